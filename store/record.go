@@ -1,0 +1,271 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Format is the number that every record carries. A record with a higher one
+// is refused with [ErrNewerFormat] and never rewritten.
+const Format = 1
+
+// MaxLastError is the most bytes of an error that a version keeps.
+const MaxLastError = 1024
+
+// Holder says who holds a lease or made a commit, for people to read. Only ID
+// means something to the protocol (rule b); the last three let a contender on
+// the same machine see that the process is gone (rule e).
+type Holder struct {
+	ID    string // stable: the same job started again may bear the same
+	Host  string
+	PID   int
+	RunID string // this run, such as its start time
+
+	Boot     string // the boot id of the machine
+	PIDSpace string // the pid namespace
+	PIDStart string // the start time of the process, as the system counts it
+}
+
+// Fence is what a commit is held to: the epoch that was raised on HEAD, and the
+// lease that raised it.
+type Fence struct {
+	Epoch   int64
+	LeaseID string
+}
+
+// Clock is one reading of the store's own clock: a service's Date, or the
+// clocks of the machine that an embedded store's processes share.
+type Clock struct {
+	Wall time.Time // zero: the store has no clock to offer
+
+	// Boot and Uptime are set where all processes share one machine whose
+	// boot-time clock can be read: it also counts while the machine sleeps, and
+	// no one can set it. Readings of different boots do not compare.
+	Boot   string
+	Uptime time.Duration
+}
+
+// IsZero reports whether nothing was read.
+func (c Clock) IsZero() bool { return c.Wall.IsZero() && c.Boot == "" }
+
+// Add returns the reading d later.
+func (c Clock) Add(d time.Duration) Clock {
+	if !c.Wall.IsZero() {
+		c.Wall = c.Wall.Add(d)
+	}
+	if c.Boot != "" {
+		c.Uptime += d
+	}
+	return c
+}
+
+// PassedBy reports whether now is later than c by more than slack. A reading of
+// another boot has passed: the machine crashed in between. Without two readings
+// that compare, nothing has passed.
+func (c Clock) PassedBy(now Clock, slack time.Duration) bool {
+	switch {
+	case c.IsZero() || now.IsZero():
+		return false
+	case c.Boot != "" && now.Boot != "":
+		return c.Boot != now.Boot || now.Uptime > c.Uptime+slack
+	case c.Boot != "" || now.Boot != "":
+		return false // one of them is the clock of something else
+	}
+	return now.Wall.After(c.Wall.Add(slack))
+}
+
+// Status of a lease.
+type Status string
+
+// The two statuses of a lease.
+const (
+	Held Status = "held"
+	Free Status = "free"
+)
+
+// Wanted says that a waiter asks the holder to hand over. The waiter raises
+// Count at each of its polls, so that a dead waiter is told from a live one.
+type Wanted struct {
+	By    string // the waiter's holder id
+	Count int64
+}
+
+// Lease is the LEASE record. It is never deleted and never expires by itself.
+type Lease struct {
+	Epoch      int64
+	LeaseID    string // fresh and random per acquisition
+	Beat       int64  // rises with every renewal
+	Status     Status
+	Holder     Holder
+	Duration   time.Duration // whole milliseconds
+	Until      Clock         // when it ends by the store's clock; zero: not recorded, rule (d) judges
+	AcquiredAt time.Time
+	RenewedAt  time.Time
+	Reason     string  // of a steal, or of an operator's command
+	Wanted     *Wanted // counts in neither "as observed" nor "unchanged"
+	Version    int64   // the last version that the holder knew of
+}
+
+// Fence returns the fence that the lease's holder raises.
+func (l *Lease) Fence() Fence { return Fence{Epoch: l.Epoch, LeaseID: l.LeaseID} }
+
+// SameAs reports whether l and other are one state of the record: what an
+// acquisition's condition and rule (d) compare. Either may be nil: absent.
+func (l *Lease) SameAs(other *Lease) bool {
+	if l == nil || other == nil {
+		return l == other
+	}
+	return l.Epoch == other.Epoch && l.LeaseID == other.LeaseID && l.Beat == other.Beat && l.Status == other.Status
+}
+
+// Ended says how a session ended, on its closing commit. A session without one died.
+type Ended string
+
+// How a session ended.
+const (
+	EndedDone    Ended = "done"    // the function returned nil
+	EndedError   Ended = "error"   // it returned an error
+	EndedYielded Ended = "yielded" // it handed over
+	EndedStopped Ended = "stopped" // it was told to stop
+)
+
+// State is the job's own state as stored. What is loaded is byte for byte what
+// was saved.
+type State struct {
+	Data        []byte // as stored, which is compressed where Encoding says so
+	ContentType string // "" means application/json
+	Encoding    string // "" or "zstd"
+	Size        int64  // bytes before compression
+	SHA256      []byte // of Data
+}
+
+// Range is a run of finished records above the low-water mark, by the cursors
+// of its first and last record in input order.
+type Range struct {
+	First string
+	Last  string
+}
+
+// Version is what one commit wrote: the content of HEAD, and of its copy.
+// Version 0 stands for "no checkpoint yet".
+type Version struct {
+	Version     int64
+	CommitID    string
+	CommitEpoch int64
+	By          Holder // who committed; its Boot, PIDSpace and PIDStart are not kept
+	SavedAt     time.Time
+
+	Cursor    string
+	Finished  []Range // finished out of order, above Cursor
+	Processed int64
+	Failed    int64
+	LastError string // at most MaxLastError bytes
+	State     *State // nil: none was saved
+
+	Identity string
+	Schema   int64
+
+	Ended        Ended
+	Deleted      bool
+	RestoredFrom int64  // rollback: the version whose content this is
+	Reason       string // an operator's
+
+	Born   int64   // first version of this life; older ones are never shown
+	Starts []int64 // the newest versions that sessions started from, oldest first
+}
+
+// Exists reports whether v is a checkpoint: committed, and not deleted.
+func (v *Version) Exists() bool { return v.Version > 0 && !v.Deleted }
+
+// Head is the HEAD record: the newest version, and the fence.
+type Head struct {
+	Version
+	Fence  Fence
+	Holder Holder // who raised the fence
+
+	// Listed reports whether the record is in the index: from the first commit
+	// on, until a deletion has removed all that was older.
+	Listed bool
+}
+
+// Copy is the V# record: the copy of one version.
+type Copy struct {
+	Version
+	ExpiresAt time.Time // whole seconds; zero: it does not expire
+	Label     string    // set: a savepoint
+}
+
+// Expired reports whether the copy is not to be shown at that time, though the
+// store may not have removed it yet.
+func (c *Copy) Expired(now time.Time) bool {
+	return !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt)
+}
+
+// Expectation is the EXPECT record: how often a job is expected to save. It is a
+// record of its own, since a job that never ran has no HEAD, and HEAD is
+// written whole by live jobs.
+type Expectation struct {
+	Every time.Duration
+	Grace time.Duration
+	SetBy string
+	SetAt time.Time
+}
+
+// Records are what the store holds of one checkpoint beside its copies.
+type Records struct {
+	Head   *Head  // nil: absent
+	Lease  *Lease // nil: absent
+	Expect *Expectation
+	Clock  Clock // of the reply
+}
+
+// Validate reports what no engine may accept of a HEAD it has read. Engines wrap
+// it in a [BadRecordError].
+func (h *Head) Validate() error {
+	switch {
+	case h.Fence.Epoch < 1:
+		return fmt.Errorf("epoch is %d", h.Fence.Epoch)
+	case h.Fence.LeaseID == "":
+		return errors.New("lease_id is missing")
+	case h.Version.Version == 0:
+		return nil // only the fence was raised
+	}
+	return h.Version.Validate()
+}
+
+// Validate reports what no engine may accept of a version it has read.
+func (v *Version) Validate() error {
+	switch {
+	case v.Version < 1:
+		return fmt.Errorf("version is %d", v.Version)
+	case v.CommitID == "":
+		return errors.New("commit_id is missing")
+	case v.CommitEpoch < 1:
+		return fmt.Errorf("commit_epoch is %d", v.CommitEpoch)
+	case v.Processed < 0 || v.Failed < 0:
+		return fmt.Errorf("counts are negative: processed %d, failed %d", v.Processed, v.Failed)
+	case v.Born < 1 || v.Born > v.Version:
+		return fmt.Errorf("born is %d at version %d", v.Born, v.Version)
+	case v.State != nil && len(v.State.SHA256) != 32:
+		return fmt.Errorf("sha256 has %d bytes", len(v.State.SHA256))
+	}
+	return nil
+}
+
+// Validate reports what no engine may accept of a LEASE it has read.
+func (l *Lease) Validate() error {
+	switch {
+	case l.Epoch < 1:
+		return fmt.Errorf("epoch is %d", l.Epoch)
+	case l.LeaseID == "":
+		return errors.New("lease_id is missing")
+	case l.Status != Held && l.Status != Free:
+		return fmt.Errorf("status is %q", l.Status)
+	case l.Duration <= 0:
+		return fmt.Errorf("duration is %v", l.Duration)
+	case l.Beat < 0 || l.Version < 0:
+		return fmt.Errorf("beat is %d, version %d", l.Beat, l.Version)
+	}
+	return nil
+}
