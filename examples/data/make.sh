@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-(cd "$work" && npm pack --silent "$package" && tar -xzf vega-datasets-*.tgz package/data/flights-3m.parquet)
+(cd "$work" && npm pack --silent "$package" >/dev/null && tar -xzf vega-datasets-*.tgz package/data/flights-3m.parquet)
 echo "$parquet_sha256  $work/package/data/flights-3m.parquet" | sha256sum --check --quiet
 
 python3 -m venv "$work/venv"
