@@ -1,0 +1,153 @@
+// Package memstore is the engine that keeps everything in memory: for tests, for
+// examples, and as the model that the other engines are held to. It does exactly
+// what the contract in package store says, and nothing lags.
+//
+// It reads the time with time.Now only, so a testing/synctest bubble gives it
+// virtual time.
+package memstore
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Options of a [Store].
+type Options struct {
+	// Clock reads the store's own clock; nil means the process's wall clock. A
+	// Clock that returns the zero reading makes a store without a clock.
+	Clock func() store.Clock
+}
+
+// Store is a [store.Store] in memory. It is lost with the process.
+type Store struct {
+	clock func() store.Clock
+
+	mu          sync.Mutex
+	checkpoints map[store.Key]*checkpoint
+}
+
+var _ store.Store = (*Store)(nil)
+
+// checkpoint is all that is kept of one key.
+type checkpoint struct {
+	head    *store.Head
+	lease   *store.Lease
+	expect  *store.Expectation
+	copies  map[int64]store.Copy
+	damaged map[string]error // by the name of the record
+}
+
+// New returns an empty store. Nil options are the defaults.
+func New(opts *Options) *Store {
+	s := &Store{clock: wall, checkpoints: map[store.Key]*checkpoint{}}
+	if opts != nil && opts.Clock != nil {
+		s.clock = opts.Clock
+	}
+	return s
+}
+
+func wall() store.Clock { return store.Clock{Wall: time.Now().Round(0)} }
+
+// Sweep removes the copies that have expired, as a service does in its own time,
+// and returns how many. The store never does so by itself.
+func (s *Store) Sweep() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, now := 0, time.Now()
+	for _, c := range s.checkpoints {
+		before := len(c.copies)
+		maps.DeleteFunc(c.copies, func(_ int64, copied store.Copy) bool { return copied.Expired(now) })
+		n += before - len(c.copies)
+	}
+	return n
+}
+
+// Look implements [store.Store].
+func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) {
+	if err := readable(ctx, "Look", key); err != nil {
+		return store.Records{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.look(key)
+}
+
+// Peek implements [store.Store]. It does not lag.
+func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, error) {
+	if len(keys) > store.MaxPeek {
+		return nil, fmt.Errorf("peek at %d keys: at most %d at once", len(keys), store.MaxPeek)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]store.Records, len(keys))
+	for i, key := range keys {
+		if err := readable(ctx, "Peek", key); err != nil {
+			return nil, err
+		}
+		var err error
+		if all[i], err = s.look(key); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (s *Store) look(key store.Key) (store.Records, error) {
+	c := s.at(key)
+	for _, record := range []string{recordHead, recordLease, recordExpect} {
+		if err := c.damaged[record]; err != nil {
+			return store.Records{}, err
+		}
+	}
+	r := store.Records{Head: cloneHead(c.head), Lease: cloneLease(c.lease), Clock: s.clock()}
+	if c.expect != nil {
+		e := *c.expect
+		r.Expect = &e
+	}
+	return r, nil
+}
+
+// at returns what is kept of key, for reading. The caller holds s.mu.
+func (s *Store) at(key store.Key) *checkpoint {
+	if c := s.checkpoints[key]; c != nil {
+		return c
+	}
+	return &checkpoint{}
+}
+
+// made is at, for a write.
+func (s *Store) made(key store.Key) *checkpoint {
+	c := s.checkpoints[key]
+	if c == nil {
+		c = &checkpoint{copies: map[int64]store.Copy{}, damaged: map[string]error{}}
+		s.checkpoints[key] = c
+	}
+	return c
+}
+
+// write runs apply on what is kept of key, unless ctx has ended or the record is
+// damaged.
+func (s *Store) write(ctx context.Context, op string, key store.Key, record string, apply func(*checkpoint) error) (store.Clock, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Clock{}, fmt.Errorf("%s %s: %w: %w", op, key, store.ErrNotApplied, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.made(key)
+	if err := c.damaged[record]; err != nil {
+		return store.Clock{}, fmt.Errorf("%s %s: %w: %w", op, key, store.ErrNotApplied, err)
+	}
+	return s.clock(), apply(c)
+}
+
+func readable(ctx context.Context, op string, key store.Key) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s %s: %w", op, key, err)
+	}
+	return nil
+}
