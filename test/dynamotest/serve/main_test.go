@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// nameEndpoint lets serve find a running endpoint, and returns its URL.
+func nameEndpoint(t *testing.T) string {
+	t.Helper()
+	endpoint := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(endpoint.Close)
+	t.Setenv("MILEPOST_TEST_DYNAMODB", endpoint.URL+"/")
+	return endpoint.URL
+}
+
+func TestACommandIsGivenTheEndpointAndItsExitStatusIsKept(t *testing.T) {
+	url := nameEndpoint(t)
+	seen := filepath.Join(t.TempDir(), "seen")
+	err := serve(t.Context(), []string{"sh", "-c", `echo "$MILEPOST_TEST_DYNAMODB" > "$0"; exit 7`, seen})
+	var status *exec.ExitError
+	require.ErrorAs(t, err, &status)
+	assert.Equal(t, 7, status.ExitCode())
+	got, err := os.ReadFile(seen)
+	require.NoError(t, err)
+	assert.Equal(t, url+"\n", string(got))
+}
+
+func TestACommandIsToldToEndWhenServeIs(t *testing.T) {
+	nameEndpoint(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	var status *exec.ExitError
+	require.ErrorAs(t, serve(ctx, []string{"sleep", "60"}), &status)
+	assert.Contains(t, status.String(), "terminated")
+}
