@@ -1,0 +1,360 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// rebuilt is added to HEAD's epoch where LEASE is missing beside it: whatever epochs
+// were lost with it, none can have been so high.
+const rebuilt = 1_000_000
+
+// patience is how long an acquisition goes on against a store that does not answer.
+const patience = 10 * time.Second
+
+// Acquire acquires the lease of key and raises its fence, in three requests if the lease is
+// free. A lease that is held is [*HeldError], after Options.Wait. An error that matches
+// [ErrStoreRegressed], [store.ErrBadRecord] or [store.ErrNewerFormat] says what must be mended first; nothing
+// was written for the first of them. A store that does not answer for ten seconds is
+// [store.ErrUnavailable]. When ctx ends, Acquire returns with its error and tries to leave the lease free.
+func Acquire(ctx context.Context, st store.Store, key store.Key, opts *Options) (*Lease, error) {
+	if err := key.Validate(); err != nil {
+		return nil, err
+	}
+	o, err := opts.normalised()
+	if err != nil {
+		return nil, err
+	}
+	c := &contender{st: st, key: key, opts: o, judge: judge{opts: o}}
+	l, err := c.contend(ctx)
+	if err != nil {
+		if _, held := errors.AsType[*HeldError](err); held || errors.Is(err, ErrStoreRegressed) {
+			return nil, err
+		}
+		return nil, wrap("acquire the lease of", key, err)
+	}
+	return l, nil
+}
+
+// contender is one Acquire under way.
+type contender struct {
+	st      store.Store
+	key     store.Key
+	opts    *Options
+	judge   judge
+	polls   int64
+	waiting time.Duration // monotonic, since when the lease was found held
+	waited  bool
+}
+
+func (c *contender) contend(ctx context.Context) (*Lease, error) {
+	for {
+		sent := c.opts.Readings.Mono()
+		found, err := c.look(ctx)
+		if err != nil {
+			return nil, err
+		}
+		now := c.opts.Readings.Mono()
+		c.judge.look(found.Lease, now)
+		if err := c.regressed(found.Lease, found.Head); err != nil {
+			return nil, err
+		}
+		if !c.judge.may(found.Clock, now) {
+			if err := c.wait(ctx, found); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		l, err := c.take(ctx, found, sent)
+		if l == nil && err == nil { // lost the race
+			continue
+		}
+		return l, err
+	}
+}
+
+// look reads LEASE and HEAD, patiently.
+func (c *contender) look(ctx context.Context) (store.Records, error) {
+	retry := newRetry()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
+		found, err := c.st.Look(attempt, c.key)
+		cancel()
+		if err == nil {
+			return found, nil
+		}
+		if !transient(err) || !retry.wait(ctx) {
+			return store.Records{}, err
+		}
+	}
+}
+
+// regressed finds HEAD below the version that LEASE knows, before anything is written.
+func (c *contender) regressed(l *store.Lease, h *store.Head) error {
+	var version int64
+	if h != nil {
+		version = h.Version.Version
+	}
+	if c.opts.AcceptRegression || l == nil || version >= l.Version {
+		return nil
+	}
+	return fmt.Errorf("checkpoint %s: %w: HEAD is at version %d, and version %d was committed before",
+		c.key, ErrStoreRegressed, version, l.Version)
+}
+
+// wait sleeps until the next poll, or gives up.
+func (c *contender) wait(ctx context.Context, found store.Records) error {
+	now := c.opts.Readings.Mono()
+	if !c.waited {
+		c.waited, c.waiting = true, now
+	}
+	held := heldError(c.key, found.Lease, found.Clock, c.judge.renewed)
+	left := c.opts.Wait - (now - c.waiting)
+	if left <= 0 {
+		return held
+	}
+	if c.opts.OnWait != nil {
+		c.opts.OnWait(held)
+	}
+	if c.opts.TakeOver {
+		c.polls++
+		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
+		err := c.st.Want(attempt, c.key, found.Lease.Fence(), store.Wanted{By: c.opts.Holder.ID, Count: c.polls})
+		cancel()
+		if err != nil && !errors.Is(err, store.ErrNotApplied) && !transient(err) {
+			return err
+		}
+	}
+	if !sleep(ctx, min(left, c.judge.pollAfter(found.Clock, now))) {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// take writes LEASE and raises the fence. It returns nil and nil when another was faster.
+func (c *contender) take(ctx context.Context, found store.Records, looked time.Duration) (*Lease, error) {
+	next := c.next(found)
+	// All that the lease promises counts from here, before the first attempt: which of
+	// several landed is not known, and they carry the same bytes.
+	sent, sentWall := c.opts.Readings.Mono(), c.opts.Readings.Wall().Round(0)
+	clock := found.Clock
+	if !clock.IsZero() {
+		clock = clock.Add(sent - looked)
+		next.Until = clock.Add(c.opts.Duration)
+	}
+	if mine, err := c.write(ctx, found.Lease, next); err != nil || !mine {
+		return nil, err
+	}
+	l := newLease(ctx, c, next, sent, sentWall, clock)
+	l.prior = found.Lease
+	head, err := c.raise(l, found.Head)
+	if err == nil {
+		err = c.fell(found, head)
+	}
+	if err == nil {
+		err = context.Cause(l.ctx)
+	}
+	if err != nil {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.attemptTimeout())
+		defer cancel()
+		_ = l.Release(bounded) // else it expires by itself
+		if errors.Is(err, errOutrun) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	l.head = head
+	l.Committed(max(next.Version, head.Version.Version))
+	return l, nil
+}
+
+// fell finds HEAD behind the fence below what was read before it.
+func (c *contender) fell(found store.Records, head store.Head) error {
+	if before := headVersion(found.Head); head.Version.Version < before && !c.opts.AcceptRegression {
+		return fmt.Errorf("checkpoint %s: %w: HEAD was at version %d and is at %d",
+			c.key, ErrStoreRegressed, before, head.Version.Version)
+	}
+	return c.regressed(found.Lease, &head)
+}
+
+// next is the LEASE record that this acquisition writes.
+func (c *contender) next(found store.Records) store.Lease {
+	wall := c.opts.Readings.Wall().Round(0)
+	next := store.Lease{
+		Epoch:      1,
+		LeaseID:    c.opts.Readings.ID(),
+		Status:     store.Held,
+		Holder:     c.opts.Holder,
+		Duration:   c.opts.Duration,
+		AcquiredAt: wall,
+		RenewedAt:  wall,
+		Reason:     cut(c.opts.Reason, maxReason),
+		Version:    headVersion(found.Head),
+	}
+	switch {
+	case found.Lease != nil:
+		next.Epoch = found.Lease.Epoch + 1
+		next.Version = max(next.Version, found.Lease.Version)
+		if found.Head != nil {
+			next.Epoch = max(next.Epoch, found.Head.Fence.Epoch+1)
+		}
+		if unsaid := found.Head == nil || found.Head.CommitEpoch < found.Lease.Epoch; unsaid && next.Reason == "" {
+			next.Reason = found.Lease.Reason
+		}
+	case found.Head != nil:
+		next.Epoch = found.Head.Fence.Epoch + rebuilt
+	}
+	return next
+}
+
+// write puts next into LEASE, sending the same bytes until an answer is definite, and
+// reports whether it is there: otherwise another was faster.
+func (c *contender) write(ctx context.Context, observed *store.Lease, next store.Lease) (bool, error) {
+	retry := newRetry()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
+		_, err := c.st.Acquire(attempt, c.key, observed, next)
+		cancel()
+		if err == nil {
+			return true, nil
+		}
+		if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
+			return conflict.Lease != nil && conflict.Lease.LeaseID == next.LeaseID, nil
+		}
+		if !errors.Is(err, store.ErrNotApplied) && ctx.Err() == nil {
+			if found, lookErr := c.look(ctx); lookErr == nil {
+				switch at := found.Lease; {
+				case at != nil && at.LeaseID == next.LeaseID:
+					return true, nil
+				case !at.SameAs(observed):
+					return false, nil // and ours can never land any more
+				}
+			}
+		}
+		if !transient(err) || !retry.wait(ctx) {
+			return false, err
+		}
+	}
+}
+
+// errOutrun: another raised the fence first.
+var errOutrun = errors.New("another raised the fence")
+
+// raise puts the fence on HEAD. The lease is renewed meanwhile; where that fails, so does this.
+func (c *contender) raise(l *Lease, seen *store.Head) (store.Head, error) {
+	ctx := l.ctx
+	retry := newRetry()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
+		head, _, err := c.st.Raise(attempt, c.key, l.fence, c.opts.Holder, seen == nil)
+		cancel()
+		if err == nil {
+			return head, nil
+		}
+		if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
+			switch at := conflict.Head; {
+			case at == nil:
+				return store.Head{}, fmt.Errorf("checkpoint %s: %w: HEAD was at version %d and is gone",
+					c.key, ErrStoreRegressed, headVersion(seen))
+			case at.Fence.LeaseID == l.fence.LeaseID:
+				return *at, nil // an attempt of ours landed
+			default:
+				return store.Head{}, errOutrun
+			}
+		}
+		if !errors.Is(err, store.ErrNotApplied) && ctx.Err() == nil {
+			if found, lookErr := c.look(ctx); lookErr == nil && found.Head != nil {
+				switch at := found.Head; {
+				case at.Fence.LeaseID == l.fence.LeaseID:
+					return *at, nil
+				case at.Fence.Epoch >= l.fence.Epoch:
+					return store.Head{}, errOutrun
+				}
+			}
+		}
+		if !transient(err) || !retry.wait(ctx) {
+			if cause := context.Cause(ctx); cause != nil {
+				return store.Head{}, cause
+			}
+			return store.Head{}, err
+		}
+	}
+}
+
+func headVersion(h *store.Head) int64 {
+	if h == nil {
+		return 0
+	}
+	return h.Version.Version
+}
+
+func newLease(ctx context.Context, c *contender, next store.Lease, sent time.Duration, wall time.Time, clock store.Clock) *Lease {
+	l := &Lease{
+		st: c.st, key: c.key, opts: c.opts, fence: next.Fence(),
+		handoff: make(chan struct{}), lost: make(chan struct{}), kick: make(chan struct{}, 1),
+		renewed: make(chan struct{}), beatDone: make(chan struct{}),
+		sent: sent, sentWall: wall, clock: clock, beat: next.Beat, version: next.Version,
+	}
+	if next.Reason != cut(c.opts.Reason, maxReason) {
+		l.reason = next.Reason
+	}
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	l.beating, l.stopBeat = context.WithCancel(context.WithoutCancel(ctx))
+	l.Progress()
+	l.mu.Lock() // the timer may fire before it is assigned
+	l.deadline = time.AfterFunc(max(c.opts.LoseAfter-(c.opts.Readings.Mono()-sent), 0), l.expire)
+	l.mu.Unlock()
+	go l.keepBeating()
+	return l
+}
+
+// attemptTimeout bounds one request, so that a stalled connection does not outlast the lease.
+func (o *Options) attemptTimeout() time.Duration {
+	return min(5*time.Second, max(o.Duration/3, 500*time.Millisecond))
+}
+
+// transient reports whether the same request may succeed a moment later. A
+// deadline is one attempt's own; who retries looks at the caller's context first.
+func transient(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrThrottled) ||
+		errors.Is(err, context.DeadlineExceeded)
+}
+
+// retry paces the attempts of one step.
+type retry struct {
+	intervals *backoff.ExponentialBackOff
+	began     time.Time
+}
+
+func newRetry() *retry {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, time.Second
+	return &retry{intervals: b, began: time.Now()}
+}
+
+// wait sleeps until the next attempt, and reports false when there is to be none.
+func (r *retry) wait(ctx context.Context) bool {
+	return ctx.Err() == nil && time.Since(r.began) < patience && sleep(ctx, r.intervals.NextBackOff())
+}
+
+// sleep reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func wrap(doing string, key store.Key, err error) error {
+	return fmt.Errorf("%s %s: %w", doing, key, err)
+}

@@ -1,0 +1,102 @@
+package lease
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Sentinels, tested with errors.Is.
+var (
+	// ErrHeld: another holds the lease. See [HeldError].
+	ErrHeld = errors.New("lease is held")
+
+	// ErrLost: the lease is no longer ours. See [LostError].
+	ErrLost = errors.New("lease lost")
+
+	// ErrStoreRegressed: the store knows less than it did: HEAD is gone, or its
+	// version is below one that was committed, as after a restore from an old
+	// backup. It is never read as "no checkpoint". Delete, reset and restore lead on.
+	ErrStoreRegressed = errors.New("the store has gone backward")
+)
+
+// HeldError says who holds a lease that could not be acquired. It matches [ErrHeld].
+type HeldError struct {
+	Key       store.Key
+	Holder    store.Holder
+	Epoch     int64
+	Since     time.Time // when it was acquired, by the holder's account
+	RenewedAt time.Time // when it was last renewed, by the holder's account
+	Until     time.Time // when it may be taken if it is not renewed; zero: not recorded
+	Duration  time.Duration
+	Now       time.Time // by the store's clock, where it has one; the times above compare with it
+	Renewed   bool      // a renewal was seen: the holder is alive
+}
+
+func (e *HeldError) Error() string {
+	s := fmt.Sprintf("lease of %s is held by %s since %s (epoch %d)",
+		e.Key, e.Holder.ID, e.Since.UTC().Format(time.RFC3339), e.Epoch)
+	if !e.Until.IsZero() {
+		s += ", until " + e.Until.UTC().Format(time.RFC3339) + " unless it is renewed"
+	}
+	return s
+}
+
+// Is makes a HeldError match [ErrHeld].
+func (e *HeldError) Is(target error) bool { return target == ErrHeld }
+
+func heldError(key store.Key, l *store.Lease, now store.Clock, renewed bool) *HeldError {
+	return &HeldError{
+		Key: key, Holder: l.Holder, Epoch: l.Epoch, Since: l.AcquiredAt, RenewedAt: l.RenewedAt,
+		Until: l.Until.Wall, Duration: l.Duration, Now: now.Wall, Renewed: renewed,
+	}
+}
+
+// LossReason says how a lease was lost.
+type LossReason string
+
+// How a lease is lost.
+const (
+	Stolen    LossReason = "stolen"    // another raised a higher epoch, or LEASE is gone
+	Expired   LossReason = "expired"   // no renewal succeeded in time
+	Released  LossReason = "released"  // it was given back
+	Regressed LossReason = "regressed" // the store has gone backward
+)
+
+// LostError is the cause with which [Lease.Context] is cancelled. It matches
+// [ErrLost], and [ErrStoreRegressed] where that is the reason.
+type LostError struct {
+	Key         store.Key
+	Reason      LossReason
+	Epoch       int64        // the one that was ours
+	By          store.Holder // Stolen: who holds it now, where that was seen
+	ByEpoch     int64        // Stolen: their epoch
+	LastRenewal time.Time    // when the last renewal that succeeded was sent
+	Err         error        // Expired: the last renewal's error; may be nil
+}
+
+func (e *LostError) Error() string {
+	s := fmt.Sprintf("lease of %s (epoch %d) %s", e.Key, e.Epoch, e.Reason)
+	switch {
+	case e.Reason == Stolen && e.By.ID != "":
+		s += fmt.Sprintf(" by %s (epoch %d)", e.By.ID, e.ByEpoch)
+	case e.Reason == Stolen && e.ByEpoch > 0:
+		s += fmt.Sprintf(" (epoch %d)", e.ByEpoch)
+	case e.Reason == Expired:
+		s += ", last renewed " + e.LastRenewal.UTC().Format(time.RFC3339)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Is makes a LostError match [ErrLost], and [ErrStoreRegressed] where it is that.
+func (e *LostError) Is(target error) bool {
+	return target == ErrLost || target == ErrStoreRegressed && e.Reason == Regressed
+}
+
+// Unwrap returns the last error of the renewals.
+func (e *LostError) Unwrap() error { return e.Err }

@@ -1,0 +1,83 @@
+package lease
+
+import (
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+const (
+	// expirySlack is how far past its recorded end a lease must be by the store's
+	// clock: the services' Date has whole seconds, and replies take time.
+	expirySlack = 2 * time.Second
+
+	nearPoll = 200 * time.Millisecond
+	farPoll  = time.Second
+)
+
+// unchangedFor is how long a lease must stand unchanged before rule (d) lets it be taken:
+// 2 % more than its duration, for clocks that run apart.
+func unchangedFor(l *store.Lease) time.Duration {
+	d := min(max(l.Duration, MinDuration), MaxDuration)
+	return d + d/50
+}
+
+// judge watches one LEASE through the eyes of a contender.
+type judge struct {
+	opts    *Options
+	seen    *store.Lease  // as first seen in its present state
+	seenAt  time.Duration // monotonic, at the receipt of that read
+	renewed bool          // it was seen to change while held by the same lease id
+}
+
+// look takes in a read that was received at now.
+func (j *judge) look(l *store.Lease, now time.Duration) {
+	if l.SameAs(j.seen) && l != nil {
+		return
+	}
+	if j.seen != nil && l != nil && j.seen.LeaseID == l.LeaseID && l.Beat > j.seen.Beat {
+		j.renewed = true
+	}
+	j.seen, j.seenAt = l, now
+}
+
+// may reports whether the lease may be taken, by rules (a) to (e).
+func (j *judge) may(clock store.Clock, now time.Duration) bool {
+	l, self := j.seen, j.opts.Holder
+	switch {
+	case l == nil || l.Status == store.Free: // (a)
+		return true
+	case j.opts.SameHolder && l.Holder.ID == self.ID && !sameProcess(l.Holder, self): // (b)
+		return true
+	case l.Until.PassedBy(clock, expirySlack): // (c)
+		return true
+	case now-j.seenAt >= unchangedFor(l): // (d)
+		return true
+	}
+	// (e)
+	sameMachine := self.Boot != "" && l.Holder.Boot == self.Boot && l.Holder.PIDSpace == self.PIDSpace
+	return sameMachine && l.Holder.PIDStart != "" && !j.opts.Readings.Alive(l.Holder)
+}
+
+// pollAfter returns how long to wait before the next look: short near an expiry, longer
+// far from it, and often enough that a holder sees a counter move between two beats.
+func (j *judge) pollAfter(clock store.Clock, now time.Duration) time.Duration {
+	left := unchangedFor(j.seen) - (now - j.seenAt)
+	if until := j.seen.Until; !until.IsZero() && !until.Wall.IsZero() && !clock.Wall.IsZero() {
+		left = min(left, until.Wall.Sub(clock.Wall)+expirySlack)
+	}
+	far := pollInterval(j.seen.Duration)
+	if left < 2*far {
+		return max(min(nearPoll, far, left), time.Millisecond)
+	}
+	return far
+}
+
+// pollInterval is a waiter's, far from an expiry: well below the holder's beat.
+func pollInterval(duration time.Duration) time.Duration {
+	return min(farPoll, max(duration/12, 10*time.Millisecond))
+}
+
+func sameProcess(a, b store.Holder) bool {
+	return a.Host == b.Host && a.PID == b.PID && a.Boot == b.Boot && a.PIDSpace == b.PIDSpace && a.PIDStart == b.PIDStart
+}

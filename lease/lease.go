@@ -1,0 +1,350 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Lease is the right to advance one checkpoint, from [Acquire] to [Lease.Release].
+// Its methods may be called from any goroutine.
+type Lease struct {
+	st     store.Store
+	key    store.Key
+	opts   *Options
+	fence  store.Fence
+	reason string
+	head   store.Head
+	prior  *store.Lease
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	handoff  chan struct{} // closed when a handoff is wanted
+	lost     chan struct{} // closed when the lease is lost or released
+	kick     chan struct{} // asks for a renewal now
+	beating  context.Context
+	stopBeat context.CancelFunc
+	beatDone chan struct{}
+	progress atomic.Int64 // monotonic reading of the last Progress
+	deadline *time.Timer
+
+	mu        sync.Mutex
+	sent      time.Duration // monotonic, just before the last request that succeeded was sent
+	sentWall  time.Time     // the wall clock at that moment
+	clock     store.Clock   // of the reply to that request
+	jumped    bool          // the clocks ran apart: no commit until a renewal succeeds
+	blind     bool          // the next renewal records no expiry
+	beat      int64
+	version   int64
+	renewed   chan struct{} // closed and replaced at each renewal
+	renewErr  error
+	loss      *LostError
+	releasing bool
+	wanted    *store.Wanted // as the renewal before showed it
+	yielding  bool
+}
+
+// Context is derived from Acquire's and cancelled, with a [*LostError] as its cause, the moment
+// the lease is no longer ours: at the latest Options.LoseAfter past the last
+// renewal. When Acquire's context ends, so does this one, while the lease is renewed until Release.
+func (l *Lease) Context() context.Context { return l.ctx }
+
+// Epoch is the fencing token: it rises with every acquisition of this key, for ever.
+// Hand it to whatever else the lease is to fence, and let that refuse lower ones.
+func (l *Lease) Epoch() int64 { return l.fence.Epoch }
+
+// Fence is what this holder's commits carry.
+func (l *Lease) Fence() store.Fence { return l.fence }
+
+// Key is the checkpoint's.
+func (l *Lease) Key() store.Key { return l.key }
+
+// Holder is who holds the lease, with all its fields filled in.
+func (l *Lease) Holder() store.Holder { return l.opts.Holder }
+
+// Head is HEAD as the raise of the fence found it: no older epoch can change it any more.
+func (l *Lease) Head() store.Head { return l.head }
+
+// Prior is LEASE as it stood before this acquisition; nil if there was none.
+func (l *Lease) Prior() *store.Lease { return l.prior }
+
+// Reason is the reason of an operator's steal that no version carries yet; the first
+// commit takes it over. Usually empty.
+func (l *Lease) Reason() string { return l.reason }
+
+// HandoffWanted is closed when a live waiter asks for the lease and Options.Yield agreed.
+func (l *Lease) HandoffWanted() <-chan struct{} { return l.handoff }
+
+// Committed tells the lease the version that HEAD now has: the next beat, and the
+// release, record it.
+func (l *Lease) Committed(version int64) {
+	l.mu.Lock()
+	l.version = version
+	l.mu.Unlock()
+}
+
+// Progress says that the holder is not stuck (Options.MaxSilence). It costs some nanoseconds.
+func (l *Lease) Progress() { l.progress.Store(int64(l.opts.Readings.Mono())) }
+
+// Clock is the store's clock now: its last reading and the monotonic time since. It is
+// zero where the store has no clock.
+func (l *Lease) Clock() store.Clock {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.clockAt(l.opts.Readings.Mono())
+}
+
+func (l *Lease) clockAt(mono time.Duration) store.Clock {
+	if l.clock.IsZero() {
+		return store.Clock{}
+	}
+	return l.clock.Add(mono - l.sent)
+}
+
+// Ready returns nil when a new commit may start: the last renewal is younger than
+// Options.CommitWithin, and the clocks have not jumped since. Otherwise it asks for a
+// renewal and waits for it. It returns a [*LostError] when the lease is lost, and the
+// context's error when ctx ends.
+func (l *Lease) Ready(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		now := l.opts.Readings.Mono()
+		l.noticeJump(now)
+		loss, renewed := l.loss, l.renewed
+		ready := !l.jumped && now-l.sent < l.opts.CommitWithin
+		l.mu.Unlock()
+		if loss != nil {
+			return loss
+		}
+		if ready {
+			return nil
+		}
+		select {
+		case l.kick <- struct{}{}:
+		default:
+		}
+		select {
+		case <-renewed:
+		case <-l.lost:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Lose ends the lease from outside: for a commit that found a higher epoch, or a
+// store that has gone backward. The first reason stands.
+func (l *Lease) Lose(e *LostError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lose(e)
+}
+
+// Lost returns the reason once the lease is lost or released, and nil before.
+func (l *Lease) Lost() *LostError {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.loss
+}
+
+func (l *Lease) lose(e *LostError) {
+	if l.loss != nil {
+		return
+	}
+	e.Key, e.Epoch, e.LastRenewal = l.key, l.fence.Epoch, l.sentWall
+	l.loss = e
+	l.deadline.Stop()
+	l.cancel(e)
+	close(l.lost)
+	if e.Reason != Released {
+		l.opts.Logger.Warn("lease lost", "checkpoint", l.key.String(), "epoch", l.fence.Epoch, "reason", string(e.Reason))
+	}
+}
+
+// expire is the deadline's timer. It depends on no call in flight.
+func (l *Lease) expire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if left := l.opts.LoseAfter - (l.opts.Readings.Mono() - l.sent); left > 0 { // renewed meanwhile
+		l.deadline.Reset(left)
+		return
+	}
+	err := l.renewErr
+	if l.silent() {
+		err = errors.New("the holder reported no progress for " + l.opts.MaxSilence.String())
+	}
+	l.lose(&LostError{Reason: Expired, Err: err})
+}
+
+func (l *Lease) silent() bool {
+	return l.opts.MaxSilence > 0 &&
+		l.opts.Readings.Mono()-time.Duration(l.progress.Load()) > l.opts.MaxSilence
+}
+
+// noticeJump compares the wall clock with the monotonic one since the last renewal. An
+// NTP step or a sleep of the machine counts as a renewal missed.
+func (l *Lease) noticeJump(mono time.Duration) {
+	wall := l.opts.Readings.Wall().Round(0)
+	drift := wall.Sub(l.sentWall) - (mono - l.sent)
+	if drift.Abs() > l.opts.Duration/10 {
+		l.jumped, l.blind = true, true
+	}
+}
+
+// keepBeating renews until the lease is lost or released.
+func (l *Lease) keepBeating() {
+	defer close(l.beatDone)
+	timer := time.NewTimer(l.opts.Beat)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-l.kick:
+		case <-l.lost:
+			return
+		case <-l.beating.Done():
+			return
+		}
+		if !l.silent() && !l.renew() {
+			timer.Reset(l.opts.Beat / 4)
+			continue
+		}
+		l.mu.Lock()
+		sinceSent := l.opts.Readings.Mono() - l.sent
+		l.mu.Unlock()
+		timer.Reset(max(l.opts.Beat-sinceSent, l.opts.Beat/4))
+	}
+}
+
+// renew sends one beat, and reports whether it is recorded.
+func (l *Lease) renew() bool {
+	l.mu.Lock()
+	sent := l.opts.Readings.Mono()
+	l.noticeJump(sent)
+	sentWall := l.opts.Readings.Wall().Round(0)
+	l.beat++
+	r := store.Renewal{Fence: l.fence, Beat: l.beat, RenewedAt: sentWall, Version: l.version}
+	if !l.blind && !l.clock.IsZero() {
+		r.Until = l.clockAt(sent).Add(l.opts.Duration)
+	}
+	l.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(l.beating, l.opts.Beat)
+	defer cancel()
+	record, clock, err := l.st.Renew(ctx, l.key, r)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loss != nil || l.releasing {
+		return true
+	}
+	if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
+		switch at := conflict.Lease; {
+		case at == nil:
+			l.lose(&LostError{Reason: Stolen, Err: errors.New("LEASE is gone")})
+			return false
+		case at.LeaseID != l.fence.LeaseID || at.Status != store.Held:
+			l.lose(&LostError{Reason: Stolen, By: at.Holder, ByEpoch: at.Epoch})
+			return false
+		case at.Beat >= r.Beat: // an attempt of ours landed
+			record, clock, err = *at, store.Clock{}, nil
+		}
+	}
+	l.renewErr = err
+	if err != nil {
+		l.opts.Logger.Warn("lease not renewed", "checkpoint", l.key.String(), "epoch", l.fence.Epoch, "error", err)
+		return false
+	}
+	l.took(sent, sentWall, clock)
+	l.noticeHandoff(record.Wanted)
+	return true
+}
+
+// took records that a request sent at that moment succeeded.
+func (l *Lease) took(sent time.Duration, sentWall time.Time, clock store.Clock) {
+	now := l.opts.Readings.Mono()
+	l.blind = false
+	if !clock.IsZero() {
+		l.blind = differ(clock, l.clockAt(now))
+		l.clock = clock
+	} else if !l.clock.IsZero() { // the reply had no reading: go on from the last one
+		l.clock = l.clockAt(sent)
+	}
+	l.sent, l.sentWall, l.jumped = sent, sentWall, false
+	l.deadline.Reset(max(l.opts.LoseAfter-(now-sent), 0))
+	close(l.renewed)
+	l.renewed = make(chan struct{})
+}
+
+// differ reports whether a reading is more than 2 s off what was expected.
+func differ(read, expected store.Clock) bool {
+	const most = 2 * time.Second
+	switch {
+	case expected.IsZero():
+		return false
+	case read.Boot != "" || expected.Boot != "":
+		return read.Boot != expected.Boot || (read.Uptime-expected.Uptime).Abs() > most
+	}
+	return read.Wall.Sub(expected.Wall).Abs() > most
+}
+
+func (l *Lease) noticeHandoff(w *store.Wanted) {
+	before := l.wanted
+	l.wanted = w
+	moved := before != nil && w != nil && before.By == w.By && w.Count > before.Count
+	if l.opts.Yield && moved && !l.yielding {
+		l.yielding = true
+		close(l.handoff)
+	}
+}
+
+// Release marks the lease free and stops the renewals. What was lost by expiry it
+// still tries to mark free; what another holds it leaves alone. It tries until ctx ends, at the
+// most for the lease's duration; without success the lease expires by itself and the error says so.
+// After a handoff it returns two polls later, so that who opens again at once does not
+// beat the waiter. Calling it again does nothing.
+func (l *Lease) Release(ctx context.Context) error {
+	l.mu.Lock()
+	again := l.releasing
+	l.releasing = true
+	stolen := l.loss != nil && l.loss.Reason == Stolen
+	version, yielding := l.version, l.yielding
+	l.mu.Unlock()
+	if again {
+		<-l.beatDone
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.opts.Duration)
+	defer cancel()
+	var err error
+	if !stolen {
+		err = l.markFree(ctx, version)
+	}
+	l.Lose(&LostError{Reason: Released})
+	l.stopBeat()
+	<-l.beatDone
+	if yielding && err == nil {
+		sleep(ctx, 2*pollInterval(l.opts.Duration))
+	}
+	return err
+}
+
+func (l *Lease) markFree(ctx context.Context, version int64) error {
+	retry := newRetry()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, l.opts.attemptTimeout())
+		err := l.st.Release(attempt, l.key, l.fence, version)
+		cancel()
+		if _, taken := errors.AsType[*store.ConflictError](err); err == nil || taken {
+			return nil
+		}
+		if !transient(err) || !retry.wait(ctx) {
+			return wrap("release the lease of", l.key, err)
+		}
+	}
+}

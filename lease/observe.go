@@ -1,0 +1,143 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Observation is what anyone may see of a lease, without holding it.
+type Observation struct {
+	Lease *store.Lease // nil: never acquired
+	Clock store.Clock  // of the store, at the read
+	Left  time.Duration
+}
+
+// Observe reads LEASE, strongly consistent. Left is how long the lease still runs by the
+// store's clock; 0 if it is free, past its end, or has no end recorded.
+func Observe(ctx context.Context, st store.Store, key store.Key) (Observation, error) {
+	if err := key.Validate(); err != nil {
+		return Observation{}, err
+	}
+	found, err := st.Look(ctx, key)
+	if err != nil {
+		return Observation{}, wrap("read the lease of", key, err)
+	}
+	o := Observation{Lease: found.Lease, Clock: found.Clock}
+	if l := found.Lease; l != nil && l.Status == store.Held && !l.Until.IsZero() && !l.Until.PassedBy(found.Clock, 0) {
+		o.Left = max(l.Until.Wall.Sub(found.Clock.Wall), 0)
+	}
+	return o, nil
+}
+
+// BreakOptions say how a lease is broken.
+type BreakOptions struct {
+	By     store.Holder // who breaks it; empty fields are filled in
+	Reason string       // required: kept on LEASE, and on the next version
+
+	// Now does not watch for a renewal first. The holder is fenced whether it lives or not.
+	Now bool
+
+	// DryRun watches and judges, and changes nothing.
+	DryRun bool
+
+	Readings *Readings
+}
+
+// Break ends a lease, whoever holds it: an operator's act. Unless opts.Now it first watches
+// for half the lease's duration, and a renewal in that time is a [*HeldError]: the holder is alive.
+// Then the epoch is raised on LEASE, which is left free, and on HEAD, so that the old holder
+// can commit nothing any more. It returns the new epoch, or with DryRun the one it would be.
+// A lease that is not held is [store.ErrNotFound].
+func Break(ctx context.Context, st store.Store, key store.Key, opts *BreakOptions) (int64, error) {
+	if err := key.Validate(); err != nil {
+		return 0, err
+	}
+	if opts == nil || opts.Reason == "" {
+		return 0, fmt.Errorf("break the lease of %s: a reason is required", key)
+	}
+	o, err := (&Options{Holder: opts.By, Readings: opts.Readings}).normalised()
+	if err != nil {
+		return 0, err
+	}
+	c := &contender{st: st, key: key, opts: o, judge: judge{opts: o}}
+	found, err := c.look(ctx)
+	if err != nil {
+		return 0, wrap("break the lease of", key, err)
+	}
+	if found.Lease == nil || found.Lease.Status == store.Free {
+		return 0, fmt.Errorf("break the lease of %s: nobody holds it: %w", key, store.ErrNotFound)
+	}
+	if !opts.Now {
+		if found, err = c.watch(ctx, found); err != nil {
+			return 0, err
+		}
+	}
+	next := c.next(found)
+	next.Status, next.Reason, next.Duration = store.Free, cut(opts.Reason, maxReason), found.Lease.Duration
+	if opts.DryRun {
+		return next.Epoch, nil
+	}
+	if err := c.steal(ctx, found, next); err != nil {
+		return 0, wrap("break the lease of", key, err)
+	}
+	return next.Epoch, nil
+}
+
+// watch looks at the lease for half its duration.
+func (c *contender) watch(ctx context.Context, found store.Records) (store.Records, error) {
+	c.judge.look(found.Lease, c.opts.Readings.Mono())
+	began := c.judge.seenAt
+	for c.opts.Readings.Mono()-began < found.Lease.Duration/2 {
+		if !sleep(ctx, pollInterval(found.Lease.Duration)) {
+			return found, wrap("watch the lease of", c.key, context.Cause(ctx))
+		}
+		now, err := c.look(ctx)
+		if err != nil {
+			return found, wrap("watch the lease of", c.key, err)
+		}
+		if !now.Lease.SameAs(found.Lease) {
+			if now.Lease == nil || now.Lease.Status == store.Free {
+				return found, fmt.Errorf("break the lease of %s: it was released meanwhile: %w", c.key, store.ErrNotFound)
+			}
+			return found, heldError(c.key, now.Lease, now.Clock, true)
+		}
+		found = now
+	}
+	return found, nil
+}
+
+// steal writes LEASE whatever its beat, and raises the fence on HEAD.
+func (c *contender) steal(ctx context.Context, found store.Records, next store.Lease) error {
+	retry := newRetry()
+	for {
+		_, err := c.st.Steal(ctx, c.key, found.Lease, next)
+		if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
+			if conflict.Lease == nil || conflict.Lease.LeaseID != next.LeaseID {
+				return fmt.Errorf("it changed hands meanwhile: %w", err)
+			}
+			err = nil
+		}
+		if err == nil {
+			break
+		}
+		if !transient(err) || !retry.wait(ctx) {
+			return err
+		}
+	}
+	for {
+		_, _, err := c.st.Raise(ctx, c.key, next.Fence(), c.opts.Holder, found.Head == nil)
+		if conflict, ok := errors.AsType[*store.ConflictError](err); ok && conflict.Head != nil {
+			return nil // raised by us, or higher still: the old holder is fenced either way
+		}
+		if err == nil {
+			return nil
+		}
+		if !transient(err) || !retry.wait(ctx) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package lease
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"time"
+	"unicode/utf8"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Bounds and defaults of a lease's duration.
+const (
+	DefaultDuration = 30 * time.Second
+	MinDuration     = 100 * time.Millisecond
+	MaxDuration     = time.Hour
+)
+
+// Options say how a lease is acquired and kept. The zero value is useful.
+type Options struct {
+	// Holder says who acquires. Empty fields are filled in: ID with user@host, Host,
+	// PID and what tells this process from others, RunID with the time.
+	Holder store.Holder
+
+	// Duration is how long the lease lasts without a renewal. Default 30 s, whole
+	// milliseconds, from 100 ms to an hour.
+	Duration time.Duration
+
+	// Beat is how often it is renewed (default: Duration / 6), CommitWithin how long
+	// after a renewal a commit may still start (default: 1/2), LoseAfter how long after
+	// a renewal the lease counts as lost (default: 0.8). In this order they rise, and
+	// stay below Duration.
+	Beat, CommitWithin, LoseAfter time.Duration
+
+	// Wait is how long to wait for a lease that is held. 0: not at all; the
+	// context bounds it too.
+	Wait time.Duration
+
+	// SameHolder promises that one process at a time bears Holder.ID, so that a
+	// restart takes the lease of its predecessor at once (rule b).
+	SameHolder bool
+
+	// TakeOver asks the holder to hand over while waiting; Yield agrees to be asked.
+	TakeOver, Yield bool
+
+	// MaxSilence stops the renewals when [Lease.Progress] was not called for so
+	// long, so that a stuck holder does not keep its lease for ever. 0: off.
+	MaxSilence time.Duration
+
+	// Reason is kept on LEASE, for people.
+	Reason string
+
+	// AcceptRegression acquires even where the store has gone backward, for what
+	// leads on from there: delete, reset and restore.
+	AcceptRegression bool
+
+	// OnWait is called at each poll while the lease is held by another.
+	OnWait func(*HeldError)
+
+	// Readings replaces the clocks and the like, for tests.
+	Readings *Readings
+
+	// Logger gets what goes wrong and is mended. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Readings are what the protocol judges by. A nil func means the real one.
+// Timers and sleeps are not among them: they are package time's.
+type Readings struct {
+	Wall  func() time.Time
+	Mono  func() time.Duration    // monotonic, from any start
+	Alive func(store.Holder) bool // whether the process of a holder on this machine runs
+	Self  func() store.Holder     // Boot, PIDSpace and PIDStart of this process
+	ID    func() string           // a fresh lease id
+}
+
+// NewID returns 26 random characters, of at least 128 bits.
+func NewID() string { return rand.Text() }
+
+func (o *Options) normalised() (*Options, error) {
+	var n Options
+	if o != nil {
+		n = *o
+	}
+	if n.Duration == 0 {
+		n.Duration = DefaultDuration
+	}
+	if n.Beat == 0 {
+		n.Beat = n.Duration / 6
+	}
+	if n.CommitWithin == 0 {
+		n.CommitWithin = n.Duration / 2
+	}
+	if n.LoseAfter == 0 {
+		n.LoseAfter = n.Duration / 5 * 4
+	}
+	if n.Logger == nil {
+		n.Logger = slog.New(slog.DiscardHandler)
+	}
+	n.Readings = n.Readings.filled()
+	n.Holder = n.filledHolder()
+	if n.Wait < 0 || n.MaxSilence < 0 {
+		return nil, errors.New("lease options: Wait and MaxSilence cannot be negative")
+	}
+	if n.Duration < MinDuration || n.Duration > MaxDuration || n.Duration%time.Millisecond != 0 {
+		return nil, fmt.Errorf("lease options: duration %v: it must be whole milliseconds, from %v to %v",
+			n.Duration, MinDuration, MaxDuration)
+	}
+	if !(0 < n.Beat && n.Beat < n.CommitWithin && n.CommitWithin < n.LoseAfter && n.LoseAfter < n.Duration) {
+		return nil, fmt.Errorf("lease options: beat %v, commit within %v, lose after %v, duration %v: they must rise in this order",
+			n.Beat, n.CommitWithin, n.LoseAfter, n.Duration)
+	}
+	return &n, nil
+}
+
+func (r *Readings) filled() *Readings {
+	var f Readings
+	if r != nil {
+		f = *r
+	}
+	if f.Wall == nil {
+		f.Wall = time.Now
+	}
+	if f.Mono == nil {
+		start := time.Now()
+		f.Mono = func() time.Duration { return time.Since(start) }
+	}
+	if f.Alive == nil {
+		f.Alive = processAlive
+	}
+	if f.Self == nil {
+		f.Self = thisProcess
+	}
+	if f.ID == nil {
+		f.ID = NewID
+	}
+	return &f
+}
+
+// LEASE stays under 1 KiB, so that a beat costs one write unit.
+const (
+	maxHolderText = 128
+	maxReason     = 128
+)
+
+func (o *Options) filledHolder() store.Holder {
+	h := o.Holder
+	if h.Host == "" {
+		h.Host, _ = os.Hostname()
+	}
+	if h.ID == "" {
+		h.ID = "unknown@" + h.Host
+		if u, err := user.Current(); err == nil {
+			h.ID = u.Username + "@" + h.Host
+		}
+	}
+	if h.PID == 0 {
+		h.PID = os.Getpid()
+	}
+	if h.RunID == "" {
+		h.RunID = o.Readings.Wall().UTC().Format(time.RFC3339)
+	}
+	self := o.Readings.Self()
+	h.Boot, h.PIDSpace, h.PIDStart = self.Boot, self.PIDSpace, self.PIDStart
+	h.ID, h.Host, h.RunID = cut(h.ID, maxHolderText), cut(h.Host, maxHolderText), cut(h.RunID, maxHolderText)
+	return h
+}
+
+// cut shortens s to at most n bytes, at a character's boundary.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
