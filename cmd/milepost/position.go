@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// window is how much of an input's beginning, and of what lies before the
+// cursor, is remembered by its hash.
+const window = 64 << 10
+
+// position is the state of a batch job's checkpoint: where in the input it is,
+// and how to tell that input from another. Offsets count decompressed bytes, so that a
+// file may be compressed, or compressed anew, between two runs.
+type position struct {
+	Input   string `json:"input"`  // as it was named, for people
+	Format  string `json:"format"` // lines or csv
+	Records int64  `json:"records"`
+	Offset  int64  `json:"offset"`
+	Size    int64  `json:"size"` // of the file as stored, for people
+
+	// Open says that the last record had no line end, being the last of the file.
+	Open bool `json:"open_record,omitempty"`
+
+	Head string `json:"head_sha256"` // of the first 64 KiB, or of all before Offset if that is less
+	Tail string `json:"tail_sha256"` // of the 64 KiB before Offset
+	All  []byte `json:"all"`         // the state of a running sha256 of all before Offset
+}
+
+// fingerprint gathers what tells one input from another while it is read.
+type fingerprint struct {
+	head, tail []byte
+	all        hash.Hash // nil: not known
+}
+
+func newFingerprint() fingerprint { return fingerprint{all: sha256.New()} }
+
+func (f *fingerprint) write(content []byte) {
+	if missing := window - len(f.head); missing > 0 {
+		f.head = append(f.head, content[:min(missing, len(content))]...)
+	}
+	if len(content) >= window {
+		f.tail = append(f.tail[:0], content[len(content)-window:]...)
+	} else {
+		if surplus := len(f.tail) + len(content) - window; surplus > 0 {
+			f.tail = f.tail[:copy(f.tail, f.tail[surplus:])]
+		}
+		f.tail = append(f.tail, content...)
+	}
+	_, _ = f.all.Write(content)
+}
+
+// stamp writes the fingerprint into p.
+func (f *fingerprint) stamp(p *position) {
+	p.Head, p.Tail = hashOf(f.head), hashOf(f.tail)
+	// The running hash's state cannot fail to be encoded.
+	p.All, _ = f.all.(encoding.BinaryMarshaler).MarshalBinary()
+}
+
+func hashOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// otherInputError says that an input is not the one that a checkpoint began with.
+type otherInputError struct {
+	Was  position
+	Path string
+	Size int64
+	Why  string
+}
+
+func (e *otherInputError) Error() string {
+	now := e.Path
+	if e.Size >= 0 {
+		now += fmt.Sprintf(" (%s bytes)", thousands(e.Size))
+	}
+	return fmt.Sprintf("input %s is not the one that the checkpoint began with, %s (%s bytes, stands at record %s, byte %s): %s",
+		now, e.Was.Input, thousands(e.Was.Size), thousands(e.Was.Records), thousands(e.Was.Offset), e.Why)
+}
+
+// resume brings a freshly opened input to where the checkpoint stands, having
+// made sure that it is the same input: else it returns [*otherInputError]. An input
+// that has grown is the same. In a plain file it seeks; what is compressed is read up to
+// there. With verify everything before the position is hashed.
+func (in *input) resume(ctx context.Context, was position, verify bool) error {
+	other := func(format string, args ...any) error {
+		return &otherInputError{Was: was, Path: in.path, Size: in.size, Why: fmt.Sprintf(format, args...)}
+	}
+	if was.Format != in.format {
+		return other("its records were read as %s, and now as %s", was.Format, in.format)
+	}
+	if was.Offset == 0 {
+		return nil
+	}
+	if in.plain && in.size < was.Offset {
+		return other("it ends before that byte")
+	}
+
+	known := in.print.restore(was)
+	if in.plain && !verify && known {
+		if err := in.seek(was.Offset); err != nil {
+			return fmt.Errorf("seek in input %s: %w", in.path, err)
+		}
+	} else {
+		switch err := in.readTo(ctx, was.Offset); {
+		case errors.Is(err, io.EOF):
+			return other("it ends at byte %s, before that one", thousands(in.at.Offset))
+		case err != nil:
+			return fmt.Errorf("read input %s up to byte %d: %w", in.path, was.Offset, err)
+		}
+	}
+	var now position
+	in.print.stamp(&now)
+	head := min(window, was.Offset)
+	switch {
+	case now.Head != was.Head:
+		return other("the sha256 of its first %s bytes is %.12s…, and was %.12s…", thousands(head), now.Head, was.Head)
+	case now.Tail != was.Tail:
+		return other("the sha256 of the %s bytes before that byte is %.12s…, and was %.12s…", thousands(head), now.Tail, was.Tail)
+	case verify && !known:
+		return other("the checkpoint holds no hash of all before that byte to verify it with")
+	case known && string(now.All) != string(was.All):
+		return other("something before that byte has changed: the sha256 of all of it is another")
+	}
+	in.at.Records, in.at.Offset = was.Records, was.Offset
+	if was.Open {
+		return in.closeRecord(other)
+	}
+	return nil
+}
+
+// restore takes up the running hash where was left it.
+func (f *fingerprint) restore(was position) bool {
+	return f.all.(encoding.BinaryUnmarshaler).UnmarshalBinary(was.All) == nil
+}
+
+// seek puts a plain input at offset, having read no more than two windows.
+func (in *input) seek(offset int64) error {
+	n := min(window, offset)
+	in.print.head, in.print.tail = make([]byte, n), make([]byte, n)
+	for _, part := range []struct {
+		into []byte
+		from int64
+	}{{in.print.head, 0}, {in.print.tail, offset - n}} {
+		if _, err := in.file.ReadAt(part.into, part.from); err != nil {
+			return err
+		}
+	}
+	if _, err := in.file.Seek(offset, io.SeekStart); err != nil {
+		return err
+	}
+	in.content.Reset(in.file)
+	return nil
+}
+
+// readTo reads from the start up to offset; io.EOF: the input ends before it.
+func (in *input) readTo(ctx context.Context, offset int64) error {
+	in.print = newFingerprint()
+	in.pass(in.header)
+	buf := make([]byte, 1<<20)
+	for in.at.Offset < offset {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		n, err := in.content.Read(buf[:min(int64(len(buf)), offset-in.at.Offset)])
+		in.pass(buf[:n])
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeRecord deals with an input whose last record had no line end: one that was
+// added since still belongs to it.
+func (in *input) closeRecord(other func(string, ...any) error) error {
+	for _, end := range []string{"\n", "\r\n"} {
+		if got, _ := in.content.Peek(len(end)); string(got) == end {
+			_, _ = in.content.Discard(len(end))
+			in.pass([]byte(end))
+			return nil
+		}
+	}
+	if got, _ := in.content.Peek(1); len(got) > 0 {
+		return other("record %s was the last one and had no line end when it was processed, and has grown since", thousands(in.at.Records))
+	}
+	in.at.Open = true
+	return nil
+}
+
+// skip passes over records up to record n, for a checkpoint whose cursor a person
+// has set. io.EOF: there are fewer.
+func (in *input) skip(ctx context.Context, n int64) error {
+	const some = 1000
+	for in.at.Records < n {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if _, err := in.next(int(min(some, n-in.at.Records))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
