@@ -298,7 +298,7 @@ func newLease(ctx context.Context, c *contender, next store.Lease, sent time.Dur
 	l := &Lease{
 		st: c.st, key: c.key, opts: c.opts, fence: next.Fence(),
 		handoff: make(chan struct{}), lost: make(chan struct{}), kick: make(chan struct{}, 1),
-		renewed: make(chan struct{}), beatDone: make(chan struct{}),
+		renewed: make(chan struct{}), beatDone: make(chan struct{}), released: make(chan struct{}),
 		sent: sent, sentWall: wall, clock: clock, beat: next.Beat, version: next.Version,
 	}
 	if next.Reason != cut(c.opts.Reason, maxReason) {

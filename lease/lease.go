@@ -30,7 +30,8 @@ type Lease struct {
 	beating  context.Context
 	stopBeat context.CancelFunc
 	beatDone chan struct{}
-	progress atomic.Int64 // monotonic reading of the last Progress
+	released chan struct{} // closed when the first Release has ended
+	progress atomic.Int64  // monotonic reading of the last Progress
 	deadline *time.Timer
 
 	mu        sync.Mutex
@@ -307,7 +308,7 @@ func (l *Lease) noticeHandoff(w *store.Wanted) {
 // still tries to mark free; what another holds it leaves alone. It tries until ctx ends, at the
 // most for the lease's duration; without success the lease expires by itself and the error says so.
 // After a handoff it returns two polls later, so that who opens again at once does not
-// beat the waiter. Calling it again does nothing.
+// beat the waiter. Calling it again waits for the first call to end.
 func (l *Lease) Release(ctx context.Context) error {
 	l.mu.Lock()
 	again := l.releasing
@@ -316,9 +317,10 @@ func (l *Lease) Release(ctx context.Context) error {
 	version, yielding := l.version, l.yielding
 	l.mu.Unlock()
 	if again {
-		<-l.beatDone
+		<-l.released
 		return nil
 	}
+	defer close(l.released)
 	ctx, cancel := context.WithTimeout(ctx, l.opts.Duration)
 	defer cancel()
 	var err error
