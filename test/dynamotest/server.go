@@ -85,14 +85,16 @@ func (s *Server) client(ctx context.Context, httpClient *http.Client) (*dynamodb
 			}),
 		}), nil
 	}
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(httpClient))
+	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if s.URL != "" {
 		cfg.BaseEndpoint = &s.URL
 	}
-	return dynamodb.NewFromConfig(cfg), nil
+	// Only here: credentials are not asked for over a transport that may inject
+	// faults, and the configuration refuses one together with AWS_CA_BUNDLE.
+	return dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.HTTPClient = httpClient }), nil
 }
 
 func existing(ctx context.Context, named string) (*Server, error) {
