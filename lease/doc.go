@@ -58,5 +58,5 @@
 // [Lease.HandoffWanted]. A plain wait asks for nothing: tomorrow's run must
 // not evict today's healthy one.
 //
-// docs/design.md has the reasons, and an explicit-state model of the protocol.
+// docs/design.md has the reasons.
 package lease
