@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+const (
+	// killAfter is how long a command that was told to end may take for it.
+	killAfter = 5 * time.Second
+
+	// pipeDelay is how long to wait for what a command's children still write
+	// when it has ended itself.
+	pipeDelay = 2 * time.Second
+)
+
+// command is the user's program, run once for each batch.
+type command struct {
+	argv           []string
+	env            []string
+	stdout, stderr io.Writer
+	grace          time.Duration // how long a run may go on once stop has ended
+	killAfter      time.Duration // how long after SIGTERM it gets SIGKILL
+}
+
+// commandError says that the user's program failed. It is the job's own failure,
+// not Milepost's.
+type commandError struct {
+	Argv        []string
+	First, Last int64 // the batch's records
+	Attempts    int
+	Err         error // how the last attempt ended
+}
+
+func (e *commandError) Error() string {
+	s := fmt.Sprintf("%s failed on records %s to %s: %v", strings.Join(e.Argv, " "), thousands(e.First), thousands(e.Last), e.Err)
+	if e.Attempts > 1 {
+		s += fmt.Sprintf(" (the last of %d attempts)", e.Attempts)
+	}
+	return s
+}
+
+func (e *commandError) Unwrap() error { return e.Err }
+
+// run runs the program over data and waits for it. nil: it exited with 0. When ctx
+// ends, it and its children get SIGTERM, and SIGKILL later; when stop ends, they
+// get the same past the grace. The error is then that context's cause.
+//
+// Its standard input is a file, not a pipe: should this process be killed, what the
+// program reads must not end within a record and look whole.
+func (c *command) run(ctx, stop context.Context, data []byte, env ...string) error {
+	stdin, err := fileOf(data)
+	if err != nil {
+		return fmt.Errorf("prepare the batch for %s: %w", c.argv[0], err)
+	}
+	defer func() { _ = stdin.Close() }()
+
+	cmd := exec.Command(c.argv[0], c.argv[1:]...)
+	cmd.Env = append(append([]string{}, c.env...), env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, c.stdout, c.stderr
+	cmd.WaitDelay = pipeDelay
+	group := newGroup(cmd)
+	defer group.close()
+
+	started, done := make(chan error, 1), make(chan error, 1)
+	go func() {
+		// On Linux the child dies with the thread that started it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		if err == nil {
+			err = group.started()
+		}
+		started <- err
+		if cmd.Process == nil {
+			return
+		}
+		err = cmd.Wait()
+		if errors.Is(err, exec.ErrWaitDelay) {
+			err = nil // it exited with 0, and left someone behind who holds its output
+		}
+		done <- err
+	}()
+	if err := <-started; err != nil {
+		if cmd.Process != nil {
+			group.kill()
+			<-done
+		}
+		return fmt.Errorf("start %s: %w", c.argv[0], err)
+	}
+	return c.wait(ctx, stop, group, done)
+}
+
+func (c *command) wait(ctx, stop context.Context, group *group, done <-chan error) error {
+	var cause error
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		cause = context.Cause(ctx)
+	case <-stop.Done():
+		grace := time.NewTimer(c.grace)
+		defer grace.Stop()
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			cause = context.Cause(ctx)
+		case <-grace.C:
+			cause = context.Cause(stop)
+		}
+	}
+	group.terminate()
+	kill := time.NewTimer(c.killAfter)
+	defer kill.Stop()
+	var err error
+	select {
+	case err = <-done:
+	case <-kill.C:
+		group.kill()
+		err = <-done
+	}
+	if err == nil {
+		return nil // it was told to end, and finished its batch
+	}
+	return cause
+}
