@@ -89,7 +89,7 @@ func findDynoxide(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// cacheDir is where the project keeps what it brings from registries; the Makefile uses the same.
+// cacheDir is where the project keeps what it brings from registries. The Makefile names it by the variable.
 func cacheDir() (string, error) {
 	if dir := os.Getenv("MILEPOST_CACHE"); dir != "" {
 		return dir, nil
