@@ -1,0 +1,241 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+const maxReaders = 4
+
+// conn is one connection to the file, with its statements prepared. One goroutine
+// uses it at a time.
+type conn struct {
+	db      *sql.DB
+	conn    *sql.Conn
+	stmts   map[string]*sql.Stmt // by their text
+	guarded bool                 // while the caller's statements run; see guard
+}
+
+// connect opens a connection. Its pragmas are in the DSN, so that there is none
+// without them.
+func (s *Store) connect(ctx context.Context, pragmas ...string) (_ *conn, err error) {
+	params := url.Values{"_error_rc": {"1"}}
+	for _, pragma := range append([]string{
+		fmt.Sprintf("busy_timeout(%d)", max(s.busyTimeout.Milliseconds(), 1)),
+		"fullfsync(1)", // macOS: fsync alone does not reach the disk
+	}, pragmas...) {
+		params.Add("_pragma", pragma)
+	}
+	path := filepath.ToSlash(s.path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/jobs.db
+	}
+	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: params.Encode()}).String()
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{db: db, stmts: map[string]*sql.Stmt{}}
+	if c.conn, err = db.Conn(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if err := c.conn.Raw(c.guard); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+func (c *conn) close() error {
+	if c == nil {
+		return nil
+	}
+	for _, stmt := range c.stmts {
+		stmt.Close()
+	}
+	return errors.Join(c.conn.Close(), c.db.Close())
+}
+
+func (c *conn) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt := c.stmts[query]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := c.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	c.stmts[query] = stmt
+	return stmt, nil
+}
+
+// exec runs one of this package's statements and returns how many rows it changed.
+func (c *conn) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	stmt, err := c.prepared(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// rows returns all the rows of one of this package's queries.
+func (c *conn) rows(ctx context.Context, query string, args ...any) ([]*row, error) {
+	stmt, err := c.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	found, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	columns, err := found.Columns()
+	if err != nil {
+		return nil, err
+	}
+	var all []*row
+	values := make([]any, len(columns))
+	targets := make([]any, len(columns))
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	for found.Next() {
+		if err := found.Scan(targets...); err != nil {
+			return nil, err
+		}
+		all = append(all, newRow(columns, values))
+	}
+	return all, found.Err()
+}
+
+// write runs apply in one immediate transaction of w, the one of s.commits and
+// s.beats, and commits it. Any error before the COMMIT is sent is definite.
+func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, apply func(context.Context, *conn) error) (store.Clock, error) {
+	if err := s.enter(ctx); err != nil {
+		return store.Clock{}, s.failed(op, key, err, true)
+	}
+	defer func() { <-s.gate }()
+	committed := false
+	defer func() {
+		if !committed { // fails, and harms nothing, where no transaction is open
+			_, _ = w.exec(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
+	_, err := w.exec(ctx, "BEGIN IMMEDIATE")
+	if err == nil {
+		err = apply(ctx, w)
+	}
+	if err != nil {
+		return store.Clock{}, s.failed(op, key, err, true)
+	}
+	// The COMMIT itself waits for nobody but the disk, and cancelling it would only
+	// make its outcome unknown.
+	if _, err := w.exec(context.WithoutCancel(ctx), "COMMIT"); err != nil {
+		return store.Clock{}, s.failed(op, key, err, rolledBack(err))
+	}
+	committed = true
+	return s.clock(), nil
+}
+
+// enter waits for the gate, no longer than for the file's lock.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case s.gate <- struct{}{}:
+	default:
+		timer := time.NewTimer(s.busyTimeout)
+		defer timer.Stop()
+		select {
+		case s.gate <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return fmt.Errorf("%w: this process's other writes took longer than %v", store.ErrThrottled, s.busyTimeout)
+		}
+	}
+	if err := s.usable(); err != nil {
+		<-s.gate
+		return err
+	}
+	return nil
+}
+
+// usable fails once the store is closed, or another file than the one opened, or
+// none, is in its place: what is written then is lost with the last process.
+func (s *Store) usable() error {
+	if s.closed.Load() {
+		return errors.New("the store is closed")
+	}
+	file, err := os.Stat(s.path)
+	if err != nil {
+		return fmt.Errorf("%w: the file has gone since it was opened: %w", store.ErrUnavailable, err)
+	}
+	if !os.SameFile(file, s.file) {
+		return fmt.Errorf("%w: another file has been put in its place since it was opened", store.ErrUnavailable)
+	}
+	return nil
+}
+
+// read runs query on one snapshot of the file, which every acknowledged write is in.
+func (s *Store) read(ctx context.Context, op string, key store.Key, query func(context.Context, *conn) error) error {
+	if err := s.reading(ctx, query); err != nil {
+		return s.failed(op, key, err, false)
+	}
+	return nil
+}
+
+func (s *Store) reading(ctx context.Context, query func(context.Context, *conn) error) (err error) {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	var r *conn
+	select {
+	case r = <-s.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { s.readers <- r }()
+	if s.closed.Load() {
+		return errors.New("the store is closed")
+	}
+	if r == nil {
+		if r, err = s.connect(ctx, "query_only(1)"); err != nil {
+			return err
+		}
+	}
+	defer func() { _, _ = r.exec(context.WithoutCancel(ctx), "ROLLBACK") }()
+	if _, err := r.exec(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	return query(ctx, r)
+}
+
+// guard keeps the caller's statements off Milepost's tables, and off what would
+// end the transaction they are part of or reach beyond the file.
+func (c *conn) guard(driverConn any) error {
+	registerer, ok := driverConn.(sqlite.AuthorizerRegisterer)
+	if !ok {
+		return fmt.Errorf("%T has no authorizer", driverConn)
+	}
+	return registerer.RegisterAuthorizer(func(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ string) sqlite.AuthorizerReturnCode {
+		if c.guarded && forbidden(action, arg1, arg2) {
+			return sqlite.AuthorizerDeny
+		}
+		return sqlite.AuthorizerOK
+	})
+}

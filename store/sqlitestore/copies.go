@@ -1,0 +1,190 @@
+package sqlitestore
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+func recordCopy(version int64) string { return fmt.Sprintf("V#%020d", version) }
+
+// Copy implements [store.Store]. It also removes a few copies, of any checkpoint,
+// that expired a while ago.
+func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error {
+	return s.writeCopy(ctx, "Copy", key, next.Version.Version, func(ctx context.Context, w *conn, there *store.Copy) error {
+		switch {
+		case there == nil || there.CommitEpoch < next.CommitEpoch:
+			if err := w.sweep(ctx, s.clock().Wall); err != nil {
+				return err
+			}
+			return s.putCopy(ctx, w, key, &next)
+		case there.CommitID == next.CommitID:
+			return nil
+		}
+		return errConflict
+	})
+}
+
+// KeepBase implements [store.Store].
+func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) error {
+	return s.writeCopy(ctx, "KeepBase", key, v.Version, func(ctx context.Context, w *conn, there *store.Copy) error {
+		kept := store.Copy{Version: v}
+		switch {
+		case there == nil:
+		case there.CommitID == v.CommitID || there.CommitEpoch < v.CommitEpoch:
+			kept.Label = there.Label
+		default:
+			return errConflict
+		}
+		return s.putCopy(ctx, w, key, &kept)
+	})
+}
+
+// Amend implements [store.Store].
+func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitID string, a store.Amendment) error {
+	return s.writeCopy(ctx, "Amend", key, version, func(ctx context.Context, w *conn, there *store.Copy) error {
+		if there == nil || there.CommitID != commitID {
+			return errConflict
+		}
+		if a.Label != nil {
+			there.Label = *a.Label
+		}
+		if a.ExpiresAt != nil {
+			there.ExpiresAt = *a.ExpiresAt
+		}
+		_, err := w.exec(ctx, "UPDATE milepost_version SET label = ?, expires_at = ? WHERE ns = ? AND name = ? AND version = ?",
+			there.Label, micros(there.ExpiresAt), key.Namespace, key.Name, version)
+		return err
+	})
+}
+
+// Remove implements [store.Store].
+func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commitID string) error {
+	return s.writeCopy(ctx, "Remove", key, version, func(ctx context.Context, w *conn, there *store.Copy) error {
+		if there != nil && there.CommitID != commitID {
+			return errConflict
+		}
+		_, err := w.exec(ctx, "DELETE FROM milepost_version WHERE ns = ? AND name = ? AND version = ?",
+			key.Namespace, key.Name, version)
+		return err
+	})
+}
+
+// errConflict becomes a [store.ConflictError] with the copy that is there.
+var errConflict = fmt.Errorf("conflict")
+
+// writeCopy calls apply with the copy that is there, or nil.
+func (s *Store) writeCopy(ctx context.Context, op string, key store.Key, version int64, apply func(context.Context, *conn, *store.Copy) error) error {
+	_, err := s.write(ctx, s.commits, op, key, func(ctx context.Context, w *conn) error {
+		there, err := w.copied(ctx, key, version)
+		if err != nil {
+			return err
+		}
+		if err := apply(ctx, w, there); err != errConflict {
+			return err
+		}
+		return &store.ConflictError{Op: op, Key: key, Copy: there}
+	})
+	return err
+}
+
+var putCopy = upsert("milepost_version", 3, append([]string{"ns", "name", "version", "fmt", "label", "expires_at"}, versionColumns[1:]...))
+
+func (s *Store) putCopy(ctx context.Context, w *conn, key store.Key, c *store.Copy) error {
+	version, err := s.checkedValues(key, &c.Version)
+	if err != nil {
+		return err
+	}
+	_, err = w.exec(ctx, putCopy, slices.Concat(
+		[]any{key.Namespace, key.Name, c.Version.Version, store.Format, c.Label, micros(c.ExpiresAt)}, version[1:])...)
+	return err
+}
+
+// What expired a while ago is removed, a little with each new copy. The while keeps what
+// a slow settler may still want to read, and spares it a clock that was set and set back.
+const (
+	sweepAfter = time.Hour
+	sweepMost  = 16
+)
+
+func (c *conn) sweep(ctx context.Context, now time.Time) error {
+	if now.IsZero() {
+		return nil
+	}
+	_, err := c.exec(ctx, "DELETE FROM milepost_version WHERE rowid IN "+
+		"(SELECT rowid FROM milepost_version WHERE expires_at IS NOT NULL AND expires_at < ? ORDER BY expires_at LIMIT ?)",
+		now.Add(-sweepAfter).UnixMicro(), sweepMost)
+	return err
+}
+
+// Version implements [store.Store].
+func (s *Store) Version(ctx context.Context, key store.Key, version int64) (store.Copy, error) {
+	var found store.Copy
+	err := s.read(ctx, "Version", key, func(ctx context.Context, r *conn) error {
+		there, err := r.copied(ctx, key, version)
+		if err != nil {
+			return err
+		}
+		if there == nil {
+			return fmt.Errorf("version %d: %w", version, store.ErrNotFound)
+		}
+		found = *there
+		return nil
+	})
+	return found, err
+}
+
+// versionsPage bounds what is held in memory, and how long a snapshot is.
+const versionsPage = 32
+
+// Versions implements [store.Store]. Each page is a snapshot.
+func (s *Store) Versions(ctx context.Context, key store.Key, from, to int64) iter.Seq2[store.Copy, error] {
+	return func(yield func(store.Copy, error) bool) {
+		for from >= to {
+			var page []*row
+			err := s.read(ctx, "Versions", key, func(ctx context.Context, r *conn) (err error) {
+				page, err = r.rows(ctx, "SELECT * FROM milepost_version WHERE ns = ? AND name = ? AND version <= ? AND version >= ? "+
+					"ORDER BY version DESC LIMIT ?", key.Namespace, key.Name, from, to, versionsPage)
+				return err
+			})
+			if err != nil {
+				yield(store.Copy{}, err)
+				return
+			}
+			for _, r := range page {
+				c, err := r.copied(key)
+				if err != nil {
+					yield(store.Copy{}, s.failed("Versions", key, err, false))
+					return
+				}
+				if !yield(*c, nil) {
+					return
+				}
+				from = c.Version.Version - 1
+			}
+			if len(page) < versionsPage {
+				return
+			}
+		}
+	}
+}
+
+// copied returns the copy of version, or nil if there is none.
+func (c *conn) copied(ctx context.Context, key store.Key, version int64) (*store.Copy, error) {
+	found, err := c.rows(ctx, "SELECT * FROM milepost_version WHERE ns = ? AND name = ? AND version = ?",
+		key.Namespace, key.Name, version)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0].copied(key)
+}
+
+func (r *row) copied(key store.Key) (*store.Copy, error) {
+	r.key()
+	c := &store.Copy{ExpiresAt: r.time("expires_at"), Label: r.text("label"), Version: r.version()}
+	return c, r.done(key, recordCopy(c.Version.Version), c.Version.Validate)
+}

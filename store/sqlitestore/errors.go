@@ -1,0 +1,90 @@
+package sqlitestore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// code returns SQLite's primary result code, or 0 if err is not SQLite's.
+func code(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return sqlite3.SQLITE_OK
+}
+
+func isBusy(err error) bool {
+	switch code(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
+
+func isForbidden(err error) bool { return code(err) == sqlite3.SQLITE_AUTH }
+
+// isOfTheFile tells what befell the file from what is wrong with a statement.
+func isOfTheFile(err error) bool {
+	switch code(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY,
+		sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_NOMEM:
+		return true
+	}
+	return false
+}
+
+// rolledBack reports whether a COMMIT that failed so has certainly changed nothing.
+// After a failed write or sync it has not: the frames may all have reached the log,
+// and a recovery after a crash would then find them.
+func rolledBack(err error) bool {
+	switch code(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT:
+		return true
+	}
+	return false
+}
+
+// explained puts into words, and into the contract's sentinels, what SQLite's code means.
+func explained(err error) error {
+	switch code(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
+		return fmt.Errorf("%w: another process keeps the file locked: %w", store.ErrThrottled, err)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("the disk is full; make room and save again: %w", err)
+	case sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("the file, or its directory, is read-only for this user: %w", err)
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return fmt.Errorf("%w: this user may not open, or create, it: %w", store.ErrUnavailable, err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("%w: the disk has failed: %w", store.ErrUnavailable, err)
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w: it is not an SQLite database; name another file: %w", store.ErrBadRecord, err)
+	case sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("%w: the database is damaged; restore it from a backup: %w", store.ErrBadRecord, err)
+	}
+	if strings.Contains(err.Error(), "no such table: milepost_") {
+		return fmt.Errorf("%w: %w", store.ErrNoTable, err)
+	}
+	return err
+}
+
+// failed says what was being done, to which checkpoint, where, and what came of it;
+// definite, that nothing was applied. A conflict says all that itself.
+func (s *Store) failed(op string, key store.Key, err error, definite bool) error {
+	var conflict *store.ConflictError
+	if errors.As(err, &conflict) {
+		return err
+	}
+	err = explained(err)
+	if definite && !errors.Is(err, store.ErrNotApplied) {
+		err = fmt.Errorf("%w: %w", store.ErrNotApplied, err)
+	}
+	return fmt.Errorf("%s %s in %s: %w", op, key, s.path, err)
+}

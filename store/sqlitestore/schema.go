@@ -1,0 +1,105 @@
+package sqlitestore
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+//go:embed schema.sql
+var schema string
+
+// openFile returns the connection for commits, once the file has its tables.
+//
+// While processes race for a new file, turning it to WAL fails with SQLITE_BUSY at
+// once, busy timeout or not.
+func (s *Store) openFile(ctx context.Context, mustExist bool, pragmas []string) (*conn, error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 2*time.Millisecond, 50*time.Millisecond
+	return backoff.Retry(ctx, func() (*conn, error) {
+		c, err := s.connect(ctx, append(pragmas, "synchronous(FULL)")...)
+		if err == nil {
+			if err = c.makeTables(ctx, mustExist); err != nil {
+				err = errors.Join(err, c.close())
+			}
+		}
+		switch {
+		case err == nil:
+			return c, nil
+		case isBusy(err):
+			return nil, err
+		}
+		return nil, backoff.Permanent(err)
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(s.busyTimeout))
+}
+
+// makeTables changes nothing where they are, or where they may not be made.
+func (c *conn) makeTables(ctx context.Context, mustExist bool) error {
+	there, err := c.hasTables(ctx)
+	if err != nil {
+		return err
+	}
+	if !there && mustExist {
+		return fmt.Errorf("%w: the file holds no checkpoints", store.ErrNoTable)
+	}
+	var encoding, mode string
+	if err := c.conn.QueryRowContext(ctx, "PRAGMA encoding").Scan(&encoding); err != nil {
+		return err
+	}
+	if encoding != "UTF-8" {
+		return fmt.Errorf("its encoding is %s, in which names do not compare as bytes; use a UTF-8 file", encoding)
+	}
+	if err := c.conn.QueryRowContext(ctx, "PRAGMA journal_mode=WAL").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("its journal mode is %s and cannot be WAL", mode)
+	}
+	if there {
+		return nil
+	}
+	defer func() { _, _ = c.exec(context.WithoutCancel(ctx), "ROLLBACK") }()
+	if _, err := c.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if there, err := c.hasTables(ctx); there || err != nil { // another process was first
+		return err
+	}
+	if _, err := c.conn.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	_, err = c.exec(ctx, "COMMIT")
+	return err
+}
+
+// hasTables reports whether the file has Milepost's tables, of a format that this
+// release knows.
+func (c *conn) hasTables(ctx context.Context) (bool, error) {
+	tables, err := c.rows(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'milepost\_%' ESCAPE '\'`)
+	if err != nil || len(tables) == 0 {
+		return false, err
+	}
+	found, err := c.rows(ctx, "SELECT value AS format FROM milepost_meta WHERE key = 'format'")
+	if err != nil {
+		return false, err
+	}
+	if len(found) == 0 {
+		return false, fmt.Errorf("%w: milepost_meta has no row \"format\"", store.ErrBadRecord)
+	}
+	switch format := found[0].int("format"); {
+	case found[0].err != nil:
+		return false, fmt.Errorf("%w: milepost_meta: %w", store.ErrBadRecord, found[0].err)
+	case format > store.Format:
+		return false, fmt.Errorf("%w: its format is %d, and this release knows %d; use the newer release",
+			store.ErrNewerFormat, format, store.Format)
+	case format < 1:
+		return false, fmt.Errorf("%w: milepost_meta: format is %d", store.ErrBadRecord, format)
+	}
+	return true, nil
+}

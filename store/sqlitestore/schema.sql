@@ -1,0 +1,126 @@
+-- Times are integers, microseconds since the epoch; NULL is "none".
+-- The tables are not STRICT, so that a shell older than 3.37 reads the file too;
+-- every read checks the types itself.
+
+CREATE TABLE milepost_meta (
+  key   TEXT PRIMARY KEY,
+  value INTEGER
+) WITHOUT ROWID;
+
+CREATE TABLE milepost_head (
+  ns             TEXT NOT NULL,
+  name           TEXT NOT NULL,
+  fmt            INTEGER,
+  listed         INTEGER, -- 1: milepost list shows it
+  epoch          INTEGER, -- the fence, and the lease that raised it
+  lease_id       TEXT,
+  holder_id      TEXT,    -- who raised it
+  holder_host    TEXT,
+  holder_pid     INTEGER,
+  holder_run     TEXT,
+  version        INTEGER, -- 0: only the fence was raised
+  commit_id      TEXT,
+  commit_epoch   INTEGER,
+  by_id          TEXT,    -- who committed this version
+  by_host        TEXT,
+  by_pid         INTEGER,
+  by_run         TEXT,
+  saved_at       INTEGER,
+  cursor         TEXT,
+  finished       TEXT,    -- JSON: [[first, last], ...], finished out of order above the cursor
+  processed      INTEGER,
+  failed         INTEGER,
+  last_error     TEXT,
+  identity       TEXT,
+  schema         INTEGER, -- of the job's state
+  ended          TEXT,    -- done, error, yielded, stopped
+  deleted        INTEGER,
+  restored_from  INTEGER,
+  reason         TEXT,
+  born           INTEGER, -- the first version of this life
+  starts         TEXT,    -- JSON: [version, ...], where the newest sessions started
+  state_type     TEXT,
+  state_encoding TEXT,    -- '' or zstd
+  state_size     INTEGER, -- bytes before compression
+  state_sha256   BLOB,    -- of state; NULL: no state was saved
+  state          BLOB,    -- last: a large one must not push the others to overflow pages
+  PRIMARY KEY (ns, name)
+);
+
+CREATE TABLE milepost_version (
+  ns             TEXT NOT NULL,
+  name           TEXT NOT NULL,
+  fmt            INTEGER,
+  expires_at     INTEGER, -- removed by some later save; NULL: never
+  label          TEXT,    -- not '': a savepoint
+  version        INTEGER,
+  commit_id      TEXT,
+  commit_epoch   INTEGER,
+  by_id          TEXT,
+  by_host        TEXT,
+  by_pid         INTEGER,
+  by_run         TEXT,
+  saved_at       INTEGER,
+  cursor         TEXT,
+  finished       TEXT,
+  processed      INTEGER,
+  failed         INTEGER,
+  last_error     TEXT,
+  identity       TEXT,
+  schema         INTEGER,
+  ended          TEXT,
+  deleted        INTEGER,
+  restored_from  INTEGER,
+  reason         TEXT,
+  born           INTEGER,
+  starts         TEXT,
+  state_type     TEXT,
+  state_encoding TEXT,
+  state_size     INTEGER,
+  state_sha256   BLOB,
+  state          BLOB,
+  PRIMARY KEY (ns, name, version)
+);
+
+CREATE INDEX milepost_version_expires_at ON milepost_version (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE milepost_lease (
+  ns               TEXT NOT NULL,
+  name             TEXT NOT NULL,
+  fmt              INTEGER,
+  epoch            INTEGER,
+  lease_id         TEXT,
+  beat             INTEGER,
+  status           TEXT,    -- held, free
+  holder_id        TEXT,
+  holder_host      TEXT,
+  holder_pid       INTEGER,
+  holder_run       TEXT,
+  holder_boot      TEXT,
+  holder_pid_space TEXT,
+  holder_pid_start TEXT,
+  duration_ms      INTEGER,
+  until_wall       INTEGER, -- when it ends, by the wall clock and
+  until_boot       TEXT,    -- by the clock of this boot,
+  until_uptime     INTEGER, -- in microseconds since then
+  acquired_at      INTEGER,
+  renewed_at       INTEGER,
+  reason           TEXT,
+  wanted_by        TEXT,    -- NULL: nobody asks for it
+  wanted_count     INTEGER,
+  version          INTEGER, -- the last one that the holder knew of
+  PRIMARY KEY (ns, name)
+) WITHOUT ROWID;
+
+CREATE TABLE milepost_expect (
+  ns       TEXT NOT NULL,
+  name     TEXT NOT NULL,
+  fmt      INTEGER,
+  every_us INTEGER,
+  grace_us INTEGER,
+  set_by   TEXT,
+  set_at   INTEGER,
+  PRIMARY KEY (ns, name)
+) WITHOUT ROWID;
+
+INSERT INTO milepost_meta (key, value) VALUES ('format', 1);
