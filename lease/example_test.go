@@ -21,7 +21,11 @@ func ExampleAcquire() {
 		fmt.Println(err)
 		return
 	}
-	defer l.Release(ctx)
+	defer func() {
+		if err := l.Release(ctx); err != nil {
+			fmt.Println(err)
+		}
+	}()
 	fmt.Println("epoch", l.Epoch())
 
 	_, err = lease.Acquire(ctx, st, key, &lease.Options{Holder: store.Holder{ID: "by hand"}})

@@ -110,7 +110,7 @@ func (o *Options) normalised() (*Options, error) {
 		return nil, fmt.Errorf("lease options: duration %v: it must be whole milliseconds, from %v to %v",
 			n.Duration, MinDuration, MaxDuration)
 	}
-	if !(0 < n.Beat && n.Beat < n.CommitWithin && n.CommitWithin < n.LoseAfter && n.LoseAfter < n.Duration) {
+	if n.Beat <= 0 || n.CommitWithin <= n.Beat || n.LoseAfter <= n.CommitWithin || n.Duration <= n.LoseAfter {
 		return nil, fmt.Errorf("lease options: beat %v, commit within %v, lose after %v, duration %v: they must rise in this order",
 			n.Beat, n.CommitWithin, n.LoseAfter, n.Duration)
 	}
