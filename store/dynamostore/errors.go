@@ -1,0 +1,286 @@
+package dynamostore
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// requestError says what a request's error means, in the words of package store.
+type requestError struct {
+	what string // was being done, and to what
+	kind verdict
+	err  error
+}
+
+func (e *requestError) Error() string {
+	s := e.what + ": "
+	for _, is := range e.kind.is {
+		if is != store.ErrNotApplied {
+			s += is.Error() + ": "
+		}
+	}
+	s += reason(e.err)
+	if e.kind.hint != "" {
+		s += " (" + e.kind.hint + ")"
+	}
+	return s
+}
+
+func (e *requestError) Unwrap() []error { return append([]error{e.err}, e.kind.is...) }
+
+// verdict is what an error means: the sentinels that it matches, and what helps.
+type verdict struct {
+	is   []error
+	hint string
+}
+
+// Of the verdicts, those without ErrNotApplied are the ambiguous ones.
+var (
+	throttled   = verdict{is: []error{store.ErrThrottled, store.ErrNotApplied}}
+	refused     = verdict{is: []error{store.ErrNotApplied}}
+	tooLarge    = verdict{is: []error{store.ErrTooLarge, store.ErrNotApplied}}
+	unreached   = verdict{is: []error{store.ErrUnavailable, store.ErrNotApplied}}
+	noAnswer    = verdict{is: []error{store.ErrUnavailable}}
+	outcomeOpen = verdict{}
+
+	// The same token is at work: another copy of this very request may land.
+	inProgress = verdict{is: []error{store.ErrThrottled}}
+
+	noTable = verdict{
+		is:   []error{store.ErrNoTable, store.ErrNotApplied},
+		hint: "is it this region and this account? milepost table create makes the table",
+	}
+	noIndex = verdict{
+		is:   []error{store.ErrNotApplied},
+		hint: "milepost check says how to add the index",
+	}
+	unknownCaller = verdict{
+		is:   []error{store.ErrCredentials, store.ErrNotApplied},
+		hint: "aws sts get-caller-identity shows who this is taken for",
+	}
+	noCredentials = verdict{
+		is:   []error{store.ErrCredentials, store.ErrNotApplied},
+		hint: "aws configure, AWS_PROFILE or a role gives them",
+	}
+	expiredToken = verdict{
+		is:   []error{store.ErrCredentials, store.ErrNotApplied},
+		hint: "the token has expired: aws sso login renews it, or start again under a fresh role",
+	}
+	denied = verdict{
+		is:   []error{store.ErrCredentials, store.ErrNotApplied},
+		hint: "the policy must allow this action on the table, and Query on its index",
+	}
+	// Definite, and worth another try: the SDK has learned the difference from
+	// this very reply.
+	clockOff = verdict{
+		is:   []error{store.ErrUnavailable, store.ErrNotApplied},
+		hint: "this machine's clock is wrong by minutes: set it",
+	}
+)
+
+// byCode has the codes that are definite. A code that is not here is ambiguous:
+// a request may have passed whoever answered with it.
+var byCode = map[string]verdict{
+	"ProvisionedThroughputExceededException": throttled,
+	"RequestLimitExceeded":                   throttled,
+	"ThrottlingException":                    throttled,
+	"Throttling":                             throttled,
+	"ThrottledException":                     throttled,
+	"TooManyRequestsException":               throttled,
+	"TransactionConflictException":           throttled,
+	"ReplicatedWriteConflictException":       throttled,
+	"TransactionInProgressException":         inProgress,
+
+	"ValidationException":                      refused,
+	"SerializationException":                   refused,
+	"UnknownOperationException":                refused,
+	"ItemCollectionSizeLimitExceededException": refused,
+	"IdempotentParameterMismatchException":     refused,
+	"ConditionalCheckFailedException":          refused,
+	"TransactionCanceledException":             refused,
+	"LimitExceededException":                   refused,
+	"ResourceInUseException":                   refused,
+	"PointInTimeRecoveryUnavailableException":  refused,
+	"ContinuousBackupsUnavailableException":    refused,
+	"ResourceNotFoundException":                noTable,
+	"TableNotFoundException":                   noTable,
+	"IndexNotFoundException":                   noIndex,
+	"UnrecognizedClientException":              unknownCaller,
+	"InvalidClientTokenId":                     unknownCaller,
+	"InvalidSignatureException":                unknownCaller,
+	"SignatureDoesNotMatch":                    unknownCaller,
+	"IncompleteSignature":                      unknownCaller,
+	"IncompleteSignatureException":             unknownCaller,
+	"MissingAuthenticationToken":               noCredentials,
+	"MissingAuthenticationTokenException":      noCredentials,
+	"ExpiredToken":                             expiredToken,
+	"ExpiredTokenException":                    expiredToken,
+	"AccessDenied":                             denied,
+	"AccessDeniedException":                    denied,
+	"NotAuthorized":                            denied,
+	"OptInRequired":                            denied,
+	"RequestExpired":                           clockOff,
+	"RequestInTheFuture":                       clockOff,
+	"RequestTimeTooSkewed":                     clockOff,
+}
+
+// failed puts an error of the SDK into the words of package store.
+func (c *call) failed(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+		err = fmt.Errorf("%w: %w", ended, err)
+	}
+	return &requestError{what: c.what(), kind: judge(ctx, err, c.sent), err: err}
+}
+
+// judge decides what an error means for the request that met with it, of which
+// is known whether the transport ever had it.
+func judge(ctx context.Context, err error, sent bool) verdict {
+	var api smithy.APIError
+	var reply interface{ HTTPStatusCode() int }
+	switch {
+	case !sent && ctx.Err() != nil:
+		return refused
+	case !sent:
+		return judgeUnsent(err)
+	case errors.As(err, &reply) && reply.HTTPStatusCode() >= 500:
+		return noAnswer // whatever it calls itself
+	case errors.As(err, &api):
+		return judgeReply(api)
+	case neverConnected(err):
+		return unreached
+	case errors.Is(err, context.Canceled):
+		return outcomeOpen
+	}
+	return noAnswer // a timeout, a connection that broke, a reply cut short
+}
+
+func judgeReply(api smithy.APIError) verdict {
+	kind, ok := byCode[api.ErrorCode()]
+	message := strings.ToLower(api.ErrorMessage())
+	switch {
+	case !ok:
+		return noAnswer
+	case api.ErrorCode() == "ValidationException" && strings.Contains(message, "item size"):
+		return tooLarge
+	case api.ErrorCode() == "ValidationException" && strings.Contains(message, "does not have the specified index"):
+		return noIndex
+	case api.ErrorCode() == "InvalidSignatureException" &&
+		(strings.Contains(message, "signature expired") || strings.Contains(message, "not yet current")):
+		return clockOff
+	}
+	return kind
+}
+
+// judgeUnsent is for what never reached the transport: it changed nothing.
+func judgeUnsent(err error) verdict {
+	var netErr net.Error
+	var api smithy.APIError
+	switch {
+	case !credentialsMissing(err):
+		return refused
+	case errors.As(err, &api) && strings.Contains(api.ErrorCode(), "Expired"):
+		return expiredToken
+	case strings.Contains(err.Error(), "ec2imds"):
+		return noCredentials // the last place to ask, and this is no EC2 instance
+	case errors.As(err, &netErr):
+		return unreached // whoever hands out credentials could not be reached
+	case strings.Contains(err.Error(), "expired"), strings.Contains(err.Error(), "token file"):
+		return expiredToken
+	}
+	return noCredentials
+}
+
+// credentialsMissing reports that the SDK found nobody to ask as. It has no type
+// for that; a test holds it to these words.
+func credentialsMissing(err error) bool { return strings.Contains(err.Error(), "get identity") }
+
+// neverConnected reports an error that can only come before a request's first
+// byte is sent.
+func neverConnected(err error) bool {
+	var dns *net.DNSError
+	var op *net.OpError
+	var cert *tls.CertificateVerificationError
+	return errors.As(err, &dns) || errors.As(err, &cert) || errors.As(err, &op) && op.Op == "dial"
+}
+
+// reason is the SDK's error without its chain of wrappers.
+func reason(err error) string {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		var op *smithy.OperationError
+		if errors.As(err, &op) {
+			return op.Err.Error()
+		}
+		return err.Error()
+	}
+	s := api.ErrorCode()
+	if m := api.ErrorMessage(); m != "" {
+		s += ": " + m
+	}
+	var reply interface{ ServiceRequestID() string }
+	if errors.As(err, &reply) && reply.ServiceRequestID() != "" {
+		s += ", request " + reply.ServiceRequestID()
+	}
+	return s
+}
+
+// unmet handles a write whose condition did not hold: read decodes the item that
+// the condition found, out of the reply, into the error. Other errors go to failed.
+func (c *call) unmet(ctx context.Context, err error, read reader) error {
+	var failed *types.ConditionalCheckFailedException
+	if !c.sent || !errors.As(err, &failed) {
+		return c.failed(ctx, err)
+	}
+	return c.conflict(failed.Item, read)
+}
+
+// reader decodes the item that a condition found into the error that tells of it.
+type reader func(*store.ConflictError, item) error
+
+// conflict is the error of a condition that found this item, nil for none.
+func (c *call) conflict(found item, read reader) error {
+	conflict := &store.ConflictError{Op: c.op, Key: c.key}
+	if len(found) == 0 {
+		return conflict
+	}
+	if err := read(conflict, found); err != nil {
+		return c.refuse(err)
+	}
+	return conflict
+}
+
+// refuse is the error of a write that was not applied for a reason of ours.
+func (c *call) refuse(err error) error {
+	return fmt.Errorf("%s: %w: %w", c.what(), store.ErrNotApplied, err)
+}
+
+func withHead(e *store.ConflictError, it item) (err error) {
+	e.Head, err = decodeHead(e.Key, it)
+	return err
+}
+
+func withLease(e *store.ConflictError, it item) (err error) {
+	e.Lease, err = decodeLease(e.Key, it)
+	return err
+}
+
+func withExpect(e *store.ConflictError, it item) error {
+	_, err := decodeExpect(e.Key, it)
+	return err
+}
+
+func withCopy(version int64) reader {
+	return func(e *store.ConflictError, it item) (err error) {
+		e.Copy, err = decodeCopy(e.Key, skOf(version), it)
+		return err
+	}
+}

@@ -1,0 +1,109 @@
+package dynamostore
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// values are what an expression's :placeholders stand for.
+type values map[string]types.AttributeValue
+
+// expression is a condition or an update in which every attribute is written
+// as #name: a good half of ours (name, status, state, …) are reserved words.
+type expression struct {
+	text  string
+	names map[string]string
+}
+
+var placeholder = regexp.MustCompile(`#\w+`)
+
+func express(text string) expression {
+	e := expression{text: text, names: make(map[string]string)}
+	for _, p := range placeholder.FindAllString(text, -1) {
+		e.names[p] = p[1:]
+	}
+	return e
+}
+
+// The conditions of the protocol. Each also keeps off a record of a newer
+// format: a comparison with an attribute that is missing, or of another type,
+// is false, so a damaged record fails them too and is then named as such.
+var (
+	ifAbsent   = express(`attribute_not_exists(#pk)`)
+	ifReadable = express(`attribute_not_exists(#pk) OR #fmt <= :fmt`)
+
+	ifAsObserved     = express(`#epoch = :epoch AND #lease_id = :lease_id AND #status = :status AND #beat = :beat AND #fmt <= :fmt`)
+	ifSameLease      = express(`#epoch = :epoch AND #lease_id = :lease_id AND #status = :status AND #fmt <= :fmt`)
+	ifMine           = express(`#epoch = :epoch AND #lease_id = :lease_id AND #fmt <= :fmt`)
+	ifMineToRenew    = express(`#epoch = :epoch AND #lease_id = :lease_id AND #status = :status AND #beat < :beat AND #fmt <= :fmt`)
+	ifMineAtBase     = express(`#epoch = :epoch AND #lease_id = :lease_id AND #version = :base AND #fmt <= :fmt`)
+	ifLower          = express(`#epoch < :epoch AND attribute_exists(#version) AND #fmt <= :fmt`)
+	ifLowerOrNone    = express(`attribute_not_exists(#pk) OR (#epoch < :epoch AND attribute_exists(#version) AND #fmt <= :fmt)`)
+	ifDeletedBy      = express(`#commit_id = :commit_id AND #deleted = :deleted AND #fmt <= :fmt`)
+	ifOfCommit       = express(`#commit_id = :commit_id AND #fmt <= :fmt`)
+	ifOfCommitOrNone = express(`attribute_not_exists(#pk) OR (#commit_id = :commit_id AND #fmt <= :fmt)`)
+	ifDeadLine       = express(`attribute_not_exists(#pk) OR (#commit_epoch < :commit_epoch AND #fmt <= :fmt)`)
+	ifSameOrDead     = express(`attribute_not_exists(#pk) OR ((#commit_id = :commit_id OR #commit_epoch < :commit_epoch) AND #fmt <= :fmt)`)
+)
+
+// The key conditions.
+var (
+	bySortKey    = express(`#pk = :pk AND #sk BETWEEN :from AND :to`)
+	byNamespace  = express(`#ns = :ns`)
+	byPrefix     = express(`#ns = :ns AND begins_with(#name, :prefix)`)
+	afterName    = express(`#ns = :ns AND #name > :after`)
+	betweenNames = express(`#ns = :ns AND #name BETWEEN :after AND :last`)
+)
+
+// change is an update under construction. What equals its default is removed
+// rather than set.
+type change struct {
+	values  values
+	sets    []string
+	removes []string
+}
+
+// newChange adds to the values that the condition already has.
+func newChange(v values) *change { return &change{values: v} }
+
+func (c *change) set(name string, v types.AttributeValue) {
+	c.values[":"+name] = v
+	c.sets = append(c.sets, "#"+name+" = :"+name)
+}
+
+// setOnce leaves a value that is there alone.
+func (c *change) setOnce(name string, v types.AttributeValue) {
+	c.values[":"+name] = v
+	c.sets = append(c.sets, "#"+name+" = if_not_exists(#"+name+", :"+name+")")
+}
+
+func (c *change) remove(name string) { c.removes = append(c.removes, "#"+name) }
+
+func (c *change) setNumber(name string, n int64) {
+	if n == 0 {
+		c.remove(name)
+		return
+	}
+	c.set(name, num(n))
+}
+
+func (c *change) setString(name, s string) {
+	if s == "" {
+		c.remove(name)
+		return
+	}
+	c.set(name, str(s))
+}
+
+func (c *change) text() string {
+	var clauses []string
+	if len(c.sets) > 0 {
+		clauses = append(clauses, "SET "+strings.Join(c.sets, ", "))
+	}
+	if len(c.removes) > 0 {
+		clauses = append(clauses, "REMOVE "+strings.Join(c.removes, ", "))
+	}
+	return strings.Join(clauses, " ")
+}

@@ -1,0 +1,151 @@
+package dynamostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// indexName is the keys-only index on ns and name, which HEAD and EXPECT are in.
+const indexName = "names"
+
+// Names implements [store.Store]. A page of names costs what its keys weigh.
+func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		query, ok := namesQuery(namespace, prefix, after)
+		if !ok {
+			return
+		}
+		last := after
+		for page, err := range s.call("Names", store.Key{Namespace: namespace, Name: prefix}).pages(ctx, query) {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for _, it := range page.Items {
+				name := text(it["name"])
+				if name <= last || !strings.HasPrefix(name, prefix) {
+					continue // an EXPECT beside its HEAD, or what the query could not leave out
+				}
+				last = name
+				if !yield(name, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// namesQuery asks for the names that begin with prefix and come after another. A
+// key condition takes one of the two, so both together are written as a range: no
+// name passes its prefix followed by the highest character to the longest length.
+// Half a character is no text, so it is left to the caller.
+func namesQuery(namespace, prefix, after string) (*dynamodb.QueryInput, bool) {
+	if after > prefix && !strings.HasPrefix(after, prefix) {
+		return nil, false // past them all
+	}
+	prefix, after = wholeCharacters(prefix), wholeCharacters(after)
+	condition, v := byNamespace, values{":ns": str(namespace)}
+	switch {
+	case after == "" && prefix == "":
+	case prefix == "":
+		condition, v[":after"] = afterName, str(after)
+	case after <= prefix:
+		condition, v[":prefix"] = byPrefix, str(prefix)
+	default:
+		condition, v[":after"] = betweenNames, str(after)
+		v[":last"] = str(prefix + strings.Repeat(string(utf8.MaxRune), max(store.MaxName-len(prefix), 0)/utf8.UTFMax+1))
+	}
+	index := indexName
+	return &dynamodb.QueryInput{
+		IndexName:                 &index,
+		KeyConditionExpression:    &condition.text,
+		ExpressionAttributeNames:  condition.names,
+		ExpressionAttributeValues: v,
+	}, true
+}
+
+// wholeCharacters is s up to the first byte that is not UTF-8.
+func wholeCharacters(s string) string {
+	for i, r := range s {
+		if r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// Peek implements [store.Store]. Where some records are damaged, it returns what
+// it could read of the others along with the error that names them.
+func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, error) {
+	if len(keys) > store.MaxPeek {
+		return nil, fmt.Errorf("peek at %d checkpoints: %d are the limit", len(keys), store.MaxPeek)
+	}
+	if len(keys) == 0 {
+		return []store.Records{}, nil
+	}
+	c := s.call("Peek", keys[0])
+	at := make(map[string]int, len(keys)) // by partition key
+	var wanted []item
+	for i, key := range keys {
+		if _, ok := at[partition(key)]; ok {
+			continue
+		}
+		at[partition(key)] = i
+		for _, sk := range []string{skExpect, skHead, skLease} {
+			wanted = append(wanted, primaryKey(key, sk))
+		}
+	}
+	found := make([]store.Records, len(keys))
+	var damaged []error
+	read := func() (struct{}, error) {
+		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+			RequestItems:           map[string]types.KeysAndAttributes{s.table: {Keys: wanted}},
+			ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+		}, c.watched)
+		if err != nil {
+			return struct{}{}, backoff.Permanent(c.failed(ctx, err))
+		}
+		for _, used := range out.ConsumedCapacity {
+			c.read(&used)
+		}
+		for _, items := range out.Responses {
+			for _, it := range items {
+				i, ok := at[text(it["pk"])]
+				if !ok {
+					continue
+				}
+				if err := collect(&found[i], keys[i], it); err != nil {
+					damaged = append(damaged, err)
+				}
+			}
+		}
+		for i := range found {
+			found[i].Clock = clock(out.ResultMetadata)
+		}
+		wanted = nil
+		for _, rest := range out.UnprocessedKeys {
+			wanted = append(wanted, rest.Keys...)
+		}
+		if len(wanted) > 0 {
+			return struct{}{}, fmt.Errorf("%s: %w: %d records were not read", c.what(), store.ErrThrottled, len(wanted))
+		}
+		return struct{}{}, nil
+	}
+	if _, err := backoff.Retry(ctx, read); err != nil {
+		return nil, err
+	}
+	for i, key := range keys { // a key given twice
+		found[i] = found[at[partition(key)]]
+	}
+	return found, errors.Join(damaged...)
+}

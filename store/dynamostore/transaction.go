@@ -1,0 +1,236 @@
+package dynamostore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Put writes an item of the caller's along with the checkpoint, whatever was
+// there. For one with a condition use [PutIf]. The item must not change before
+// the save has returned.
+func Put(table string, item map[string]types.AttributeValue) store.Write {
+	return types.TransactWriteItem{Put: &types.Put{TableName: &table, Item: item}}
+}
+
+// PutIf is [Put] in the SDK's own words, with its condition.
+func PutIf(put types.Put) store.Write { return types.TransactWriteItem{Put: &put} }
+
+// Update changes an item of the caller's along with the checkpoint.
+func Update(update types.Update) store.Write { return types.TransactWriteItem{Update: &update} }
+
+// Delete deletes an item of the caller's along with the checkpoint.
+func Delete(del types.Delete) store.Write { return types.TransactWriteItem{Delete: &del} }
+
+// Check lets the checkpoint be saved only if a condition on an item of the
+// caller's holds.
+func Check(check types.ConditionCheck) store.Write {
+	return types.TransactWriteItem{ConditionCheck: &check}
+}
+
+// transact writes HEAD and the caller's items together, HEAD first.
+func (c *call) transact(ctx context.Context, head item, v values, commit store.Commit) (store.Clock, error) {
+	if err := c.fits(head); err != nil {
+		return store.Clock{}, err
+	}
+	if len(commit.Writes) > store.MaxWrites {
+		return store.Clock{}, c.refuse(fmt.Errorf("%w: %d of them, and %d are the limit", store.ErrWrite, len(commit.Writes), store.MaxWrites))
+	}
+	table, condition := c.store.table, ifMineAtBase
+	items := []types.TransactWriteItem{{Put: &types.Put{
+		TableName: &table, Item: head,
+		ConditionExpression:                 &condition.text,
+		ExpressionAttributeNames:            condition.names,
+		ExpressionAttributeValues:           v,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}}}
+	for i, w := range commit.Writes {
+		it, err := c.callers(w)
+		if err != nil {
+			return store.Clock{}, c.refuse(fmt.Errorf("write %d: %w: %w", i, store.ErrWrite, err))
+		}
+		items = append(items, it)
+	}
+	out, err := c.store.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
+		TransactItems:          items,
+		ClientRequestToken:     aws.String(c.token(commit.Next.CommitID)),
+		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+	}, c.once, canonical)
+	if err != nil {
+		return store.Clock{}, c.cancelled(ctx, err)
+	}
+	for _, used := range out.ConsumedCapacity {
+		c.wrote(&used)
+	}
+	return clock(out.ResultMetadata), nil
+}
+
+// token is derived from the commit's id, which every attempt at it shares, and from
+// what the commit is of: the service tells tokens apart by account and region alone.
+// It takes 36 characters.
+func (c *call) token(commitID string) string {
+	sum := sha256.Sum256([]byte(c.store.table + "\x00" + partition(c.key) + "\x00" + commitID))
+	return hex.EncodeToString(sum[:16])
+}
+
+// callers takes a write of the caller's, and asks for the item that its condition
+// finds, without touching what the caller holds.
+func (c *call) callers(w store.Write) (types.TransactWriteItem, error) {
+	it, ok := w.(types.TransactWriteItem)
+	if !ok {
+		return it, fmt.Errorf("%T is not made by this package", w)
+	}
+	const old = types.ReturnValuesOnConditionCheckFailureAllOld
+	var table *string
+	actions := 0
+	if it.Put != nil {
+		put := *it.Put
+		put.ReturnValuesOnConditionCheckFailure = old
+		it.Put, table = &put, put.TableName
+		actions++
+	}
+	if it.Update != nil {
+		update := *it.Update
+		update.ReturnValuesOnConditionCheckFailure = old
+		it.Update, table = &update, update.TableName
+		actions++
+	}
+	if it.Delete != nil {
+		del := *it.Delete
+		del.ReturnValuesOnConditionCheckFailure = old
+		it.Delete, table = &del, del.TableName
+		actions++
+	}
+	if it.ConditionCheck != nil {
+		check := *it.ConditionCheck
+		check.ReturnValuesOnConditionCheckFailure = old
+		it.ConditionCheck, table = &check, check.TableName
+		actions++
+	}
+	switch {
+	case actions != 1:
+		return it, fmt.Errorf("it has %d actions", actions)
+	case aws.ToString(table) == "":
+		return it, errors.New("it names no table")
+	case sameTable(*table, c.store.table):
+		return it, fmt.Errorf("table %s is Milepost's own", *table)
+	}
+	return it, nil
+}
+
+// sameTable compares two tables, each by name or ARN. A name may be the table of
+// an ARN, since whose account and region it means cannot be told here.
+func sameTable(a, b string) bool {
+	nameA, arnA := strings.CutPrefix(a, "arn:")
+	nameB, arnB := strings.CutPrefix(b, "arn:")
+	if arnA && arnB {
+		return nameA == nameB
+	}
+	return tableName(a) == tableName(b)
+}
+
+func tableName(nameOrARN string) string {
+	if !strings.HasPrefix(nameOrARN, "arn:") {
+		return nameOrARN
+	}
+	_, name, _ := strings.Cut(nameOrARN, ":table/")
+	name, _, _ = strings.Cut(name, "/")
+	return name
+}
+
+// cancelled tells why a transaction was not applied: HEAD's condition first, since
+// then the lease is gone and nothing else matters; then the caller's writes; then
+// what passes by itself.
+func (c *call) cancelled(ctx context.Context, err error) error {
+	var cancelled *types.TransactionCanceledException
+	if !c.sent || !errors.As(err, &cancelled) {
+		err = c.failed(ctx, err)
+		var api smithy.APIError
+		if errors.As(err, &api) && api.ErrorCode() == "ValidationException" {
+			return fmt.Errorf("%w: %w", store.ErrWrite, err) // HEAD by itself is never invalid
+		}
+		return err
+	}
+	passing := false
+	for i, r := range cancelled.CancellationReasons {
+		code := aws.ToString(r.Code)
+		switch code {
+		case "", "None":
+			continue
+		case "ConditionalCheckFailed":
+			if i == 0 {
+				return c.conflict(r.Item, withHead)
+			}
+		case "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded":
+			passing = true
+			continue
+		}
+		if i == 0 {
+			continue // HEAD, for a reason that byCode's verdict tells
+		}
+		reason := fmt.Errorf("%s: %s", code, aws.ToString(r.Message))
+		if code != "ConditionalCheckFailed" {
+			reason = fmt.Errorf("%w: %w", store.ErrWrite, reason)
+		}
+		refused := &store.WriteError{Key: c.key, Index: i - 1, Err: reason}
+		if len(r.Item) > 0 {
+			refused.Item = r.Item
+		}
+		return refused
+	}
+	kind := refused
+	if passing {
+		kind = throttled
+	}
+	return &requestError{what: c.what(), kind: kind, err: err}
+}
+
+// canonical makes a request's body the same bytes each time. The SDK writes maps
+// in Go's random order, and a token goes with one body.
+func canonical(o *dynamodb.Options) {
+	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Build.Add(middleware.BuildMiddlewareFunc("MilepostCanonical", sortBody), middleware.Before)
+	})
+}
+
+func sortBody(ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler) (
+	middleware.BuildOutput, middleware.Metadata, error,
+) {
+	fail := func(err error) (middleware.BuildOutput, middleware.Metadata, error) {
+		return middleware.BuildOutput{}, middleware.Metadata{}, fmt.Errorf("sort the body: %w", err)
+	}
+	request, ok := in.Request.(*smithyhttp.Request)
+	if !ok {
+		return fail(fmt.Errorf("unexpected %T", in.Request))
+	}
+	body, err := io.ReadAll(request.GetStream())
+	if err != nil {
+		return fail(err)
+	}
+	var document any // all its numbers are strings; objects are written in the order of their names
+	if err := json.Unmarshal(body, &document); err != nil {
+		return fail(err)
+	}
+	if body, err = json.Marshal(document); err != nil {
+		return fail(err)
+	}
+	if in.Request, err = request.SetStream(bytes.NewReader(body)); err != nil {
+		return fail(err)
+	}
+	return next.HandleBuild(ctx, in)
+}
