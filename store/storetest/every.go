@@ -19,7 +19,7 @@ type call struct {
 // ready makes a deleted version 1 with its copy, under a held lease of epoch 1.
 func (f fixture) ready(t *testing.T) {
 	t.Helper()
-	f.acquire(t, lease(1, fence(1).LeaseID))
+	f.acquire(t, heldLease(1, fence(1).LeaseID))
 	f.raise(t, 1)
 	require.NoError(t, f.commit(t, fullVersion(1, 1, "c1")))
 	f.copy(t, fullCopy(1, 1, "c1"))
@@ -53,7 +53,7 @@ func (f fixture) reads() []call {
 }
 
 func (f fixture) leaseWrites() []call {
-	observed := lease(1, fence(1).LeaseID)
+	observed := heldLease(1, fence(1).LeaseID)
 	return []call{
 		{"Renew", func(ctx context.Context) error {
 			_, _, err := f.Renew(ctx, f.key, store.Renewal{Fence: fence(1), Beat: 5})
@@ -62,11 +62,11 @@ func (f fixture) leaseWrites() []call {
 		{"Want", func(ctx context.Context) error { return f.Want(ctx, f.key, fence(1), store.Wanted{By: "w"}) }},
 		{"Release", func(ctx context.Context) error { return f.Release(ctx, f.key, fence(1), 1) }},
 		{"Acquire", func(ctx context.Context) error {
-			_, err := f.Acquire(ctx, f.key, &observed, lease(2, "l2"))
+			_, err := f.Acquire(ctx, f.key, &observed, heldLease(2, "l2"))
 			return err
 		}},
 		{"Steal", func(ctx context.Context) error {
-			_, err := f.Steal(ctx, f.key, &observed, lease(2, "l2"))
+			_, err := f.Steal(ctx, f.key, &observed, heldLease(2, "l2"))
 			return err
 		}},
 	}
@@ -122,7 +122,7 @@ var everyMethodRules = []rule{
 		}
 	}},
 	{"shares no memory with its caller", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(1, fence(1).LeaseID))
+		f.acquire(t, heldLease(1, fence(1).LeaseID))
 		l := fullLease(2, "l2")
 		_, err := f.Steal(t.Context(), f.key, f.look(t).Lease, l)
 		require.NoError(t, err)

@@ -141,9 +141,9 @@ var commitRules = []rule{
 	}},
 	{"takes no account of LEASE", func(t *testing.T, f fixture) {
 		f.raise(t, 1)
-		f.acquire(t, lease(9, "another's"))
+		f.acquire(t, heldLease(9, "another's"))
 		require.NoError(t, f.commit(t, bare(1, 1, "c1")))
-		equalLease(t, lease(9, "another's"), f.look(t).Lease)
+		equalLease(t, heldLease(9, "another's"), f.look(t).Lease)
 	}},
 	{"leaves other checkpoints alone", func(t *testing.T, f fixture) {
 		others := []store.Key{

@@ -19,7 +19,7 @@ var lookRules = []rule{
 		assert.Nil(t, r.Expect)
 	}},
 	{"sees each write that was acknowledged", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(1, "lease-1"))
+		f.acquire(t, heldLease(1, "lease-1"))
 		assert.Equal(t, int64(1), f.look(t).Lease.Epoch)
 		f.raise(t, 1)
 		for n := int64(1); n <= 20; n++ {
@@ -29,7 +29,7 @@ var lookRules = []rule{
 	}},
 	{"has a clock that does not go back", func(t *testing.T, f fixture) {
 		before := f.look(t).Clock
-		clock, err := f.Acquire(t.Context(), f.key, nil, lease(1, "l"))
+		clock, err := f.Acquire(t.Context(), f.key, nil, heldLease(1, "l"))
 		require.NoError(t, err)
 		after := f.look(t).Clock
 		assert.Equal(t, before.IsZero(), after.IsZero())
@@ -64,7 +64,7 @@ var acquireRules = []rule{
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"keeps a lease of few fields and one by a boot-time clock", func(t *testing.T, f fixture) {
-		want := lease(1, "l")
+		want := heldLease(1, "l")
 		want.Holder = store.Holder{}
 		f.acquire(t, want)
 		equalLease(t, want, f.look(t).Lease)
@@ -77,21 +77,21 @@ var acquireRules = []rule{
 	}},
 	{"leaves nothing of the lease before", func(t *testing.T, f fixture) {
 		f.acquire(t, fullLease(1, "l1"))
-		want := lease(2, "l2")
+		want := heldLease(2, "l2")
 		want.Holder = store.Holder{ID: "only an id"}
 		f.acquire(t, want)
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"is refused where a lease was observed and none is", func(t *testing.T, f fixture) {
-		observed := lease(1, "l1")
-		_, err := f.Acquire(t.Context(), f.key, &observed, lease(2, "l2"))
+		observed := heldLease(1, "l1")
+		_, err := f.Acquire(t.Context(), f.key, &observed, heldLease(2, "l2"))
 		assert.Nil(t, conflict(t, err).Lease)
 		assert.Nil(t, f.look(t).Lease)
 	}},
 	{"is refused where none was observed and a lease is", func(t *testing.T, f fixture) {
 		want := fullLease(1, "l1")
 		f.acquire(t, want)
-		_, err := f.Acquire(t.Context(), f.key, nil, lease(2, "l2"))
+		_, err := f.Acquire(t.Context(), f.key, nil, heldLease(2, "l2"))
 		equalLease(t, want, conflict(t, err).Lease)
 		equalLease(t, want, f.look(t).Lease)
 	}},
@@ -99,12 +99,12 @@ var acquireRules = []rule{
 		want := fullLease(5, "l5")
 		f.acquire(t, want)
 		for what, change := range otherThanObserved {
-			_, err := f.Acquire(t.Context(), f.key, f.seen(t, change), lease(6, "l6"))
+			_, err := f.Acquire(t.Context(), f.key, f.seen(t, change), heldLease(6, "l6"))
 			require.Error(t, err, what)
 			equalLease(t, want, conflict(t, err).Lease)
 		}
 		for _, beat := range []int64{-1, 1} {
-			_, err := f.Acquire(t.Context(), f.key, f.seen(t, func(l *store.Lease) { l.Beat += beat }), lease(6, "l6"))
+			_, err := f.Acquire(t.Context(), f.key, f.seen(t, func(l *store.Lease) { l.Beat += beat }), heldLease(6, "l6"))
 			equalLease(t, want, conflict(t, err).Lease)
 		}
 		equalLease(t, want, f.look(t).Lease)
@@ -112,20 +112,20 @@ var acquireRules = []rule{
 	{"takes no account of who wants the lease, or of anything else in it", func(t *testing.T, f fixture) {
 		f.acquire(t, fullLease(5, "l5"))
 		observed := store.Lease{Epoch: 5, LeaseID: "l5", Beat: 7, Status: store.Held}
-		_, err := f.Acquire(t.Context(), f.key, &observed, lease(6, "l6"))
+		_, err := f.Acquire(t.Context(), f.key, &observed, heldLease(6, "l6"))
 		require.NoError(t, err)
-		equalLease(t, lease(6, "l6"), f.look(t).Lease)
+		equalLease(t, heldLease(6, "l6"), f.look(t).Lease)
 	}},
 	{"sent twice changes nothing the second time", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(1, "l1"))
+		f.acquire(t, heldLease(1, "l1"))
 		observed := f.look(t).Lease
-		_, err := f.Acquire(t.Context(), f.key, observed, lease(2, "l2"))
+		_, err := f.Acquire(t.Context(), f.key, observed, heldLease(2, "l2"))
 		require.NoError(t, err)
-		_, err = f.Acquire(t.Context(), f.key, observed, lease(2, "l2"))
-		equalLease(t, lease(2, "l2"), conflict(t, err).Lease)
+		_, err = f.Acquire(t.Context(), f.key, observed, heldLease(2, "l2"))
+		equalLease(t, heldLease(2, "l2"), conflict(t, err).Lease)
 	}},
 	{"leaves HEAD alone", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(1, "l1"))
+		f.acquire(t, heldLease(1, "l1"))
 		assert.Nil(t, f.look(t).Head)
 	}},
 }
@@ -133,7 +133,7 @@ var acquireRules = []rule{
 var stealRules = []rule{
 	{"takes a lease whatever its beat", func(t *testing.T, f fixture) {
 		f.acquire(t, fullLease(5, "l5"))
-		want := lease(6, "l6")
+		want := heldLease(6, "l6")
 		want.Reason = "it hangs"
 		_, err := f.Steal(t.Context(), f.key, f.seen(t, func(l *store.Lease) { l.Beat += 100 }), want)
 		require.NoError(t, err)
@@ -143,21 +143,21 @@ var stealRules = []rule{
 		want := fullLease(5, "l5")
 		f.acquire(t, want)
 		for what, change := range otherThanObserved {
-			_, err := f.Steal(t.Context(), f.key, f.seen(t, change), lease(6, "l6"))
+			_, err := f.Steal(t.Context(), f.key, f.seen(t, change), heldLease(6, "l6"))
 			require.Error(t, err, what)
 			equalLease(t, want, conflict(t, err).Lease)
 		}
-		_, err := f.Steal(t.Context(), f.key, nil, lease(6, "l6"))
+		_, err := f.Steal(t.Context(), f.key, nil, heldLease(6, "l6"))
 		equalLease(t, want, conflict(t, err).Lease)
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"takes an absent lease only if none was observed", func(t *testing.T, f fixture) {
-		observed := lease(1, "l1")
-		_, err := f.Steal(t.Context(), f.key, &observed, lease(2, "l2"))
+		observed := heldLease(1, "l1")
+		_, err := f.Steal(t.Context(), f.key, &observed, heldLease(2, "l2"))
 		assert.Nil(t, conflict(t, err).Lease)
-		_, err = f.Steal(t.Context(), f.key, nil, lease(2, "l2"))
+		_, err = f.Steal(t.Context(), f.key, nil, heldLease(2, "l2"))
 		require.NoError(t, err)
-		equalLease(t, lease(2, "l2"), f.look(t).Lease)
+		equalLease(t, heldLease(2, "l2"), f.look(t).Lease)
 	}},
 }
 
@@ -193,7 +193,7 @@ var renewRules = []rule{
 		assert.Zero(t, now.Version)
 	}},
 	{"tells who wants the lease", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(5, "l5"))
+		f.acquire(t, heldLease(5, "l5"))
 		require.NoError(t, f.Want(t.Context(), f.key, ourFence, store.Wanted{By: "w " + hostile, Count: 4}))
 		now, _, err := f.Renew(t.Context(), f.key, store.Renewal{Fence: ourFence, Beat: 1})
 		require.NoError(t, err)
@@ -219,7 +219,7 @@ var renewRules = []rule{
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"is refused by a free lease", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(5, "l5"))
+		f.acquire(t, heldLease(5, "l5"))
 		require.NoError(t, f.Release(t.Context(), f.key, ourFence, 0))
 		_, _, err := f.Renew(t.Context(), f.key, store.Renewal{Fence: ourFence, Beat: 100})
 		assert.Equal(t, store.Free, conflict(t, err).Lease.Status)
@@ -246,7 +246,7 @@ var releaseRules = []rule{
 		assert.Equal(t, want.Holder.ID, got.Holder.ID)
 	}},
 	{"may come again", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(5, "l5"))
+		f.acquire(t, heldLease(5, "l5"))
 		require.NoError(t, f.Release(t.Context(), f.key, ourFence, 1))
 		require.NoError(t, f.Release(t.Context(), f.key, ourFence, 2))
 		assert.Equal(t, int64(2), f.look(t).Lease.Version)
@@ -288,7 +288,7 @@ var wantRules = []rule{
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"is refused by a free lease", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(5, "l5"))
+		f.acquire(t, heldLease(5, "l5"))
 		require.NoError(t, f.Release(t.Context(), f.key, ourFence, 0))
 		err := f.Want(t.Context(), f.key, ourFence, store.Wanted{By: "w"})
 		assert.Equal(t, store.Free, conflict(t, err).Lease.Status)

@@ -119,7 +119,7 @@ var namesRules = []rule{
 		f.names(t, "", "", "a", "b", "c")
 	}},
 	{"begin with the first commit, and not with a lease, a fence or a copy", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(1, "l1"))
+		f.acquire(t, heldLease(1, "l1"))
 		f.raise(t, 1)
 		f.copy(t, bareCopy(1, 1, "c1"))
 		f.names(t, "", "")
@@ -195,7 +195,7 @@ var peekRules = []rule{
 			if i%4 == 3 {
 				continue // nothing is there
 			}
-			at.acquire(t, lease(int64(i+1), "l"))
+			at.acquire(t, heldLease(int64(i+1), "l"))
 			at.raise(t, int64(i+1))
 			require.NoError(t, at.commit(t, fullVersion(1, int64(i+1), "c")))
 			if i%2 == 0 {
@@ -211,7 +211,7 @@ var peekRules = []rule{
 				continue
 			}
 			equalVersion(t, fullVersion(1, int64(i+1), "c"), r.Head.Version)
-			equalLease(t, lease(int64(i+1), "l"), r.Lease)
+			equalLease(t, heldLease(int64(i+1), "l"), r.Lease)
 			assert.Equal(t, i%2 == 0, r.Expect != nil)
 		}
 	}},

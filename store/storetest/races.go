@@ -52,20 +52,20 @@ var raceRules = []rule{
 		for epoch := int64(1); epoch <= 5; epoch++ {
 			observed := f.look(t).Lease
 			won := oneWins(t, func(ctx context.Context, i int) error {
-				_, err := f.Acquire(ctx, f.key, observed, lease(epoch, fmt.Sprint(i)))
+				_, err := f.Acquire(ctx, f.key, observed, heldLease(epoch, fmt.Sprint(i)))
 				return err
 			})
-			equalLease(t, lease(epoch, fmt.Sprint(won)), f.look(t).Lease)
+			equalLease(t, heldLease(epoch, fmt.Sprint(won)), f.look(t).Lease)
 		}
 	}},
 	{"one of fifty steals a lease", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(1, "l"))
+		f.acquire(t, heldLease(1, "l"))
 		observed := f.look(t).Lease
 		won := oneWins(t, func(ctx context.Context, i int) error {
-			_, err := f.Steal(ctx, f.key, observed, lease(2, fmt.Sprint(i)))
+			_, err := f.Steal(ctx, f.key, observed, heldLease(2, fmt.Sprint(i)))
 			return err
 		})
-		equalLease(t, lease(2, fmt.Sprint(won)), f.look(t).Lease)
+		equalLease(t, heldLease(2, fmt.Sprint(won)), f.look(t).Lease)
 	}},
 	{"one of fifty raises the fence to an epoch", func(t *testing.T, f fixture) {
 		for epoch := int64(1); epoch <= 3; epoch++ {
@@ -101,7 +101,7 @@ var raceRules = []rule{
 		equalCopy(t, bareCopy(1, 1, fmt.Sprint(won)), f.copied(t, 1))
 	}},
 	{"one of fifty records a beat", func(t *testing.T, f fixture) {
-		f.acquire(t, lease(1, "l"))
+		f.acquire(t, heldLease(1, "l"))
 		won := oneWins(t, func(ctx context.Context, i int) error {
 			_, _, err := f.Renew(ctx, f.key, store.Renewal{Fence: store.Fence{Epoch: 1, LeaseID: "l"}, Beat: 1, Version: int64(i)})
 			return err

@@ -24,13 +24,13 @@ var (
 	them = store.Holder{ID: "other " + hostile, Host: "etl-8", PID: 1, RunID: "r2"}
 )
 
-func lease(epoch int64, id string) store.Lease {
+func heldLease(epoch int64, id string) store.Lease {
 	return store.Lease{Epoch: epoch, LeaseID: id, Status: store.Held, Holder: us, Duration: 30 * time.Second}
 }
 
 // fullLease has every field set.
 func fullLease(epoch int64, id string) store.Lease {
-	l := lease(epoch, id)
+	l := heldLease(epoch, id)
 	l.Beat = 7
 	l.Duration = 12345 * time.Millisecond
 	l.Until = store.Clock{Wall: someTime.Add(time.Hour)}

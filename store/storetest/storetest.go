@@ -47,6 +47,7 @@ type Writes struct {
 // Run runs the suite.
 func Run(t *testing.T, e Engine) {
 	t.Run("Store", func(t *testing.T) { runStore(t, e) })
+	t.Run("Protocol", func(t *testing.T) { runProtocol(t, e) })
 }
 
 // rule is one subtest.

@@ -1,0 +1,158 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/faultstore"
+)
+
+func runProtocol(t *testing.T, e Engine) {
+	var shared store.Store
+	if !e.Virtual {
+		shared = e.New(t)
+	}
+	for _, part := range []struct {
+		name  string
+		rules []rule
+	}{
+		{"Acquire", protocolAcquireRules(e)}, {"Regression", regressionRules(e)}, {"Renew and lose", renewalRules},
+		{"Expiry", expiryRules(e)}, {"Handoff and steal", handoffRules},
+		{"Leases as peers got them wrong", leasePeerRules},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			t.Parallel()
+			for _, r := range part.rules {
+				t.Run(r.name, func(t *testing.T) {
+					t.Parallel()
+					if e.Virtual {
+						synctest.Test(t, func(t *testing.T) { r.hold(t, fixture{Store: e.New(t), engine: e, key: newKey(r.name)}) })
+						return
+					}
+					r.hold(t, fixture{Store: shared, engine: e, key: newKey(r.name)})
+				})
+			}
+		})
+	}
+}
+
+// line is one session's own way to the store, on which its calls can fail.
+func (f fixture) line() *faultstore.Store { return faultstore.New(f.Store) }
+
+// cut makes the session at this end of the line a dead one: nothing it sends arrives.
+func cut(line *faultstore.Store) {
+	line.Clear()
+	line.On("", 0, faultstore.LoseRequest)
+}
+
+// duration is that of the leases: short where time is real.
+func (f fixture) duration() time.Duration {
+	if f.engine.Virtual {
+		return 30 * time.Second
+	}
+	return time.Second
+}
+
+// as returns options of a holder on a machine of its own.
+func (f fixture) as(id string) *lease.Options {
+	return &lease.Options{
+		Holder:   store.Holder{ID: id, Host: id + "-host"},
+		Duration: f.duration(),
+		Readings: &lease.Readings{
+			Self:  func() store.Holder { return store.Holder{Boot: "boot-" + id, PIDSpace: "space", PIDStart: "1"} },
+			Alive: func(store.Holder) bool { return true },
+		},
+	}
+}
+
+// over returns options that take the lease of that holder at once, by rule (b): the
+// way to overtake a holder that believes to be alive, without waiting.
+func (f fixture) over(id string) *lease.Options {
+	o := f.as(id)
+	o.Holder.PID, o.SameHolder = 4711, true
+	return o
+}
+
+// open acquires the fixture's lease, and releases it when the test ends.
+func (f fixture) open(t testing.TB, st store.Store, o *lease.Options) *lease.Lease {
+	t.Helper()
+	l, err := lease.Acquire(t.Context(), st, f.key, o)
+	require.NoError(t, err)
+	t.Cleanup(func() { release(l) })
+	return l
+}
+
+// release ends a lease whatever became of its line.
+func release(l *lease.Lease) {
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	_ = l.Release(ctx)
+}
+
+// save commits one version under the lease, as a session does.
+func (f fixture) save(t testing.TB, st store.Store, l *lease.Lease, version int64) error {
+	t.Helper()
+	_, err := st.Commit(t.Context(), l.Key(), store.Commit{
+		Fence: l.Fence(), Base: version - 1, Next: bare(version, l.Epoch(), fmt.Sprint("c", version)),
+	})
+	if err == nil {
+		l.Committed(version)
+	}
+	return err
+}
+
+// lostBy requires that the lease is lost for that reason, at the latest after
+// limit, and that its context says so.
+func (f fixture) lostBy(t testing.TB, l *lease.Lease, reason lease.LossReason, limit time.Duration) *lease.LostError {
+	t.Helper()
+	select {
+	case <-l.Context().Done():
+	case <-time.After(f.real(limit) + time.Millisecond): // in virtual time both may be due at once
+		require.FailNow(t, "the lease's context was not cancelled", "within %v", limit)
+	}
+	var lost *lease.LostError
+	require.ErrorAs(t, context.Cause(l.Context()), &lost)
+	require.ErrorIs(t, lost, lease.ErrLost)
+	assert.Equal(t, reason, lost.Reason)
+	assert.Equal(t, l.Epoch(), lost.Epoch)
+	return lost
+}
+
+// real widens a limit where time is real, and the machine may be busy.
+func (f fixture) real(limit time.Duration) time.Duration {
+	if f.engine.Virtual {
+		return limit
+	}
+	return limit + 5*time.Second
+}
+
+// faults are the ways in which one call can go wrong.
+var faults = map[string]faultstore.Fault{
+	"its reply is lost":          faultstore.LoseReply,
+	"the request is lost":        faultstore.LoseRequest,
+	"the request comes late":     faultstore.Hold,
+	"the request comes twice":    faultstore.Duplicate,
+	"it is throttled":            faultstore.Throttle,
+	"nobody answers":             faultstore.Hang,
+	"it is applied and silent":   faultstore.HangAfter,
+	"it is slower than the beat": faultstore.Delay(400 * time.Millisecond),
+}
+
+// deliverLate delivers what was held back, twice. What it says is not asked for: what
+// the store then holds is.
+func deliverLate(t testing.TB, line *faultstore.Store) {
+	t.Helper()
+	for range 2 {
+		for _, c := range line.Held() {
+			_ = c.Deliver(t.Context())
+		}
+	}
+}
