@@ -97,10 +97,10 @@ func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, er
 	if len(keys) > store.MaxPeek {
 		return nil, fmt.Errorf("peek at %d keys: at most %d at once", len(keys), store.MaxPeek)
 	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
 	all := make([]store.Records, len(keys))
+	if len(keys) == 0 {
+		return all, nil
+	}
 	err := s.read(ctx, "Peek", keys[0], func(ctx context.Context, r *conn) (err error) {
 		for i, key := range keys {
 			if all[i], err = r.look(ctx, key); err != nil {
