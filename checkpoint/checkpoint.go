@@ -1,0 +1,219 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Checkpoint is one committed version, for reading. Its JSON is stable, holds numbers exactly,
+// and reads back: the state is JSON itself where its content type is JSON,
+// otherwise base64 beside a content_type.
+type Checkpoint struct {
+	Namespace string
+	Name      string
+	Version   int64
+
+	Epoch       int64  // the fence: for the newest version the one on HEAD, else CommitEpoch
+	CommitEpoch int64  // of the session that committed this version
+	CommitID    string // of the commit that made it
+	By          store.Holder
+	SavedAt     time.Time
+
+	Cursor    string
+	Finished  []store.Range // finished out of order, above Cursor
+	Processed int64
+	Failed    int64
+	LastError string
+
+	State       []byte // as the codec encoded it; nil: none was saved
+	ContentType string // of State; "" where State is nil
+	StoredSize  int64  // bytes that the state takes in the store
+
+	Identity string
+	Schema   int64
+
+	Ended        store.Ended // set on a session's closing commit
+	RestoredFrom int64       // of a rollback: the version whose content this is
+	Reason       string      // an operator's
+	Label        string      // of a savepoint; not known of the newest version
+	ExpiresAt    time.Time   // zero: it does not expire, or it is the newest version
+	Born         int64       // the first version since the last delete
+}
+
+// Decode returns the state of cp, decoded by its content type ([JSON] or [Bytes]). For another
+// codec, call its Unmarshal with cp.State. A checkpoint without state is the zero T.
+func Decode[T any](cp *Checkpoint) (T, error) {
+	var v T
+	if cp.State == nil {
+		return v, nil
+	}
+	codec := codecFor[T](nil)
+	if codec.ContentType() != cp.ContentType {
+		return v, fmt.Errorf("decode the state of %s, version %d: it is %s, and a %T takes %s",
+			cp.key(), cp.Version, cp.ContentType, v, codec.ContentType())
+	}
+	if err := codec.Unmarshal(cp.State, &v); err != nil {
+		return v, fmt.Errorf("decode the state of %s, version %d: %w", cp.key(), cp.Version, err)
+	}
+	return v, nil
+}
+
+func (cp *Checkpoint) key() store.Key { return store.Key{Namespace: cp.Namespace, Name: cp.Name} }
+
+// wire is the JSON of a [Checkpoint].
+type wire struct {
+	Namespace    string          `json:"namespace"`
+	Name         string          `json:"name"`
+	Version      int64           `json:"version"`
+	Epoch        int64           `json:"epoch"`
+	CommitEpoch  int64           `json:"commit_epoch"`
+	CommitID     string          `json:"commit_id"`
+	SavedAt      time.Time       `json:"saved_at"`
+	SavedBy      *wireHolder     `json:"saved_by,omitempty"`
+	Cursor       string          `json:"cursor"`
+	Finished     []wireRange     `json:"finished,omitempty"`
+	Processed    int64           `json:"processed"`
+	Failed       int64           `json:"failed"`
+	LastError    string          `json:"last_error"`
+	State        json.RawMessage `json:"state"`
+	ContentType  string          `json:"content_type,omitempty"`
+	StateSize    int64           `json:"state_size,omitempty"`
+	StoredSize   int64           `json:"stored_size,omitempty"`
+	Identity     string          `json:"identity,omitempty"`
+	Schema       int64           `json:"schema,omitempty"`
+	Ended        store.Ended     `json:"ended,omitempty"`
+	RestoredFrom int64           `json:"restored_from,omitempty"`
+	Reason       string          `json:"reason,omitempty"`
+	Label        string          `json:"label,omitempty"`
+	ExpiresAt    *time.Time      `json:"expires_at,omitempty"`
+	Born         int64           `json:"born,omitempty"`
+}
+
+type wireHolder struct {
+	ID    string `json:"id"`
+	Host  string `json:"host,omitempty"`
+	PID   int    `json:"pid,omitempty"`
+	RunID string `json:"run_id,omitempty"`
+}
+
+type wireRange struct {
+	First string `json:"first"`
+	Last  string `json:"last"`
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (cp Checkpoint) MarshalJSON() ([]byte, error) {
+	w := wire{
+		Namespace: cp.Namespace, Name: cp.Name, Version: cp.Version,
+		Epoch: cp.Epoch, CommitEpoch: cp.CommitEpoch, CommitID: cp.CommitID, SavedAt: cp.SavedAt,
+		Cursor: cp.Cursor, Processed: cp.Processed, Failed: cp.Failed, LastError: cp.LastError,
+		StateSize: int64(len(cp.State)), StoredSize: cp.StoredSize, Identity: cp.Identity, Schema: cp.Schema,
+		Ended: cp.Ended, RestoredFrom: cp.RestoredFrom, Reason: cp.Reason, Label: cp.Label, Born: cp.Born,
+	}
+	if cp.By != (store.Holder{}) {
+		w.SavedBy = &wireHolder{ID: cp.By.ID, Host: cp.By.Host, PID: cp.By.PID, RunID: cp.By.RunID}
+	}
+	for _, r := range cp.Finished {
+		w.Finished = append(w.Finished, wireRange(r))
+	}
+	if !cp.ExpiresAt.IsZero() {
+		w.ExpiresAt = &cp.ExpiresAt
+	}
+	switch {
+	case cp.State == nil:
+	case cp.ContentType == jsonType && json.Valid(cp.State):
+		w.State = cp.State
+	default:
+		quoted, err := json.Marshal(cp.State)
+		if err != nil {
+			return nil, err
+		}
+		w.State, w.ContentType = quoted, cp.ContentType
+	}
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. Fields it does not know are an error.
+func (cp *Checkpoint) UnmarshalJSON(data []byte) error {
+	var w wire
+	if err := strict(data, &w); err != nil {
+		return fmt.Errorf("checkpoint as JSON: %w", err)
+	}
+	*cp = Checkpoint{
+		Namespace: w.Namespace, Name: w.Name, Version: w.Version,
+		Epoch: w.Epoch, CommitEpoch: w.CommitEpoch, CommitID: w.CommitID, SavedAt: w.SavedAt,
+		Cursor: w.Cursor, Processed: w.Processed, Failed: w.Failed, LastError: w.LastError,
+		StoredSize: w.StoredSize, Identity: w.Identity, Schema: w.Schema,
+		Ended: w.Ended, RestoredFrom: w.RestoredFrom, Reason: w.Reason, Label: w.Label, Born: w.Born,
+	}
+	if h := w.SavedBy; h != nil {
+		cp.By = store.Holder{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
+	}
+	for _, r := range w.Finished {
+		cp.Finished = append(cp.Finished, store.Range(r))
+	}
+	if w.ExpiresAt != nil {
+		cp.ExpiresAt = *w.ExpiresAt
+	}
+	switch {
+	case w.ContentType != "":
+		cp.ContentType = w.ContentType
+		if err := json.Unmarshal(w.State, &cp.State); err != nil {
+			return fmt.Errorf("checkpoint as JSON: state of type %s: %w", w.ContentType, err)
+		}
+	case w.StateSize > 0 || len(w.State) > 0 && string(w.State) != "null":
+		cp.State, cp.ContentType = w.State, jsonType
+	}
+	return nil
+}
+
+// view is v as readers see it. A state that cannot be trusted is a [store.BadRecordError].
+func view(key store.Key, record string, v *store.Version) (*Checkpoint, error) {
+	cp := &Checkpoint{
+		Namespace: key.Namespace, Name: key.Name, Version: v.Version,
+		Epoch: v.CommitEpoch, CommitEpoch: v.CommitEpoch, CommitID: v.CommitID, By: v.By, SavedAt: v.SavedAt.UTC(),
+		Cursor: v.Cursor, Finished: v.Finished, Processed: v.Processed, Failed: v.Failed, LastError: v.LastError,
+		Identity: v.Identity, Schema: v.Schema,
+		Ended: v.Ended, RestoredFrom: v.RestoredFrom, Reason: v.Reason, Born: v.Born,
+	}
+	if v.State == nil {
+		return cp, nil
+	}
+	data, contentType, err := unpacked(v.State)
+	if err != nil {
+		return nil, &store.BadRecordError{Key: key, Record: record, Err: err}
+	}
+	cp.State, cp.ContentType, cp.StoredSize = data, contentType, int64(len(v.State.Data))
+	return cp, nil
+}
+
+func viewHead(key store.Key, h *store.Head) (*Checkpoint, error) {
+	cp, err := view(key, "HEAD", &h.Version)
+	if err != nil {
+		return nil, err
+	}
+	cp.Epoch = h.Fence.Epoch
+	return cp, nil
+}
+
+func viewCopy(key store.Key, c *store.Copy) (*Checkpoint, error) {
+	cp, err := view(key, copyRecord(c.Version.Version), &c.Version)
+	if err != nil {
+		return nil, err
+	}
+	cp.Label, cp.ExpiresAt = c.Label, c.ExpiresAt
+	return cp, nil
+}
+
+func copyRecord(version int64) string { return fmt.Sprintf("V#%020d", version) }
+
+// strict decodes one JSON value and refuses fields that it does not know.
+func strict(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}

@@ -1,0 +1,163 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Close ends the session: it cancels the session's context, saves what was marked last, says in that version
+// how the session ended, waits until it is durable in full, and releases the lease. The caller's
+// work must be over.
+//
+// err says how it ended. nil: done. One that matches [ErrYielded]: handed over. The end of the session's context,
+// where that is the caller's doing: stopped. Anything else: an error, whose text is saved as last_error, redacted and cut
+// to 1 KiB; what is saved is cursor, counts and state of the last mark.
+//
+// Close returns nil, or why not all was saved or released; after a loss that is the
+// [*lease.LostError]. It does its work though ctx, and the session's, have ended, and takes at the most about two lease
+// durations. Calling it again returns the same.
+func (s *Session[T]) Close(ctx context.Context, err error) error {
+	s.closing.Do(func() { s.closeErr = s.close(ctx, err) })
+	return s.closeErr
+}
+
+func (s *Session[T]) close(ctx context.Context, jobErr error) error {
+	ended, lastErr := s.ended(jobErr)
+	s.mu.Lock()
+	s.closed = true
+	unreported := s.unreported
+	s.announce()
+	s.mu.Unlock()
+	close(s.ending)
+	s.cancel(ErrClosed)
+
+	ctx = context.WithoutCancel(ctx)
+	patience := max(s.opts.Lease.Duration, time.Second)
+	if s.c.lease.Lost() != nil {
+		patience = min(patience, 5*time.Second)
+	}
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	// The save in flight has half the time; the rest is for settling what became of it.
+	defer time.AfterFunc(patience/2, s.stopSaving).Stop()
+
+	err := s.saveLast(bounded, ended, lastErr, unreported != nil)
+	s.stopSaving()
+	s.background.Wait()
+	if behind := s.c.close(bounded); err == nil && behind != nil {
+		err = wrap("copy the last version of", s.c.key, behind)
+	}
+	released := s.release(ctx)
+	if lost := s.c.lease.Lost(); errors.Is(err, lost) {
+		return err
+	}
+	return errors.Join(err, released)
+}
+
+// ended says how the session ended, by what its owner said and what ended its context.
+func (s *Session[T]) ended(err error) (store.Ended, error) {
+	failure := s.whyFailed()
+	switch {
+	case errors.Is(err, ErrYielded):
+		return store.EndedYielded, nil
+	case failure != nil:
+		return store.EndedError, failure
+	case err == nil:
+		return store.EndedDone, nil
+	case !s.interrupted(err):
+		return store.EndedError, err
+	case errors.Is(context.Cause(s.ctx), ErrYielded):
+		return store.EndedYielded, nil
+	}
+	return store.EndedStopped, nil
+}
+
+// interrupted reports whether err only says that the session's context has ended.
+func (s *Session[T]) interrupted(err error) bool {
+	cause := context.Cause(s.ctx)
+	return cause != nil && (errors.Is(err, cause) || errors.Is(err, s.ctx.Err()))
+}
+
+// saveLast makes the closing commit. Where what is marked cannot be saved, the version before is
+// saved again, with the error.
+func (s *Session[T]) saveLast(ctx context.Context, ended store.Ended, lastErr error, unreported bool) error {
+	if err := s.begin(ctx, closingSave); err != nil {
+		return err
+	}
+	defer s.c.end()
+	var report error
+	if unreported && s.c.settled != nil {
+		report = s.c.settled
+		if lastErr == nil {
+			ended, lastErr = store.EndedError, report
+		}
+	}
+	s.mu.Lock()
+	if ended == store.EndedDone {
+		s.window.before = nil // the input does not have them any more
+	}
+	snap, err := s.snapshot()
+	s.mu.Unlock()
+	if err == nil {
+		err = s.commitLast(ctx, snap.packed(), ended, lastErr, snap)
+	}
+	if err == nil || errors.Is(err, ErrOutcomeUnknown) || !permanent(err) && !errors.Is(err, errUnsavable) {
+		return errors.Join(err, report)
+	}
+	if lastErr == nil {
+		lastErr = err
+	}
+	return errors.Join(err, report, s.commitLast(ctx, s.again(), store.EndedError, lastErr, snapshot{}))
+}
+
+func (s *Session[T]) commitLast(ctx context.Context, next store.Version, ended store.Ended, lastErr error, snap snapshot) error {
+	next.Ended = ended
+	if lastErr != nil {
+		next.LastError = s.opts.lastError(lastErr)
+	}
+	return s.c.commit(ctx, next, nil, s.landing(snap))
+}
+
+// again is the content of the version before.
+func (s *Session[T]) again() store.Version {
+	v := s.c.base
+	return store.Version{
+		Cursor: v.Cursor, Finished: v.Finished, Processed: v.Processed, Failed: v.Failed, State: v.State,
+		Identity: v.Identity, Schema: v.Schema,
+	}
+}
+
+// lastError is the text of err as it is saved.
+func (o *Options) lastError(err error) string {
+	text := err.Error()
+	if o.Redact != nil {
+		text = o.Redact(text)
+	}
+	text = strings.ToValidUTF8(text, "�")
+	if len(text) <= store.MaxLastError {
+		return text
+	}
+	n := store.MaxLastError
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}
+
+// release marks the lease free, on a context of its own, and says if the lease was lost before.
+func (s *Session[T]) release(ctx context.Context) error {
+	lost := s.c.lease.Lost()
+	bounded, cancel := context.WithTimeout(ctx, max(s.opts.Lease.Duration, time.Second))
+	defer cancel()
+	err := s.c.lease.Release(bounded)
+	if lost != nil && lost.Reason != lease.Released {
+		return lost
+	}
+	return err
+}

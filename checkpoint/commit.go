@@ -1,0 +1,199 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// committer commits the versions of one checkpoint under one lease, one after
+// another: sessions and edits alike go this way, and no other writes HEAD.
+type committer struct {
+	st      store.Store
+	key     store.Key
+	lease   *lease.Lease
+	timeout time.Duration // of one attempt
+	log     *slog.Logger
+	retention
+
+	life   context.Context // of the writes behind the commits
+	stop   context.CancelFunc
+	behind sync.WaitGroup
+
+	turn chan struct{} // holds a token; who takes it owns all that follows
+
+	base    store.Version // the newest version known to be committed
+	first   bool          // the next commit is this lease's first
+	open    *pending      // the commit whose outcome is not known
+	settled *SettledError // what became of one, not yet reported
+	copying *copying      // V#base on its way
+}
+
+// pending is one commit, from its first attempt until it is settled.
+type pending struct {
+	commit    store.Commit
+	ambiguous bool // an attempt had no definite answer: sticky until it is settled
+	refused   bool // an unexplained definite error was seen once
+	after     func(landed bool)
+}
+
+func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Options) *committer {
+	c := &committer{
+		st: st, key: l.Key(), lease: l, log: o.Logger,
+		timeout:   min(10*time.Second, max(o.Lease.Duration/3, time.Second)),
+		retention: retention{age: o.RetainAge, starts: o.RetainStarts},
+		turn:      make(chan struct{}, 1),
+		base:      l.Head().Version,
+		first:     true,
+	}
+	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
+	c.turn <- struct{}{}
+	return c
+}
+
+// purpose says who asks for a commit: what became of an earlier one is reported to some, and
+// settled in silence for others.
+type purpose int
+
+const (
+	plainSave      purpose = iota // the caller's
+	writesSave                    // the caller's, with writes of theirs
+	backgroundSave                // nobody is there to be told
+	closingSave                   // the session ends; Close reports
+)
+
+// errUnreported: nothing is saved in the background until the caller was told what
+// became of their writes.
+var errUnreported = errors.New("the outcome of an earlier save waits to be reported")
+
+// begin waits for the turn, settles what is open, and returns nil when a commit may start:
+// V#base is durable, and the lease allows it. The caller then calls end.
+func (c *committer) begin(ctx context.Context, why purpose) error {
+	select {
+	case <-c.turn:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	err := c.prepare(ctx, why)
+	if err != nil {
+		c.end()
+	}
+	return err
+}
+
+func (c *committer) end() { c.turn <- struct{}{} }
+
+func (c *committer) prepare(ctx context.Context, why purpose) error {
+	if err := c.settleOpen(ctx, why); err != nil {
+		return err
+	}
+	if s := c.settled; s != nil {
+		switch why {
+		case backgroundSave:
+			return errUnreported
+		case plainSave, writesSave:
+			c.settled = nil
+			return s
+		}
+	}
+	if lost := c.lease.Lost(); lost != nil {
+		return lost
+	}
+	if err := c.copied(ctx); err != nil {
+		return err
+	}
+	if c.first {
+		if err := c.keepBase(ctx); err != nil {
+			return err
+		}
+	}
+	return c.lease.Ready(ctx)
+}
+
+// settleOpen sends the open commit again until its outcome is known.
+func (c *committer) settleOpen(ctx context.Context, why purpose) error {
+	p := c.open
+	if p == nil {
+		return nil
+	}
+	err := c.send(ctx, p)
+	if c.open != nil {
+		return err
+	}
+	if len(p.commit.Writes) > 0 || why == writesSave {
+		s := &SettledError{
+			Key: c.key, Version: p.commit.Next.Version, CommitID: p.commit.Next.CommitID, Landed: err == nil, Err: err,
+		}
+		if lost := c.lease.Lost(); lost != nil {
+			s.Err = lost
+		}
+		c.settled = s
+	}
+	return nil
+}
+
+// commit makes next the version after base. What it returns is final, but for an
+// [*OutcomeUnknownError]. after is called once when the outcome is known, now or
+// by a later begin, before the next commit can start.
+func (c *committer) commit(ctx context.Context, next store.Version, writes []store.Write, after func(landed bool)) error {
+	fence := c.lease.Fence()
+	next.Version = c.base.Version + 1
+	next.CommitID = lease.NewID()
+	next.CommitEpoch = fence.Epoch
+	by := c.lease.Holder()
+	next.By = store.Holder{ID: by.ID, Host: by.Host, PID: by.PID, RunID: by.RunID}
+	next.SavedAt = c.now().Truncate(time.Microsecond)
+	c.carry(&next)
+	if c.first && next.Reason == "" {
+		next.Reason = c.lease.Reason()
+	}
+	return c.send(ctx, &pending{
+		commit: store.Commit{Fence: fence, Base: c.base.Version, Next: next, Writes: writes},
+		after:  after,
+	})
+}
+
+// now is the store's time, or this machine's where the store has no clock.
+func (c *committer) now() time.Time {
+	if clock := c.lease.Clock(); !clock.Wall.IsZero() {
+		return clock.Wall.UTC()
+	}
+	return time.Now().Round(0).UTC()
+}
+
+// close waits until what is behind the last commit is durable, or ctx ends.
+func (c *committer) close(ctx context.Context) error {
+	defer context.AfterFunc(ctx, c.stop)()
+	c.behind.Wait()
+	c.stop()
+	if c.copying != nil {
+		return c.copying.err
+	}
+	return nil
+}
+
+// pace spaces the attempts of one write.
+func pace() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, 2*time.Second
+	return b
+}
+
+// sleep reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

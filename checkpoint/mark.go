@@ -1,0 +1,129 @@
+package checkpoint
+
+import (
+	"time"
+)
+
+// Mark records that everything up to and including the record at cursor is processed, and
+// changes the state in the same step: what is saved is always a state that belongs to its
+// cursor. It counts one record as processed. update may be nil; it must not keep its argument.
+//
+// Mark does not wait for the store while fewer than Options.MaxUnsaved records are unsaved; past
+// that it waits for a save, or for the end of the session. It allocates nothing. After the
+// lease is lost or the session closed it does nothing: Run, or Close, returns the cause. After the
+// caller's context ended it still records, and Close saves it.
+//
+// It may be called from any goroutine; the cursor is then that of the last call. Where records
+// finish out of order, use [Session.Start].
+func (s *Session[T]) Mark(cursor string, update func(*T)) { s.mark(cursor, 1, 0, update) }
+
+// MarkFailed is [Session.Mark] for a record that is done with, and counts as failed.
+func (s *Session[T]) MarkFailed(cursor string, update func(*T)) { s.mark(cursor, 0, 1, update) }
+
+// MarkBatch is [Session.Mark] for many records at once: cursor is that of the last, and
+// the counts are added to those of the checkpoint. Negative counts are taken as 0.
+func (s *Session[T]) MarkBatch(cursor string, processed, failed int64, update func(*T)) {
+	s.mark(cursor, max(processed, 0), max(failed, 0), update)
+}
+
+func (s *Session[T]) mark(cursor string, processed, failed int64, update func(*T)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if (s.blocked || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
+		return
+	}
+	if !s.window.idle() {
+		if s.window.skips(cursor) {
+			return // an earlier session counted it
+		}
+		number := s.window.start(cursor, time.Time{})
+		s.change(update)
+		s.window.finish(number)
+		s.advance()
+	} else {
+		s.change(update)
+		s.cursor = cursor
+	}
+	s.count(processed, failed)
+}
+
+// change applies update. If that panics, the state belongs to no cursor any more, and what
+// is saved is the version before.
+func (s *Session[T]) change(update func(*T)) {
+	if update == nil {
+		return
+	}
+	s.torn = true
+	update(&s.state)
+	s.torn = false
+}
+
+// count adds to the counts, and wakes the saver when enough is unsaved.
+func (s *Session[T]) count(processed, failed int64) {
+	s.processed += processed
+	s.failed += failed
+	s.marked += max(processed+failed, 1)
+	if s.watched {
+		s.c.lease.Progress()
+	}
+	if s.marked-s.taken >= s.every {
+		s.wakeSaver()
+	}
+}
+
+func (s *Session[T]) wakeSaver() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// admit waits until a mark may be made, and reports false if none may any more. It is
+// called with s.mu held, and gives it up while it waits.
+func (s *Session[T]) admit() bool {
+	for {
+		var stopped <-chan struct{}
+		switch {
+		case s.closed || s.c.lease.Lost() != nil:
+			return false
+		case s.unreported != nil:
+			s.fail(s.unreported)
+			return false
+		case s.stepping: // a save with the caller's writes decides what the state is
+		case s.marked-s.saved >= s.mostUnsaved:
+			if s.ctx.Err() != nil {
+				return true // Close saves it
+			}
+			stopped = s.ctx.Done()
+			s.wakeSaver()
+		default:
+			return true
+		}
+		s.await(stopped)
+	}
+}
+
+// await gives up s.mu until something changed, the lease is lost, or stopped is closed.
+func (s *Session[T]) await(stopped <-chan struct{}) {
+	changed := s.changed
+	s.waiting++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.waiting--
+	}()
+	select {
+	case <-changed:
+	case <-stopped:
+	case <-s.c.lease.Context().Done():
+	}
+}
+
+// announce wakes who waits in await. It is called with s.mu held.
+func (s *Session[T]) announce() {
+	if s.waiting > 0 {
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+	s.blocked = s.closed || s.unreported != nil || s.stepping || s.c.lease.Lost() != nil
+}

@@ -1,0 +1,146 @@
+package checkpoint
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Defaults of [Options].
+const (
+	DefaultEvery        = 1000
+	DefaultInterval     = 10 * time.Second
+	DefaultMaxAhead     = 1000
+	DefaultRetainAge    = 30 * 24 * time.Hour
+	DefaultRetainStarts = 5
+
+	// MinRetainAge is the least that versions are kept: what became of a save is read
+	// from the version it made.
+	MinRetainAge = time.Hour
+)
+
+// Options say how a session acquires, saves and resumes. The zero value is useful.
+type Options struct {
+	// Namespace of the checkpoint. Default: "default".
+	Namespace string
+
+	// Lease says who holds the checkpoint's lease, for how long, and how to wait for it.
+	Lease lease.Options
+
+	// Every is after how many records, and Interval after how much time, what was marked is
+	// saved in the background, whichever comes first. Defaults: 1000 records, 10 s.
+	Every    int
+	Interval time.Duration
+
+	// MaxUnsaved is how many records may be marked and not yet saved before a mark waits for
+	// the save in flight. Default: 10 × Every; it is never below Every.
+	MaxUnsaved int
+
+	// MaxAhead is how many records [Session.Start] admits from the one that holds the low-water
+	// mark back; past that it waits. Default: 1000.
+	MaxAhead int
+
+	// Codec turns the state into bytes. Default: [JSON], or [Bytes] where the state is a []byte.
+	Codec Codec
+
+	// Identity says what the checkpoint belongs to: the input, the code, the configuration,
+	// whatever must be the same for a resume to make sense. It is saved with every
+	// version. Empty: the job declares none, and what the checkpoint carries stays.
+	// OnIdentity says what happens where the two differ.
+	Identity   string
+	OnIdentity IdentityPolicy
+
+	// Schema numbers the form of the state. A checkpoint of a lower one goes through
+	// Migrate, which gets the state as it was encoded and returns it as Schema has it;
+	// one of a higher one is refused.
+	Schema  int64
+	Migrate func(from int64, state []byte) ([]byte, error)
+
+	// Order compares two cursors. With it a save whose cursor is before the one of the version
+	// before fails. Empty cursors are not compared.
+	Order func(a, b string) int
+
+	// MaxAge makes a resume from a checkpoint older than this call OnOld, before Open returns;
+	// without OnOld it is logged. 0: off.
+	MaxAge time.Duration
+	OnOld  func(cp *Checkpoint, age time.Duration)
+
+	// Versions are kept for RetainAge (default: 30 days, at least an hour), and those that the
+	// newest RetainStarts sessions started from (default: 5), whichever keeps longer.
+	RetainAge    time.Duration
+	RetainStarts int
+
+	// Redact is applied to the text of an error before it is saved.
+	Redact func(string) string
+
+	// Logger gets what goes wrong and is mended. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// IdentityPolicy says what to do with a checkpoint of another identity.
+type IdentityPolicy int
+
+// What to do with a checkpoint of another identity than the job declares.
+const (
+	// Refuse fails with a [*RefusedError] that names both. It is the default.
+	Refuse IdentityPolicy = iota
+	// Warn logs both and resumes; the next save carries the job's identity.
+	Warn
+	// Fork leaves the checkpoint as it is and goes on under a name of the identity's own, the
+	// checkpoint's with "@" and 12 hexadecimal digits of the identity's sha256. Where that
+	// exists it is resumed; else it starts from what the checkpoint holds.
+	Fork
+	// Restart begins afresh: no cursor, no state, counts from 0. The versions before stay
+	// in the history.
+	Restart
+)
+
+func (o *Options) filled() (*Options, error) {
+	var f Options
+	if o != nil {
+		f = *o
+	}
+	if f.Namespace == "" {
+		f.Namespace = store.DefaultNamespace
+	}
+	if f.Every == 0 {
+		f.Every = DefaultEvery
+	}
+	if f.Interval == 0 {
+		f.Interval = DefaultInterval
+	}
+	if f.MaxUnsaved == 0 {
+		f.MaxUnsaved = 10 * f.Every
+	}
+	f.MaxUnsaved = max(f.MaxUnsaved, f.Every)
+	if f.MaxAhead == 0 {
+		f.MaxAhead = DefaultMaxAhead
+	}
+	if f.RetainAge == 0 {
+		f.RetainAge = DefaultRetainAge
+	}
+	if f.RetainStarts == 0 {
+		f.RetainStarts = DefaultRetainStarts
+	}
+	if f.Lease.Duration == 0 {
+		f.Lease.Duration = lease.DefaultDuration
+	}
+	if f.Logger == nil {
+		f.Logger = slog.New(slog.DiscardHandler)
+	}
+	if f.Lease.Logger == nil {
+		f.Lease.Logger = f.Logger
+	}
+	switch {
+	case f.Every < 0 || f.Interval < 0 || f.MaxUnsaved < 0 || f.MaxAhead < 0 || f.RetainStarts < 0 || f.MaxAge < 0 || f.Schema < 0:
+		return nil, fmt.Errorf("checkpoint options: none of Every, Interval, MaxUnsaved, MaxAhead, RetainStarts, MaxAge and Schema can be negative")
+	case f.RetainAge < MinRetainAge:
+		return nil, fmt.Errorf("checkpoint options: RetainAge %v: at least %v", f.RetainAge, MinRetainAge)
+	case f.OnIdentity < Refuse || f.OnIdentity > Restart:
+		return nil, fmt.Errorf("checkpoint options: OnIdentity %d is none of Refuse, Warn, Fork and Restart", f.OnIdentity)
+	}
+	return &f, nil
+}

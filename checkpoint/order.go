@@ -1,0 +1,78 @@
+package checkpoint
+
+import "time"
+
+// Record is one record that was started and may finish out of order.
+type Record[T any] struct {
+	s        *Session[T]
+	number   int64
+	finished bool
+}
+
+// Start says that the record at cursor is being worked on. Call it in the order of the
+// input; the records may then finish in any order. The checkpoint's cursor is the low-water mark:
+// everything up to it is finished. What is finished above it is saved as well, since counts
+// and state contain it, and Start returns nil and false for such a record after a resume: skip it.
+//
+// Start waits while Options.MaxAhead records are between the one that holds the mark back and this one.
+// It also returns false once the session's context has ended: nothing more is to be started.
+func (s *Session[T]) Start(cursor string) (*Record[T], bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if s.closed || s.ctx.Err() != nil {
+			return nil, false
+		}
+		if len(s.window.records) < s.mostAhead {
+			break
+		}
+		s.await(s.ctx.Done())
+	}
+	if s.window.skips(cursor) {
+		s.advance()
+		return nil, false
+	}
+	return &Record[T]{s: s, number: s.window.start(cursor, time.Now())}, true
+}
+
+// Done says that the record is processed, and changes the state in the same step, as
+// [Session.Mark] does. The second call does nothing.
+func (r *Record[T]) Done(update func(*T)) { r.s.finish(r, 1, 0, update) }
+
+// Failed is [Record.Done] for a record that is done with, and counts as failed.
+func (r *Record[T]) Failed(update func(*T)) { r.s.finish(r, 0, 1, update) }
+
+// Holding returns the record that holds the low-water mark back, and since when it is being
+// worked on. It returns an empty cursor and the zero time if nothing does.
+func (s *Session[T]) Holding() (cursor string, since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r, ok := s.window.holding(); ok {
+		return r.first, r.since
+	}
+	return "", time.Time{}
+}
+
+func (s *Session[T]) finish(r *Record[T], processed, failed int64, update func(*T)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if (s.blocked || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
+		return
+	}
+	if r.finished {
+		return
+	}
+	r.finished = true
+	s.change(update)
+	s.window.finish(r.number)
+	s.advance()
+	s.count(processed, failed)
+}
+
+// advance moves the cursor to the low-water mark.
+func (s *Session[T]) advance() {
+	if mark, moved := s.window.advance(); moved {
+		s.cursor = mark
+		s.announce()
+	}
+}

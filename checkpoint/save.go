@@ -1,0 +1,199 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Save sets cursor and state, as a mark would, and saves them with the counts as they are. It
+// returns nil once they are durable: one request to the store, if the copy of the version before was
+// written meanwhile (the first save of a session makes sure of the version it started from, too). The
+// session keeps state: what it points to must not change any more.
+//
+// An error that matches [ErrOutcomeUnknown] says that ctx ended, or the lease, before anything could
+// be learned; the next call of a method that saves first settles it, and where either carries the
+// caller's own writes returns a [*SettledError]. Any other error is definite: this call has saved
+// nothing and never will. It matches [lease.ErrLost] when the lease is gone, [lease.ErrStoreRegressed] when
+// the store has gone backward, [store.ErrTooLarge] when the record passes the store's limit.
+// What was marked stays marked, for the next save.
+func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
+	if _, err := s.codec.Marshal(state); err != nil {
+		return s.unsavable(err)
+	}
+	if err := s.set(cursor, state); err != nil {
+		return err
+	}
+	return s.save(ctx, plainSave, nil)
+}
+
+func (s *Session[T]) set(cursor string, state T) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.stepping && !s.over() {
+		s.await(nil)
+	}
+	if s.over() {
+		return s.whyOver()
+	}
+	if s.unreported == nil { // else the save reports it, and does no more
+		s.cursor, s.state, s.torn = cursor, state, false
+		s.marked++
+	}
+	return nil
+}
+
+// Flush saves what was marked, and returns nil once everything marked before the call is durable.
+// Its errors are those of [Session.Save].
+func (s *Session[T]) Flush(ctx context.Context) error {
+	s.mu.Lock()
+	marked := s.marked
+	s.mu.Unlock()
+	return s.save(ctx, plainSave, func() bool { return s.saved >= marked })
+}
+
+// save commits what is marked, unless enough says, under s.mu, that there is no need to.
+func (s *Session[T]) save(ctx context.Context, why purpose, enough func() bool) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	if err := s.begin(ctx, why); err != nil {
+		return err
+	}
+	defer s.c.end()
+	s.mu.Lock()
+	if enough != nil && enough() {
+		s.mu.Unlock()
+		return nil
+	}
+	snap, err := s.snapshot()
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.c.commit(ctx, snap.packed(), nil, s.landing(snap))
+}
+
+// bounded ends with ctx and with the lease, whichever is first.
+func (s *Session[T]) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	live := s.c.lease.Context()
+	undo := context.AfterFunc(live, func() { cancel(context.Cause(live)) })
+	return ctx, func() { undo(); cancel(nil) }
+}
+
+// begin is the committer's, for a session: it refuses when the session is over, and learns of
+// what was reported.
+func (s *Session[T]) begin(ctx context.Context, why purpose) error {
+	if why != closingSave {
+		s.mu.Lock()
+		over := s.over()
+		s.mu.Unlock()
+		if over {
+			return s.whyOver()
+		}
+	}
+	err := s.c.begin(ctx, why)
+	switch settled, ok := errors.AsType[*SettledError](err); {
+	case ok:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unreported = nil
+		s.announce()
+		return settled
+	case err == nil || err == errUnreported || errors.Is(err, ErrOutcomeUnknown):
+		return err
+	}
+	return wrap("save", s.c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, err))
+}
+
+// over reports whether nothing can be saved any more. It is called with s.mu held.
+func (s *Session[T]) over() bool { return s.closed || s.c.lease.Lost() != nil }
+
+func (s *Session[T]) whyOver() error {
+	var why error = ErrClosed
+	if lost := s.c.lease.Lost(); lost != nil && lost.Reason != lease.Released {
+		why = lost
+	}
+	return wrap("save", s.c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, why))
+}
+
+// snapshot is what a save takes from the session.
+type snapshot struct {
+	version     store.Version
+	state       []byte // nil: none
+	contentType string
+	marked      int64 // how many records it holds
+}
+
+// packed compresses the state, after the lock was given up.
+func (s snapshot) packed() store.Version {
+	if s.state != nil {
+		s.version.State = packed(s.state, s.contentType)
+	}
+	return s.version
+}
+
+// errUnsavable: saving again the same will not go better.
+var errUnsavable = errors.New("the state cannot be saved")
+
+func (s *Session[T]) unsavable(err error) error {
+	return wrap("save", s.c.key, fmt.Errorf("%w: %w: %w", store.ErrNotApplied, errUnsavable, err))
+}
+
+// snapshot encodes the state and takes what belongs to it. It is called with s.mu held, and
+// by who has the committer's turn.
+func (s *Session[T]) snapshot() (snapshot, error) {
+	if s.torn {
+		return snapshot{}, s.unsavable(errors.New("an update did not return, and left it belonging to no cursor"))
+	}
+	snap := snapshot{marked: s.marked, contentType: s.codec.ContentType(), version: store.Version{
+		Cursor: s.cursor, Finished: s.window.ranges(), Processed: s.processed, Failed: s.failed,
+		Identity: s.from.identity, Schema: s.from.schema,
+	}}
+	if err := s.inOrder(s.cursor); err != nil {
+		return snapshot{}, err
+	}
+	if _, none := any(s.state).(struct{}); !none {
+		data, err := s.codec.Marshal(s.state)
+		if err != nil {
+			return snapshot{}, s.unsavable(err)
+		}
+		snap.state = data
+	}
+	s.taken = s.marked
+	return snap, nil
+}
+
+// inOrder holds the cursor to the order that the job declared.
+func (s *Session[T]) inOrder(cursor string) error {
+	before := s.c.base.Cursor
+	afresh := s.c.first && s.resumed == nil // the version before is not what the session goes on from
+	if s.opts.Order == nil || cursor == "" || before == "" || afresh || s.opts.Order(cursor, before) >= 0 {
+		return nil
+	}
+	return wrap("save", s.c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, &RefusedError{
+		Key: s.c.key, What: "cursor", Have: before, Want: cursor, Hint: "a save must not move it backward",
+	}))
+}
+
+// landing is told what became of a save.
+func (s *Session[T]) landing(snap snapshot) func(landed bool) {
+	return func(landed bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.landed(snap, landed)
+	}
+}
+
+// landed takes note of what became of a save. It is called with s.mu held.
+func (s *Session[T]) landed(snap snapshot, landed bool) {
+	if landed {
+		s.saved, s.version = max(s.saved, snap.marked), s.c.base.Version
+	} else {
+		s.taken = s.saved
+	}
+	s.announce()
+}

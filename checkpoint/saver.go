@@ -1,0 +1,42 @@
+package checkpoint
+
+import (
+	"errors"
+	"time"
+
+	"github.com/milepost-dev/milepost/lease"
+)
+
+// saveNowAndThen saves in the background what was marked: every so many records, or so much time
+// after the save before, whichever is first. One save is in flight at a time.
+func (s *Session[T]) saveNowAndThen() {
+	timer := time.NewTimer(s.opts.Interval)
+	defer timer.Stop()
+	intervals := pace()
+	for {
+		select {
+		case <-s.wake:
+		case <-timer.C:
+		case <-s.saving.Done():
+			return
+		case <-s.ending:
+			return
+		}
+		err := s.save(s.saving, backgroundSave, func() bool { return s.saved == s.marked })
+		switch {
+		case err == nil || err == errUnreported:
+			intervals.Reset()
+			timer.Reset(s.opts.Interval)
+		case permanent(err) || errors.Is(err, errUnsavable):
+			s.mu.Lock()
+			s.fail(err)
+			s.mu.Unlock()
+			return
+		case errors.Is(err, lease.ErrLost) || s.saving.Err() != nil:
+			return
+		default:
+			s.opts.Logger.Warn("not saved in the background; it is tried again", "checkpoint", s.c.key.String(), "error", err)
+			timer.Reset(intervals.NextBackOff())
+		}
+	}
+}

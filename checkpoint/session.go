@@ -1,0 +1,263 @@
+package checkpoint
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Session is one holder's work on a checkpoint under one lease, from [Open] or [Run] to the
+// close. T is the job's state; struct{} where it has none. Its methods may be called from any
+// goroutine.
+type Session[T any] struct {
+	c     *committer
+	opts  *Options
+	codec Codec
+
+	from    resumption
+	resumed *Checkpoint
+
+	outer      context.Context // the caller's
+	ctx        context.Context // the session's: the caller's, until the lease is lost
+	cancel     context.CancelCauseFunc
+	ending     chan struct{} // closed when the session is being closed
+	background sync.WaitGroup
+	saving     context.Context // of the saves in the background
+	stopSaving context.CancelFunc
+	closing    sync.Once
+	closeErr   error
+
+	wake        chan struct{} // asks for a save in the background
+	every       int64
+	mostUnsaved int64
+	mostAhead   int
+	watched     bool // the lease is to be told of progress
+
+	mu        sync.Mutex
+	state     T
+	cursor    string
+	window    window
+	processed int64
+	failed    int64
+	marked    int64 // records marked in this session
+	taken     int64 // of those, how many the last snapshot holds
+	saved     int64 // and how many the last save that landed
+	version   int64 // of the last save that landed
+	torn      bool  // an update did not return: the state belongs to no cursor
+	blocked   bool  // a mark has to look closer
+	closed    bool
+	stepping  bool          // a save with the caller's writes is in flight
+	failure   error         // what ended the session, if not the lease
+	changed   chan struct{} // closed and replaced when who waits should look again
+	waiting   int
+
+	// A save with the caller's writes whose outcome is unknown and was not reported yet.
+	unreported error
+}
+
+// Open acquires the lease of the checkpoint name, loads its newest version, and returns the session that
+// goes on from there; a checkpoint that does not exist yet begins with an empty cursor and the zero
+// T. It takes three requests if the lease is free. Nil opts are the defaults.
+//
+// A lease that is held is a [*lease.HeldError], after Options.Lease.Wait. A checkpoint that does not go
+// with the options is a [*RefusedError]. A record that cannot be trusted is a
+// [*store.BadRecordError], never "no checkpoint". Where the store has gone backward it is
+// [lease.ErrStoreRegressed].
+//
+// ctx bounds the opening, and its end is the session's signal to stop. The session must be closed.
+func Open[T any](ctx context.Context, st store.Store, name string, opts *Options) (*Session[T], error) {
+	o, err := opts.filled()
+	if err != nil {
+		return nil, err
+	}
+	key := store.Key{Namespace: o.Namespace, Name: name}
+	if err := key.Validate(); err != nil {
+		return nil, err
+	}
+	key, seed, err := o.fork(ctx, st, key)
+	if err != nil {
+		return nil, err
+	}
+	l, err := acquire(ctx, st, key, &o.Lease)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSession[T](ctx, st, l, o, seed)
+	if err != nil {
+		abandon(ctx, l)
+		return nil, err
+	}
+	return s, nil
+}
+
+// acquire acquires a lease whose context ends with the lease, not with the caller's: a
+// session that was told to stop still has its last save to make.
+func acquire(ctx context.Context, st store.Store, key store.Key, opts *lease.Options) (*lease.Lease, error) {
+	outer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	undo := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	l, err := lease.Acquire(outer, st, key, opts)
+	if err != nil {
+		undo()
+		cancel(nil)
+		return nil, err
+	}
+	if !undo() { // ctx ended at the last moment
+		abandon(ctx, l)
+		return nil, wrap("open", key, context.Cause(ctx))
+	}
+	return l, nil
+}
+
+// abandon gives back a lease under which nothing was done.
+func abandon(ctx context.Context, l *lease.Lease) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = l.Release(bounded) // else it expires by itself
+}
+
+func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *Options, seed *store.Version) (*Session[T], error) {
+	s := &Session[T]{
+		opts: o, codec: codecFor[T](o.Codec),
+		ending: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		every: int64(o.Every), mostUnsaved: int64(o.MaxUnsaved), mostAhead: o.MaxAhead,
+		watched: o.Lease.MaxSilence > 0,
+	}
+	head := l.Head()
+	from, err := o.resume(l.Key(), &head, seed, s.codec)
+	if err != nil {
+		return nil, err
+	}
+	s.from, s.resumed = from, from.checkpoint
+	if s.state, err = s.loaded(); err != nil {
+		return nil, err
+	}
+	s.cursor, s.processed, s.failed = from.version.Cursor, from.version.Processed, from.version.Failed
+	s.window.before = from.version.Finished
+	s.version = head.Version.Version
+	if s.resumed != nil {
+		o.sayOld(s.resumed, l)
+	}
+
+	s.outer = ctx
+	s.c = newCommitter(ctx, st, l, o)
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	context.AfterFunc(l.Context(), func() {
+		s.cancel(context.Cause(l.Context()))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.announce()
+	})
+	s.saving, s.stopSaving = context.WithCancel(l.Context())
+	s.background.Go(s.saveNowAndThen)
+	if o.Lease.Yield {
+		s.background.Go(s.yieldWhenWanted)
+	}
+	return s, nil
+}
+
+// loaded decodes the state that the session started from.
+func (s *Session[T]) loaded() (T, error) {
+	var state T
+	if s.from.state == nil {
+		return state, nil
+	}
+	if err := s.codec.Unmarshal(s.from.state, &state); err != nil {
+		return state, wrap("decode the state of", s.from.key, err)
+	}
+	return state, nil
+}
+
+// Context is the caller's, cancelled with a cause when the session ends before: a [*lease.LostError]
+// when the lease is no longer ours, [ErrYielded] when it did not hand over in time, a save's error
+// when saving in the background cannot succeed any more, [ErrClosed] when it was closed.
+func (s *Session[T]) Context() context.Context { return s.ctx }
+
+// Name is the checkpoint's: another than was asked for after a [Fork].
+func (s *Session[T]) Name() string { return s.c.key.Name }
+
+// Namespace is the checkpoint's.
+func (s *Session[T]) Namespace() string { return s.c.key.Namespace }
+
+// Epoch is the fencing token: it rises with every session of this checkpoint, for ever.
+// Whatever else the job writes to can refuse lower ones.
+func (s *Session[T]) Epoch() int64 { return s.c.lease.Epoch() }
+
+// Holder is who holds the lease, as other runs see it.
+func (s *Session[T]) Holder() store.Holder { return s.c.lease.Holder() }
+
+// Resumed is the version that the session resumed from; nil where it started afresh.
+func (s *Session[T]) Resumed() *Checkpoint { return s.resumed }
+
+// State is the caller's own copy of the state as it was loaded, migrated where the schema asked for it;
+// the zero T at a fresh start. Changes go through [Session.Mark] or [Session.Save].
+func (s *Session[T]) State() T {
+	state, err := s.loaded()
+	if err != nil {
+		panic(err) // it was decoded once already
+	}
+	return state
+}
+
+// Version is that of the last save that landed, at first of the one resumed from; 0: none.
+func (s *Session[T]) Version() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
+}
+
+// Cursor is where the job is: the cursor of the last mark, or the low-water mark where records
+// finish out of order; at first that of the checkpoint, empty at a fresh start.
+func (s *Session[T]) Cursor() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor
+}
+
+// Processed is how many records were processed, over all sessions.
+func (s *Session[T]) Processed() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.processed
+}
+
+// Failed is how many records failed, over all sessions.
+func (s *Session[T]) Failed() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// HandoffWanted is closed when another run waits for the lease and Options.Lease.Yield agreed to hand it over:
+// finish the step in hand and return [ErrYielded] (or close with it). Who has not
+// after one lease duration has its context cancelled with ErrYielded.
+func (s *Session[T]) HandoffWanted() <-chan struct{} { return s.c.lease.HandoffWanted() }
+
+func (s *Session[T]) yieldWhenWanted() {
+	select {
+	case <-s.c.lease.HandoffWanted():
+	case <-s.ending:
+		return
+	}
+	select {
+	case <-time.After(s.opts.Lease.Duration):
+		s.cancel(ErrYielded)
+	case <-s.ending:
+	}
+}
+
+func (s *Session[T]) whyFailed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
+}
+
+// fail ends the session for another reason than its lease. It is called with s.mu held.
+func (s *Session[T]) fail(err error) {
+	if s.failure == nil {
+		s.failure = err
+	}
+	s.cancel(err)
+}

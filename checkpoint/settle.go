@@ -1,0 +1,168 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// verdict is what one attempt of a commit has told.
+type verdict int
+
+const (
+	undecided  verdict = iota // it may still be in flight, or be sent again
+	landed                    // version base+1 carries its id
+	failed                    // it has not landed, and never will
+	unknowable                // version base+1 cannot be read any more
+)
+
+// send sends the commit, the same bytes each time, until its outcome is known or ctx ends. It
+// returns nil if it landed, even where the lease was lost since.
+func (c *committer) send(ctx context.Context, p *pending) error {
+	intervals := pace()
+	var last error
+	for {
+		if ctx.Err() != nil {
+			return c.giveUp(p, context.Cause(ctx), last)
+		}
+		v, err := c.attempt(ctx, p)
+		switch v {
+		case landed:
+			c.settle(p, true)
+			return nil
+		case failed:
+			c.settle(p, false)
+			return wrap(fmt.Sprintf("save version %d of", p.commit.Next.Version), c.key, err)
+		case unknowable:
+			return c.giveUp(p, err, nil)
+		}
+		last = err
+		sleep(ctx, intervals.NextBackOff())
+	}
+}
+
+// settle closes the question of p.
+func (c *committer) settle(p *pending, didLand bool) {
+	c.open = nil
+	if didLand {
+		c.base = p.commit.Next
+		c.lease.Committed(c.base.Version)
+		c.copyBehind()
+		if c.first {
+			c.first = false
+			c.retire(c.base)
+		}
+	}
+	if p.after != nil {
+		p.after(didLand)
+	}
+}
+
+// giveUp ends the attempts without an answer. Only where none of them was ambiguous
+// is that a failure.
+func (c *committer) giveUp(p *pending, why, last error) error {
+	if last != nil && !errors.Is(last, why) {
+		why = fmt.Errorf("%w; the last attempt: %w", why, last)
+	}
+	if p.ambiguous {
+		c.open = p
+		return &OutcomeUnknownError{Key: c.key, Version: p.commit.Next.Version, CommitID: p.commit.Next.CommitID, Err: why}
+	}
+	c.settle(p, false)
+	return wrap(fmt.Sprintf("save version %d of", p.commit.Next.Version), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, why))
+}
+
+// attempt sends the commit once, and reads where only reading tells.
+func (c *committer) attempt(ctx context.Context, p *pending) (verdict, error) {
+	bounded, cancel := context.WithTimeout(ctx, c.timeout)
+	_, err := c.st.Commit(bounded, c.key, p.commit)
+	cancel()
+	conflict, isConflict := errors.AsType[*store.ConflictError](err)
+	switch {
+	case err == nil:
+		return landed, nil
+	case isConflict:
+		return c.judge(ctx, p, conflict.Head)
+	case !errors.Is(err, store.ErrNotApplied):
+		p.ambiguous = true
+		return undecided, err
+	case transient(err):
+		return undecided, err
+	case !permanent(err) && !p.refused: // a signature a little too old, and the like
+		p.refused = true
+		return undecided, err
+	case !p.ambiguous:
+		return failed, err
+	}
+	// This attempt was refused for good, but an earlier one may have landed.
+	bounded, cancel = context.WithTimeout(ctx, c.timeout)
+	found, lookErr := c.st.Look(bounded, c.key)
+	cancel()
+	if lookErr != nil {
+		return undecided, errors.Join(err, lookErr)
+	}
+	v, judgeErr := c.judge(ctx, p, found.Head)
+	if judgeErr == nil {
+		judgeErr = err
+	}
+	return v, judgeErr
+}
+
+// judge applies the one rule: commit c on base b landed if and only if version b+1
+// carries c's id. A higher epoch alone proves nothing.
+func (c *committer) judge(ctx context.Context, p *pending, head *store.Head) (verdict, error) {
+	base, mine := p.commit.Base, p.commit.Fence
+	if head == nil || head.Version.Version < base || head.Fence.Epoch < mine.Epoch {
+		return failed, c.lose(&lease.LostError{Reason: lease.Regressed, Err: regression(base, head)})
+	}
+	if head.Version.Version == base && head.Fence == mine {
+		return undecided, errors.New("it may still be in flight")
+	}
+	var lost error
+	if head.Fence != mine {
+		lost = c.lose(&lease.LostError{Reason: lease.Stolen, By: head.Holder, ByEpoch: head.Fence.Epoch})
+	}
+	switch {
+	case head.Version.Version == base+1 && head.CommitID == p.commit.Next.CommitID:
+		return landed, nil
+	case head.Version.Version > base+1 && p.ambiguous:
+		return c.judgeCopy(ctx, p, lost)
+	case lost == nil: // someone else committed under our own fence
+		lost = c.lose(&lease.LostError{Reason: lease.Stolen, By: head.By, ByEpoch: head.CommitEpoch,
+			Err: fmt.Errorf("version %d was committed by another (commit %s)", head.Version.Version, head.CommitID)})
+	}
+	return failed, lost
+}
+
+// judgeCopy is judge where HEAD has gone further: version b+1 is V#(b+1), read raw. It was
+// durable before version b+2 could be committed.
+func (c *committer) judgeCopy(ctx context.Context, p *pending, lost error) (verdict, error) {
+	bounded, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	copied, err := c.st.Version(bounded, c.key, p.commit.Next.Version)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return unknowable, fmt.Errorf("HEAD has gone on, and the version cannot be read any more: %w", errors.Join(err, lost))
+	case err != nil:
+		return undecided, err
+	case copied.CommitID == p.commit.Next.CommitID:
+		return landed, nil
+	}
+	return failed, lost
+}
+
+// lose ends the lease, and returns the reason that stands: the first.
+func (c *committer) lose(e *lease.LostError) error {
+	c.lease.Lose(e)
+	return c.lease.Lost()
+}
+
+func regression(base int64, head *store.Head) error {
+	if head == nil {
+		return fmt.Errorf("HEAD is gone, and it was at version %d", base)
+	}
+	return fmt.Errorf("HEAD is at version %d, epoch %d, and it was at version %d", head.Version.Version, head.Fence.Epoch, base)
+}

@@ -1,0 +1,107 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Step is what one transactional save does: all of it, or nothing.
+type Step[T any] struct {
+	Cursor    string
+	Processed int64 // added to the counts
+	Failed    int64
+	Update    func(*T) // may be nil
+	Writes    []store.Write
+}
+
+// SaveWith saves cursor, with state and counts as they are, together with the caller's own writes, in
+// one transaction: output and checkpoint land together or not at all. It is [Session.SaveStep] without
+// counts and update.
+func (s *Session[T]) SaveWith(ctx context.Context, cursor string, writes ...store.Write) error {
+	return s.SaveStep(ctx, Step[T]{Cursor: cursor, Writes: writes})
+}
+
+// SaveStep moves cursor, counts and state, and saves them together with the caller's own writes, in
+// one transaction. The writes are made by the engine's constructors (dynamostore.Put,
+// sqlitestore.Exec, …), at most [store.MaxWrites].
+//
+// Until its outcome is known, marks wait. On a definite error nothing of the step is left, in the store or in
+// the session: a condition of the caller's that did not hold is a [*store.WriteError] with the write's index and
+// what was found; the others are those of [Session.Save]. After one that matches
+// [ErrOutcomeUnknown] the next call of a method that saves returns a [*SettledError], which says whether
+// the step landed, and session and store agree from then on; a mark before that ends the session.
+func (s *Session[T]) SaveStep(ctx context.Context, step Step[T]) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	if err := s.begin(ctx, writesSave); err != nil {
+		return err
+	}
+	defer s.c.end()
+	snap, undo, err := s.take(step)
+	if err != nil {
+		return err
+	}
+	err = s.c.commit(ctx, snap.packed(), step.Writes, func(landed bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !landed {
+			undo()
+		}
+		s.stepping = false
+		s.landed(snap, landed)
+	})
+	if errors.Is(err, ErrOutcomeUnknown) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stepping, s.unreported = false, err
+		s.announce()
+	}
+	return err
+}
+
+// take applies the step and takes a snapshot; undo takes the step back.
+func (s *Session[T]) take(step Step[T]) (snap snapshot, undo func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over() {
+		return snap, nil, s.whyOver()
+	}
+	undo, err = s.remember(step.Update != nil)
+	if err != nil {
+		return snap, nil, err
+	}
+	s.change(step.Update)
+	s.cursor = step.Cursor
+	s.processed += max(step.Processed, 0)
+	s.failed += max(step.Failed, 0)
+	s.marked++
+	if snap, err = s.snapshot(); err != nil {
+		undo()
+		return snap, nil, err
+	}
+	s.stepping = true
+	s.announce()
+	return snap, undo, nil
+}
+
+// remember returns what puts the session back to where it is now. An update may change
+// anything that the state points to, so the state is put back by encoding and decoding.
+func (s *Session[T]) remember(deep bool) (undo func(), err error) {
+	cursor, processed, failed, state := s.cursor, s.processed, s.failed, s.state
+	var encoded []byte
+	if deep {
+		if encoded, err = s.codec.Marshal(s.state); err != nil {
+			return nil, s.unsavable(err)
+		}
+	}
+	return func() {
+		s.cursor, s.processed, s.failed, s.state = cursor, processed, failed, state
+		if deep {
+			var before T
+			s.torn = s.codec.Unmarshal(encoded, &before) != nil
+			s.state = before
+		}
+	}, nil
+}
