@@ -46,7 +46,7 @@ func (e *commandError) Error() string {
 	return s
 }
 
-func (e *commandError) Unwrap() error { return e.Err }
+func (e *commandError) Unwrap() []error { return []error{errJobFailed, e.Err} }
 
 // run runs the program over data and waits for it. nil: it exited with 0. When ctx
 // ends, it and its children get SIGTERM, and SIGKILL later; when stop ends, they

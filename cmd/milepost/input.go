@@ -14,7 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Record formats, as a position keeps them.
+// Record formats, as a job's identity has them.
 const (
 	lines = "lines"
 	csv   = "csv"
@@ -22,8 +22,7 @@ const (
 
 // input is a file of records, read once and in order.
 type input struct {
-	path   string
-	format string
+	path string
 
 	file     *os.File
 	size     int64 // of the file as stored; -1 where it has none, as a pipe
@@ -55,8 +54,7 @@ func openInput(path, format string) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.format = format
-	in.at = position{Input: path, Format: format}
+	in.at = position{Input: path}
 	in.print = newFingerprint()
 	if format == csv {
 		in.header, err = appendRecord(nil, in.content, ',')

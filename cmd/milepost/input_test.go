@@ -250,26 +250,24 @@ func TestAnotherInputIsRefusedNamingBoth(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		stored []byte
-		format string
 		want   string
 	}{
-		"too short":           {content[:1000], lines, "it ends before that byte"},
-		"too short, zstd":     {zstded(t, content[:1000]), lines, "it ends at byte 1,000"},
-		"empty":               {nil, lines, "it ends before that byte"},
-		"another beginning":   {change(5), lines, "the sha256 of its first 65,536 bytes is"},
-		"another at 64 KiB":   {change(window - 1), lines, "the sha256 of its first 65,536 bytes is"},
-		"another before":      {change(b.after.Offset - 1), lines, "before that byte is"},
-		"another 64 KiB ago":  {change(b.after.Offset - window), lines, "before that byte is"},
-		"another middle, gz":  {gzipped(t, change(100_000)), lines, "something before that byte has changed"},
-		"another format":      {content, csv, "its records were read as lines, and now as csv"},
-		"another middle":      {change(100_000), lines, ""}, // not seen without --verify-input
-		"another end":         {change(b.after.Offset), lines, ""},
-		"grown":               {append(bytes.Clone(content), "more\n"...), lines, ""},
-		"compressed meantime": {gzipped(t, content), lines, ""},
+		"too short":           {content[:1000], "it ends before that byte"},
+		"too short, zstd":     {zstded(t, content[:1000]), "it ends at byte 1,000"},
+		"empty":               {nil, "it ends before that byte"},
+		"another beginning":   {change(5), "the sha256 of its first 65,536 bytes is"},
+		"another at 64 KiB":   {change(window - 1), "the sha256 of its first 65,536 bytes is"},
+		"another before":      {change(b.after.Offset - 1), "before that byte is"},
+		"another 64 KiB ago":  {change(b.after.Offset - window), "before that byte is"},
+		"another middle, gz":  {gzipped(t, change(100_000)), "something before that byte has changed"},
+		"another middle":      {change(100_000), ""}, // not seen without --verify-input
+		"another end":         {change(b.after.Offset), ""},
+		"grown":               {append(bytes.Clone(content), "more\n"...), ""},
+		"compressed meantime": {gzipped(t, content), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			second := writeFile(t, "second.txt", test.stored)
-			in, err := openInput(second, test.format)
+			in, err := openInput(second, lines)
 			require.NoError(t, err)
 			defer in.close()
 			err = in.resume(t.Context(), b.after, false)

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"github.com/milepost-dev/milepost/checkpoint"
 )
 
 // window is how much of an input's beginning, and of what lies before the
@@ -19,8 +21,7 @@ const window = 64 << 10
 // and how to tell that input from another. Offsets count decompressed bytes, so that a
 // file may be compressed, or compressed anew, between two runs.
 type position struct {
-	Input   string `json:"input"`  // as it was named, for people
-	Format  string `json:"format"` // lines or csv
+	Input   string `json:"input"` // as it was named, for people
 	Records int64  `json:"records"`
 	Offset  int64  `json:"offset"`
 	Size    int64  `json:"size"` // of the file as stored, for people
@@ -70,6 +71,7 @@ func hashOf(b []byte) string {
 
 // otherInputError says that an input is not the one that a checkpoint began with.
 type otherInputError struct {
+	Name string // the checkpoint's
 	Was  position
 	Path string
 	Size int64
@@ -85,6 +87,9 @@ func (e *otherInputError) Error() string {
 		now, e.Was.Input, thousands(e.Was.Size), thousands(e.Was.Records), thousands(e.Was.Offset), e.Why)
 }
 
+// Is makes an otherInputError match [checkpoint.ErrRefused].
+func (e *otherInputError) Is(target error) bool { return target == checkpoint.ErrRefused }
+
 // resume brings a freshly opened input to where the checkpoint stands, having
 // made sure that it is the same input: else it returns [*otherInputError]. An input
 // that has grown is the same. In a plain file it seeks; what is compressed is read up to
@@ -92,9 +97,6 @@ func (e *otherInputError) Error() string {
 func (in *input) resume(ctx context.Context, was position, verify bool) error {
 	other := func(format string, args ...any) error {
 		return &otherInputError{Was: was, Path: in.path, Size: in.size, Why: fmt.Sprintf(format, args...)}
-	}
-	if was.Format != in.format {
-		return other("its records were read as %s, and now as %s", was.Format, in.format)
 	}
 	if was.Offset == 0 {
 		return nil

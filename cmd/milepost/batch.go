@@ -1,0 +1,368 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// takeOverWait is how long --take-over waits for the holder if --wait says nothing.
+const takeOverWait = 5 * time.Minute
+
+// batchFlags are the flags of milepost batch.
+type batchFlags struct {
+	every         int
+	csv, verify   bool
+	retries       int
+	grace         time.Duration
+	leaseDuration time.Duration
+	wait          time.Duration
+	holder        string
+	sameHolder    bool
+	takeOver      bool
+	yield         bool
+}
+
+func (a *app) batchCommand() *cobra.Command {
+	var f batchFlags
+	cmd := &cobra.Command{
+		Use:   "batch NAME INPUT [flags] -- CMD [ARG…]",
+		Short: "Run a command on the records of a file, batch by batch, and go on where it stopped",
+		Long: `Batch runs CMD once for every 1000 records (--every) of INPUT, with those records on
+its standard input. A batch whose CMD exits with 0 is saved in the checkpoint NAME;
+when the job dies, the same command goes on after the last batch that was saved.
+While it runs, no other run can have the same NAME.
+
+INPUT is plain text, gzip or zstd, whatever its name. A record is a line, or with
+--csv a CSV record; the header is then repeated before each batch.
+
+CMD finds in its environment MILEPOST_NAME, MILEPOST_EPOCH (rises with every run: a
+fence for what it writes to), MILEPOST_VERSION (the version this batch will be saved
+as), MILEPOST_FIRST and MILEPOST_LAST (record numbers, from 1). A batch may be run
+again when a run died within it, so what CMD does for one should be harmless twice.
+
+On SIGTERM or SIGINT the batch in hand may finish within --grace and is saved.`,
+		Example: `  milepost batch flights flights.jsonl.zst --every 1000 -- ./load.sh
+  milepost batch orders orders.csv --csv --retries 3 -- psql -c '\copy orders from stdin csv header'
+  milepost batch flights flights.jsonl.zst --wait 10m -- ./load.sh`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch dash := cmd.ArgsLenAtDash(); {
+			case dash < 0 && len(args) > 2:
+				return usagef("put -- before the command: milepost batch %s %s -- %s …", args[0], args[1], args[2])
+			case dash < 0 && len(args) == 2, dash == 2 && len(args) == 2:
+				return usagef("the command is missing: milepost batch %s %s -- CMD [ARG…]", args[0], args[1])
+			case dash != 2:
+				return usagef("batch takes a name and an input, then -- and a command\nsee milepost batch --help")
+			}
+			return nil
+		},
+		ValidArgsFunction: a.completeNames,
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		a.isBatch = true
+		return a.batch(cmd.Context(), f, args[0], args[1], args[2:])
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&f.every, "every", 1000, "records in a batch: one run of CMD, one saved version")
+	flags.BoolVar(&f.csv, "csv", false, "records are CSV; the header is repeated before each batch")
+	flags.BoolVar(&f.verify, "verify-input", false, "when resuming, hash all of the input before the cursor, not just 64 KiB at two places")
+	flags.IntVar(&f.retries, "retries", 0, "how often to run CMD again on a batch that failed, with growing pauses")
+	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long the batch in hand may go on after SIGTERM or SIGINT")
+	flags.DurationVar(&f.leaseDuration, "lease-duration", lease.DefaultDuration, "how long the lease lasts when this process is gone or stopped")
+	flags.DurationVar(&f.wait, "wait", 0, "how long to wait for a lease that another run holds")
+	flags.StringVar(&f.holder, "holder", "", "stable `ID` of this job (default: user@host)")
+	flags.BoolVar(&f.sameHolder, "same-holder", false, "promise that one process at a time has this --holder: a restart then takes its lease at once")
+	flags.BoolVar(&f.takeOver, "take-over", false, "ask the run that holds the lease to hand over, and wait for it (5m unless --wait says otherwise)")
+	flags.BoolVar(&f.yield, "yield", false, "hand over after the batch in hand when another run asks; exits with 10")
+	return cmd
+}
+
+func (f *batchFlags) check() error {
+	switch {
+	case f.every < 1 || f.every > math.MaxInt32:
+		return usagef("--every %d: a batch has at least one record", f.every)
+	case f.retries < 0:
+		return usagef("--retries %d: it cannot be negative", f.retries)
+	case f.grace < 0:
+		return usagef("--grace %v: it cannot be negative", f.grace)
+	case f.wait < 0:
+		return usagef("--wait %v: it cannot be negative", f.wait)
+	case f.leaseDuration < lease.MinDuration || f.leaseDuration > lease.MaxDuration || f.leaseDuration%time.Millisecond != 0:
+		return usagef("--lease-duration %v: whole milliseconds, from %v to %v", f.leaseDuration, lease.MinDuration, lease.MaxDuration)
+	case f.sameHolder && f.holder == "":
+		return usagef("--same-holder promises something about --holder: give both")
+	}
+	return nil
+}
+
+func (f *batchFlags) format() string {
+	if f.csv {
+		return csv
+	}
+	return lines
+}
+
+// options are those of the job's session. Every save is one that the job asks for: one a batch.
+func (f *batchFlags) options(a *app) *checkpoint.Options {
+	options := &checkpoint.Options{
+		Namespace: a.namespace,
+		Lease: lease.Options{
+			Holder: store.Holder{ID: f.holder}, Duration: f.leaseDuration, Wait: f.wait,
+			SameHolder: f.sameHolder, TakeOver: f.takeOver, Yield: f.yield,
+		},
+		Every: math.MaxInt32, MaxUnsaved: math.MaxInt32, Interval: math.MaxInt64,
+		Identity: "milepost batch, " + f.format(),
+		Logger:   a.logger(),
+	}
+	if f.takeOver && f.wait == 0 {
+		options.Lease.Wait = takeOverWait
+	}
+	told := false
+	options.Lease.OnWait = func(held *lease.HeldError) {
+		if !told {
+			told = true
+			a.say("waiting for %s, who holds %q, up to %v", holderText(held.Holder), held.Key, options.Lease.Wait)
+		}
+	}
+	return options
+}
+
+// batch is milepost batch.
+func (a *app) batch(parent context.Context, f batchFlags, name, path string, argv []string) error {
+	if err := a.begin(); err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	if err := (store.Key{Namespace: a.namespace, Name: name}).Validate(); err != nil {
+		return err
+	}
+	if _, err := exec.LookPath(argv[0]); err != nil {
+		return usagef("command %s: %w", argv[0], err)
+	}
+	// The input is opened before signals are caught: to open a pipe may take for ever.
+	in, err := openInput(path, f.format())
+	if err != nil {
+		return err
+	}
+	stop, quit, release := untilSignal(parent)
+	defer release()
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	j := &batchJob{app: a, flags: f, path: path, in: in, stop: stop, end: cancel, command: &command{
+		argv: argv, env: a.env, stdout: a.stdout, stderr: a.stderr,
+		grace: f.grace, killAfter: min(killAfter, f.leaseDuration/10),
+	}}
+	defer func() { j.in.close() }()
+
+	s, err := a.open(stop, mayCreate)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+
+	// While it waits for the lease, a signal ends the job; from then on it ends after the batch
+	// in hand, or with the next signal.
+	waiting := context.AfterFunc(stop, func() { cancel(context.Cause(stop)) })
+	defer context.AfterFunc(quit, func() { cancel(context.Cause(quit)) })()
+	err = checkpoint.Run(ctx, s, name, func(ctx context.Context, session *checkpoint.Session[position]) error {
+		if !waiting() {
+			return j.stopped()
+		}
+		return j.run(ctx, session)
+	}, f.options(a))
+	return stoppedOr(stop, j.finish(err))
+}
+
+// batchJob is a batch job under its lease.
+type batchJob struct {
+	app     *app
+	flags   batchFlags
+	path    string
+	in      *input
+	command *command
+	stop    context.Context         // ends when the job is to stop after the batch in hand
+	end     context.CancelCauseFunc // ends the session's context
+
+	session  *checkpoint.Session[position]
+	progress *progress
+}
+
+func (j *batchJob) run(ctx context.Context, s *checkpoint.Session[position]) error {
+	j.session = s
+	if err := j.resume(ctx); err != nil {
+		return err
+	}
+	defer context.AfterFunc(j.stop, func() { j.in.interrupt() })()
+	for {
+		select {
+		case <-j.stop.Done():
+			return j.stopped()
+		case <-s.HandoffWanted():
+			return checkpoint.ErrYielded
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+		}
+		b, err := j.in.next(j.flags.every)
+		if errors.Is(err, io.EOF) {
+			if s.Resumed() == nil { // nothing in it: done all the same
+				s.MarkBatch("0", 0, 0, func(at *position) { *at = position{Input: j.path} })
+			}
+			return nil
+		}
+		if j.stop.Err() != nil { // it may have been interrupted while reading a pipe
+			return j.stopped()
+		}
+		if err != nil {
+			return err
+		}
+		if err := j.runCommand(ctx, b); err != nil {
+			return err
+		}
+		s.MarkBatch(strconv.FormatInt(b.last, 10), b.last-b.first+1, 0, func(at *position) { *at = b.after })
+		if b.final {
+			return nil // the session's closing commit saves it
+		}
+		if err := s.Flush(ctx); err != nil {
+			return err
+		}
+		j.progress.update(b.last, j.in.fraction(), s.Version())
+	}
+}
+
+// stopped ends the session's context, so that its last version says that the job was stopped.
+func (j *batchJob) stopped() error {
+	j.end(context.Cause(j.stop))
+	return context.Cause(j.stop)
+}
+
+// resume brings the input to where the checkpoint stands.
+func (j *batchJob) resume(ctx context.Context) error {
+	s := j.session
+	var records int64
+	if cursor := s.Cursor(); cursor != "" {
+		var err error
+		records, err = strconv.ParseInt(cursor, 10, 64)
+		if err != nil || records < 0 {
+			return &checkpoint.RefusedError{
+				Key: store.Key{Namespace: j.app.namespace, Name: s.Name()}, What: "cursor", Have: cursor, Want: "a count of records",
+				Hint: "it is not a batch job's; use another name",
+			}
+		}
+	}
+	was := s.State()
+	if err := j.in.resume(ctx, was, j.flags.verify); err != nil {
+		if other, ok := errors.AsType[*otherInputError](err); ok {
+			other.Name = s.Name()
+		}
+		return err
+	}
+	if records != j.in.at.Records { // a person has set the cursor
+		if err := j.find(ctx, records); err != nil {
+			return err
+		}
+	}
+	if s.Resumed() != nil {
+		j.app.say("%q goes on after record %s, version %s", s.Name(), thousands(records), thousands(s.Version()))
+	}
+	j.progress = newProgress(j.app.stderr, j.app.getenv, s.Name(), records, j.in.fraction())
+	return nil
+}
+
+// find looks for a record by its number, from the start if it lies behind.
+func (j *batchJob) find(ctx context.Context, records int64) error {
+	if records < j.in.at.Records {
+		again, err := openInput(j.path, j.flags.format())
+		if err != nil {
+			return err
+		}
+		j.in.close()
+		j.in = again
+	}
+	err := j.in.skip(ctx, records)
+	if errors.Is(err, io.EOF) {
+		return &checkpoint.RefusedError{
+			Key: store.Key{Namespace: j.app.namespace, Name: j.session.Name()}, What: "cursor",
+			Have: strconv.FormatInt(records, 10), Want: fmt.Sprintf("at most %d, the records of %s", j.in.at.Records, j.path),
+		}
+	}
+	return err
+}
+
+// runCommand runs the command on a batch, again if it fails and may.
+func (j *batchJob) runCommand(ctx context.Context, b *batch) error {
+	s := j.session
+	env := []string{
+		"MILEPOST_NAME=" + s.Name(),
+		fmt.Sprintf("MILEPOST_EPOCH=%d", s.Epoch()),
+		fmt.Sprintf("MILEPOST_VERSION=%d", s.Version()+1),
+		fmt.Sprintf("MILEPOST_FIRST=%d", b.first),
+		fmt.Sprintf("MILEPOST_LAST=%d", b.last),
+	}
+	pauses := &backoff.ExponentialBackOff{
+		InitialInterval: time.Second, Multiplier: 2, RandomizationFactor: 0.2, MaxInterval: time.Minute,
+	}
+	pauses.Reset()
+	for attempt := 1; ; attempt++ {
+		err := j.command.run(ctx, j.stop, b.data, env...)
+		if err == nil {
+			return nil
+		}
+		if _, exited := errors.AsType[*exec.ExitError](err); !exited {
+			if errors.Is(err, context.Cause(j.stop)) {
+				return j.stopped()
+			}
+			return err // it could not be started, or the session has ended
+		}
+		failed := &commandError{Argv: j.command.argv, First: b.first, Last: b.last, Attempts: attempt, Err: err}
+		if attempt > j.flags.retries {
+			return failed
+		}
+		pause := pauses.NextBackOff()
+		j.app.say("%v; again in %v (%d of %d)", failed, pause.Round(100*time.Millisecond), attempt, j.flags.retries)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		case <-j.stop.Done():
+			timer.Stop()
+			return failed
+		}
+	}
+}
+
+// finish tells how the job ended.
+func (j *batchJob) finish(err error) error {
+	if j.progress == nil {
+		return err
+	}
+	how := "done"
+	switch kindOf(err).name {
+	case "ok":
+	case "yielded":
+		how = "handed over"
+	case "interrupted", "terminated":
+		how = "stopped"
+	default:
+		how = "failed"
+	}
+	done, _ := strconv.ParseInt(j.session.Cursor(), 10, 64)
+	j.progress.finish(done, how, j.session.Version())
+	return err
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/dynamostore"
+	"github.com/milepost-dev/milepost/store/sqlitestore"
+)
+
+// finding is what check says of a store, whatever the engine.
+type finding struct {
+	Severity string `json:"severity"`
+	Problem  string `json:"problem"`
+	Remedy   string `json:"remedy"`
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Say where the store is, and whether it is as it should be",
+		Long: `Check looks at the store's settings, not at its records, and says what is wrong and
+how to mend it. It exits with 1 if checkpoints are not safe in it, or do not work.`,
+		Example: `  milepost check
+  milepost check --store 'dynamodb://milepost?region=eu-west-1' -o json`,
+		Args: exactly(),
+		RunE: a.with(mustExist, func(ctx context.Context, s *openStore, _ []string) error {
+			findings, err := s.check(ctx)
+			if err != nil {
+				return err
+			}
+			return a.printFindings(s.url, findings)
+		}),
+	}
+}
+
+func (a *app) printFindings(u storeURL, findings []finding) error {
+	broken := 0
+	for _, f := range findings {
+		if f.Severity == string(dynamostore.Broken) {
+			broken++
+		}
+	}
+	if a.output == "json" {
+		for _, f := range findings {
+			if err := a.printJSON(f); err != nil {
+				return err
+			}
+		}
+		if err := a.printJSON(map[string]any{"store": u.String(), "findings": len(findings), "broken": broken}); err != nil {
+			return err
+		}
+	} else {
+		_, _ = fmt.Fprintf(a.stdout, "store %s\n", u)
+		for _, f := range findings {
+			_, _ = fmt.Fprintf(a.stdout, "%s: %s\n         %s\n", f.Severity, f.Problem, f.Remedy)
+		}
+		if len(findings) == 0 {
+			_, _ = fmt.Fprintln(a.stdout, "it is as it should be")
+		}
+	}
+	if broken > 0 {
+		return fmt.Errorf("store %s is not safe to use: see above", u)
+	}
+	return nil
+}
+
+func (s *openStore) check(ctx context.Context) ([]finding, error) {
+	var findings []finding
+	switch st := s.Store.(type) {
+	case *dynamostore.Store:
+		found, err := st.Check(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			findings = append(findings, finding{string(f.Severity), f.Problem, f.Remedy})
+		}
+	case *sqlitestore.Store:
+		found, err := st.Check(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			findings = append(findings, finding{string(dynamostore.Broken), f.Problem, f.Remedy})
+		}
+	}
+	// The settings may be right, and the caller still not allowed to read.
+	key := store.Key{Namespace: store.DefaultNamespace, Name: "milepost-check"}
+	if len(findings) == 0 || findings[0].Severity != string(dynamostore.Broken) {
+		if _, err := s.Look(ctx, key); err != nil {
+			return nil, fmt.Errorf("read from the store: %w", err)
+		}
+	}
+	return findings, nil
+}

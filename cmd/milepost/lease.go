@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+func (a *app) leaseCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "lease", Short: "See who holds a checkpoint's lease, and end it",
+		Args: exactly(),
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("say what to do: milepost lease show NAME, or milepost lease break NAME")
+		},
+	}
+	cmd.AddCommand(a.leaseShowCommand(), a.leaseBreakCommand())
+	return cmd
+}
+
+// leaseJSON is a lease as JSON.
+type leaseJSON struct {
+	Namespace  string      `json:"namespace"`
+	Name       string      `json:"name"`
+	Status     string      `json:"status"` // held, free, or expired: held, and past its end
+	Epoch      int64       `json:"epoch"`
+	Holder     *holderJSON `json:"holder"`
+	AcquiredAt *time.Time  `json:"acquired_at"`
+	RenewedAt  *time.Time  `json:"renewed_at"`
+	ExpiresAt  *time.Time  `json:"expires_at"`
+	DurationMS int64       `json:"duration_ms"`
+	Reason     string      `json:"reason,omitempty"`
+	WantedBy   string      `json:"wanted_by,omitempty"`
+}
+
+func (a *app) leaseShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show who holds a checkpoint's lease, since when and until when",
+		Example: `  milepost lease show flights
+  milepost lease show flights -o json`,
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.completeNames,
+		RunE: a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
+			o, err := lease.Observe(ctx, s, key)
+			if err != nil {
+				return err
+			}
+			if o.Lease == nil {
+				return fmt.Errorf("show the lease of %s: it was never acquired: %w", key, store.ErrNotFound)
+			}
+			return a.printLease(key, o)
+		}),
+	}
+}
+
+func (a *app) printLease(key store.Key, o lease.Observation) error {
+	l, now := o.Lease, wallNow(o.Clock)
+	status := string(l.Status)
+	if l.Status == store.Held && l.Until.PassedBy(o.Clock, 0) {
+		status = "expired"
+	}
+	if a.output == "json" {
+		j := leaseJSON{
+			Namespace: key.Namespace, Name: key.Name, Status: status, Epoch: l.Epoch, Holder: toHolderJSON(l.Holder),
+			AcquiredAt: timeJSON(l.AcquiredAt), RenewedAt: timeJSON(l.RenewedAt), DurationMS: l.Duration.Milliseconds(), Reason: l.Reason,
+		}
+		if l.Status == store.Held {
+			j.ExpiresAt = timeJSON(endOf(o))
+		}
+		if l.Wanted != nil {
+			j.WantedBy = l.Wanted.By
+		}
+		return a.printJSON(j)
+	}
+	lines := newTable("lease", key.String())
+	lines.add("status", status)
+	lines.add("epoch", thousands(l.Epoch))
+	who := "held by"
+	if l.Status == store.Free {
+		who = "last held by"
+	}
+	lines.add(who, holderText(l.Holder))
+	lines.add("since", since(l.AcquiredAt, now))
+	if l.Status == store.Held {
+		lines.add("renewed", since(l.RenewedAt, now))
+		lines.add("until", until(endOf(o), now))
+	}
+	if l.Reason != "" {
+		lines.add("reason", cell(l.Reason))
+	}
+	if l.Wanted != nil {
+		lines.add("wanted by", cell(l.Wanted.By))
+	}
+	return lines.print(a.stdout)
+}
+
+// endOf is when a held lease ends, in wall time; zero if that is not recorded.
+func endOf(o lease.Observation) time.Time {
+	if !o.Lease.Until.Wall.IsZero() {
+		return o.Lease.Until.Wall
+	}
+	if o.Left > 0 {
+		return wallNow(o.Clock).Add(o.Left)
+	}
+	return time.Time{}
+}
+
+// wallNow is the store's wall clock, or this machine's where it has none.
+func wallNow(c store.Clock) time.Time {
+	if c.Wall.IsZero() {
+		return time.Now()
+	}
+	return c.Wall
+}
+
+func since(t, now time.Time) string { return fmt.Sprintf("%s (%s)", clock(t), ago(t, now)) }
+
+func until(t, now time.Time) string {
+	switch left := t.Sub(now); {
+	case t.IsZero():
+		return "–"
+	case left < 0:
+		return fmt.Sprintf("%s (%s ago)", clock(t), span(-left))
+	default:
+		return fmt.Sprintf("%s (in %s, unless it is renewed)", clock(t), span(left))
+	}
+}
+
+func (a *app) leaseBreakCommand() *cobra.Command {
+	var reason string
+	var now, execute bool
+	cmd := &cobra.Command{
+		Use:   "break NAME --reason TEXT",
+		Short: "End a lease that somebody holds, so that another run can start",
+		Long: `Break watches the lease for half its duration and refuses if it is renewed in that
+time, unless --now: then its holder is alive. The holder is fenced: whatever it
+does, it saves nothing any more. The reason is kept with the lease and the next version.`,
+		Example: `  milepost lease break flights --reason "etl-7 hangs, INC-123"
+  milepost lease break flights --reason "etl-7 hangs, INC-123" --execute`,
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.completeNames,
+		RunE: a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
+			if reason == "" {
+				return usagef("--reason is missing: it is kept for those who ask what happened")
+			}
+			return a.leaseBreak(ctx, s, key, &lease.BreakOptions{Reason: reason, Now: now, DryRun: !execute})
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; kept with the lease and the next version")
+	cmd.Flags().BoolVar(&now, "now", false, "do not watch for a renewal first")
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it; without, only the plan is shown")
+	return cmd
+}
+
+func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, options *lease.BreakOptions) error {
+	o, err := lease.Observe(ctx, s, key)
+	if err != nil {
+		return err
+	}
+	if o.Lease != nil && o.Lease.Status == store.Held && !options.Now {
+		a.say("watching the lease of %s for %v", key, o.Lease.Duration/2)
+	}
+	epoch, err := lease.Break(ctx, s, key, options)
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		return a.printJSON(map[string]any{
+			"namespace": key.Namespace, "name": key.Name, "executed": !options.DryRun,
+			"epoch": epoch, "holder": toHolderJSON(o.Lease.Holder), "reason": options.Reason,
+		})
+	}
+	would := "Ended"
+	if options.DryRun {
+		would = "Would end"
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s the lease of %s, held by %s since %s:\n  epoch  %s  →  %s\n",
+		would, key, holderText(o.Lease.Holder), since(o.Lease.AcquiredAt, wallNow(o.Clock)),
+		thousands(o.Lease.Epoch), thousands(epoch))
+	if err == nil && options.DryRun {
+		err = a.nothingChanged()
+	}
+	return err
+}
+
+func (a *app) nothingChanged() error {
+	_, err := fmt.Fprintln(a.stdout, "Nothing was changed. Add --execute to do it.")
+	return err
+}

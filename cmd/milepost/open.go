@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/dynamostore"
+	"github.com/milepost-dev/milepost/store/sqlitestore"
+)
+
+// openMode says whether a store that is not there is made.
+type openMode int
+
+const (
+	mustExist openMode = iota
+	mayCreate          // an SQLite file; a DynamoDB table is made by table create alone
+)
+
+// openStore is a store and what is known of it beside the protocol.
+type openStore struct {
+	store.Store
+	url     storeURL
+	dynamo  *dynamostore.Store // nil: the store is another
+	client  *dynamodb.Client
+	closing func()
+}
+
+func (s *openStore) close() { s.closing() }
+
+// open opens the store that the user named, or the default one.
+func (a *app) open(ctx context.Context, mode openMode) (*openStore, error) {
+	u, isDefault, err := a.storeURL()
+	if err != nil {
+		return nil, err
+	}
+	var s *openStore
+	if u.Path != "" {
+		s, err = openSQLite(ctx, u, mode, isDefault)
+	} else {
+		s, err = openDynamo(ctx, u)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if a.verbose {
+		a.say("store %s", s.url)
+		closing := s.closing
+		s.closing = func() {
+			if s.dynamo != nil {
+				c := s.dynamo.Cost()
+				a.say("cost %s requests, %.1f write units, %.1f read units", thousands(c.Requests), c.WriteUnits, c.ReadUnits)
+			}
+			closing()
+		}
+	}
+	return s, nil
+}
+
+// storeURL is what --store or MILEPOST_STORE name, or the default.
+func (a *app) storeURL() (u storeURL, isDefault bool, err error) {
+	text := a.storeText
+	if text == "" {
+		text = a.getenv("MILEPOST_STORE")
+	}
+	if text != "" {
+		u, err = parseStore(text)
+		return u, false, err
+	}
+	p := place{goos: runtime.GOOS, getenv: a.getenv, exists: fileExists, mountinfo: readMountinfo}
+	if service := p.fleeting(); service != "" {
+		return u, true, usagef("this runs on %s, where the default store, a local file, would vanish with the run: "+
+			"name one with --store or MILEPOST_STORE, such as dynamodb://milepost", service)
+	}
+	path, err := p.defaultFile()
+	if err != nil {
+		return u, true, &usageError{err}
+	}
+	if p.container(path) {
+		a.say("warning: this looks like a container, and %s is on no volume: it vanishes with the container. Mount one, or name a store with --store", filepath.Dir(path))
+	}
+	return storeURL{Path: path}, true, nil
+}
+
+func openSQLite(ctx context.Context, u storeURL, mode openMode, isDefault bool) (*openStore, error) {
+	file, err := sqlitestore.Open(ctx, u.Path, &sqlitestore.Options{CreateDir: isDefault, MustExist: mode == mustExist})
+	if err != nil {
+		if errors.Is(err, store.ErrNoTable) {
+			return nil, fmt.Errorf("%w\nthe first milepost batch makes it, and milepost table create does", err)
+		}
+		return nil, err
+	}
+	u.Path = file.Path()
+	return &openStore{Store: file, url: u, closing: func() { _ = file.Close() }}, nil
+}
+
+func openDynamo(ctx context.Context, u storeURL) (*openStore, error) {
+	options := []func(*config.LoadOptions) error{}
+	if u.Region != "" {
+		options = append(options, config.WithRegion(u.Region))
+	}
+	if u.Profile != "" {
+		options = append(options, config.WithSharedConfigProfile(u.Profile))
+	}
+	settings, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		if _, missing := errors.AsType[config.SharedConfigProfileNotExistError](err); missing {
+			return nil, &usageError{err}
+		}
+		return nil, fmt.Errorf("load the AWS configuration: %w: %w", store.ErrCredentials, err)
+	}
+	if settings.Region == "" {
+		return nil, usagef("store %s: no region is known: add ?region=…, or set AWS_REGION", u)
+	}
+	u.Region = settings.Region
+	client := dynamodb.NewFromConfig(settings, func(o *dynamodb.Options) {
+		if u.Endpoint != "" {
+			o.BaseEndpoint = aws.String(u.Endpoint)
+		}
+	})
+	table := dynamostore.New(client, u.Table)
+	return &openStore{Store: table, url: u, dynamo: table, client: client, closing: func() {}}, nil
+}
+
+// hostname is for messages; an unknown one is no reason to fail.
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+	"unicode/utf8"
+)
+
+// say writes a line to standard error: the talk, not the answer.
+func (a *app) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.stderr, "milepost: "+format+"\n", args...)
+}
+
+// printJSON writes one item as one line.
+func (a *app) printJSON(item any) error { return writeJSON(a.stdout, item) }
+
+func writeJSON(w io.Writer, item any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(item)
+}
+
+// table is rows under a header, whose columns that end in ">" are flush right.
+type table struct {
+	header []string
+	rows   [][]string
+}
+
+func newTable(header ...string) *table { return &table{header: header} }
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) print(w io.Writer) error {
+	header := make([]string, len(t.header))
+	for i, name := range t.header {
+		name, right := strings.CutSuffix(name, ">")
+		header[i] = name
+		if !right {
+			continue
+		}
+		width := utf8.RuneCountInString(name)
+		for _, row := range t.rows {
+			width = max(width, utf8.RuneCountInString(row[i]))
+		}
+		header[i] = flushRight(name, width)
+		for _, row := range t.rows {
+			row[i] = flushRight(row[i], width)
+		}
+	}
+	tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{header}, t.rows...) {
+		line := strings.Join(row, "\t")
+		if _, err := fmt.Fprintln(tabs, strings.TrimRight(line, "\t ")); err != nil {
+			return err
+		}
+	}
+	return tabs.Flush()
+}
+
+func flushRight(s string, width int) string {
+	return strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s))) + s
+}
+
+// cell makes a text of the user's fit a table's cell: one line, not too long, and
+// nothing that a terminal would obey.
+func cell(s string) string {
+	const most = 60
+	if s == "" {
+		return "–"
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		s = strconv.Quote(s)
+	}
+	if runes := []rune(s); len(runes) > most {
+		s = string(runes[:most-1]) + "…"
+	}
+	return s
+}

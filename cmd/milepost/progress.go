@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// lineEvery is how often a line of progress is written where there is no terminal.
+const lineEvery = 10 * time.Second
+
+// progress tells people how far a batch job is: a bar on a terminal, and otherwise a
+// line now and then.
+type progress struct {
+	w    io.Writer
+	name string
+	bar  *progressbar.ProgressBar // nil: lines
+
+	began    time.Time
+	told     time.Time
+	records  int64   // done before this run
+	fraction float64 // likewise, of the input; below 0: its size is not known
+}
+
+const barSteps = 1000
+
+func newProgress(w io.Writer, getenv func(string) string, name string, records int64, fraction float64) *progress {
+	now := time.Now()
+	p := &progress{w: w, name: name, began: now, told: now, records: records, fraction: fraction}
+	file, ok := w.(*os.File)
+	if ok && term.IsTerminal(int(file.Fd())) && getenv("TERM") != "dumb" {
+		steps := int64(barSteps)
+		if fraction < 0 {
+			steps = -1
+		}
+		p.bar = progressbar.NewOptions64(steps,
+			progressbar.OptionSetWriter(w), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+	}
+	return p
+}
+
+// update tells that records are done and saved as version.
+func (p *progress) update(records int64, fraction float64, version int64) {
+	now := time.Now()
+	if p.bar != nil {
+		p.bar.Describe(p.text(now, records, fraction, version))
+		if fraction >= 0 {
+			_ = p.bar.Set(min(int(fraction*barSteps), barSteps-1))
+		} else {
+			_ = p.bar.Add(1)
+		}
+		return
+	}
+	if now.Sub(p.told) >= lineEvery {
+		p.told = now
+		_, _ = fmt.Fprintln(p.w, p.text(now, records, fraction, version))
+	}
+}
+
+// finish tells how it ended, whatever was told before.
+func (p *progress) finish(records int64, how string, version int64) {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	_, _ = fmt.Fprintf(p.w, "%s  %s records  %s  version %s\n", p.name, thousands(records), how, thousands(version))
+}
+
+// text is flights  62,000 records  62 %  14,210/s  2 s left  version 62.
+func (p *progress) text(now time.Time, records int64, fraction float64, version int64) string {
+	s := fmt.Sprintf("%s  %s records", p.name, thousands(records))
+	if fraction >= 0 {
+		s += fmt.Sprintf("  %.0f %%", 100*fraction)
+	}
+	if elapsed := now.Sub(p.began); elapsed > 0 && records > p.records {
+		s += fmt.Sprintf("  %s/s", thousands(int64(float64(records-p.records)/elapsed.Seconds())))
+		if gained := fraction - p.fraction; fraction >= 0 && gained > 0 {
+			s += fmt.Sprintf("  %s left", span(time.Duration(float64(elapsed)*(1-fraction)/gained)))
+		}
+	}
+	return s + fmt.Sprintf("  version %s", thousands(version))
+}

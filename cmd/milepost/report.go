@@ -1,0 +1,155 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// failure is an error as JSON, one line on standard error.
+type failure struct {
+	Kind  string `json:"kind"`
+	Exit  int    `json:"exit"`
+	Error string `json:"error"`
+
+	Namespace string      `json:"namespace,omitempty"`
+	Name      string      `json:"name,omitempty"`
+	Holder    *holderJSON `json:"holder,omitempty"`
+	Epoch     int64       `json:"epoch,omitempty"`
+	Since     *time.Time  `json:"since,omitempty"`
+	Until     *time.Time  `json:"until,omitempty"`
+	RenewedAt *time.Time  `json:"renewed_at,omitempty"`
+	Version   *int64      `json:"version,omitempty"` // the checkpoint's, of a version conflict
+}
+
+// holderJSON is a [store.Holder] as far as people need it.
+type holderJSON struct {
+	ID    string `json:"id"`
+	Host  string `json:"host,omitempty"`
+	PID   int    `json:"pid,omitempty"`
+	RunID string `json:"run_id,omitempty"`
+}
+
+func toHolderJSON(h store.Holder) *holderJSON {
+	if h.ID == "" {
+		return nil
+	}
+	return &holderJSON{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
+}
+
+// report tells an error to whoever called the command.
+func (a *app) report(err error) {
+	k := kindOf(err)
+	if a.output != "json" {
+		text := err.Error()
+		if held, ok := errors.AsType[*lease.HeldError](err); ok {
+			text = a.heldText(held)
+		} else if hint := a.hint(k, err); hint != "" {
+			text += "\n" + hint
+		}
+		a.say("%s", strings.ReplaceAll(text, "\n", "\n          "))
+		return
+	}
+	f := failure{Kind: k.name, Exit: k.exit, Error: err.Error()}
+	if held, ok := errors.AsType[*lease.HeldError](err); ok {
+		f.Namespace, f.Name = held.Key.Namespace, held.Key.Name
+		f.Holder, f.Epoch = toHolderJSON(held.Holder), held.Epoch
+		f.Since, f.Until, f.RenewedAt = timeJSON(held.Since), timeJSON(held.Until), timeJSON(held.RenewedAt)
+	}
+	if lost, ok := errors.AsType[*lease.LostError](err); ok {
+		f.Namespace, f.Name = lost.Key.Namespace, lost.Key.Name
+		f.Holder, f.Epoch = toHolderJSON(lost.By), lost.ByEpoch
+	}
+	if conflict, ok := errors.AsType[*checkpoint.VersionConflictError](err); ok {
+		f.Namespace, f.Name, f.Version = conflict.Key.Namespace, conflict.Key.Name, &conflict.Have
+	}
+	_ = writeJSON(a.stderr, f)
+}
+
+func timeJSON(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// heldText says who is in the way, and what one can do.
+func (a *app) heldText(held *lease.HeldError) string {
+	now := held.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q is held by %s for %s", held.Key, holderText(held.Holder), span(now.Sub(held.Since)))
+	if !held.Until.IsZero() {
+		fmt.Fprintf(&b, ", until %s", held.Until.UTC().Format("15:04:05Z"))
+	}
+	renewed := "its lease was renewed " + ago(held.RenewedAt, now)
+	if held.Renewed {
+		renewed = "it is alive: " + renewed
+	}
+	b.WriteString("\n" + renewed)
+	if a.isBatch {
+		b.WriteString("\nwait for it:     milepost batch --wait 10m …")
+		b.WriteString("\ntake over:       milepost batch --take-over …   (if it runs with --yield)")
+	}
+	b.WriteString("\nend its lease:   " + a.call("lease break %s --reason \"…\" --execute", held.Key.Name))
+	return b.String()
+}
+
+// holderText is nightly@etl-7 (pid 4121, run 2026-11-24T02:00:01Z).
+func holderText(h store.Holder) string {
+	text := cmp.Or(h.ID, "somebody")
+	if h.Host != "" && !strings.HasSuffix(text, "@"+h.Host) {
+		text += " on " + h.Host
+	}
+	var details []string
+	if h.PID != 0 {
+		details = append(details, fmt.Sprintf("pid %d", h.PID))
+	}
+	if h.RunID != "" {
+		details = append(details, "run "+h.RunID)
+	}
+	if len(details) > 0 {
+		text += " (" + strings.Join(details, ", ") + ")"
+	}
+	return text
+}
+
+// hint says what to do next about an error that does not say it itself.
+func (a *app) hint(k kind, err error) string {
+	switch k.name {
+	case "lease_lost":
+		return "another run may hold the lease now; nothing that it saved can be overwritten by this one.\n" +
+			"see who:  " + a.call("lease show NAME")
+	case "job_failed":
+		return "what came before is saved: mend it and run the same command again"
+	case "outcome_unknown":
+		return "run the same command again: it settles what became of the save"
+	case "store_regressed":
+		return "was the table restored from a backup? look at " + a.call("history NAME") + ", then rollback or reset leads on"
+	}
+	if other, ok := errors.AsType[*otherInputError](err); ok {
+		return "give the input that it began with, or start over with this one: " + a.call("reset %s --execute", other.Name)
+	}
+	return ""
+}
+
+// call is a command line of this command on the same store and namespace.
+func (a *app) call(format string, args ...any) string {
+	line := "milepost " + fmt.Sprintf(format, args...)
+	if a.namespace != store.DefaultNamespace {
+		line += " --namespace " + a.namespace
+	}
+	if a.storeText != "" {
+		line += " --store '" + a.storeText + "'"
+	}
+	return line
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// app is one invocation of the command.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            []string
+
+	storeText, namespace, output string
+	verbose                      bool
+
+	begun   bool // the command was called as it can be, and has begun
+	isBatch bool
+}
+
+// run runs the command once and returns its exit code. It reads and writes only
+// what it is given, but for the files, processes and services that args name, and
+// what the AWS SDK finds by itself.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.begun {
+		err = &usageError{err}
+	}
+	if err != nil {
+		a.report(err)
+	}
+	return kindOf(err).exit
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "milepost",
+		Short: "Data jobs that go on where they stopped, and never run twice at once",
+		Long: `Milepost keeps the progress of data jobs: a job that dies goes on from its last
+checkpoint, and while one run holds the checkpoint's lease no other can advance it.`,
+		Example: `  milepost batch flights flights.jsonl.zst --every 1000 -- ./load.sh
+  milepost list
+  milepost rollback flights --to 40`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.begun = true
+			return cmd.Help()
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.storeText, "store", "", "`URL` of the store: sqlite:PATH or dynamodb://TABLE?region=…&endpoint=…&profile=…\n"+
+		"(default: $MILEPOST_STORE, else an SQLite file in your state directory)")
+	flags.StringVar(&a.namespace, "namespace", store.DefaultNamespace, "`namespace` of the checkpoint")
+	flags.StringVarP(&a.output, "output", "o", "table", "what to print: table, or json with one line an item")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error where the store is and what this cost")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+
+	root.AddCommand(
+		a.batchCommand(),
+		// a.getCommand(), a.listCommand(), a.historyCommand(), a.runsCommand(),
+		// a.rollbackCommand(), a.resetCommand(), a.setCommand(), a.deleteCommand(),
+		// a.pinCommand(), a.unpinCommand(),
+		a.leaseCommand(), a.tableCommand(), a.checkCommand(), a.versionCommand(),
+		exitCodesTopic(),
+	)
+	return root
+}
+
+// begin checks what all commands share, before anything is done.
+func (a *app) begin() error {
+	if a.output != "table" && a.output != "json" {
+		a.output = "table"
+		return usagef("--output must be table or json")
+	}
+	if err := store.ValidateNamespace(a.namespace); err != nil {
+		return err
+	}
+	a.begun = true
+	return nil
+}
+
+// named makes the RunE of a command on one checkpoint, NAME being its first argument. ctx ends at
+// SIGINT and SIGTERM.
+func (a *app) named(open openMode, do func(ctx context.Context, s *openStore, key store.Key, args []string) error) func(*cobra.Command, []string) error {
+	return a.with(open, func(ctx context.Context, s *openStore, args []string) error {
+		return do(ctx, s, store.Key{Namespace: a.namespace, Name: args[0]}, args[1:])
+	})
+}
+
+// with makes the RunE of a command that works on the store.
+func (a *app) with(open openMode, do func(ctx context.Context, s *openStore, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := a.begin(); err != nil {
+			return err
+		}
+		ctx, _, release := untilSignal(cmd.Context())
+		defer release()
+		s, err := a.open(ctx, open)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		return stoppedOr(ctx, do(ctx, s, args))
+	}
+}
+
+// stoppedOr returns the signal that ended ctx where err comes of nothing but that.
+func stoppedOr(ctx context.Context, err error) error {
+	if _, stopped := errors.AsType[*signalError](context.Cause(ctx)); stopped && errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
+}
+
+// leaseOptions are those of a command that is not a job: it waits for nobody.
+func (a *app) leaseOptions() lease.Options { return lease.Options{Logger: a.logger()} }
+
+func (a *app) logger() *slog.Logger {
+	level := slog.LevelWarn
+	if a.verbose {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if a.output == "json" {
+		return slog.New(slog.NewJSONHandler(a.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, options))
+}
+
+func (a *app) getenv(name string) string {
+	for i := len(a.env) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(a.env[i], name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// exactly is cobra.ExactArgs whose error names the arguments.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usagef("%s takes %s: it got %d arguments\nsee %s --help",
+				cmd.CommandPath(), strings.Join(names, " and "), len(args), cmd.CommandPath())
+		}
+		return nil
+	}
+}
