@@ -1,0 +1,192 @@
+package s3test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// What our own server is told. It checks the keys.
+const (
+	localRegion = "us-east-1"
+	localKey    = "milepost"
+	localSecret = "milepost-secret"
+)
+
+// Server is an S3 endpoint to test against.
+type Server struct {
+	URL  string // without a slash at its end; empty for AWS itself
+	Name string // what it is, for people
+
+	child *child // nil if it is not ours
+}
+
+// Start finds an endpoint as the package comment says, or starts one, and
+// returns when it answers. Tests need not call it; it is for a program that
+// serves several of them. The caller stops it; if the process ends first, a
+// server that Start has started ends too.
+func Start(ctx context.Context) (*Server, error) {
+	if named := os.Getenv("MILEPOST_TEST_S3"); named != "" {
+		return existing(ctx, named)
+	}
+	return startVersitygw(ctx)
+}
+
+// Stop ends the server if it is ours, and removes what it holds. It may be
+// called more than once.
+func (s *Server) Stop() {
+	if s.child != nil {
+		s.child.stop()
+	}
+}
+
+// Env returns the variables with which another process reaches the endpoint.
+func (s *Server) Env() []string {
+	switch {
+	case s.URL == "":
+		return []string{"MILEPOST_TEST_S3=aws"}
+	case s.child == nil: // the credentials are the environment's own
+		return []string{"MILEPOST_TEST_S3=" + s.URL}
+	}
+	return []string{
+		"MILEPOST_TEST_S3=" + s.URL,
+		"AWS_ACCESS_KEY_ID=" + localKey,
+		"AWS_SECRET_ACCESS_KEY=" + localSecret,
+		"AWS_SESSION_TOKEN=",
+		"AWS_REGION=" + localRegion,
+		"AWS_EC2_METADATA_DISABLED=true",
+	}
+}
+
+func (s *Server) client(ctx context.Context, httpClient *http.Client) (*s3.Client, error) {
+	if s.child != nil {
+		return s3.New(s3.Options{
+			BaseEndpoint: &s.URL,
+			UsePathStyle: true,
+			Region:       localRegion,
+			HTTPClient:   httpClient,
+			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{AccessKeyID: localKey, SecretAccessKey: localSecret}, nil
+			}),
+		}), nil
+	}
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.HTTPClient = httpClient // only here: credentials are not asked for over faults
+		if s.URL != "" {
+			o.BaseEndpoint, o.UsePathStyle = &s.URL, true
+		}
+	}), nil
+}
+
+func existing(ctx context.Context, named string) (*Server, error) {
+	if named == "aws" {
+		return &Server{Name: "AWS"}, nil
+	}
+	u, err := url.Parse(named)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf(`MILEPOST_TEST_S3=%q is neither "aws" nor an URL such as http://127.0.0.1:9000`, named)
+	}
+	s := &Server{URL: strings.TrimRight(named, "/"), Name: named}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := awaitAnswer(ctx, s.URL); err != nil {
+		return nil, fmt.Errorf("MILEPOST_TEST_S3=%s does not answer: %w", named, err)
+	}
+	return s, nil
+}
+
+func startVersitygw(ctx context.Context) (*Server, error) {
+	program, err := findVersitygw(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, whatToInstall)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
+	defer cancel()
+	var errs []error
+	// A free port is only known to be free when it is asked for, so somebody
+	// else may have it by the time the server wants it.
+	for range 3 {
+		s, err := startVersitygwOnce(ctx, program)
+		if err == nil {
+			return s, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+func startVersitygwOnce(ctx context.Context, program string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "s3test-")
+	if err != nil {
+		return nil, err
+	}
+	objects, metadata := filepath.Join(dir, "objects"), filepath.Join(dir, "metadata")
+	if err := errors.Join(os.Mkdir(objects, 0o700), os.Mkdir(metadata, 0o700)); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(program,
+		"--port", "127.0.0.1:"+port, "--access", localKey, "--secret", localSecret, "--region", localRegion,
+		"--quiet", "--keep-alive", "--health", "/health",
+		"posix", "--sidecar", metadata, objects)
+	child, err := startChild(cmd, dir)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start versitygw: %w", err), os.RemoveAll(dir))
+	}
+	s := &Server{URL: "http://127.0.0.1:" + port, Name: "versitygw " + versitygwVersion, child: child}
+	if err := awaitAnswer(ctx, s.URL+"/health"); err != nil {
+		err = fmt.Errorf("start versitygw: %w; it said: %s", err, child.said())
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func freePort() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	defer listener.Close()
+	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port), nil
+}
+
+// awaitAnswer returns at the first answer of any kind, or when ctx ends.
+func awaitAnswer(ctx context.Context, url string) error {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		res, err := client.Do(req)
+		if err == nil {
+			return res.Body.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
