@@ -115,13 +115,11 @@ func (r *retention) expiry(saved time.Time) time.Time { return saved.Add(r.age).
 // carry gives next what it takes over from the version before: its life, and the versions that
 // sessions started from.
 func (c *committer) carry(next *store.Version) {
-	if c.base.Version == 0 || c.base.Deleted {
+	if c.base.Version == 0 || c.base.Deleted || next.Deleted {
 		next.Born, next.Starts = next.Version, nil
 		return
 	}
-	if next.Born == 0 {
-		next.Born = c.base.Born
-	}
+	next.Born = c.base.Born
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next.Starts = slices.DeleteFunc(slices.Clone(c.base.Starts), func(v int64) bool { return slices.Contains(c.gone, v) })

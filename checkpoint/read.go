@@ -71,36 +71,63 @@ func History(ctx context.Context, st store.Store, name string, opts *ReadOptions
 			yield(nil, err)
 			return
 		}
-		for cp, err := range r.history(ctx, o.Version) {
-			if err == nil && !o.At.IsZero() && cp.SavedAt.After(o.At) {
+		for c, err := range r.history(ctx, o.Version) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !o.At.IsZero() && c.SavedAt.After(o.At) {
 				continue
 			}
-			if !yield(cp, err) {
+			if !yield(r.view(c)) {
 				return
 			}
 		}
 	}
 }
 
-// reader reads the versions of one checkpoint behind the HEAD that it has read.
+// reader reads the versions of one checkpoint behind the HEAD that it has read: HEAD comes before any V#.
 type reader struct {
-	st   store.Store
-	key  store.Key
-	head *store.Head // exists
-	now  time.Time
+	st    store.Store
+	key   store.Key
+	head  *store.Head // nil: absent
+	lease *store.Lease
+	clock store.Clock
+	now   time.Time
 }
 
-// look reads HEAD, which comes before any V#. A checkpoint that does not exist is [store.ErrNotFound].
+func newReader(st store.Store, key store.Key, found store.Records) *reader {
+	return &reader{st: st, key: key, head: found.Head, lease: found.Lease, clock: found.Clock, now: timeOf(found.Clock)}
+}
+
+// look reads HEAD. A checkpoint that does not exist is [store.ErrNotFound].
 func look(ctx context.Context, st store.Store, key store.Key) (*reader, error) {
 	found, err := st.Look(ctx, key)
 	if err != nil {
 		return nil, wrap("read", key, err)
 	}
-	if found.Head == nil || !found.Head.Exists() {
-		return nil, fmt.Errorf("checkpoint %s: %w", key, store.ErrNotFound)
-	}
-	return &reader{st: st, key: key, head: found.Head, now: timeOf(found.Clock)}, nil
+	r := newReader(st, key, found)
+	return r, r.exists()
 }
+
+// exists returns an error that matches [store.ErrNotFound] unless there is a checkpoint.
+func (r *reader) exists() error {
+	if r.head == nil || !r.head.Exists() {
+		return fmt.Errorf("checkpoint %s: %w", r.key, store.ErrNotFound)
+	}
+	return nil
+}
+
+// newest is HEAD's version, a tombstone's too.
+func (r *reader) newest() int64 {
+	if r.head == nil {
+		return 0
+	}
+	return r.head.Version.Version
+}
+
+// regressed reports whether the store knows less than it did.
+func (r *reader) regressed() bool { return r.lease != nil && r.newest() < r.lease.Version }
 
 // timeOf is the store's time, or this machine's where the store has no clock.
 func timeOf(c store.Clock) time.Time {
@@ -115,53 +142,71 @@ func (r *reader) shown(c *store.Copy) bool {
 	return c.Version.Version >= r.head.Born && !c.Deleted && !c.Expired(r.now)
 }
 
-// version reads one version. V#k may be missing because it is being written behind HEAD: then HEAD is
-// read again.
+// version reads one version.
 func (r *reader) version(ctx context.Context, version int64) (*Checkpoint, error) {
+	copied, err := r.raw(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	return r.view(copied)
+}
+
+// view is a version as readers see it. HEAD stands for the newest.
+func (r *reader) view(c store.Copy) (*Checkpoint, error) {
+	if c.CommitID == r.head.CommitID {
+		return viewHead(r.key, r.head)
+	}
+	return viewCopy(r.key, &c)
+}
+
+// raw reads one version as it is stored. V#k may be missing because it is being written behind HEAD:
+// then HEAD is read again.
+func (r *reader) raw(ctx context.Context, version int64) (store.Copy, error) {
 	for {
-		if version == r.head.Version.Version {
-			return viewHead(r.key, r.head)
+		newest := r.head.Version.Version
+		if version == newest {
+			return store.Copy{Version: r.head.Version}, nil
 		}
 		copied, err := r.st.Version(ctx, r.key, version)
 		switch {
-		case err == nil && r.shown(&copied):
-			return viewCopy(r.key, &copied)
+		case err == nil && r.shown(&copied) && version < newest:
+			return copied, nil
 		case err != nil && !errors.Is(err, store.ErrNotFound):
-			return nil, wrap(fmt.Sprintf("read version %d of", version), r.key, err)
-		case version < r.head.Version.Version:
-			return nil, fmt.Errorf("version %d of checkpoint %s: %w", version, r.key, store.ErrNotFound)
+			return store.Copy{}, wrap(fmt.Sprintf("read version %d of", version), r.key, err)
+		case version < newest:
+			return store.Copy{}, fmt.Errorf("version %d of checkpoint %s: %w", version, r.key, store.ErrNotFound)
 		}
 		again, err := look(ctx, r.st, r.key)
 		if err != nil {
-			return nil, err
+			return store.Copy{}, err
 		}
 		if again.head.Version.Version < version {
-			return nil, fmt.Errorf("version %d of checkpoint %s, which is at version %d: %w",
+			return store.Copy{}, fmt.Errorf("version %d of checkpoint %s, which is at version %d: %w",
 				version, r.key, again.head.Version.Version, store.ErrNotFound)
 		}
-		r = again
+		*r = *again
 	}
 }
 
 // at reads the newest version that was saved at that time or before.
 func (r *reader) at(ctx context.Context, t time.Time) (*Checkpoint, error) {
-	for cp, err := range r.history(ctx, 0) {
+	for c, err := range r.history(ctx, 0) {
 		if err != nil {
 			return nil, err
 		}
-		if !cp.SavedAt.After(t) {
-			return cp, nil
+		if !c.SavedAt.After(t) {
+			return r.view(c)
 		}
 	}
 	return nil, fmt.Errorf("a version of checkpoint %s as of %s: %w", r.key, t.UTC().Format(time.RFC3339), store.ErrNotFound)
 }
 
 // history yields the versions that are shown, newest first, from one on (0: the newest).
-func (r *reader) history(ctx context.Context, from int64) iter.Seq2[*Checkpoint, error] {
-	return func(yield func(*Checkpoint, error) bool) {
+func (r *reader) history(ctx context.Context, from int64) iter.Seq2[store.Copy, error] {
+	return func(yield func(store.Copy, error) bool) {
 		newest := r.head.Version.Version
 		if from == 0 || from >= newest {
-			if !yield(viewHead(r.key, r.head)) {
+			if !yield(store.Copy{Version: r.head.Version}, nil) {
 				return
 			}
 			from = newest - 1
@@ -171,13 +216,10 @@ func (r *reader) history(ctx context.Context, from int64) iter.Seq2[*Checkpoint,
 		}
 		for copied, err := range r.st.Versions(ctx, r.key, from, r.head.Born) {
 			if err != nil {
-				yield(nil, wrap("read the history of", r.key, err))
+				yield(store.Copy{}, wrap("read the history of", r.key, err))
 				return
 			}
-			if !r.shown(&copied) {
-				continue
-			}
-			if !yield(viewCopy(r.key, &copied)) {
+			if r.shown(&copied) && !yield(copied, nil) {
 				return
 			}
 		}

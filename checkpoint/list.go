@@ -1,0 +1,114 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// ListOptions choose what is listed. The zero value is the default namespace.
+type ListOptions struct {
+	Namespace string
+	After     string // begin after this name: to go on where an earlier listing ended
+}
+
+// Listing is one checkpoint in a list.
+type Listing struct {
+	Namespace  string
+	Name       string
+	Checkpoint *Checkpoint        // nil: it is expected and was never saved, or it is being deleted
+	Lease      *store.Lease       // nil: never held
+	Held       bool               // the lease is held, and has not run out by the store's clock
+	Left       time.Duration      // how long it then still runs; 0: no end is recorded
+	Expect     *store.Expectation // nil: none
+	Deleting   bool               // a deletion was begun and not finished
+}
+
+// List yields the checkpoints whose names begin with prefix, in byte order: those that were saved, those
+// that are expected to be, and those whose deletion was interrupted. It reads at half the price and may lag by a moment. A
+// checkpoint that cannot be read is yielded with its error and a Listing that has just its name, and the next
+// one follows; an error of the store's comes with a nil Listing, and ends the list.
+func List(ctx context.Context, st store.Store, prefix string, opts *ListOptions) iter.Seq2[*Listing, error] {
+	return func(yield func(*Listing, error) bool) {
+		var o ListOptions
+		if opts != nil {
+			o = *opts
+		}
+		if o.Namespace == "" {
+			o.Namespace = store.DefaultNamespace
+		}
+		if err := store.ValidateNamespace(o.Namespace); err != nil {
+			yield(nil, err)
+			return
+		}
+		var keys []store.Key
+		for name, err := range st.Names(ctx, o.Namespace, prefix, o.After) {
+			if err != nil {
+				yield(nil, wrap("list", store.Key{Namespace: o.Namespace, Name: prefix}, err))
+				return
+			}
+			keys = append(keys, store.Key{Namespace: o.Namespace, Name: name})
+			if len(keys) == store.MaxPeek {
+				if !peek(ctx, st, keys, yield) {
+					return
+				}
+				keys = keys[:0]
+			}
+		}
+		if len(keys) > 0 {
+			peek(ctx, st, keys, yield)
+		}
+	}
+}
+
+// peek lists some keys. One bad record among them must not hide the others.
+func peek(ctx context.Context, st store.Store, keys []store.Key, yield func(*Listing, error) bool) bool {
+	all, err := st.Peek(ctx, keys)
+	bad := errors.Is(err, store.ErrBadRecord) || errors.Is(err, store.ErrNewerFormat)
+	switch {
+	case err == nil:
+	case bad && len(keys) == 1:
+		return yield(&Listing{Namespace: keys[0].Namespace, Name: keys[0].Name}, err)
+	case bad:
+		half := len(keys) / 2
+		return peek(ctx, st, keys[:half], yield) && peek(ctx, st, keys[half:], yield)
+	default:
+		yield(nil, wrap("list", keys[0], err))
+		return false
+	}
+	for i, key := range keys {
+		l, err := list(key, &all[i])
+		if l == nil && err == nil {
+			continue // the index lags: there is nothing any more
+		}
+		if !yield(l, err) {
+			return false
+		}
+	}
+	return true
+}
+
+func list(key store.Key, r *store.Records) (*Listing, error) {
+	l := &Listing{Namespace: key.Namespace, Name: key.Name, Lease: r.Lease, Expect: r.Expect}
+	if r.Lease != nil && r.Lease.Status == store.Held && !r.Lease.Until.PassedBy(r.Clock, 0) {
+		l.Held = true
+		if !r.Lease.Until.Wall.IsZero() && !r.Clock.Wall.IsZero() {
+			l.Left = max(r.Lease.Until.Wall.Sub(r.Clock.Wall), 0)
+		}
+	}
+	if r.Head != nil && r.Head.Exists() {
+		var err error
+		if l.Checkpoint, err = viewHead(key, r.Head); err != nil {
+			return &Listing{Namespace: key.Namespace, Name: key.Name}, err
+		}
+		return l, nil
+	}
+	l.Deleting = r.Head != nil && r.Head.Deleted && r.Head.Listed
+	if !l.Deleting && l.Expect == nil {
+		return nil, nil
+	}
+	return l, nil
+}

@@ -1,0 +1,120 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// MaxLabel is the most bytes of a savepoint's label.
+const MaxLabel = 256
+
+// editTimeout bounds one attempt of a write that needs no lease.
+const editTimeout = 10 * time.Second
+
+// Pin makes a savepoint of one version (0: the newest): it gets the label, and never expires. It is one
+// conditional write and takes no lease. A version that is gone is [store.ErrNotFound], but for the newest, whose copy is
+// made again from HEAD. opts.Reason is not kept: the label says it.
+func Pin(ctx context.Context, st store.Store, name string, version int64, label string, opts *EditOptions) (*Checkpoint, error) {
+	if label == "" || len(label) > MaxLabel {
+		return nil, fmt.Errorf("pin version %d of checkpoint %q: a label of 1 to %d bytes is needed", version, name, MaxLabel)
+	}
+	forever := time.Time{}
+	return amend(ctx, st, name, version, opts, func(*reader, *store.Copy) store.Amendment {
+		return store.Amendment{Label: &label, ExpiresAt: &forever}
+	})
+}
+
+// Unpin takes the label off a version (0: the newest), which expires again as others of its age do, in
+// an hour at the earliest, unless it is among the newest session starts. Otherwise as [Pin].
+func Unpin(ctx context.Context, st store.Store, name string, version int64, opts *EditOptions) (*Checkpoint, error) {
+	age := opts.filled().RetainAge
+	if age == 0 {
+		age = DefaultRetainAge
+	}
+	return amend(ctx, st, name, version, opts, func(r *reader, c *store.Copy) store.Amendment {
+		none := ""
+		a := store.Amendment{Label: &none}
+		if !slices.Contains(r.head.Starts, c.Version.Version) {
+			expires := c.SavedAt.Add(age)
+			if soonest := r.now.Add(MinRetainAge); expires.Before(soonest) {
+				expires = soonest
+			}
+			expires = expires.Truncate(time.Second)
+			a.ExpiresAt = &expires
+		}
+		return a
+	})
+}
+
+// amend changes label and expiry of a copy, conditional on its commit id.
+func amend(ctx context.Context, st store.Store, name string, version int64, opts *EditOptions, change func(*reader, *store.Copy) store.Amendment) (*Checkpoint, error) {
+	o := opts.filled()
+	key := store.Key{Namespace: o.Namespace, Name: name}
+	if err := key.Validate(); err != nil {
+		return nil, err
+	}
+	for {
+		r, err := look(ctx, st, key)
+		if err != nil {
+			return nil, err
+		}
+		if err := o.condition(r); err != nil {
+			return nil, err
+		}
+		if version == 0 {
+			version = r.newest()
+		}
+		c, there, err := r.copy(ctx, version)
+		if err != nil {
+			return nil, err
+		}
+		a := change(r, &c)
+		if a.Label != nil {
+			c.Label = *a.Label
+		}
+		if a.ExpiresAt != nil {
+			c.ExpiresAt = *a.ExpiresAt
+		}
+		cp, err := viewCopy(key, &c)
+		if err != nil || o.DryRun {
+			return cp, err
+		}
+		if !there {
+			err := persist(ctx, editTimeout, func(ctx context.Context) error { return st.Copy(ctx, key, c) })
+			if err != nil {
+				return nil, wrap(fmt.Sprintf("copy version %d of", version), key, err)
+			}
+			// The job may have written it first, without the label: so the same again, as an update.
+		}
+		err = persist(ctx, editTimeout, func(ctx context.Context) error { return st.Amend(ctx, key, version, c.CommitID, a) })
+		if conflict, ok := errors.AsType[*store.ConflictError](err); ok && conflict.Copy == nil {
+			continue // it expired in between: from HEAD, if HEAD is still there
+		}
+		if err != nil {
+			return nil, wrap(fmt.Sprintf("label version %d of", version), key, err)
+		}
+		return cp, nil
+	}
+}
+
+// copy reads V#version, or makes it from HEAD where that is at this version.
+func (r *reader) copy(ctx context.Context, version int64) (_ store.Copy, there bool, _ error) {
+	c, err := r.st.Version(ctx, r.key, version)
+	newest := version == r.newest()
+	switch {
+	case err == nil && newest && c.CommitID == r.head.CommitID:
+		return c, true, nil // expired or not: HEAD shows it
+	case err == nil && !newest && version < r.newest() && r.shown(&c):
+		return c, true, nil
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return store.Copy{}, false, wrap(fmt.Sprintf("read version %d of", version), r.key, err)
+	case newest:
+		return store.Copy{Version: r.head.Version}, false, nil
+	}
+	return store.Copy{}, false, fmt.Errorf("version %d of checkpoint %s: %w", version, r.key, store.ErrNotFound)
+}
