@@ -234,8 +234,12 @@ func (j *batchJob) run(ctx context.Context, s *checkpoint.Session[position]) err
 			return err
 		}
 		s.MarkBatch(strconv.FormatInt(b.last, 10), b.last-b.first+1, 0, func(at *position) { *at = b.after })
+		// The session's closing commit saves the last batch.
 		if b.final {
-			return nil // the session's closing commit saves it
+			return nil
+		}
+		if j.stop.Err() != nil {
+			return j.stopped()
 		}
 		if err := s.Flush(ctx); err != nil {
 			return err
@@ -277,7 +281,7 @@ func (j *batchJob) resume(ctx context.Context) error {
 		}
 	}
 	if s.Resumed() != nil {
-		j.app.say("%q goes on after record %s, version %s", s.Name(), thousands(records), thousands(s.Version()))
+		j.app.say("%q goes on from record %s, version %s", s.Name(), thousands(records+1), thousands(s.Version()))
 	}
 	j.progress = newProgress(j.app.stderr, j.app.getenv, s.Name(), records, j.in.fraction())
 	return nil

@@ -162,6 +162,9 @@ func (in *input) next(n int) (*batch, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fmt.Errorf("the file ends within its compressed data; is it complete? %w", err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read input %s: record %d, which begins at byte %d: %w",
 				in.path, in.at.Records+1, in.at.Offset, err)

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+)
+
+func (a *app) historyCommand() *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "history NAME",
+		Short: "List a checkpoint's versions, newest first",
+		Example: `  milepost history flights --limit 20
+  milepost history flights -o json | jq -c '{version, cursor}'`,
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.completeNames,
+		RunE: a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
+			if limit < 0 {
+				return usagef("--limit %d: it cannot be negative", limit)
+			}
+			return a.history(ctx, s, key, limit)
+		}),
+	}
+	cmd.Flags().IntVar(&limit, "limit", 0, "how many versions to list (0: all)")
+	return cmd
+}
+
+// history goes on after a version that cannot be read, and fails in the end.
+func (a *app) history(ctx context.Context, s *openStore, key store.Key, limit int) error {
+	now := time.Now()
+	t := newTable("VERSION>", "CURSOR", "PROCESSED>", "FAILED>", "SAVED", "EPOCH>", "BY", "NOTE")
+	var failed error
+	listed := 0
+	for cp, err := range checkpoint.History(ctx, s, key.Name, &checkpoint.ReadOptions{Namespace: key.Namespace}) {
+		if err != nil {
+			if failed != nil {
+				a.say("%v", failed)
+			}
+			failed = err
+			continue
+		}
+		if a.output == "json" {
+			if err := a.printJSON(cp); err != nil {
+				return err
+			}
+		} else {
+			t.add(thousands(cp.Version), cell(cp.Cursor), thousands(cp.Processed), thousands(cp.Failed),
+				ago(cp.SavedAt, now), thousands(cp.CommitEpoch), cell(cp.By.ID), cell(note(cp)))
+		}
+		if listed++; listed == limit {
+			break
+		}
+	}
+	if a.output != "json" && listed > 0 {
+		if err := t.print(a.stdout); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+// note is what sets a version apart.
+func note(cp *checkpoint.Checkpoint) string {
+	var notes []string
+	if cp.Ended != "" {
+		notes = append(notes, string(cp.Ended))
+	}
+	if cp.Label != "" {
+		notes = append(notes, "pinned: "+cp.Label)
+	}
+	if cp.RestoredFrom != 0 {
+		notes = append(notes, fmt.Sprintf("content of version %d", cp.RestoredFrom))
+	}
+	if cp.Reason != "" {
+		notes = append(notes, cp.Reason)
+	}
+	if cp.LastError != "" {
+		notes = append(notes, cp.LastError)
+	}
+	return strings.Join(notes, "; ")
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/milepost-dev/milepost/test/dynamotest"
+)
+
+// asCommand makes the test's binary the command, for tests that need a process to kill.
+const asCommand = "TEST_AS_MILEPOST"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// result is what one invocation of the command left.
+type result struct {
+	exit           int
+	stdout, stderr string
+}
+
+// failure is the error that a command with -o json reported.
+func (r result) failure(t *testing.T) failure {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
+	var f failure
+	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &f), r.stderr)
+	require.Equal(t, r.exit, f.Exit)
+	return f
+}
+
+// milepost runs the command in this process. env is added to the test's own.
+func milepost(t *testing.T, env []string, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	exit := run(t.Context(), args, strings.NewReader(""), &stdout, &stderr, append(os.Environ(), env...))
+	return result{exit, stdout.String(), stderr.String()}
+}
+
+// must is milepost for a command that has to succeed; it returns standard output.
+func must(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	r := milepost(t, env, args...)
+	require.Zero(t, r.exit, "milepost %s: %s", strings.Join(args, " "), r.stderr)
+	return r.stdout
+}
+
+// sqliteStore is the environment of a store of the test's own.
+func sqliteStore(t *testing.T) []string {
+	t.Helper()
+	return []string{"MILEPOST_STORE=sqlite:" + filepath.Join(t.TempDir(), "jobs.db")}
+}
+
+// onEachEngine runs a test over each engine that the command knows.
+func onEachEngine(t *testing.T, test func(t *testing.T, env []string)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, sqliteStore(t)) })
+	t.Run("DynamoDB", func(t *testing.T) {
+		for _, variable := range dynamotest.Env(t) {
+			name, value, _ := strings.Cut(variable, "=")
+			t.Setenv(name, value)
+		}
+		url := "dynamodb://" + dynamotest.Table(t)
+		if endpoint := dynamotest.Endpoint(t); endpoint != "" {
+			url += "?endpoint=" + endpoint
+		}
+		env := []string{"MILEPOST_STORE=" + url}
+		must(t, env, "table", "create", "--no-deletion-protection")
+		test(t, env)
+	})
+}
+
+// object is one line of JSON.
+func object(t *testing.T, line string) map[string]any {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(line))
+	d.UseNumber()
+	var o map[string]any
+	require.NoError(t, d.Decode(&o), line)
+	return o
+}
