@@ -24,9 +24,10 @@ func runProtocol(t *testing.T, e Engine) {
 		name  string
 		rules []rule
 	}{
-		{"Acquire", protocolAcquireRules(e)}, {"Regression", regressionRules(e)}, {"Renew and lose", renewalRules},
+		{"Acquire", protocolAcquireRules(e)}, {"Regression", regressionRules}, {"Renew and lose", renewalRules},
 		{"Expiry", expiryRules(e)}, {"Handoff and steal", handoffRules},
 		{"Leases as peers got them wrong", leasePeerRules},
+		{"A save", saveRules(e)},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()

@@ -180,68 +180,64 @@ func distrustRules(e Engine) []rule {
 	return rules
 }
 
-// regressionRules hold that a store which has gone backward is never a fresh start.
-func regressionRules(e Engine) []rule {
-	return []rule{
-		{"no HEAD though LEASE knows a version", func(t *testing.T, f fixture) {
-			f.acquire(t, idleLease(1, 5))
-			f.refusedAsRegressed(t)
-		}},
-		{"a HEAD older than LEASE knows", func(t *testing.T, f fixture) {
-			f.raise(t, 1)
-			require.NoError(t, f.commit(t, bare(1, 1, "c1")))
-			f.acquire(t, idleLease(1, 2))
-			f.refusedAsRegressed(t)
-		}},
-		{"a HEAD of version 0 though LEASE knows a version", func(t *testing.T, f fixture) {
-			f.raise(t, 1)
-			f.acquire(t, idleLease(1, 1))
-			f.refusedAsRegressed(t)
-		}},
-		{"every beat and the release record the last version in LEASE", func(t *testing.T, f fixture) {
-			l := f.open(t, f.Store, f.as("a"))
-			require.NoError(t, f.save(t, f.Store, l, 1))
-			f.until(t, "the beat records version 1", func() bool { return f.look(t).Lease.Version == 1 })
-			require.NoError(t, f.save(t, f.Store, l, 2))
-			require.NoError(t, l.Release(t.Context()))
-			assert.Equal(t, int64(2), f.look(t).Lease.Version)
-		}},
-		{"a HEAD that is gone between the read and the raise", func(t *testing.T, f fixture) {
-			release(f.saved(t, 1))
-			line := f.line()
-			line.On("Raise", 1, faultstore.Before(func() { line.Use(e.New(t)) }))
-			_, err := lease.Acquire(t.Context(), line, f.key, f.as("b"))
-			require.ErrorIs(t, err, lease.ErrStoreRegressed)
-			r, err := line.Look(t.Context(), f.key)
-			require.NoError(t, err)
-			assert.Nil(t, r.Head, "no empty HEAD may be made in its place")
-		}},
-		{"a HEAD whose version fell between the read and the raise", func(t *testing.T, f fixture) {
-			release(f.saved(t, 2))
-			other := f
-			other.Store = e.New(t)
-			other.raise(t, 1)
-			require.NoError(t, other.commit(t, bare(1, 1, "c1")))
-			line := f.line()
-			line.On("Raise", 1, faultstore.Before(func() { line.Use(other.Store) }))
-			_, err := lease.Acquire(t.Context(), line, f.key, f.as("b"))
-			require.ErrorIs(t, err, lease.ErrStoreRegressed)
-		}},
-		{"is accepted by what leads on from it", func(t *testing.T, f fixture) {
-			f.acquire(t, idleLease(1, 5))
-			o := f.as("a")
-			o.AcceptRegression = true
-			l := f.open(t, f.Store, o)
-			assert.Zero(t, l.Head().Version.Version)
-			assert.Equal(t, int64(5), l.Prior().Version)
-		}},
-		{"a missing LEASE beside a HEAD is rebuilt a million epochs on", func(t *testing.T, f fixture) {
-			f.raise(t, 7)
-			l := f.open(t, f.Store, f.as("a"))
-			assert.Equal(t, int64(1_000_007), l.Epoch())
-			assert.Equal(t, int64(1_000_007), f.head(t).Fence.Epoch)
-		}},
-	}
+// A store that has gone backward is never a fresh start.
+var regressionRules = []rule{
+	{"no HEAD though LEASE knows a version", func(t *testing.T, f fixture) {
+		f.acquire(t, idleLease(1, 5))
+		f.refusedAsRegressed(t)
+	}},
+	{"a HEAD older than LEASE knows", func(t *testing.T, f fixture) {
+		f.raise(t, 1)
+		require.NoError(t, f.commit(t, bare(1, 1, "c1")))
+		f.acquire(t, idleLease(1, 2))
+		f.refusedAsRegressed(t)
+	}},
+	{"a HEAD of version 0 though LEASE knows a version", func(t *testing.T, f fixture) {
+		f.raise(t, 1)
+		f.acquire(t, idleLease(1, 1))
+		f.refusedAsRegressed(t)
+	}},
+	{"every beat and the release record the last version in LEASE", func(t *testing.T, f fixture) {
+		l := f.open(t, f.Store, f.as("a"))
+		require.NoError(t, f.save(t, f.Store, l, 1))
+		f.until(t, "the beat records version 1", func() bool { return f.look(t).Lease.Version == 1 })
+		require.NoError(t, f.save(t, f.Store, l, 2))
+		require.NoError(t, l.Release(t.Context()))
+		assert.Equal(t, int64(2), f.look(t).Lease.Version)
+	}},
+	{"a HEAD that is gone between the read and the raise", func(t *testing.T, f fixture) {
+		release(f.saved(t, 1))
+		line := f.line()
+		other, lost := f.otherWorld()
+		line.On("Raise", 1, faultstore.Before(func() { line.Use(lost) }))
+		_, err := lease.Acquire(t.Context(), line, f.key, f.as("b"))
+		require.ErrorIs(t, err, lease.ErrStoreRegressed)
+		assert.Nil(t, other.look(t).Head, "no empty HEAD may be made in its place")
+	}},
+	{"a HEAD whose version fell between the read and the raise", func(t *testing.T, f fixture) {
+		release(f.saved(t, 2))
+		other, older := f.otherWorld()
+		other.raise(t, 1)
+		require.NoError(t, other.commit(t, bare(1, 1, "c1")))
+		line := f.line()
+		line.On("Raise", 1, faultstore.Before(func() { line.Use(older) }))
+		_, err := lease.Acquire(t.Context(), line, f.key, f.as("b"))
+		require.ErrorIs(t, err, lease.ErrStoreRegressed)
+	}},
+	{"is accepted by what leads on from it", func(t *testing.T, f fixture) {
+		f.acquire(t, idleLease(1, 5))
+		o := f.as("a")
+		o.AcceptRegression = true
+		l := f.open(t, f.Store, o)
+		assert.Zero(t, l.Head().Version.Version)
+		assert.Equal(t, int64(5), l.Prior().Version)
+	}},
+	{"a missing LEASE beside a HEAD is rebuilt a million epochs on", func(t *testing.T, f fixture) {
+		f.raise(t, 7)
+		l := f.open(t, f.Store, f.as("a"))
+		assert.Equal(t, int64(1_000_007), l.Epoch())
+		assert.Equal(t, int64(1_000_007), f.head(t).Fence.Epoch)
+	}},
 }
 
 // idleLease is a free lease that knows a version.
