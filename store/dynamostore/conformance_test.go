@@ -1,6 +1,7 @@
 package dynamostore_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,16 +16,46 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	client, table := dynamotest.Client(t), dynamotest.Table(t)
-	require.NoError(t, dynamostore.CreateTable(t.Context(), client, table, nil))
+	client := dynamotest.Client(t)
+	var tables sync.Map // by store
+	damage := func(change, attribute string, value types.AttributeValue) func(testing.TB, store.Store, storetest.Record) {
+		return func(t testing.TB, s store.Store, r storetest.Record) {
+			t.Helper()
+			of, _ := tables.Load(s)
+			table := of.(string)
+			in := &dynamodb.UpdateItemInput{
+				TableName: &table, Key: rawKey(r.Key, sortKey(r)),
+				UpdateExpression:         &change,
+				ConditionExpression:      aws.String("attribute_exists(pk)"),
+				ExpressionAttributeNames: map[string]string{"#a": attribute},
+			}
+			if value != nil {
+				in.ExpressionAttributeValues = map[string]types.AttributeValue{":v": value}
+			}
+			_, err := client.UpdateItem(t.Context(), in)
+			require.NoError(t, err)
+		}
+	}
 	storetest.Run(t, storetest.Engine{
-		New: func(testing.TB) store.Store { return dynamostore.New(client, table) },
+		New: func(t testing.TB) store.Store {
+			table := dynamotest.Table(t)
+			require.NoError(t, dynamostore.CreateTable(t.Context(), client, table, nil))
+			s := dynamostore.New(client, table)
+			tables.Store(s, table)
+			return s
+		},
 		Damage: map[storetest.Damage]func(testing.TB, store.Store, storetest.Record){
-			storetest.NewerFormat:    damage(client, table, "SET #a = :v", "fmt", number("2")),
-			storetest.UnknownField:   damage(client, table, "SET #a = :v", "future", text("?")),
-			storetest.WrongType:      damageEpoch(client, table),
-			storetest.WithoutVersion: damage(client, table, "REMOVE #a", "version", nil),
-			storetest.NegativeCount:  damage(client, table, "SET #a = :v", "processed", number("-1")),
+			storetest.NewerFormat:  damage("SET #a = :v", "fmt", number("2")),
+			storetest.UnknownField: damage("SET #a = :v", "future", text("?")),
+			storetest.WrongType: func(t testing.TB, s store.Store, r storetest.Record) {
+				epoch := "epoch"
+				if r.Kind == "V#" {
+					epoch = "commit_epoch"
+				}
+				damage("SET #a = :v", epoch, text("one"))(t, s, r)
+			},
+			storetest.WithoutVersion: damage("REMOVE #a", "version", nil),
+			storetest.NegativeCount:  damage("SET #a = :v", "processed", number("-1")),
 		},
 		Writes: func(t testing.TB, _ store.Store) storetest.Writes { return writesTo(t, client) },
 		Limit:  400 << 10,
@@ -34,35 +65,6 @@ func TestConformance(t *testing.T) {
 func number(n string) types.AttributeValue { return &types.AttributeValueMemberN{Value: n} }
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func damage(
-	client *dynamodb.Client, table, change, attribute string, value types.AttributeValue,
-) func(testing.TB, store.Store, storetest.Record) {
-	return func(t testing.TB, _ store.Store, r storetest.Record) {
-		t.Helper()
-		in := &dynamodb.UpdateItemInput{
-			TableName: &table, Key: rawKey(r.Key, sortKey(r)),
-			UpdateExpression:         &change,
-			ConditionExpression:      aws.String("attribute_exists(pk)"),
-			ExpressionAttributeNames: map[string]string{"#a": attribute},
-		}
-		if value != nil {
-			in.ExpressionAttributeValues = map[string]types.AttributeValue{":v": value}
-		}
-		_, err := client.UpdateItem(t.Context(), in)
-		require.NoError(t, err)
-	}
-}
-
-func damageEpoch(client *dynamodb.Client, table string) func(testing.TB, store.Store, storetest.Record) {
-	return func(t testing.TB, s store.Store, r storetest.Record) {
-		attribute := "epoch"
-		if r.Kind == "V#" {
-			attribute = "commit_epoch"
-		}
-		damage(client, table, "SET #a = :v", attribute, text("one"))(t, s, r)
-	}
-}
 
 // writesTo are writes into a table of the caller's own.
 func writesTo(t testing.TB, client *dynamodb.Client) storetest.Writes {

@@ -130,8 +130,8 @@ func (s *Store) Versions(ctx context.Context, key store.Key, from, to int64) ite
 					yield(store.Copy{}, err)
 					return
 				}
-				if !yield(*cp, nil) {
-					return
+				if !yield(*cp, nil) || cp.Version.Version == to {
+					return // not asking for the empty page behind the last
 				}
 			}
 		}

@@ -100,8 +100,9 @@ const (
 	maxLease    = 1024
 	maxWantedBy = 96
 
-	// What later requests add: wanted_by, its counter, and longer numbers.
-	leaseReserve = len("wanted_by") + maxWantedBy + len("wanted_n") + 11 + 24
+	// What later requests add: wanted_by and its counter, and numbers that were
+	// absent or short (beat, version, until_ms, renewed_at).
+	leaseReserve = len("wanted_by") + maxWantedBy + len("wanted_n") + 11 + 64
 )
 
 // leaseItem is LEASE, with what only people read cut to fit. Where a checkpoint's
@@ -114,19 +115,15 @@ func leaseItem(key store.Key, l store.Lease) (item, error) {
 	if err != nil {
 		return nil, err
 	}
-	over := int(itemSize(it)) + leaseReserve - maxLease
-	if over <= 0 {
-		return it, nil
+	texts := []*string{&w.Reason}
+	if w.Holder != nil {
+		texts = append(texts, &w.Holder.RunID, &w.Holder.Host)
 	}
-	for _, field := range []func() *string{
-		func() *string { return &w.Reason },
-		func() *string { return &w.Holder.RunID },
-		func() *string { return &w.Holder.Host },
-	} {
-		if w.Holder == nil && w.Reason == "" || over <= 0 {
+	over := int(itemSize(it)) + leaseReserve - maxLease
+	for _, text := range texts {
+		if over <= 0 {
 			break
 		}
-		text := field()
 		shorter := cut(*text, max(len(*text)-over, 16))
 		over -= len(*text) - len(shorter)
 		*text = shorter

@@ -101,6 +101,9 @@ func (w *wireHead) head(key store.Key) (store.Head, error) {
 	if (w.NS != "" || w.Name != "") && (w.NS != key.Namespace || w.Name != key.Name) {
 		return h, fmt.Errorf("it is listed as %q, %q", w.NS, w.Name)
 	}
+	if v.Version == 0 && (h.Listed || !reflect.ValueOf(w.wireVersion).IsZero()) {
+		return h, errors.New("version is 0, though other attributes are of a commit")
+	}
 	return h, h.Validate()
 }
 

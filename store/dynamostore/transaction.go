@@ -159,12 +159,10 @@ func tableName(nameOrARN string) string {
 func (c *call) cancelled(ctx context.Context, err error) error {
 	var cancelled *types.TransactionCanceledException
 	if !c.sent || !errors.As(err, &cancelled) {
-		err = c.failed(ctx, err)
-		var api smithy.APIError
-		if errors.As(err, &api) && api.ErrorCode() == "ValidationException" {
-			return fmt.Errorf("%w: %w", store.ErrWrite, err) // HEAD by itself is never invalid
+		if invalid(err) { // HEAD by itself never is
+			return fmt.Errorf("%w: %w", store.ErrWrite, c.failed(ctx, err))
 		}
-		return err
+		return c.failed(ctx, err)
 	}
 	passing := false
 	for i, r := range cancelled.CancellationReasons {
@@ -198,6 +196,14 @@ func (c *call) cancelled(ctx context.Context, err error) error {
 		kind = throttled
 	}
 	return &requestError{what: c.what(), kind: kind, err: err}
+}
+
+// invalid reports a request that no service would take, found out by the SDK or by
+// the service.
+func invalid(err error) bool {
+	var params smithy.InvalidParamsError
+	var api smithy.APIError
+	return errors.As(err, &params) || errors.As(err, &api) && api.ErrorCode() == "ValidationException"
 }
 
 // canonical makes a request's body the same bytes each time. The SDK writes maps
