@@ -13,8 +13,6 @@ import (
 	"github.com/milepost-dev/milepost/store/memstore"
 )
 
-type sum struct{ Sum int64 }
-
 func TestASecondRunGoesOnWhereTheFirstStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memstore.New(nil)

@@ -24,26 +24,28 @@ func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
 	if _, err := s.codec.Marshal(state); err != nil {
 		return s.unsavable(err)
 	}
-	if err := s.set(cursor, state); err != nil {
+	marked, err := s.set(cursor, state)
+	if err != nil {
 		return err
 	}
-	return s.save(ctx, plainSave, nil)
+	return s.saveUpTo(ctx, marked)
 }
 
-func (s *Session[T]) set(cursor string, state T) error {
+// set is a mark that waits for nothing but a step in flight. It returns how many records are marked.
+func (s *Session[T]) set(cursor string, state T) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.stepping && !s.over() {
 		s.await(nil)
 	}
 	if s.over() {
-		return s.whyOver()
+		return 0, s.whyOver()
 	}
 	if s.unreported == nil { // else the save reports it, and does no more
 		s.cursor, s.state, s.torn = cursor, state, false
 		s.marked++
 	}
-	return nil
+	return s.marked, nil
 }
 
 // Flush saves what was marked, and returns nil once everything marked before the call is durable.
@@ -52,10 +54,14 @@ func (s *Session[T]) Flush(ctx context.Context) error {
 	s.mu.Lock()
 	marked := s.marked
 	s.mu.Unlock()
+	return s.saveUpTo(ctx, marked)
+}
+
+func (s *Session[T]) saveUpTo(ctx context.Context, marked int64) error {
 	return s.save(ctx, plainSave, func() bool { return s.saved >= marked })
 }
 
-// save commits what is marked, unless enough says, under s.mu, that there is no need to.
+// save commits what is marked, unless enough, called with s.mu held, says that there is no need to.
 func (s *Session[T]) save(ctx context.Context, why purpose, enough func() bool) error {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()

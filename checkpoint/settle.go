@@ -121,37 +121,38 @@ func (c *committer) judge(ctx context.Context, p *pending, head *store.Head) (ve
 	if head.Version.Version == base && head.Fence == mine {
 		return undecided, errors.New("it may still be in flight")
 	}
-	var lost error
-	if head.Fence != mine {
-		lost = c.lose(&lease.LostError{Reason: lease.Stolen, By: head.Holder, ByEpoch: head.Fence.Epoch})
-	}
+	v, err := failed, error(nil)
 	switch {
 	case head.Version.Version == base+1 && head.CommitID == p.commit.Next.CommitID:
-		return landed, nil
+		v = landed
 	case head.Version.Version > base+1 && p.ambiguous:
-		return c.judgeCopy(ctx, p, lost)
-	case lost == nil: // someone else committed under our own fence
-		lost = c.lose(&lease.LostError{Reason: lease.Stolen, By: head.By, ByEpoch: head.CommitEpoch,
-			Err: fmt.Errorf("version %d was committed by another (commit %s)", head.Version.Version, head.CommitID)})
+		v, err = c.judgeCopy(ctx, p)
 	}
-	return failed, lost
+	if v == undecided || v == landed && head.Fence == mine {
+		return v, err
+	}
+	lost := &lease.LostError{Reason: lease.Stolen, By: head.Holder, ByEpoch: head.Fence.Epoch}
+	if head.Fence == mine { // someone else committed under our own fence
+		lost.Err = fmt.Errorf("version %d was committed by another (commit %s)", head.Version.Version, head.CommitID)
+	}
+	return v, errors.Join(err, c.lose(lost))
 }
 
 // judgeCopy is judge where HEAD has gone further: version b+1 is V#(b+1), read raw. It was
 // durable before version b+2 could be committed.
-func (c *committer) judgeCopy(ctx context.Context, p *pending, lost error) (verdict, error) {
+func (c *committer) judgeCopy(ctx context.Context, p *pending) (verdict, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	copied, err := c.st.Version(bounded, c.key, p.commit.Next.Version)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return unknowable, fmt.Errorf("HEAD has gone on, and the version cannot be read any more: %w", errors.Join(err, lost))
+		return unknowable, fmt.Errorf("HEAD has gone on, and the version cannot be read any more: %w", err)
 	case err != nil:
 		return undecided, err
 	case copied.CommitID == p.commit.Next.CommitID:
 		return landed, nil
 	}
-	return failed, lost
+	return failed, nil
 }
 
 // lose ends the lease, and returns the reason that stands: the first.
