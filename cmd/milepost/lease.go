@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -133,8 +134,8 @@ func until(t, now time.Time) string {
 }
 
 func (a *app) leaseBreakCommand() *cobra.Command {
-	var reason string
-	var now, execute bool
+	var f editFlags
+	var now bool
 	cmd := &cobra.Command{
 		Use:   "break NAME --reason TEXT",
 		Short: "End a lease that somebody holds, so that another run can start",
@@ -145,22 +146,28 @@ does, it saves nothing any more. The reason is kept with the lease and the next 
   milepost lease break flights --reason "etl-7 hangs, INC-123" --execute`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
-		RunE: a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-			if reason == "" {
-				return usagef("--reason is missing: it is kept for those who ask what happened")
-			}
-			return a.leaseBreak(ctx, s, key, &lease.BreakOptions{Reason: reason, Now: now, DryRun: !execute})
-		}),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why; kept with the lease and the next version")
 	cmd.Flags().BoolVar(&now, "now", false, "do not watch for a renewal first")
-	cmd.Flags().BoolVar(&execute, "execute", false, "do it; without, only the plan is shown")
+	f.add(cmd)
+	f.addReason(cmd, "the lease and the next version")
+	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
+		if f.reason == "" {
+			return usagef("--reason is missing: it is kept for those who ask what happened")
+		}
+		if _, err := f.options(a, cmd); err != nil {
+			return err
+		}
+		return a.leaseBreak(ctx, s, key, f.ifVersion, &lease.BreakOptions{Reason: f.reason, Now: now, DryRun: !f.execute})
+	})
 	return cmd
 }
 
-func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, options *lease.BreakOptions) error {
+func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, ifVersion int64, options *lease.BreakOptions) error {
 	o, err := lease.Observe(ctx, s, key)
 	if err != nil {
+		return err
+	}
+	if err := atVersion(ctx, s, key, ifVersion); err != nil {
 		return err
 	}
 	if o.Lease != nil && o.Lease.Status == store.Held && !options.Now {
@@ -183,13 +190,28 @@ func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, optio
 	_, err = fmt.Fprintf(a.stdout, "%s the lease of %s, held by %s since %s:\n  epoch  %s  →  %s\n",
 		would, key, holderText(o.Lease.Holder), since(o.Lease.AcquiredAt, wallNow(o.Clock)),
 		thousands(o.Lease.Epoch), thousands(epoch))
-	if err == nil && options.DryRun {
-		err = a.nothingChanged()
+	if err != nil {
+		return err
 	}
-	return err
+	return a.unlessExecuted(options.DryRun, nil)
 }
 
-func (a *app) nothingChanged() error {
-	_, err := fmt.Fprintln(a.stdout, "Nothing was changed. Add --execute to do it.")
-	return err
+// atVersion holds a checkpoint to --if-version (0: not given). A lease is broken by writes that know
+// nothing of versions, so a save may come between.
+func atVersion(ctx context.Context, s *openStore, key store.Key, want int64) error {
+	if want == 0 {
+		return nil
+	}
+	found, err := s.Look(ctx, key)
+	if err != nil {
+		return err
+	}
+	var have int64
+	if found.Head != nil && found.Head.Exists() {
+		have = found.Head.Version.Version
+	}
+	if have != want {
+		return &checkpoint.VersionConflictError{Key: key, Want: want, Have: have}
+	}
+	return nil
 }

@@ -103,7 +103,7 @@ func openSQLite(ctx context.Context, u storeURL, mode openMode, isDefault bool) 
 }
 
 func openDynamo(ctx context.Context, u storeURL) (*openStore, error) {
-	options := []func(*config.LoadOptions) error{}
+	var options []func(*config.LoadOptions) error
 	if u.Region != "" {
 		options = append(options, config.WithRegion(u.Region))
 	}

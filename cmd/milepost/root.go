@@ -74,9 +74,9 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 
 	root.AddCommand(
 		a.batchCommand(),
-		a.getCommand(), a.historyCommand(),
-		// a.rollbackCommand(), a.resetCommand(), a.setCommand(), a.deleteCommand(),
-		// a.pinCommand(), a.unpinCommand(),
+		a.getCommand(), a.listCommand(), a.historyCommand(), a.runsCommand(),
+		a.rollbackCommand(), a.resetCommand(), a.setCommand(), a.deleteCommand(),
+		a.pinCommand(), a.unpinCommand(),
 		a.leaseCommand(), a.tableCommand(), a.checkCommand(), a.versionCommand(),
 		exitCodesTopic(),
 	)

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// editFlags are those of every command that changes a checkpoint.
+type editFlags struct {
+	execute   bool
+	ifVersion int64
+	reason    string
+}
+
+func (f *editFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.execute, "execute", false, "do it; without, only the plan is shown")
+	cmd.Flags().Int64Var(&f.ifVersion, "if-version", 0, "do it only if the checkpoint is at this version")
+}
+
+func (f *editFlags) addReason(cmd *cobra.Command, kept string) {
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why; kept with "+kept)
+}
+
+// options checks the flags.
+func (f *editFlags) options(a *app, cmd *cobra.Command) (*checkpoint.EditOptions, error) {
+	if cmd.Flags().Changed("if-version") && f.ifVersion < 1 {
+		return nil, usagef("--if-version %d: versions count from 1", f.ifVersion)
+	}
+	return &checkpoint.EditOptions{
+		Namespace: a.namespace, IfVersion: f.ifVersion, Reason: f.reason, DryRun: !f.execute, Lease: a.leaseOptions(),
+	}, nil
+}
+
+// editJSON is a plan, or what was done, as JSON.
+type editJSON struct {
+	Action   string                 `json:"action"`
+	Executed bool                   `json:"executed"`
+	Before   *checkpoint.Checkpoint `json:"before"`
+	After    *checkpoint.Checkpoint `json:"after"`
+}
+
+// printEdit shows a plan, or what was done: each field that changes, from and to.
+func (a *app) printEdit(action string, key store.Key, e *checkpoint.Edit, options *checkpoint.EditOptions, detail string) error {
+	if a.output == "json" {
+		return a.printJSON(editJSON{action, !options.DryRun, e.Before, e.After})
+	}
+	verb := "Wrote"
+	if options.DryRun {
+		verb = "Would write"
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s version %d of %s%s:\n", verb, e.After.Version, key, detail)
+	if err != nil {
+		return err
+	}
+	if err := printChanges(a, e.Before, e.After); err != nil {
+		return err
+	}
+	return a.unlessExecuted(options.DryRun, e.Before)
+}
+
+func printChanges(a *app, before, after *checkpoint.Checkpoint) error {
+	if before == nil {
+		before = &checkpoint.Checkpoint{}
+	}
+	t := newTable("")
+	changed := func(field, from, to string) {
+		if from == to {
+			return
+		}
+		t.add("  "+field, cell(from), "→", cell(to))
+	}
+	changed("cursor", before.Cursor, after.Cursor)
+	changed("processed", thousands(before.Processed), thousands(after.Processed))
+	changed("failed", thousands(before.Failed), thousands(after.Failed))
+	changed("identity", before.Identity, after.Identity)
+	changed("schema", thousands(before.Schema), thousands(after.Schema))
+	changed("last error", before.LastError, after.LastError)
+	if !bytes.Equal(before.State, after.State) {
+		t.add("  state", cell(stateText(before)), "→", cell(stateText(after)))
+	}
+	if len(t.rows) == 0 {
+		t.add("  no field differs from what is there")
+	}
+	t.header = t.rows[0] // these rows have none of their own
+	t.rows = t.rows[1:]
+	return t.print(a.stdout)
+}
+
+// unlessExecuted says that a plan is only a plan.
+func (a *app) unlessExecuted(dryRun bool, before *checkpoint.Checkpoint) error {
+	if !dryRun {
+		return nil
+	}
+	_, err := fmt.Fprintln(a.stdout, "Nothing was changed. Add --execute to do it.")
+	if err == nil && before != nil {
+		_, err = fmt.Fprintf(a.stdout, "With --if-version %d it is done only if nothing was saved since.\n", before.Version)
+	}
+	return err
+}

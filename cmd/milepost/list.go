@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list [PREFIX]",
+		Short: "List checkpoints: how far each is, and who holds it",
+		Long:  "List reads at half the price and may lag by a moment.",
+		Example: `  milepost list
+  milepost list orders/
+  milepost list -o json | jq -r 'select(.failed > 0) | .name'`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("list takes one prefix at the most; it got %d arguments", len(args))
+			}
+			return nil
+		},
+		ValidArgsFunction: a.completeNames,
+		RunE: a.with(mustExist, func(ctx context.Context, s *openStore, args []string) error {
+			prefix := ""
+			if len(args) == 1 {
+				prefix = args[0]
+			}
+			return a.list(ctx, s, prefix)
+		}),
+	}
+}
+
+// list goes on after a checkpoint that cannot be read, and fails in the end.
+func (a *app) list(ctx context.Context, s *openStore, prefix string) error {
+	now := time.Now()
+	t := newTable("NAME", "VERSION>", "CURSOR", "PROCESSED>", "FAILED>", "SAVED", "HELD BY", "LEASE")
+	var failed error
+	for l, err := range checkpoint.List(ctx, s, prefix, &checkpoint.ListOptions{Namespace: a.namespace}) {
+		switch {
+		case err != nil:
+			if failed != nil {
+				a.say("%v", failed)
+			}
+			failed = err
+			if l != nil && a.output != "json" {
+				t.add(l.Name, "?", "unreadable: see below", "", "", "", "", "")
+			}
+		case a.output == "json":
+			item, err := listingJSON(l)
+			if err != nil {
+				return err
+			}
+			if err := a.printJSON(item); err != nil {
+				return err
+			}
+		default:
+			t.add(listingRow(l, now)...)
+		}
+	}
+	if a.output != "json" {
+		switch {
+		case len(t.rows) > 0:
+			if err := t.print(a.stdout); err != nil {
+				return err
+			}
+		case failed == nil:
+			a.say("no checkpoints begin with %q in namespace %s of %s", prefix, a.namespace, s.url)
+		}
+	}
+	return failed
+}
+
+func listingRow(l *checkpoint.Listing, now time.Time) []string {
+	holder, left := "–", "free"
+	switch {
+	case l.Lease == nil:
+		left = "–"
+	case l.Held && l.Left > 0:
+		holder, left = cell(l.Lease.Holder.ID), span(l.Left)
+	case l.Held:
+		holder, left = cell(l.Lease.Holder.ID), "held"
+	case l.Lease.Status == store.Held:
+		holder, left = cell(l.Lease.Holder.ID), "expired"
+	}
+	cp := l.Checkpoint
+	switch {
+	case l.Deleting:
+		return []string{l.Name, "–", "its deletion is not finished", "", "", "", holder, left}
+	case cp == nil:
+		return []string{l.Name, "–", "never saved", "", "", "", holder, left}
+	}
+	return []string{l.Name, thousands(cp.Version), cell(cp.Cursor), thousands(cp.Processed), thousands(cp.Failed), ago(cp.SavedAt, now), holder, left}
+}
+
+// listingJSON is the checkpoint's JSON with its lease in it.
+func listingJSON(l *checkpoint.Listing) (json.RawMessage, error) {
+	item := map[string]any{"namespace": l.Namespace, "name": l.Name, "version": 0}
+	if l.Deleting {
+		item["deleting"] = true
+	}
+	var body []byte
+	var err error
+	if l.Checkpoint != nil {
+		body, err = json.Marshal(l.Checkpoint)
+	} else {
+		body, err = json.Marshal(item)
+	}
+	if err != nil {
+		return nil, err
+	}
+	status := "free"
+	switch {
+	case l.Held:
+		status = "held"
+	case l.Lease != nil && l.Lease.Status == store.Held:
+		status = "expired"
+	}
+	lease := map[string]any{"status": status}
+	if l.Lease != nil {
+		lease["epoch"] = l.Lease.Epoch
+		if l.Lease.Status == store.Held {
+			lease["holder"], lease["expires_at"] = toHolderJSON(l.Lease.Holder), timeJSON(l.Lease.Until.Wall)
+		}
+	}
+	held, err := json.Marshal(lease)
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(body[:len(body)-1], `,"lease":%s}`, held), nil
+}

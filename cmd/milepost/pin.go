@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+)
+
+func (a *app) pinCommand() *cobra.Command {
+	var f editFlags
+	var version int64
+	var label string
+	cmd := &cobra.Command{
+		Use:   "pin NAME --label TEXT [--version N]",
+		Short: "Make a savepoint of a version: it never expires",
+		Example: `  milepost pin orders/eu --label "before the migration"
+  milepost pin orders/eu --label "before the migration" --version 1200 --reason INC-123 --execute`,
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.completeNames,
+	}
+	cmd.Flags().Int64Var(&version, "version", 0, "the version (default: the newest)")
+	cmd.Flags().StringVar(&label, "label", "", "what it is to be known by")
+	f.add(cmd)
+	f.addReason(cmd, "the label, in brackets")
+	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
+		options, err := f.options(a, cmd)
+		if err != nil {
+			return err
+		}
+		if f.reason != "" && label != "" {
+			label += " (" + f.reason + ")"
+		}
+		if label == "" || len(label) > checkpoint.MaxLabel {
+			return usagef("--label: a text of 1 to %d bytes is needed, the reason included", checkpoint.MaxLabel)
+		}
+		if err := checkVersion(cmd, version); err != nil {
+			return err
+		}
+		cp, err := checkpoint.Pin(ctx, s, key.Name, version, label, options)
+		if err != nil {
+			return err
+		}
+		return a.printPin("pin", key, cp, options, fmt.Sprintf("it never expires, and its label is %q", cp.Label))
+	})
+	return cmd
+}
+
+func (a *app) unpinCommand() *cobra.Command {
+	var f editFlags
+	var version int64
+	cmd := &cobra.Command{
+		Use:   "unpin NAME --version N",
+		Short: "Take the label off a savepoint: it expires as others do",
+		Example: `  milepost unpin orders/eu --version 1200
+  milepost unpin orders/eu --version 1200 --execute`,
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.completeNames,
+	}
+	cmd.Flags().Int64Var(&version, "version", 0, "the version")
+	f.add(cmd)
+	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
+		options, err := f.options(a, cmd)
+		if err != nil {
+			return err
+		}
+		if version == 0 && !cmd.Flags().Changed("version") {
+			return usagef("--version is missing: which one? see %s", a.call("history %s", key.Name))
+		}
+		if err := checkVersion(cmd, version); err != nil {
+			return err
+		}
+		cp, err := checkpoint.Unpin(ctx, s, key.Name, version, options)
+		if err != nil {
+			return err
+		}
+		becomes := "it has no label"
+		if cp.ExpiresAt.IsZero() {
+			becomes += ", and stays while it is among the newest session starts"
+		} else {
+			becomes += ", and expires at " + clock(cp.ExpiresAt)
+		}
+		return a.printPin("unpin", key, cp, options, becomes)
+	})
+	return cmd
+}
+
+func checkVersion(cmd *cobra.Command, version int64) error {
+	if cmd.Flags().Changed("version") && version < 1 {
+		return usagef("--version %d: versions count from 1", version)
+	}
+	return nil
+}
+
+func (a *app) printPin(action string, key store.Key, cp *checkpoint.Checkpoint, options *checkpoint.EditOptions, becomes string) error {
+	if a.output == "json" {
+		return a.printJSON(editJSON{Action: action, Executed: !options.DryRun, After: cp})
+	}
+	verb := "Changed"
+	if options.DryRun {
+		verb = "Would change"
+	}
+	if _, err := fmt.Fprintf(a.stdout, "%s version %d of %s: %s.\n", verb, cp.Version, key, becomes); err != nil {
+		return err
+	}
+	return a.unlessExecuted(options.DryRun, nil)
+}
