@@ -64,14 +64,17 @@ func (c *committer) settle(p *pending, didLand bool) {
 // giveUp ends the attempts without an answer. Only where none of them was ambiguous
 // is that a failure.
 func (c *committer) giveUp(p *pending, why, last error) error {
-	if last != nil && !errors.Is(last, why) {
-		why = fmt.Errorf("%w; the last attempt: %w", why, last)
-	}
 	if p.ambiguous {
 		c.open = p
+		if last != nil { // as text: an attempt that was refused must not be taken for the answer
+			why = fmt.Errorf("%w; the last attempt: %v", why, last)
+		}
 		return &OutcomeUnknownError{Key: c.key, Version: p.commit.Next.Version, CommitID: p.commit.Next.CommitID, Err: why}
 	}
 	c.settle(p, false)
+	if last != nil {
+		why = fmt.Errorf("%w; the last attempt: %w", why, last)
+	}
 	return wrap(fmt.Sprintf("save version %d of", p.commit.Next.Version), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, why))
 }
 
@@ -105,10 +108,7 @@ func (c *committer) attempt(ctx context.Context, p *pending) (verdict, error) {
 		return undecided, errors.Join(err, lookErr)
 	}
 	v, judgeErr := c.judge(ctx, p, found.Head)
-	if judgeErr == nil {
-		judgeErr = err
-	}
-	return v, judgeErr
+	return v, errors.Join(judgeErr, err)
 }
 
 // judge applies the one rule: commit c on base b landed if and only if version b+1
