@@ -1,0 +1,146 @@
+// Command killed shows what Milepost is for, on real data: it loads 100,000 flights in
+// batches with `milepost batch`, kills that with SIGKILL half-way, runs the very same command
+// again, and counts what was loaded.
+//
+//	go run ./examples/killed
+//
+// It needs Go and nothing else; what it makes lies in a temporary directory.
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	records = 100_000
+	batch   = 1_000
+)
+
+func main() {
+	do := demonstrate
+	if len(os.Args) == 3 && os.Args[1] == "load" {
+		do = func() error { return load(os.Args[2]) }
+	}
+	if err := do(); err != nil {
+		fmt.Fprintln(os.Stderr, "killed:", err)
+		os.Exit(1)
+	}
+}
+
+// load is the user's own program: it appends the records on its standard input to a file.
+// It takes a moment for each batch, so that there is something to kill.
+func load(path string) error {
+	out, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, os.Stdin); err != nil {
+		return err
+	}
+	time.Sleep(20 * time.Millisecond)
+	return errors.Join(out.Sync(), out.Close())
+}
+
+func demonstrate() error {
+	dir, err := os.MkdirTemp("", "milepost-killed-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	milepost := filepath.Join(dir, "milepost")
+	build := exec.Command("go", "build", "-o", milepost, "github.com/milepost-dev/milepost/cmd/milepost")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build milepost: %w", err)
+	}
+	data, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/milepost-dev/milepost/examples/data").Output()
+	if err != nil {
+		return fmt.Errorf("find the data: %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	loaded := filepath.Join(dir, "loaded.jsonl")
+	command := func(args ...string) *exec.Cmd {
+		c := exec.Command(milepost, append([]string{"--store", "sqlite:" + filepath.Join(dir, "jobs.db")}, args...)...)
+		c.Stdout, c.Stderr = os.Stdout, os.Stderr
+		return c
+	}
+	job := func() *exec.Cmd {
+		input := filepath.Join(strings.TrimSpace(string(data)), "flights.jsonl.zst")
+		return command("batch", "flights", input, "--every", fmt.Sprint(batch), "--", self, "load", loaded)
+	}
+
+	say("milepost batch flights flights.jsonl.zst --every 1000 -- load loaded.jsonl")
+	first := job()
+	if err := first.Start(); err != nil {
+		return err
+	}
+	for n := 0; n < records/3; {
+		time.Sleep(20 * time.Millisecond)
+		if n, err = lines(loaded); err != nil {
+			return err
+		}
+	}
+	say("kill -9 %d", first.Process.Pid)
+	if err := first.Process.Kill(); err != nil {
+		return err
+	}
+	if err := first.Wait(); err == nil {
+		return errors.New("the job was done before it was killed")
+	}
+	before, err := lines(loaded)
+	if err != nil {
+		return err
+	}
+
+	say("milepost batch flights flights.jsonl.zst --every 1000 -- load loaded.jsonl")
+	if err := job().Run(); err != nil {
+		return err
+	}
+	say("milepost runs flights")
+	if err := command("runs", "flights").Run(); err != nil {
+		return err
+	}
+	return count(loaded, before)
+}
+
+// count says what was loaded, and fails if a record is missing, or more than the batch in
+// hand was loaded twice.
+func count(loaded string, before int) error {
+	f, err := os.Open(loaded)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	seen := make(map[string]bool, records)
+	total := 0
+	for in := bufio.NewScanner(f); in.Scan(); total++ {
+		seen[in.Text()] = true
+	}
+	fmt.Printf("\n%d records were loaded when it was killed; after the second run all %d are there, %d of them twice: the batch in hand\n",
+		before, len(seen), total-len(seen))
+	if len(seen) != records || total-len(seen) > batch {
+		return fmt.Errorf("%d of %d records are there, and %d twice", len(seen), records, total-len(seen))
+	}
+	return nil
+}
+
+func lines(path string) (int, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	return strings.Count(string(text), "\n"), err
+}
+
+func say(format string, args ...any) { fmt.Printf("\n$ "+format+"\n", args...) }

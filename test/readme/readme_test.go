@@ -1,0 +1,111 @@
+// Package readme_test holds the README to the code: its program is one that is built
+// and run, its commands are ones that the command has, its exit codes are the command's own.
+package readme_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const root = "../.."
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// blocks returns the fenced blocks of one language.
+func blocks(t *testing.T, language string) []string {
+	t.Helper()
+	var found []string
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(readme(t), -1) {
+		found = append(found, m[1])
+	}
+	require.NotEmpty(t, found, "the README has no %s block", language)
+	return found
+}
+
+func milepost(t *testing.T) func(args ...string) (string, error) {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "milepost")
+	out, err := exec.Command("go", "build", "-o", binary, root+"/cmd/milepost").CombinedOutput()
+	require.NoError(t, err, string(out))
+	return func(args ...string) (string, error) {
+		out, err := exec.Command(binary, args...).CombinedOutput()
+		return string(out), err
+	}
+}
+
+func TestItsProgramIsTheExample(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join(root, "examples/orders/main.go"))
+	require.NoError(t, err)
+	for _, block := range blocks(t, "go") {
+		var indented strings.Builder
+		for line := range strings.Lines(block) {
+			indented.WriteString("\t" + line)
+		}
+		assert.Contains(t, string(source), indented.String())
+	}
+}
+
+func TestItsCommandsExistWithTheirFlags(t *testing.T) {
+	run := milepost(t)
+	seen := 0
+	for _, block := range blocks(t, "console") {
+		for line := range strings.Lines(block) {
+			command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ milepost ")
+			if !ok {
+				continue
+			}
+			seen++
+			command, _, _ = strings.Cut(command, "#")
+			command, _, _ = strings.Cut(command, " -- ")
+			var words, flags []string
+			for _, word := range strings.Fields(command) {
+				if name, isFlag := strings.CutPrefix(word, "--"); isFlag {
+					name, _, _ = strings.Cut(name, "=")
+					flags = append(flags, name)
+				} else {
+					words = append(words, word)
+				}
+			}
+			help, err := run(append(words[:min(2, len(words))], "--help")...)
+			require.NoError(t, err, "%s: %s", line, help)
+			assert.Contains(t, help, "milepost "+words[0], line)
+			for _, flag := range flags {
+				assert.Contains(t, help, "--"+flag+" ", line)
+			}
+		}
+	}
+	assert.GreaterOrEqual(t, seen, 5)
+}
+
+func TestItsExitCodesAreTheCommands(t *testing.T) {
+	help, err := milepost(t)("help", "exit-codes")
+	require.NoError(t, err, help)
+	_, table, ok := strings.Cut(help, "EXIT")
+	require.True(t, ok, help)
+	rows := 0
+	gaps := regexp.MustCompile(` {2,}`)
+	for _, line := range strings.Split(strings.TrimSpace(table), "\n")[1:] {
+		cells := gaps.Split(strings.TrimSpace(line), 3)
+		require.GreaterOrEqual(t, len(cells), 2, line)
+		when := ""
+		if len(cells) == 3 {
+			when = cells[2]
+		}
+		row := strings.TrimRight("| "+cells[0]+" | "+cells[1]+" | "+when, " ") + " |"
+		assert.Contains(t, readme(t), row)
+		rows++
+	}
+	assert.GreaterOrEqual(t, rows, 15)
+}
