@@ -114,6 +114,9 @@ func (f *batchFlags) format() string {
 	return lines
 }
 
+// identity keeps a checkpoint of another kind of job, or of records read otherwise, from being resumed.
+func (f *batchFlags) identity() string { return "milepost batch, " + f.format() }
+
 // options are those of the job's session. Every save is one that the job asks for: one a batch.
 func (f *batchFlags) options(a *app) *checkpoint.Options {
 	options := &checkpoint.Options{
@@ -123,7 +126,7 @@ func (f *batchFlags) options(a *app) *checkpoint.Options {
 			SameHolder: f.sameHolder, TakeOver: f.takeOver, Yield: f.yield,
 		},
 		Every: math.MaxInt32, MaxUnsaved: math.MaxInt32, Interval: math.MaxInt64,
-		Identity: "milepost batch, " + f.format(),
+		Identity: f.identity(),
 		Logger:   a.logger(),
 	}
 	if f.takeOver && f.wait == 0 {
@@ -147,7 +150,8 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	if err := f.check(); err != nil {
 		return err
 	}
-	if err := (store.Key{Namespace: a.namespace, Name: name}).Validate(); err != nil {
+	key := store.Key{Namespace: a.namespace, Name: name}
+	if err := key.Validate(); err != nil {
 		return err
 	}
 	if _, err := exec.LookPath(argv[0]); err != nil {
@@ -162,7 +166,7 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	defer release()
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	j := &batchJob{app: a, flags: f, path: path, in: in, stop: stop, end: cancel, command: &command{
+	j := &batchJob{app: a, flags: f, key: key, path: path, in: in, stop: stop, end: cancel, command: &command{
 		argv: argv, env: a.env, stdout: a.stdout, stderr: a.stderr,
 		grace: f.grace, killAfter: min(killAfter, f.leaseDuration/10),
 	}}
@@ -174,6 +178,9 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	}
 	defer s.close()
 
+	if err := j.prepare(stop, s); err != nil {
+		return stoppedOr(stop, err)
+	}
 	// While it waits for the lease, a signal ends the job; from then on it ends after the batch
 	// in hand, or with the next signal.
 	waiting := context.AfterFunc(stop, func() { cancel(context.Cause(stop)) })
@@ -191,8 +198,10 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 type batchJob struct {
 	app     *app
 	flags   batchFlags
+	key     store.Key
 	path    string
 	in      *input
+	placed  string // the commit id of the version that the input stands at, before the lease is taken
 	command *command
 	stop    context.Context         // ends when the job is to stop after the batch in hand
 	end     context.CancelCauseFunc // ends the session's context
@@ -254,53 +263,96 @@ func (j *batchJob) stopped() error {
 	return context.Cause(j.stop)
 }
 
-// resume brings the input to where the checkpoint stands.
+// prepare brings the input to where the checkpoint stands before the lease is taken, where nobody holds
+// it: so that another input is refused without a trace in the checkpoint's history. What
+// goes wrong otherwise, and what has changed by then, is for the session to see.
+func (j *batchJob) prepare(ctx context.Context, s store.Store) error {
+	o, err := lease.Observe(ctx, s, j.key)
+	if err != nil || o.Lease == nil || o.Lease.Status == store.Held || j.in.size < 0 {
+		return nil //nolint:nilerr // the session will find it too
+	}
+	cp, err := checkpoint.Get(ctx, s, j.key.Name, &checkpoint.ReadOptions{Namespace: j.key.Namespace})
+	if err != nil || cp.Identity != "" && cp.Identity != j.flags.identity() {
+		return nil //nolint:nilerr // the session will find it too
+	}
+	was, err := checkpoint.Decode[position](cp)
+	if err != nil {
+		return nil //nolint:nilerr // the session will find it too
+	}
+	j.placed = cp.CommitID
+	return j.place(ctx, cp, was)
+}
+
+// resume brings the input to where the session's checkpoint stands.
 func (j *batchJob) resume(ctx context.Context) error {
 	s := j.session
-	var records int64
-	if cursor := s.Cursor(); cursor != "" {
-		var err error
-		records, err = strconv.ParseInt(cursor, 10, 64)
-		if err != nil || records < 0 {
-			return &checkpoint.RefusedError{
-				Key: store.Key{Namespace: j.app.namespace, Name: s.Name()}, What: "cursor", Have: cursor, Want: "a count of records",
-				Hint: "it is not a batch job's; use another name",
-			}
-		}
+	from := ""
+	if s.Resumed() != nil {
+		from = s.Resumed().CommitID
 	}
-	was := s.State()
-	if err := j.in.resume(ctx, was, j.flags.verify); err != nil {
-		if other, ok := errors.AsType[*otherInputError](err); ok {
-			other.Name = s.Name()
-		}
-		return err
-	}
-	if records != j.in.at.Records { // a person has set the cursor
-		if err := j.find(ctx, records); err != nil {
+	if from != j.placed && j.placed != "" {
+		if err := j.reopen(); err != nil {
 			return err
 		}
 	}
-	if s.Resumed() != nil {
-		j.app.say("%q goes on from record %s, version %s", s.Name(), thousands(records+1), thousands(s.Version()))
+	if from != j.placed && from != "" {
+		if err := j.place(ctx, s.Resumed(), s.State()); err != nil {
+			return err
+		}
 	}
-	j.progress = newProgress(j.app.stderr, j.app.getenv, s.Name(), records, j.in.fraction())
+	done := j.in.at.Records
+	if s.Resumed() != nil {
+		j.app.say("%q goes on from record %s, version %s", s.Name(), thousands(done+1), thousands(s.Version()))
+	}
+	j.progress = newProgress(j.app.stderr, j.app.getenv, s.Name(), done, j.in.fraction())
+	return nil
+}
+
+// place brings a freshly opened input to where a checkpoint stands.
+func (j *batchJob) place(ctx context.Context, cp *checkpoint.Checkpoint, was position) error {
+	var records int64
+	if cp.Cursor != "" {
+		var err error
+		records, err = strconv.ParseInt(cp.Cursor, 10, 64)
+		if err != nil || records < 0 || cp.State != nil && was.Input == "" {
+			return &checkpoint.RefusedError{
+				Key: j.key, What: "cursor", Have: cp.Cursor, Want: "a count of records", Hint: "it is not a batch job's; use another name",
+			}
+		}
+	}
+	if err := j.in.resume(ctx, was, j.flags.verify); err != nil {
+		if other, ok := errors.AsType[*otherInputError](err); ok {
+			other.Name = j.key.Name
+		}
+		return err
+	}
+	if records == j.in.at.Records {
+		return nil
+	}
+	return j.find(ctx, records) // a person has set the cursor
+}
+
+func (j *batchJob) reopen() error {
+	again, err := openInput(j.path, j.flags.format())
+	if err != nil {
+		return err
+	}
+	j.in.close()
+	j.in = again
 	return nil
 }
 
 // find looks for a record by its number, from the start if it lies behind.
 func (j *batchJob) find(ctx context.Context, records int64) error {
 	if records < j.in.at.Records {
-		again, err := openInput(j.path, j.flags.format())
-		if err != nil {
+		if err := j.reopen(); err != nil {
 			return err
 		}
-		j.in.close()
-		j.in = again
 	}
 	err := j.in.skip(ctx, records)
 	if errors.Is(err, io.EOF) {
 		return &checkpoint.RefusedError{
-			Key: store.Key{Namespace: j.app.namespace, Name: j.session.Name()}, What: "cursor",
+			Key: j.key, What: "cursor",
 			Have: strconv.FormatInt(records, 10), Want: fmt.Sprintf("at most %d, the records of %s", j.in.at.Records, j.path),
 		}
 	}

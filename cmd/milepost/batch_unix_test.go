@@ -446,3 +446,43 @@ func (p *process) exit(t *testing.T) int {
 	_ = p.cmd.Wait() // its error repeats the status
 	return p.cmd.ProcessState.ExitCode()
 }
+
+func TestABatchJobGoesOnFromACursorSetByHand(t *testing.T) {
+	env := sqliteStore(t)
+	input := writeFile(t, "in", numbered(100))
+	must(t, env, "batch", "a", input, "--every", "10", "--", "cat")
+	for cursor, want := range map[string]string{"42": "record 43\n", "0": "record 1\n"} {
+		must(t, env, "set", "a", "--cursor", cursor, "--execute")
+		assert.Equal(t, want, must(t, env, "batch", "a", input, "--every", "100", "--", "head", "-n", "1"))
+	}
+	must(t, env, "set", "new", "--cursor", "99", "--execute")
+	assert.Equal(t, "record 100\n", must(t, env, "batch", "new", input, "--", "cat"))
+
+	must(t, env, "set", "a", "--cursor", "101", "--execute")
+	r := milepost(t, env, "batch", "a", input, "--", "cat")
+	assert.Equal(t, 6, r.exit)
+	assert.Contains(t, r.stderr, "at most 100, the records of "+input)
+}
+
+func TestAnotherJobsCheckpointIsRefused(t *testing.T) {
+	env := sqliteStore(t)
+	input := writeFile(t, "in", numbered(100))
+	must(t, env, "set", "words", "--cursor", "ord-88123", "--execute")
+	must(t, env, "set", "state", "--cursor", "50", "--state", writeFile(t, "state", []byte(`{"sum":7}`)), "--execute")
+	for _, name := range []string{"words", "state"} {
+		r := milepost(t, env, "batch", name, input, "--", "cat")
+		assert.Equal(t, 6, r.exit)
+		assert.Contains(t, r.stderr, "not a batch job's")
+	}
+}
+
+func TestARefusalLeavesNoTraceInTheHistory(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, env []string) {
+		must(t, env, "batch", "a", writeFile(t, "in", numbered(100)), "--", "cat")
+		before := must(t, env, "get", "a", "-o", "json")
+		require.Equal(t, 6, milepost(t, env, "batch", "a", writeFile(t, "other", numbered(99)), "--", "cat").exit)
+		require.Equal(t, 6, milepost(t, env, "batch", "a", writeFile(t, "in", numbered(100)), "--csv", "--", "cat").exit)
+		after := must(t, env, "get", "a", "-o", "json")
+		assert.Equal(t, object(t, before)["version"], object(t, after)["version"])
+	})
+}

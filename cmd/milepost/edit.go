@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -80,7 +83,11 @@ func printChanges(a *app, before, after *checkpoint.Checkpoint) error {
 	changed("identity", before.Identity, after.Identity)
 	changed("schema", thousands(before.Schema), thousands(after.Schema))
 	changed("last error", before.LastError, after.LastError)
-	if !bytes.Equal(before.State, after.State) {
+	if was, is, ok := stateFields(before, after); ok {
+		for _, name := range slices.Sorted(maps.Keys(merged(was, is))) {
+			changed("state."+name, string(was[name]), string(is[name]))
+		}
+	} else if !bytes.Equal(before.State, after.State) {
 		t.add("  state", cell(stateText(before)), "→", cell(stateText(after)))
 	}
 	if len(t.rows) == 0 {
@@ -89,6 +96,18 @@ func printChanges(a *app, before, after *checkpoint.Checkpoint) error {
 	t.header = t.rows[0] // these rows have none of their own
 	t.rows = t.rows[1:]
 	return t.print(a.stdout)
+}
+
+// stateFields are the fields of two states that are JSON objects both.
+func stateFields(before, after *checkpoint.Checkpoint) (was, is map[string]json.RawMessage, ok bool) {
+	ok = json.Unmarshal(before.State, &was) == nil && json.Unmarshal(after.State, &is) == nil
+	return was, is, ok && was != nil && is != nil
+}
+
+func merged(was, is map[string]json.RawMessage) map[string]json.RawMessage {
+	all := maps.Clone(was)
+	maps.Copy(all, is)
+	return all
 }
 
 // unlessExecuted says that a plan is only a plan.

@@ -55,7 +55,6 @@ func openInput(path, format string) (*input, error) {
 		return nil, err
 	}
 	in.at = position{Input: path}
-	in.print = newFingerprint()
 	if format == csv {
 		in.header, err = appendRecord(nil, in.content, ',')
 		if err != nil && !errors.Is(err, io.EOF) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -89,7 +90,7 @@ func TestCompressedContentReadsLikePlainWhateverItsName(t *testing.T) {
 			got, last := readAll(t, writeFile(t, "any-name", compressed), lines, 700)
 			assert.Equal(t, want, got)
 			assert.Equal(t, wantLast.Offset, last.Offset)
-			assert.Equal(t, wantLast.All, last.All)
+			assert.Equal(t, wantLast.Chain, last.Chain)
 		})
 	}
 }
@@ -170,7 +171,7 @@ func TestResumeGoesOnWhereTheBatchEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := writeFile(t, "in", test.stored)
 			for _, verify := range []bool{false, true} {
-				for _, done := range []int{1, 17, 4321, 19_999, 20_000} {
+				for _, done := range []int{1, 17, 4321, 4682, 19_999, 20_000} {
 					first, err := openInput(path, test.format)
 					require.NoError(t, err)
 					b, err := first.next(done)
@@ -201,7 +202,7 @@ func TestResumeGoesOnWhereTheBatchEnded(t *testing.T) {
 					all, err := whole.next(20_000)
 					require.NoError(t, err)
 					whole.close()
-					assert.Equal(t, all.after.All, rest.after.All, "the running hash goes on")
+					assert.Equal(t, all.after.Chain, rest.after.Chain, "the chain goes on")
 					assert.Equal(t, all.after.Tail, rest.after.Tail)
 				}
 			}
@@ -353,6 +354,19 @@ func TestSkipCountsRecordsFromTheStart(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "record 2501\n", string(b.data))
 	assert.ErrorIs(t, in.skip(t.Context(), 9999), io.EOF)
+}
+
+func TestNoBytesOfTheInputAreKeptInTheCheckpoint(t *testing.T) {
+	_, last := readAll(t, writeFile(t, "in", bytes.Repeat([]byte("secret\n"), 20_001)), lines, 1000)
+	state, err := json.Marshal(last)
+	require.NoError(t, err)
+	assert.Less(t, len(state), 500)
+	var fields map[string]any
+	require.NoError(t, json.Unmarshal(state, &fields))
+	for _, hash := range []string{last.Head, last.Tail, last.Chain} {
+		assert.Len(t, hash, 64)
+	}
+	assert.Len(t, fields, 7, "a field that was added must not hold the input's bytes either")
 }
 
 func FuzzBatchesOfAnySizeHoldTheWholeInput(f *testing.F) {

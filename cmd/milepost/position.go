@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 
 	"github.com/milepost-dev/milepost/checkpoint"
@@ -29,18 +27,19 @@ type position struct {
 	// Open says that the last record had no line end, being the last of the file.
 	Open bool `json:"open_record,omitempty"`
 
-	Head string `json:"head_sha256"` // of the first 64 KiB, or of all before Offset if that is less
-	Tail string `json:"tail_sha256"` // of the 64 KiB before Offset
-	All  []byte `json:"all"`         // the state of a running sha256 of all before Offset
+	Head  string `json:"head_sha256"`  // of the first 64 KiB, or of all before Offset if that is less
+	Tail  string `json:"tail_sha256"`  // of the 64 KiB before Offset
+	Chain string `json:"chain_sha256"` // over the whole blocks before Offset: see [fingerprint]
 }
 
-// fingerprint gathers what tells one input from another while it is read.
+// fingerprint gathers what tells one input from another while it is read. chain is over whole blocks
+// of 64 KiB: each one's is the sha256 of the chain before and the block. What lies
+// behind the last whole block is in the tail. So a resume goes on with the chain from a hash and the tail's
+// bytes, and no bytes of the input need be kept in the checkpoint.
 type fingerprint struct {
-	head, tail []byte
-	all        hash.Hash // nil: not known
+	head, tail, block []byte
+	chain             [sha256.Size]byte
 }
-
-func newFingerprint() fingerprint { return fingerprint{all: sha256.New()} }
 
 func (f *fingerprint) write(content []byte) {
 	if missing := window - len(f.head); missing > 0 {
@@ -54,14 +53,25 @@ func (f *fingerprint) write(content []byte) {
 		}
 		f.tail = append(f.tail, content...)
 	}
-	_, _ = f.all.Write(content)
+	for len(content) > 0 {
+		n := min(window-len(f.block), len(content))
+		f.block, content = append(f.block, content[:n]...), content[n:]
+		if len(f.block) == window {
+			f.chain = sha256.Sum256(append(f.chain[:], f.block...))
+			f.block = f.block[:0]
+		}
+	}
 }
 
 // stamp writes the fingerprint into p.
 func (f *fingerprint) stamp(p *position) {
-	p.Head, p.Tail = hashOf(f.head), hashOf(f.tail)
-	// The running hash's state cannot fail to be encoded.
-	p.All, _ = f.all.(encoding.BinaryMarshaler).MarshalBinary()
+	p.Head, p.Tail, p.Chain = hashOf(f.head), hashOf(f.tail), hex.EncodeToString(f.chain[:])
+}
+
+// restore takes up the chain where was left it, and reports whether it can.
+func (f *fingerprint) restore(was position) bool {
+	chain, err := hex.DecodeString(was.Chain)
+	return err == nil && copy(f.chain[:], chain) == sha256.Size
 }
 
 func hashOf(b []byte) string {
@@ -105,8 +115,7 @@ func (in *input) resume(ctx context.Context, was position, verify bool) error {
 		return other("it ends before that byte")
 	}
 
-	known := in.print.restore(was)
-	if in.plain && !verify && known {
+	if in.plain && !verify && in.print.restore(was) {
 		if err := in.seek(was.Offset); err != nil {
 			return fmt.Errorf("seek in input %s: %w", in.path, err)
 		}
@@ -126,21 +135,14 @@ func (in *input) resume(ctx context.Context, was position, verify bool) error {
 		return other("the sha256 of its first %s bytes is %.12s…, and was %.12s…", thousands(head), now.Head, was.Head)
 	case now.Tail != was.Tail:
 		return other("the sha256 of the %s bytes before that byte is %.12s…, and was %.12s…", thousands(head), now.Tail, was.Tail)
-	case verify && !known:
-		return other("the checkpoint holds no hash of all before that byte to verify it with")
-	case known && string(now.All) != string(was.All):
-		return other("something before that byte has changed: the sha256 of all of it is another")
+	case now.Chain != was.Chain:
+		return other("something before that byte has changed: the chained sha256 of all of it is %.12s…, and was %.12s…", now.Chain, was.Chain)
 	}
 	in.at.Records, in.at.Offset = was.Records, was.Offset
 	if was.Open {
 		return in.closeRecord(other)
 	}
 	return nil
-}
-
-// restore takes up the running hash where was left it.
-func (f *fingerprint) restore(was position) bool {
-	return f.all.(encoding.BinaryUnmarshaler).UnmarshalBinary(was.All) == nil
 }
 
 // seek puts a plain input at offset, having read no more than two windows.
@@ -155,6 +157,7 @@ func (in *input) seek(offset int64) error {
 			return err
 		}
 	}
+	in.print.block = append([]byte{}, in.print.tail[n-offset%window:]...)
 	if _, err := in.file.Seek(offset, io.SeekStart); err != nil {
 		return err
 	}
@@ -164,7 +167,7 @@ func (in *input) seek(offset int64) error {
 
 // readTo reads from the start up to offset; io.EOF: the input ends before it.
 func (in *input) readTo(ctx context.Context, offset int64) error {
-	in.print = newFingerprint()
+	in.print = fingerprint{}
 	in.pass(in.header)
 	buf := make([]byte, 1<<20)
 	for in.at.Offset < offset {
