@@ -1,0 +1,262 @@
+// Package dirarchive is an archive in a local directory: the companion of the
+// embedded store.
+//
+// An object is a file, whose path is its key wherever a file system can hold it
+// (docs/schema.md has the rule for the others). It is written beside and synced
+// before it gets its name, by a hard link where it must be new, so that it is
+// whole or not there, whatever dies when. Any number of processes may use one
+// directory at once, on one machine; file systems without hard links or locks
+// do not serve, and [Archive.Check] says so.
+package dirarchive
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// What lies in the root beside the objects.
+const (
+	lockFile = ".lock"
+	tempDir  = ".tmp"
+)
+
+// Archive is an [archive.Archive] in a directory.
+type Archive struct {
+	dir  string
+	root *os.Root
+}
+
+var _ archive.Archive = (*Archive)(nil)
+
+// Open opens the archive in dir, which it makes if need be, and removes what
+// crashed writers have left there. The caller closes it.
+func Open(dir string) (*Archive, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	a := &Archive{dir: dir, root: root}
+	if err := a.sweep(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open archive %s: %w", dir, err), root.Close())
+	}
+	return a, nil
+}
+
+// Close gives back the directory. Calls that are under way, and those to come, fail.
+func (a *Archive) Close() error { return a.root.Close() }
+
+// Create is that of [archive.Archive].
+func (a *Archive) Create(ctx context.Context, key string, body io.Reader) (archive.Object, error) {
+	if err := archive.ValidateKey(key); err != nil {
+		return archive.Object{}, err
+	}
+	if there, err := a.stat(key); err == nil { // spares the reading of body
+		return archive.Object{}, &archive.ExistsError{Object: there}
+	}
+	temp, err := a.writeTemp(ctx, body)
+	if err != nil {
+		return archive.Object{}, a.failed("create", key, err)
+	}
+	defer temp.remove()
+	if err := a.place(temp, key, a.root.Link); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			there, _ := a.stat(key)
+			there.Key = key
+			return archive.Object{}, &archive.ExistsError{Object: there}
+		}
+		return archive.Object{}, a.failed("create", key, err)
+	}
+	return temp.object(key), nil
+}
+
+// Replace is that of [archive.Archive].
+func (a *Archive) Replace(ctx context.Context, key, etag string, data []byte) (archive.Object, error) {
+	fail := func(err error) (archive.Object, error) { return archive.Object{}, a.failed("replace", key, err) }
+	if err := archive.ValidateKey(key); err != nil {
+		return archive.Object{}, err
+	}
+	if len(data) > archive.MaxReplace {
+		return fail(fmt.Errorf("%w: %d bytes, and %d are the limit", store.ErrTooLarge, len(data), archive.MaxReplace))
+	}
+	temp, err := a.writeTemp(ctx, bytes.NewReader(data))
+	if err != nil {
+		return fail(err)
+	}
+	defer temp.remove()
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	defer unlock()
+	there, err := a.etag(key)
+	if err != nil {
+		return fail(err)
+	}
+	if there != etag {
+		return fail(archive.ErrPrecondition)
+	}
+	give := a.root.Rename
+	if etag == "" {
+		give = a.root.Link
+	}
+	if err := a.place(temp, key, give); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			err = archive.ErrPrecondition
+		}
+		return fail(err)
+	}
+	return temp.object(key), nil
+}
+
+// etag returns that of the object under key, nothing if there is none.
+func (a *Archive) etag(key string) (string, error) {
+	r, object, err := a.open(key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if object.ETag == "" {
+		object.ETag = "too large to be replaced"
+	}
+	return object.ETag, r.Close()
+}
+
+// Open is that of [archive.Archive].
+func (a *Archive) Open(ctx context.Context, key string) (io.ReadCloser, archive.Object, error) {
+	if err := archive.ValidateKey(key); err != nil {
+		return nil, archive.Object{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, archive.Object{}, a.failed("open", key, err)
+	}
+	r, object, err := a.open(key)
+	if err != nil {
+		return nil, archive.Object{}, a.failed("open", key, err)
+	}
+	return &reader{ctx: ctx, r: r, left: object.Size, key: key}, object, nil
+}
+
+// open reads a small object whole, for its ETag is that of its content.
+func (a *Archive) open(key string) (io.ReadCloser, archive.Object, error) {
+	file, err := a.root.Open(path.Join(filePath(key)...))
+	if err != nil {
+		return nil, archive.Object{}, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, archive.Object{}, errors.Join(err, file.Close())
+	}
+	object := archive.Object{Key: key, Size: info.Size(), ModifiedAt: info.ModTime()}
+	if object.Size > archive.MaxReplace {
+		return file, object, nil
+	}
+	data, err := io.ReadAll(io.LimitReader(file, archive.MaxReplace))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, archive.Object{}, err
+	}
+	sum := sha256.Sum256(data)
+	object.ETag = hex.EncodeToString(sum[:])
+	return io.NopCloser(bytes.NewReader(data)), object, nil
+}
+
+func (a *Archive) stat(key string) (archive.Object, error) {
+	info, err := a.root.Stat(path.Join(filePath(key)...))
+	if err != nil {
+		return archive.Object{}, err
+	}
+	return archive.Object{Key: key, Size: info.Size(), ModifiedAt: info.ModTime()}, nil
+}
+
+// reader fails where the file ends before its size, as one does that was damaged.
+type reader struct {
+	ctx  context.Context
+	r    io.ReadCloser
+	left int64
+	key  string
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, fmt.Errorf("read %s: %w", r.key, context.Cause(r.ctx))
+	}
+	n, err := r.r.Read(p)
+	r.left -= int64(n)
+	if err == io.EOF && r.left > 0 {
+		err = fmt.Errorf("read %s: %w: %w", r.key, store.ErrUnavailable, io.ErrUnexpectedEOF)
+	}
+	return n, err
+}
+
+func (r *reader) Close() error { return r.r.Close() }
+
+// Delete is that of [archive.Archive].
+func (a *Archive) Delete(ctx context.Context, key string) error {
+	if err := archive.ValidateKey(key); err != nil {
+		return err
+	}
+	unlock, err := a.lock(ctx) // or a Replace that has seen the object might bring it back
+	if err != nil {
+		return a.failed("delete", key, err)
+	}
+	defer unlock()
+	file := path.Join(filePath(key)...)
+	if err := a.root.Remove(file); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return a.failed("delete", key, err)
+	}
+	dir := path.Dir(file)
+	for dir != "." && a.root.Remove(dir) == nil { // until one is not empty
+		dir = path.Dir(dir)
+	}
+	if err := a.syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return a.failed("delete", key, err)
+	}
+	return nil
+}
+
+// Check is that of [archive.Archive].
+func (a *Archive) Check(ctx context.Context) error {
+	key := "check/" + rand.Text()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = a.Delete(ctx, key)
+	}()
+	if err := archive.CheckConditions(ctx, a, key); err != nil {
+		return fmt.Errorf("check archive %s: %w", a.dir, err)
+	}
+	return nil
+}
+
+func (a *Archive) failed(what, key string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", store.ErrNotFound, err)
+		if _, statErr := os.Stat(a.dir); statErr != nil {
+			err = fmt.Errorf("%w: %w", archive.ErrNoArchive, statErr)
+		}
+	}
+	return fmt.Errorf("%s %s in archive %s: %w", what, key, a.dir, err)
+}

@@ -1,0 +1,196 @@
+package dirarchive
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"runtime"
+	"time"
+
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// temp is a file that is written and has no key yet. While it is open it is
+// locked, which tells it from one that a crash has left.
+type temp struct {
+	archive *Archive
+	file    *os.File
+	name    string
+	size    int64
+	sum     hash.Hash
+}
+
+// writeTemp writes what body yields into a file that is durable but for its name.
+func (a *Archive) writeTemp(ctx context.Context, body io.Reader) (*temp, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	t := &temp{archive: a, name: path.Join(tempDir, rand.Text()), sum: sha256.New()}
+	var err error
+	if t.file, err = a.createTemp(t.name); err != nil {
+		return nil, err
+	}
+	if err := t.write(ctx, body); err != nil {
+		t.remove()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *temp) write(ctx context.Context, body io.Reader) (err error) {
+	if locked, err := tryLock(t.file); err != nil || !locked {
+		return errors.Join(errors.New("lock a new file"), err)
+	}
+	if t.size, err = io.Copy(io.MultiWriter(t.file, t.sum), &source{ctx, body}); err != nil {
+		return err
+	}
+	return t.file.Sync()
+}
+
+func (a *Archive) createTemp(name string) (*os.File, error) {
+	file, err := a.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o666)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := a.root.MkdirAll(tempDir, 0o777); err != nil {
+			return nil, err
+		}
+		file, err = a.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o666)
+	}
+	return file, err
+}
+
+func (t *temp) object(key string) archive.Object {
+	object := archive.Object{Key: key, Size: t.size, ModifiedAt: time.Now()}
+	if info, err := t.file.Stat(); err == nil {
+		object.ModifiedAt = info.ModTime()
+	}
+	if t.size <= archive.MaxReplace {
+		object.ETag = hex.EncodeToString(t.sum.Sum(nil))
+	}
+	return object
+}
+
+// remove closes the file and takes its first name from it. A rename has done so already.
+func (t *temp) remove() {
+	_ = t.file.Close()
+	_ = t.archive.root.Remove(t.name)
+}
+
+// source ends a copy when ctx does.
+type source struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	return s.r.Read(p)
+}
+
+// place gives a file its key, by a link or a rename, and makes that durable.
+func (a *Archive) place(t *temp, key string, give func(old, new string) error) error {
+	file := path.Join(filePath(key)...)
+	dir := path.Dir(file)
+	const tries = 100 // a Delete may take an empty directory away, and again
+	var err error
+	for range tries {
+		if err = a.root.MkdirAll(dir, 0o777); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err = give(t.name, file); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	// All directories above as well: whoever made one may not have come to it yet.
+	for ; ; dir = path.Dir(dir) {
+		if err := a.syncDir(dir); err != nil {
+			return fmt.Errorf("it may not outlast a crash of the machine: %w", err)
+		}
+		if dir == "." {
+			return nil
+		}
+	}
+}
+
+func (a *Archive) syncDir(dir string) error {
+	if runtime.GOOS == "windows" { // which has no such thing
+		return nil
+	}
+	file, err := a.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// lock takes the archive's lock, which one Replace or Delete has at a time, of all
+// processes. It waits until ctx ends.
+func (a *Archive) lock(ctx context.Context) (unlock func(), err error) {
+	file, err := a.root.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	wait := time.Millisecond
+	for {
+		locked, err := tryLock(file)
+		if locked {
+			return func() { _ = file.Close() }, nil
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("lock the archive: %w", err), file.Close())
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, errors.Join(context.Cause(ctx), file.Close())
+		}
+		wait = min(2*wait, 50*time.Millisecond)
+	}
+}
+
+// sweep removes the files that writers have left when they crashed: old ones that nobody has locked.
+func (a *Archive) sweep() error {
+	const old = time.Hour // one that is only just made may not be locked yet
+	dir, err := a.root.Open(tempDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || time.Since(info.ModTime()) < old {
+			continue
+		}
+		name := path.Join(tempDir, entry.Name())
+		file, err := a.root.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			continue // another has removed it, or it is not ours
+		}
+		if locked, _ := tryLock(file); locked {
+			_ = a.root.Remove(name)
+		}
+		_ = file.Close()
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package archive
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+const (
+	bodies   = "body/"
+	versions = "v/"
+	latest   = "latest.json"
+
+	versionDigits = 20
+	// MaxCommitID is the most bytes of a commit id in a key.
+	MaxCommitID = 64
+)
+
+// LongestKey is the length in bytes of the longest key that this package makes.
+// An engine whose root is a prefix refuses one that leaves no room for it, so
+// that lengths are checked when an archive is opened, not when a state is saved.
+const LongestKey = len(versions) + store.MaxNamespace + 1 + store.MaxName + 1 +
+	versionDigits + 1 + 19 + 1 + MaxCommitID + len(".json")
+
+// ID names one committed version of a checkpoint across the loss of a table: the
+// versions begin anew then, and the epochs do not.
+type ID struct {
+	Version  int64
+	Epoch    int64 // of the commit
+	CommitID string
+}
+
+// IDOf returns the ID of a version.
+func IDOf(v *store.Version) ID {
+	return ID{Version: v.Version, Epoch: v.CommitEpoch, CommitID: v.CommitID}
+}
+
+func (id ID) String() string {
+	return fmt.Sprintf("version %d of epoch %d (commit %s)", id.Version, id.Epoch, id.CommitID)
+}
+
+// BodyID names the body of one version.
+type BodyID struct {
+	Version  int64
+	CommitID string
+}
+
+// BodyPrefix is what the keys of a checkpoint's bodies begin with. Listed with a
+// delimiter, it shows no body of a checkpoint whose name goes on with a slash.
+func BodyPrefix(key store.Key) string { return bodies + key.Namespace + "/" + key.Name + "/" }
+
+// BodyKey is the key of the body of one version.
+func BodyKey(key store.Key, id BodyID) string {
+	return BodyPrefix(key) + strconv.FormatInt(id.Version, 10) + "-" + id.CommitID
+}
+
+// VersionPrefix is what the keys of a checkpoint's mirror begin with; as for
+// [BodyPrefix], a listing wants a delimiter.
+func VersionPrefix(key store.Key) string { return versions + key.Namespace + "/" + key.Name + "/" }
+
+// VersionKey is the key of the mirror's object of one version.
+func VersionKey(key store.Key, id ID) string {
+	return fmt.Sprintf("%s%0*d-%d-%s.json", VersionPrefix(key), versionDigits, id.Version, id.Epoch, id.CommitID)
+}
+
+// LatestKey is the key of the copy of a checkpoint's newest mirrored version.
+func LatestKey(key store.Key) string { return VersionPrefix(key) + latest }
+
+// ParseBodyKey takes apart what [BodyKey] makes, and nothing else.
+func ParseBodyKey(object string) (store.Key, BodyID, error) {
+	key, last, err := splitKey(object, bodies)
+	if err != nil {
+		return store.Key{}, BodyID{}, err
+	}
+	version, commit, _ := strings.Cut(last, "-")
+	id := BodyID{CommitID: commit}
+	id.Version, err = strconv.ParseInt(version, 10, 64)
+	if err != nil || id.Version < 1 || ValidateCommitID(commit) != nil || BodyKey(key, id) != object {
+		return store.Key{}, BodyID{}, foreign(object, "no version and commit id")
+	}
+	return key, id, nil
+}
+
+// ParseVersionKey takes apart what [VersionKey] makes, and nothing else.
+func ParseVersionKey(object string) (store.Key, ID, error) {
+	key, last, err := splitKey(object, versions)
+	if err != nil {
+		return store.Key{}, ID{}, err
+	}
+	bad := foreign(object, "no version, commit epoch and commit id")
+	last, ok := strings.CutSuffix(last, ".json")
+	parts := strings.SplitN(last, "-", 3)
+	if !ok || len(parts) != 3 {
+		return store.Key{}, ID{}, bad
+	}
+	id := ID{CommitID: parts[2]}
+	if id.Version, err = strconv.ParseInt(parts[0], 10, 64); err != nil || id.Version < 1 {
+		return store.Key{}, ID{}, bad
+	}
+	if id.Epoch, err = strconv.ParseInt(parts[1], 10, 64); err != nil || id.Epoch < 1 {
+		return store.Key{}, ID{}, bad
+	}
+	if ValidateCommitID(id.CommitID) != nil || VersionKey(key, id) != object {
+		return store.Key{}, ID{}, bad
+	}
+	return key, id, nil
+}
+
+// ValidateCommitID reports an error that wraps [ErrKey] where a commit id cannot
+// be part of a key: it has 1 to [MaxCommitID] letters, digits, '-' and '_'.
+func ValidateCommitID(id string) error {
+	ok := len(id) >= 1 && len(id) <= MaxCommitID
+	for i := range len(id) {
+		c := id[i]
+		ok = ok && ('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
+	}
+	if !ok {
+		return fmt.Errorf("commit id %.80q: %w: it has 1 to %d letters, digits, '-' and '_'", id, ErrKey, MaxCommitID)
+	}
+	return nil
+}
+
+// splitKey takes the checkpoint out of an object's key, and returns what is left.
+func splitKey(object, root string) (key store.Key, last string, err error) {
+	rest, ok := strings.CutPrefix(object, root)
+	if !ok {
+		return key, "", foreign(object, "no "+root)
+	}
+	namespace, rest, _ := strings.Cut(rest, "/")
+	slash := strings.LastIndexByte(rest, '/')
+	if slash < 0 {
+		return key, "", foreign(object, "no checkpoint's name")
+	}
+	key = store.Key{Namespace: namespace, Name: rest[:slash]}
+	if err := key.Validate(); err != nil {
+		return store.Key{}, "", fmt.Errorf("object key %.80q: %w: %w", object, ErrKey, err)
+	}
+	return key, rest[slash+1:], nil
+}
+
+func foreign(object, why string) error {
+	return fmt.Errorf("object key %.80q: %w: %s in it", object, ErrKey, why)
+}

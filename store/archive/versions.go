@@ -1,0 +1,165 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// maxMirrored is the most bytes of an object of the mirror: a state of the largest
+// item that a table holds, in base64, and its version.
+const maxMirrored = MaxReplace
+
+// PutVersion stores a version in the mirror, where it can only be created, and
+// returns the object's content, for [MoveLatest]. If it is there already with the
+// same content, that is a success; with another, store.ErrBadRecord.
+func PutVersion(ctx context.Context, a Archive, m *Mirrored) ([]byte, error) {
+	data, err := Encode(m)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxMirrored {
+		return nil, fmt.Errorf("mirror version %d of checkpoint %s: %w: %d bytes, and %d are the limit; a larger state needs a body",
+			m.Version.Version, m.Key, store.ErrTooLarge, len(data), maxMirrored)
+	}
+	name := VersionKey(m.Key, m.ID())
+	_, err = a.Create(ctx, name, bytes.NewReader(data))
+	if !errors.Is(err, ErrExists) {
+		return data, err
+	}
+	there, _, err := ReadAll(ctx, a, name, maxMirrored)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(there, data) {
+		return nil, &store.BadRecordError{Key: m.Key, Record: name, Err: errors.New("another content is there under the same commit id")}
+	}
+	return data, nil
+}
+
+// ReadVersion returns one version from the mirror. Not there: store.ErrNotFound;
+// damaged, or another than its key says: store.ErrBadRecord.
+func ReadVersion(ctx context.Context, a Archive, key store.Key, id ID) (*Mirrored, error) {
+	m, err := readMirrored(ctx, a, key, VersionKey(key, id))
+	if err == nil && m.ID() != id {
+		err = &store.BadRecordError{Key: key, Record: VersionKey(key, id), Err: fmt.Errorf("it holds %v", m.ID())}
+	}
+	return m, err
+}
+
+// ReadLatest returns the newest version that was mirrored, as latest.json has it,
+// which may lag. None: store.ErrNotFound. It is for people and tools; what is the
+// newest is a question for the store, and where that is lost for [Newest].
+func ReadLatest(ctx context.Context, a Archive, key store.Key) (*Mirrored, error) {
+	return readMirrored(ctx, a, key, LatestKey(key))
+}
+
+func readMirrored(ctx context.Context, a Archive, key store.Key, name string) (*Mirrored, error) {
+	data, _, err := ReadAll(ctx, a, name, maxMirrored)
+	if err != nil {
+		return nil, err
+	}
+	m, err := Decode(name, data)
+	if err == nil && m.Key != key {
+		err = &store.BadRecordError{Key: key, Record: name, Err: fmt.Errorf("it is of checkpoint %s", m.Key)}
+	}
+	return m, err
+}
+
+// MoveLatest makes latest.json a copy of the version that data, from [PutVersion],
+// holds, unless it has that version or a newer one, by [Compare]. It tries again while others
+// move it, until ctx ends. A latest.json that cannot be read is an error, and stays.
+func MoveLatest(ctx context.Context, a Archive, key store.Key, data []byte) error {
+	name := LatestKey(key)
+	m, err := Decode(name, data)
+	if err != nil {
+		return err
+	}
+	if m.Key != key {
+		return fmt.Errorf("move %s: it would be of checkpoint %s", name, m.Key)
+	}
+	for try := 0; ; try++ {
+		etag := ""
+		there, object, err := ReadAll(ctx, a, name, maxMirrored)
+		switch {
+		case err == nil:
+			old, err := Decode(name, there)
+			if err != nil {
+				return err
+			}
+			if Compare(m.ID(), old.ID()) <= 0 {
+				return nil
+			}
+			etag = object.ETag
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+		if _, err = a.Replace(ctx, name, etag, data); !errors.Is(err, ErrPrecondition) {
+			return err
+		}
+		if err := pause(ctx, try); err != nil {
+			return fmt.Errorf("move %s: %w", name, err)
+		}
+	}
+}
+
+// pause waits before another try, longer each time, and never as long as another who does the same.
+func pause(ctx context.Context, try int) error {
+	longest := min(10*time.Millisecond<<min(try, 10), time.Second)
+	timer := time.NewTimer(longest/2 + rand.N(longest/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Listed is one object of a checkpoint's mirror.
+type Listed struct {
+	ID     ID
+	Object Object
+
+	// Foreign says that the object's key is none that this package makes. It has no ID.
+	Foreign bool
+}
+
+// Versions yields the objects of a checkpoint's mirror but for latest.json, by
+// rising version, those that do not count (see [Counting]) and foreign ones among
+// them. It ends after the first error.
+func Versions(ctx context.Context, a Archive, key store.Key) iter.Seq2[Listed, error] {
+	return listVersions(ctx, a, key, VersionPrefix(key))
+}
+
+// VersionsAt is [Versions] for those of one version.
+func VersionsAt(ctx context.Context, a Archive, key store.Key, version int64) iter.Seq2[Listed, error] {
+	return listVersions(ctx, a, key, fmt.Sprintf("%s%0*d-", VersionPrefix(key), versionDigits, version))
+}
+
+func listVersions(ctx context.Context, a Archive, key store.Key, prefix string) iter.Seq2[Listed, error] {
+	return func(yield func(Listed, error) bool) {
+		for object, err := range a.List(ctx, prefix, &ListOptions{Delimiter: true}) {
+			if err != nil {
+				yield(Listed{}, err)
+				return
+			}
+			if object.Prefix || object.Key == LatestKey(key) {
+				continue
+			}
+			listed := Listed{Object: object}
+			if _, listed.ID, err = ParseVersionKey(object.Key); err != nil {
+				listed.Foreign = true
+			}
+			if !yield(listed, nil) {
+				return
+			}
+		}
+	}
+}
