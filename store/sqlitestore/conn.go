@@ -27,20 +27,16 @@ type conn struct {
 	guarded bool                 // while the caller's statements run; see guard
 }
 
-// connect opens a connection. Its pragmas are in the DSN, so that there is none
-// without them.
+// connect opens a connection. It is never replaced by another, as those of a pool are,
+// so its pragmas need not be in the DSN, where no context would end their wait for a
+// locked file.
 func (s *Store) connect(ctx context.Context, pragmas ...string) (_ *conn, err error) {
-	params := url.Values{"_error_rc": {"1"}}
-	for _, pragma := range append([]string{
-		fmt.Sprintf("busy_timeout(%d)", max(s.busyTimeout.Milliseconds(), 1)),
-		"fullfsync(1)", // macOS: fsync alone does not reach the disk
-	}, pragmas...) {
-		params.Add("_pragma", pragma)
-	}
 	path := filepath.ToSlash(s.path)
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // C:/jobs.db
 	}
+	busy := fmt.Sprint(max(s.busyTimeout.Milliseconds(), 1))
+	params := url.Values{"_busy_timeout": {busy}, "_error_rc": {"1"}}
 	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: params.Encode()}).String()
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
@@ -49,6 +45,11 @@ func (s *Store) connect(ctx context.Context, pragmas ...string) (_ *conn, err er
 	c := &conn{db: db, stmts: map[string]*sql.Stmt{}}
 	if c.conn, err = db.Conn(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	for _, pragma := range append([]string{"fullfsync(1)"}, pragmas...) { // macOS: fsync alone does not reach the disk
+		if _, err := c.conn.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
 	}
 	if err := c.conn.Raw(c.guard); err != nil {
 		return nil, errors.Join(err, c.close())
