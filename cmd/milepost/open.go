@@ -4,17 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/dynamostore"
 	"github.com/milepost-dev/milepost/store/sqlitestore"
+)
+
+// How long a request may wait for its connection, and then for its answer.
+const (
+	connectWithin = 5 * time.Second
+	answerWithin  = 20 * time.Second
 )
 
 // openMode says whether a store that is not there is made.
@@ -103,7 +113,11 @@ func openSQLite(ctx context.Context, u storeURL, mode openMode, isDefault bool) 
 }
 
 func openDynamo(ctx context.Context, u storeURL) (*openStore, error) {
-	var options []func(*config.LoadOptions) error
+	// The SDK's own client waits half a minute for a connection, and for ever for an answer.
+	client := awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connectWithin }).
+		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerWithin })
+	options := []func(*config.LoadOptions) error{config.WithHTTPClient(client)}
 	if u.Region != "" {
 		options = append(options, config.WithRegion(u.Region))
 	}
@@ -121,13 +135,13 @@ func openDynamo(ctx context.Context, u storeURL) (*openStore, error) {
 		return nil, usagef("store %s: no region is known: add ?region=…, or set AWS_REGION", u)
 	}
 	u.Region = settings.Region
-	client := dynamodb.NewFromConfig(settings, func(o *dynamodb.Options) {
+	service := dynamodb.NewFromConfig(settings, func(o *dynamodb.Options) {
 		if u.Endpoint != "" {
 			o.BaseEndpoint = aws.String(u.Endpoint)
 		}
 	})
-	table := dynamostore.New(client, u.Table)
-	return &openStore{Store: table, url: u, dynamo: table, client: client, closing: func() {}}, nil
+	table := dynamostore.New(service, u.Table)
+	return &openStore{Store: table, url: u, dynamo: table, client: service, closing: func() {}}, nil
 }
 
 // hostname is for messages; an unknown one is no reason to fail.
