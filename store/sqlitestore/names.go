@@ -46,7 +46,11 @@ func (c *conn) expectation(ctx context.Context, key store.Key) (*store.Expectati
 	return e, r.done(key, recordExpect, func() error { return nil })
 }
 
-const namesPage = 500
+const (
+	namesPage  = 500
+	namesQuery = "SELECT name FROM milepost_head WHERE ns = ?1 AND name >= ?2 AND listed <> 0 " +
+		"UNION SELECT name FROM milepost_expect WHERE ns = ?1 AND name >= ?2 ORDER BY name LIMIT ?3"
+)
 
 // Names implements [store.Store]. It reads page after page, so that no snapshot
 // outlasts the caller's patience, and does not lag.
@@ -84,9 +88,7 @@ func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter
 
 func (s *Store) namesFrom(ctx context.Context, namespace, first string) (page []*row, err error) {
 	err = s.read(ctx, "Names", store.Key{Namespace: namespace, Name: first}, func(ctx context.Context, r *conn) error {
-		page, err = r.rows(ctx, "SELECT name FROM milepost_head WHERE ns = ?1 AND name >= ?2 AND listed <> 0 "+
-			"UNION SELECT name FROM milepost_expect WHERE ns = ?1 AND name >= ?2 ORDER BY name LIMIT ?3",
-			namespace, first, namesPage)
+		page, err = r.rows(ctx, namesQuery, namespace, first, namesPage)
 		return err
 	})
 	return page, err

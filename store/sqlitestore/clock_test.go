@@ -1,0 +1,53 @@
+package sqlitestore
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+func TestTheSystemsClockRunsAndNamesItsBoot(t *testing.T) {
+	clock := systemClock()
+	a := clock()
+	time.Sleep(time.Millisecond)
+	b := clock()
+	assert.WithinDuration(t, time.Now(), b.Wall, time.Minute)
+	assert.Equal(t, a.Boot, b.Boot)
+	switch runtime.GOOS {
+	case "linux", "darwin":
+		require.NotEmpty(t, a.Boot)
+		assert.Positive(t, a.Uptime)
+		assert.Greater(t, b.Uptime, a.Uptime)
+		assert.True(t, a.PassedBy(b, 0))
+		assert.False(t, a.PassedBy(b, time.Minute))
+	default:
+		assert.Empty(t, a.Boot)
+		assert.Zero(t, a.Uptime)
+	}
+}
+
+func TestEveryReplyCarriesTheClock(t *testing.T) {
+	ctx := t.Context()
+	want := store.Clock{Wall: when, Boot: "boot-1", Uptime: time.Hour}
+	s := openStore(t, newFile(t), &Options{Clock: func() store.Clock { return want }})
+	_, raised, err := s.Raise(ctx, key, fence, holder, true)
+	require.NoError(t, err)
+	committed, err := s.Commit(ctx, key, commitOf(1))
+	require.NoError(t, err)
+	acquired, err := s.Acquire(ctx, key, nil, fullLease())
+	require.NoError(t, err)
+	_, renewed, err := s.Renew(ctx, key, store.Renewal{Fence: fence, Beat: 9})
+	require.NoError(t, err)
+	looked, err := s.Look(ctx, key)
+	require.NoError(t, err)
+	peeked, err := s.Peek(ctx, []store.Key{key})
+	require.NoError(t, err)
+	for _, got := range []store.Clock{raised, committed, acquired, renewed, looked.Clock, peeked[0].Clock} {
+		assert.Equal(t, want, got)
+	}
+}
