@@ -1,0 +1,155 @@
+package checkpoint_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/faultstore"
+)
+
+func (r *rig) listed() []string {
+	r.Helper()
+	var names []string
+	for l, err := range checkpoint.List(r.Context(), r.inner, "", nil) {
+		require.NoError(r, err)
+		names = append(names, l.Name)
+	}
+	return names
+}
+
+func TestADeleteRemovesAllButTheCounters(t *testing.T) {
+	over(t, func(r *rig) {
+		r.versions(3)
+		_, err := checkpoint.Pin(r.Context(), r.Store, name, 1, "savepoint", nil)
+		require.NoError(r, err)
+		e, err := checkpoint.Delete(r.Context(), r.Store, name, &checkpoint.EditOptions{IfVersion: 4})
+		require.NoError(r, err)
+		assert.Equal(r, int64(4), e.Before.Version)
+		assert.Nil(r, e.After)
+
+		_, err = r.read(nil)
+		require.ErrorIs(r, err, store.ErrNotFound)
+		_, err = r.read(&checkpoint.ReadOptions{Version: 5})
+		require.ErrorIs(r, err, store.ErrNotFound)
+		assert.Empty(r, r.listed())
+		for v := int64(1); v <= 4; v++ {
+			_, err := r.inner.Version(r.Context(), key, v)
+			require.ErrorIs(r, err, store.ErrNotFound, "version %d", v)
+		}
+		_, err = checkpoint.Delete(r.Context(), r.Store, name, nil)
+		require.ErrorIs(r, err, store.ErrNotFound)
+
+		epoch := r.head().Fence.Epoch
+		s := r.open(nil)
+		assert.Empty(r, s.Cursor())
+		assert.Nil(r, s.Resumed())
+		assert.Greater(r, s.Epoch(), epoch)
+		s.Mark("new", add(1))
+		r.done(s)
+		cp := r.get()
+		assert.Equal(r, int64(6), cp.Version, "5 is the deletion")
+		assert.Equal(r, int64(6), cp.Born)
+		assert.Equal(r, int64(1), cp.Processed)
+		r.assertHistory(6)
+		_, err = r.read(&checkpoint.ReadOptions{Version: 5})
+		require.ErrorIs(r, err, store.ErrNotFound)
+	})
+}
+
+func TestAnInterruptedDeleteIsFinishedLater(t *testing.T) {
+	for _, finish := range []string{"Delete", "FinishDelete"} {
+		for _, method := range []string{"Copy", "Remove", "Unlist"} {
+			t.Run(finish+" after "+method, func(t *testing.T) {
+				over(t, func(r *rig) {
+					r.versions(3)
+					r.On(method, 0, faultstore.Throttle)
+					_, err := checkpoint.Delete(r.seconds(2), r.Store, name, nil)
+					if method != "Copy" {
+						require.Error(r, err)
+						assert.Equal(r, []string{name}, r.listed())
+					}
+					r.Clear()
+					_, err = r.read(nil)
+					require.ErrorIs(r, err, store.ErrNotFound)
+					if finish == "Delete" && method != "Copy" {
+						_, err = checkpoint.Delete(r.Context(), r.Store, name, nil)
+					} else {
+						_, err = checkpoint.FinishDelete(r.Context(), r.Store, name, nil)
+					}
+					require.NoError(r, err)
+					assert.Empty(r, r.listed())
+					_, err = r.inner.Version(r.Context(), key, 1)
+					require.ErrorIs(r, err, store.ErrNotFound)
+				})
+			})
+		}
+	}
+}
+
+func TestALateVersionOfAFormerLifeIsNeverShownAndIsRemoved(t *testing.T) {
+	over(t, func(r *rig) {
+		r.versions(2)
+		late := r.copy(2)
+		_, err := checkpoint.Delete(r.Context(), r.Store, name, nil)
+		require.NoError(r, err)
+		r.versions(1)
+		require.NoError(r, r.inner.Copy(r.Context(), key, late))
+		r.assertHistory(6, 5)
+		_, err = r.read(&checkpoint.ReadOptions{Version: 2})
+		require.ErrorIs(r, err, store.ErrNotFound)
+		removed, err := checkpoint.FinishDelete(r.Context(), r.Store, name, nil)
+		require.NoError(r, err)
+		assert.Equal(r, 1, removed)
+		removed, err = checkpoint.FinishDelete(r.Context(), r.Store, name, nil)
+		require.NoError(r, err)
+		assert.Zero(r, removed)
+		r.assertHistory(6, 5)
+	})
+}
+
+func TestAnOldHolderCannotBringBackWhatWasDeleted(t *testing.T) {
+	over(t, func(r *rig) {
+		s := r.open(nil)
+		require.NoError(r, s.Save(r.Context(), "a", sum{1}))
+		r.On("Commit", 1, func(ctx context.Context, c *faultstore.Call) error {
+			err := faultstore.Hold(ctx, c)
+			r.breakLease()
+			_, deleteErr := checkpoint.Delete(ctx, r.inner, name, nil)
+			require.NoError(r, deleteErr)
+			return err
+		})
+		require.ErrorIs(r, s.Save(r.Context(), "b", sum{2}), lease.ErrLost)
+		require.ErrorIs(r, r.Held()[0].Deliver(r.Context()), store.ErrNotApplied)
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+		_, err := r.read(nil)
+		require.ErrorIs(r, err, store.ErrNotFound)
+	})
+}
+
+func TestADeleteAndTheNextLifeDoNotDisturbEachOther(t *testing.T) {
+	over(t, func(r *rig) {
+		r.versions(3)
+		began := false
+		r.On("Remove", 2, faultstore.Before(func() { // the lease is free by now
+			s, err := checkpoint.Open[sum](r.Context(), r.inner, name, nil)
+			require.NoError(r, err)
+			for i := range 3 {
+				require.NoError(r, s.Save(r.Context(), fmt.Sprint("new", i), sum{}))
+			}
+			require.NoError(r, s.Close(r.Context(), nil))
+			began = true
+		}))
+		_, err := checkpoint.Delete(r.Context(), r.Store, name, nil)
+		require.NoError(r, err)
+		require.True(r, began)
+		r.assertHistory(9, 8, 7, 6)
+		assert.Equal(r, []string{name}, r.listed())
+	})
+}
