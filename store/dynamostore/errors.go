@@ -24,7 +24,7 @@ type requestError struct {
 func (e *requestError) Error() string {
 	s := e.what + ": "
 	for _, is := range e.kind.is {
-		if is != store.ErrNotApplied {
+		if !errors.Is(is, store.ErrNotApplied) {
 			s += is.Error() + ": "
 		}
 	}

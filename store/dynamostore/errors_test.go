@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,10 +76,7 @@ func meansExactly(t *testing.T, err error, want ...error) {
 	t.Helper()
 	require.Error(t, err)
 	for name, sentinel := range sentinels {
-		expected := false
-		for _, w := range want {
-			expected = expected || w == sentinel
-		}
+		expected := slices.Contains(want, sentinel)
 		assert.Equal(t, expected, errors.Is(err, sentinel), "%v is %s", err, name)
 	}
 }
@@ -144,6 +142,25 @@ func TestAContextThatEndedBeforeTheSendingIsDefinite(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := f.Commit(ctx, f.key, store.Commit{Fence: fence, Next: versionOf(1)})
+	meansExactly(t, err, store.ErrNotApplied)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Len(t, f.faults.Requests(), seen, "nothing was sent")
+}
+
+// A refresh of credentials can take as long as a lease.
+func TestAContextThatEndsWhileCredentialsAreFetchedIsDefinite(t *testing.T) {
+	f := setUp(t)
+	f.hold(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	client := dynamodb.New(dynamotest.ClientOver(t, f.faults).Options(), func(o *dynamodb.Options) {
+		valid := o.Credentials
+		o.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+			cancel()
+			return valid.Retrieve(context.WithoutCancel(ctx))
+		})
+	})
+	seen := len(f.faults.Requests())
+	_, err := dynamostore.New(client, f.table).Commit(ctx, f.key, store.Commit{Fence: fence, Next: versionOf(1)})
 	meansExactly(t, err, store.ErrNotApplied)
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Len(t, f.faults.Requests(), seen, "nothing was sent")

@@ -115,16 +115,16 @@ func leaseItem(key store.Key, l store.Lease) (item, error) {
 	if err != nil {
 		return nil, err
 	}
+	over := int(itemSize(it)) + leaseReserve - maxLease
+	if over <= 0 {
+		return it, nil
+	}
 	texts := []*string{&w.Reason}
 	if w.Holder != nil {
 		texts = append(texts, &w.Holder.RunID, &w.Holder.Host)
 	}
-	over := int(itemSize(it)) + leaseReserve - maxLease
 	for _, text := range texts {
-		if over <= 0 {
-			break
-		}
-		shorter := cut(*text, max(len(*text)-over, 16))
+		shorter := cut(*text, max(len(*text)-max(over, 0), 16))
 		over -= len(*text) - len(shorter)
 		*text = shorter
 	}

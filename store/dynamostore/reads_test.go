@@ -73,26 +73,34 @@ func TestReadsThatDecideAreConsistentAndListingsAreNot(t *testing.T) {
 	f.hold(t)
 	require.NoError(t, f.commit(t, versionOf(1)))
 	require.NoError(t, f.Copy(t.Context(), f.key, store.Copy{Version: versionOf(1)}))
-	consistent := func(read func()) bool {
+	consistent := func(read func() error) bool {
 		seen := len(f.faults.Requests())
-		read()
+		require.NoError(t, read())
 		requests := f.faults.Requests()[seen:]
 		require.Len(t, requests, 1)
 		var body struct{ ConsistentRead bool }
 		require.NoError(t, json.Unmarshal(requests[0].Body, &body))
 		return body.ConsistentRead
 	}
-	assert.True(t, consistent(func() { _, _ = f.Look(t.Context(), f.key) }))
-	assert.True(t, consistent(func() { _, _ = f.Version(t.Context(), f.key, 1) }))
-	assert.True(t, consistent(func() {
-		for range f.Versions(t.Context(), f.key, 1, 1) {
+	assert.True(t, consistent(func() error { _, err := f.Look(t.Context(), f.key); return err }))
+	assert.True(t, consistent(func() error { _, err := f.Version(t.Context(), f.key, 1); return err }))
+	assert.True(t, consistent(func() error {
+		for _, err := range f.Versions(t.Context(), f.key, 1, 1) {
+			if err != nil {
+				return err
+			}
 		}
+		return nil
 	}))
-	assert.False(t, consistent(func() {
-		for range f.Names(t.Context(), "default", "", "") {
+	assert.False(t, consistent(func() error {
+		for _, err := range f.Names(t.Context(), "default", "", "") {
+			if err != nil {
+				return err
+			}
 		}
+		return nil
 	}))
-	assert.False(t, consistent(func() { _, _ = f.Peek(t.Context(), []store.Key{f.key}) }))
+	assert.False(t, consistent(func() error { _, err := f.Peek(t.Context(), []store.Key{f.key}); return err }))
 }
 
 // BatchGetItem may leave some for another time.

@@ -63,7 +63,7 @@ func headItem(key store.Key, fence store.Fence, next store.Version) (item, error
 }
 
 func copyItem(key store.Key, c store.Copy) (item, error) {
-	if err := c.Version.Validate(); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	return attributevalue.MarshalMap(wireCopy{

@@ -45,6 +45,9 @@ func (c *call) update(
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		ReturnConsumedCapacity:              types.ReturnConsumedCapacityTotal,
 	}
+	if err := c.intact(v); err != nil {
+		return nil, err
+	}
 	if change != "" {
 		e := express(change)
 		maps.Copy(e.names, condition.names)

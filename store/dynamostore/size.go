@@ -24,9 +24,14 @@ func (c *call) fits(it item) error {
 	if size := itemSize(it); size > maxItem-itemReserve {
 		return &store.SizeError{Key: c.key, Size: size, Limit: maxItem - itemReserve}
 	}
-	for name, value := range it {
+	return c.intact(it)
+}
+
+// intact refuses text that the SDK would change on its way.
+func (c *call) intact(values map[string]types.AttributeValue) error {
+	for name, value := range values {
 		if !validText(value) {
-			return c.refuse(fmt.Errorf("attribute %s is not valid UTF-8, which is all that DynamoDB keeps as text", name))
+			return c.refuse(fmt.Errorf("%s is not valid UTF-8, which is all that DynamoDB keeps as text", strings.TrimPrefix(name, ":")))
 		}
 	}
 	return nil

@@ -75,6 +75,9 @@ func TestTextThatTheServiceWouldNotGiveBackIsRefused(t *testing.T) {
 	v.Finished = []store.Range{{First: "\xff"}}
 	meansExactly(t, f.commit(t, v), store.ErrNotApplied)
 
+	label := "\xff"
+	meansExactly(t, f.Amend(t.Context(), f.key, 1, "c", store.Amendment{Label: &label}), store.ErrNotApplied)
+
 	v = versionOf(1)
 	v.LastError = "exit status 1: \xff\xfe"
 	require.NoError(t, f.commit(t, v), "what only people read is made readable")

@@ -176,6 +176,6 @@ func TestLeaseStaysUnder1KiBWhateverItsHolderIsCalled(t *testing.T) {
 		before := f.Costs()["Renew"].WriteUnits
 		_, _, err = f.Renew(t.Context(), f.key, store.Renewal{Fence: fence, Beat: 1<<60 + 1, Version: 1<<60 + 1})
 		require.NoError(t, err)
-		assert.Equal(t, 1.0, f.Costs()["Renew"].WriteUnits-before, "a beat costs 1 WCU")
+		assert.InDelta(t, 1, f.Costs()["Renew"].WriteUnits-before, 0, "a beat costs 1 WCU")
 	}
 }
