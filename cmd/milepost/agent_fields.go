@@ -197,6 +197,18 @@ func (f *fields) millis(name string, absent time.Duration) time.Duration {
 	return time.Duration(n) * time.Millisecond
 }
 
+// time takes a time, the zero one if it is not there.
+func (f *fields) time(name string) time.Time {
+	if !f.has(name) {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, f.text(name))
+	if err != nil {
+		f.fail("field %q: a time such as 2026-11-24T02:00:00Z is wanted", name)
+	}
+	return t
+}
+
 // state takes the bytes of a state; nil if there is none.
 func (f *fields) state() json.RawMessage {
 	raw, coded := f.take("state"), f.has("state_base64")

@@ -73,7 +73,7 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 
 	root.AddCommand(
-		a.batchCommand(),
+		a.batchCommand(), a.agentCommand(),
 		a.getCommand(), a.listCommand(), a.historyCommand(), a.runsCommand(),
 		a.rollbackCommand(), a.resetCommand(), a.setCommand(), a.deleteCommand(),
 		a.pinCommand(), a.unpinCommand(),

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+// protocol is the number of the protocol in docs/agent-protocol.md.
+const protocol = 1
+
+// Bounds of a conversation.
+const (
+	mostWaiting  = 1000             // requests outside sessions at once
+	readPatience = 10 * time.Second // for them, when the client is gone
+	sendPatience = time.Second      // for a client that sends nothing more and does not read
+)
+
+// errCancelled is why a request ended that the client has cancelled.
+var errCancelled = fmt.Errorf("cancelled by the client: %w", errInterrupted)
+
+// conversation is one client's, from the first line to the last.
+type conversation struct {
+	app    *app
+	stores *stores
+	own    *agentSession // of milepost run: the session that the client works on; it opens none
+	out    *outbox
+
+	line    int64 // the number of the line being read
+	greeted bool
+
+	life    context.Context // of requests
+	kill    context.CancelFunc
+	opening context.Context // of those that wait for a lease
+	leave   context.CancelCauseFunc
+	serving sync.WaitGroup // of sessions, and of requests outside them
+
+	mu       sync.Mutex
+	requests map[string]*request // not answered yet, by id
+	sessions map[int64]*agentSession
+	opened   int64 // how many
+	ending   bool
+}
+
+// request is one that is answered by its id.
+type request struct {
+	c       *conversation
+	id      []byte
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	migrate chan migrated // of an open that waits for the client to migrate
+	after   func()        // done when it was answered
+}
+
+func newConversation(a *app, s *stores, w io.Writer) *conversation {
+	c := &conversation{
+		app: a, stores: s, out: newOutbox(w),
+		sessions: map[int64]*agentSession{}, requests: map[string]*request{},
+	}
+	c.life, c.kill = context.WithCancel(context.Background())
+	c.opening, c.leave = context.WithCancelCause(c.life)
+	return c
+}
+
+// read carries out the client's lines, until there are no more.
+func (c *conversation) read(r io.Reader) error {
+	lines := newLineReader(r, maxLine)
+	var f fields
+	for {
+		line, err := lines.next()
+		c.line++
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, errLongLine):
+			c.refuse(c.line, err)
+		case err != nil:
+			return fmt.Errorf("read from the client: %w", err)
+		default:
+			c.handle(&f, line)
+		}
+	}
+}
+
+// handle carries out a line, or hands it to who will.
+func (c *conversation) handle(f *fields, line []byte) {
+	s := scanner{line: line}
+	if s.space(); s.at == len(line) {
+		return
+	}
+	if err := f.scan(line); err != nil {
+		c.refuse(c.line, err)
+		return
+	}
+	method, id := f.required("method"), f.id("id")
+	if f.err != nil {
+		c.refuse(c.line, f.err)
+		return
+	}
+	if do, ok := silent[method]; ok {
+		if id != nil {
+			c.answer(id, nil, usagef("%s has no reply, and takes no id", method))
+		} else if err := c.admit(method); err != nil {
+			c.refuse(c.line, err)
+		} else if err := do(c, f, len(line)); err != nil {
+			c.refuse(c.line, err)
+		}
+		return
+	}
+	if id == nil {
+		c.refuse(c.line, fmt.Errorf("a request %q has an id", method))
+		return
+	}
+	if err := c.begin(method, id, f); err != nil {
+		c.answer(id, nil, &usageError{err})
+	}
+}
+
+// admit reports whether the client may ask for method.
+func (c *conversation) admit(method string) error {
+	if !c.greeted && method != "hello" {
+		return errors.New("say hello first")
+	}
+	return nil
+}
+
+// begin plans a request and starts it. Its error says that nothing was done.
+func (c *conversation) begin(method string, id []byte, f *fields) error {
+	plan, ok := methods[method]
+	if !ok {
+		return fmt.Errorf("unknown method %q", method)
+	}
+	if err := c.admit(method); err != nil {
+		return err
+	}
+	r, err := c.newRequest(id)
+	if err != nil {
+		return err
+	}
+	work := plan(r, f)
+	err = f.end()
+	if err == nil && work.in != nil && !work.in.push(task{do: func() { r.answer(work.do(r.ctx)) }}, len(id)) {
+		err = errors.New("the session is closed")
+	}
+	if err != nil {
+		r.forget()
+		return err
+	}
+	switch {
+	case work.in != nil:
+	case work.atOnce:
+		r.answer(work.do(r.ctx))
+	default:
+		c.serving.Go(func() { r.answer(work.do(r.ctx)) })
+	}
+	return nil
+}
+
+// work is what a request is to do: in a queue, at once, or beside all else. Its result is an object as JSON.
+type work struct {
+	in     *queue
+	atOnce bool
+	do     func(ctx context.Context) ([]byte, error)
+}
+
+func (c *conversation) newRequest(id []byte) (*request, error) {
+	r := &request{c: c, id: append([]byte{}, id...), migrate: make(chan migrated, 1)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.requests[string(id)] != nil {
+		return nil, fmt.Errorf("id %s is that of a request that was not answered yet", id)
+	}
+	if len(c.requests) >= mostWaiting+queuedTasks {
+		return nil, fmt.Errorf("%d requests wait to be answered", len(c.requests))
+	}
+	r.ctx, r.cancel = context.WithCancelCause(c.life)
+	c.requests[string(id)] = r
+	return r, nil
+}
+
+func (r *request) forget() {
+	r.c.mu.Lock()
+	delete(r.c.requests, string(r.id))
+	r.c.mu.Unlock()
+	r.cancel(nil)
+}
+
+func (r *request) answer(result []byte, err error) {
+	if err != nil && errors.Is(context.Cause(r.ctx), errCancelled) && errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("%w: %w", errCancelled, err)
+	}
+	r.forget()
+	r.c.answer(r.id, result, err)
+	if r.after != nil {
+		r.after()
+	}
+}
+
+func (c *conversation) answer(id, result []byte, err error) { c.out.send(replyLine(id, result, err)) }
+
+// refuse tells of a line that cannot be answered by its id.
+func (c *conversation) refuse(line int64, err error) {
+	c.out.send(replyLine(nil, nil, &lineError{Line: line, Err: err}))
+}
+
+func (c *conversation) push(event any) { c.out.send(toJSON(event)) }
+
+func (c *conversation) pushEvent(event sessionEvent) { c.push(event) }
+
+// add takes a session in and serves it, unless the conversation is at its end.
+func (c *conversation) add(opened *checkpoint.Session[json.RawMessage], cancel context.CancelCauseFunc, whole bool) *agentSession {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending {
+		return nil
+	}
+	c.opened++
+	s := newAgentSession(c.opened, opened, cancel)
+	s.whole = whole
+	c.sessions[s.id] = s
+	c.serving.Go(func() {
+		s.serve(c.refuse)
+		c.mu.Lock()
+		delete(c.sessions, s.id)
+		c.mu.Unlock()
+	})
+	return s
+}
+
+// session is the one that a request names.
+func (c *conversation) session(f *fields) *agentSession {
+	id := f.whole("session", 0, 1, 1<<53)
+	if !f.has("session") {
+		f.fail("field %q is missing", "session")
+	}
+	c.mu.Lock()
+	s := c.sessions[id]
+	c.mu.Unlock()
+	if s == nil && f.err == nil {
+		f.fail("session %d is not open", id)
+	}
+	return s
+}
+
+// end closes the sessions that the client has left open, and waits for all that was begun.
+func (c *conversation) end() error {
+	c.leave(errLeaving)
+	defer c.kill()
+	defer time.AfterFunc(readPatience, c.kill).Stop()
+	defer time.AfterFunc(sendPatience, c.out.giveUp).Stop()
+
+	c.mu.Lock()
+	c.ending = true
+	var mu sync.Mutex
+	var failed error
+	for _, s := range c.sessions {
+		if s == c.own {
+			continue
+		}
+		s.cancel(errLeaving)
+		go s.queue.push(task{do: func() {
+			if s.closed {
+				return
+			}
+			err := s.close(context.Background(), errClientGone)
+			mu.Lock()
+			defer mu.Unlock()
+			failed = errors.Join(failed, err)
+		}}, 0)
+	}
+	c.mu.Unlock()
+	c.serving.Wait()
+	c.out.close()
+	return failed
+}

@@ -1,0 +1,414 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+// methods are the requests that are answered. A plan takes all it needs from the fields, which
+// are not valid any more when the work is done.
+var methods map[string]func(r *request, f *fields) work
+
+// silent are those that have no reply. Their errors are about the line.
+var silent map[string]func(c *conversation, f *fields, size int) error
+
+func init() {
+	methods = map[string]func(*request, *fields) work{
+		"hello": planHello, "cancel": planCancel, "open": planOpen,
+		"save": planSave, "flush": planFlush, "start": planStart, "info": planInfo, "state": planState, "close": planClose,
+		"get": planGet, "history": planHistory, "runs": planRuns,
+		"rollback": planRollback, "reset": planReset, "set": planSet, "delete": planDelete, "pin": planPin, "unpin": planUnpin,
+	}
+	silent = map[string]func(*conversation, *fields, int) error{
+		"mark": onMark, "finish": onFinish, "migrated": onMigrated,
+	}
+}
+
+func planHello(r *request, f *fields) work {
+	asked := f.whole("protocol", 0, 1, math.MaxInt64)
+	if !f.has("protocol") {
+		f.fail("field %q is missing", "protocol")
+	}
+	client := f.text("client")
+	c := r.c
+	return work{atOnce: true, do: func(context.Context) ([]byte, error) {
+		if c.greeted {
+			return nil, usagef("hello was said already")
+		}
+		if asked != protocol {
+			return nil, &protocolError{Asked: asked, Speaks: []int64{protocol}}
+		}
+		c.greeted = true
+		c.app.logger().Info("a client says hello", "client", client)
+		hello := struct {
+			Protocol int64  `json:"protocol"`
+			Version  string `json:"version"`
+			MaxLine  int    `json:"max_line"`
+			Session  int64  `json:"session,omitempty"`
+		}{protocol, buildVersion().Version, maxLine, 0}
+		if c.own != nil {
+			hello.Session = c.own.id
+		}
+		return toJSON(hello), nil
+	}}
+}
+
+func planCancel(r *request, f *fields) work {
+	id := string(f.id("request"))
+	if id == "" {
+		f.fail("field %q is missing", "request")
+	}
+	return work{atOnce: true, do: func(context.Context) ([]byte, error) {
+		r.c.mu.Lock()
+		other := r.c.requests[id]
+		r.c.mu.Unlock()
+		if other != nil && other != r {
+			other.cancel(errCancelled)
+		}
+		return toJSON(map[string]bool{"cancelled": other != nil && other != r}), nil
+	}}
+}
+
+// takeMark takes the fields of a mark.
+func takeMark(f *fields) mark {
+	return mark{
+		hasCursor: f.has("cursor"), cursor: f.text("cursor"),
+		processed: f.count("processed"), failed: f.count("failed"), state: f.state(),
+	}
+}
+
+func onMark(c *conversation, f *fields, size int) error {
+	s := c.session(f)
+	m := takeMark(f)
+	m.line = c.line
+	if !m.hasCursor {
+		f.fail("field %q is missing", "cursor")
+	}
+	if !f.has("processed") && !f.has("failed") {
+		m.processed = 1
+	}
+	if err := f.end(); err != nil {
+		return err
+	}
+	if !s.queue.push(task{mark: m}, size) {
+		return s.isClosed()
+	}
+	return nil
+}
+
+func onFinish(c *conversation, f *fields, size int) error {
+	s := c.session(f)
+	m := mark{cursor: f.required("cursor"), failed: f.whole("failed", 0, 0, 1), state: f.state(), line: c.line}
+	if err := f.end(); err != nil {
+		return err
+	}
+	do := func() {
+		if err := s.finish(&m); err != nil {
+			c.refuse(m.line, err)
+		}
+	}
+	if !s.queue.push(task{do: do}, size) {
+		return s.isClosed()
+	}
+	return nil
+}
+
+// inSession plans what is done in order with a session's other requests.
+func inSession(r *request, f *fields, do func(ctx context.Context, s *agentSession) ([]byte, error)) work {
+	s := r.c.session(f)
+	if s == nil {
+		return work{}
+	}
+	return work{in: s.queue, do: func(ctx context.Context) ([]byte, error) {
+		if s.closed {
+			return nil, s.isClosed()
+		}
+		return do(ctx, s)
+	}}
+}
+
+// lastMark takes the mark that comes with a save or a close.
+func lastMark(f *fields) mark {
+	m := takeMark(f)
+	if !m.hasCursor && (f.has("processed") || f.has("failed")) {
+		f.fail("counts belong to a cursor, which is missing")
+	}
+	return m
+}
+
+func saved(s *agentSession, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	return toJSON(map[string]int64{"version": s.Version()}), nil
+}
+
+func planSave(r *request, f *fields) work {
+	m := lastMark(f)
+	return inSession(r, f, func(ctx context.Context, s *agentSession) ([]byte, error) {
+		return saved(s, s.save(ctx, m))
+	})
+}
+
+func planFlush(r *request, f *fields) work {
+	return inSession(r, f, func(ctx context.Context, s *agentSession) ([]byte, error) {
+		return saved(s, s.Flush(ctx))
+	})
+}
+
+func planStart(r *request, f *fields) work {
+	cursor := f.required("cursor")
+	w := inSession(r, f, nil)
+	s := r.c.session(f)
+	if s == nil {
+		return w
+	}
+	return work{in: s.starts, do: func(context.Context) ([]byte, error) {
+		skip, err := s.start(cursor)
+		return toJSON(map[string]bool{"skip": skip}), err
+	}}
+}
+
+func planInfo(r *request, f *fields) work {
+	return inSession(r, f, func(_ context.Context, s *agentSession) ([]byte, error) {
+		info := struct {
+			standing
+			HandoffWanted bool        `json:"handoff_wanted"`
+			Holding       *string     `json:"holding,omitempty"`
+			Ended         *agentError `json:"ended,omitempty"`
+		}{standing: s.standing()}
+		select {
+		case <-s.HandoffWanted():
+			info.HandoffWanted = true
+		default:
+		}
+		if cursor, since := s.Holding(); !since.IsZero() {
+			info.Holding = &cursor
+		}
+		if err := s.ended(); err != nil {
+			e := toAgentError(err)
+			info.Ended = &e
+		}
+		return toJSON(info), nil
+	})
+}
+
+func planState(r *request, f *fields) work {
+	return inSession(r, f, func(_ context.Context, s *agentSession) ([]byte, error) {
+		return withState(toJSON(map[string]string{"cursor": s.Cursor()}), s.state, ""), nil
+	})
+}
+
+func planClose(r *request, f *fields) work {
+	m := lastMark(f)
+	how := f.choice("ended", "", "done", "error", "yielded", "stopped")
+	text := f.text("error")
+	if text != "" && how > 0 && how != 2 {
+		f.fail("an error goes with \"ended\":\"error\" only")
+	}
+	if r.c.own != nil {
+		f.fail("milepost run closes its session itself, when its command has ended")
+	}
+	return inSession(r, f, func(_ context.Context, s *agentSession) ([]byte, error) {
+		if m.hasCursor || m.state != nil {
+			if !m.hasCursor {
+				m.cursor = s.Cursor()
+			}
+			if err := s.mark(&m); err != nil {
+				return nil, err
+			}
+		}
+		var err error
+		switch {
+		case text != "":
+			err = errors.New(text)
+		case how == 2:
+			err = errors.New("the job failed, and said no more")
+		case how == 3:
+			err = checkpoint.ErrYielded
+		case how == 4:
+			err = errStopped
+			s.cancel(errStopped)
+		}
+		return saved(s, s.close(context.Background(), err))
+	})
+}
+
+// errStopped ends a session whose job was told to stop.
+var errStopped = errors.New("the job was told to stop")
+
+func planGet(r *request, f *fields) work {
+	p := r.c.target(f)
+	o := &checkpoint.ReadOptions{Namespace: p.namespace, Version: f.whole("version", 0, 1, math.MaxInt64), At: f.time("at")}
+	if o.Version > 0 && !o.At.IsZero() {
+		f.fail("version and at exclude each other")
+	}
+	return work{do: func(ctx context.Context) ([]byte, error) {
+		st, err := p.open(ctx, mustExist)
+		if err != nil {
+			return nil, err
+		}
+		cp, err := checkpoint.Get(ctx, st, p.name, o)
+		if err != nil {
+			return nil, err
+		}
+		return checkpointObject(cp, true), nil
+	}}
+}
+
+func planHistory(r *request, f *fields) work {
+	p := r.c.target(f)
+	o := &checkpoint.ReadOptions{Namespace: p.namespace, Version: f.whole("version", 0, 1, math.MaxInt64)}
+	limit := int(f.whole("limit", 100, 1, 1000))
+	return work{do: func(ctx context.Context) ([]byte, error) {
+		st, err := p.open(ctx, mustExist)
+		if err != nil {
+			return nil, err
+		}
+		result := struct {
+			Versions []json.RawMessage `json:"versions"`
+			Next     int64             `json:"next,omitempty"`
+		}{Versions: []json.RawMessage{}}
+		for cp, err := range checkpoint.History(ctx, st, p.name, o) {
+			if err != nil {
+				return nil, err
+			}
+			if len(result.Versions) == limit {
+				result.Next = cp.Version
+				break
+			}
+			result.Versions = append(result.Versions, checkpointObject(cp, false))
+		}
+		return toJSON(result), nil
+	}}
+}
+
+func planRuns(r *request, f *fields) work {
+	p := r.c.target(f)
+	limit := int(f.whole("limit", 100, 1, 1000))
+	return work{do: func(ctx context.Context) ([]byte, error) {
+		st, err := p.open(ctx, mustExist)
+		if err != nil {
+			return nil, err
+		}
+		runs, err := checkpoint.Runs(ctx, st, p.name, &checkpoint.ReadOptions{Namespace: p.namespace})
+		if err != nil {
+			return nil, err
+		}
+		result := struct {
+			Runs []runJSON `json:"runs"`
+		}{Runs: []runJSON{}}
+		for _, run := range runs[:min(limit, len(runs))] {
+			result.Runs = append(result.Runs, runJSON{
+				Namespace: p.namespace, Name: p.name, Epoch: run.Epoch, Holder: toHolderJSON(run.By), First: run.First, Last: run.Last,
+				Began: run.Began, Saved: run.Saved, Cursor: run.Cursor, Processed: run.Processed, Failed: run.Failed,
+				LastError: run.LastError, Reason: run.Reason, Ended: runEnd(run),
+			})
+		}
+		return toJSON(result), nil
+	}}
+}
+
+// planEdit plans a change of a checkpoint by somebody who holds no session of it.
+func planEdit(r *request, f *fields, mode openMode, edit func(context.Context, *openStore, target, *checkpoint.EditOptions) (int64, error)) work {
+	p := r.c.target(f)
+	o := &checkpoint.EditOptions{Namespace: p.namespace, Lease: r.c.app.leaseOptions()}
+	return work{do: func(ctx context.Context) ([]byte, error) {
+		st, err := p.open(ctx, mode)
+		if err != nil {
+			return nil, err
+		}
+		version, err := edit(ctx, st, p, o)
+		if err != nil {
+			return nil, err
+		}
+		return toJSON(map[string]int64{"version": version}), nil
+	}}
+}
+
+// planCommit plans a change that is a commit.
+func planCommit(r *request, f *fields, mode openMode, edit func(context.Context, *openStore, string, *checkpoint.EditOptions) (*checkpoint.Edit, error)) work {
+	ifVersion, reason := f.whole("if_version", 0, 1, math.MaxInt64), f.text("reason")
+	return planEdit(r, f, mode, func(ctx context.Context, st *openStore, p target, o *checkpoint.EditOptions) (int64, error) {
+		o.IfVersion, o.Reason = ifVersion, reason
+		done, err := edit(ctx, st, p.name, o)
+		switch {
+		case err != nil:
+			return 0, err
+		case done.After != nil:
+			return done.After.Version, nil
+		case done.Before != nil:
+			return done.Before.Version + 1, nil
+		}
+		return 0, fmt.Errorf("%s: nothing was there, and nothing was made", p.name)
+	})
+}
+
+func planRollback(r *request, f *fields) work {
+	to := f.whole("to", 0, 1, math.MaxInt64)
+	if !f.has("to") {
+		f.fail("field %q is missing", "to")
+	}
+	return planCommit(r, f, mustExist, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return checkpoint.Rollback(ctx, st, name, to, o)
+	})
+}
+
+func planReset(r *request, f *fields) work {
+	return planCommit(r, f, mustExist, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return checkpoint.Reset(ctx, st, name, o)
+	})
+}
+
+func planSet(r *request, f *fields) work {
+	content := checkpoint.Content{State: f.state()}
+	if f.has("cursor") {
+		cursor := f.text("cursor")
+		content.Cursor = &cursor
+	}
+	for name, to := range map[string]**int64{"processed": &content.Processed, "failed": &content.Failed} {
+		if f.has(name) {
+			n := f.count(name)
+			*to = &n
+		}
+	}
+	return planCommit(r, f, mayCreate, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return checkpoint.Set(ctx, st, name, content, o)
+	})
+}
+
+func planDelete(r *request, f *fields) work {
+	return planCommit(r, f, mustExist, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return checkpoint.Delete(ctx, st, name, o)
+	})
+}
+
+func planPin(r *request, f *fields) work {
+	version, label := f.whole("version", 0, 1, math.MaxInt64), f.required("label")
+	if len(label) > checkpoint.MaxLabel {
+		f.fail("field \"label\": at most %d bytes", checkpoint.MaxLabel)
+	}
+	return planEdit(r, f, mustExist, func(ctx context.Context, st *openStore, p target, o *checkpoint.EditOptions) (int64, error) {
+		cp, err := checkpoint.Pin(ctx, st, p.name, version, label, o)
+		if err != nil {
+			return 0, err
+		}
+		return cp.Version, nil
+	})
+}
+
+func planUnpin(r *request, f *fields) work {
+	version := f.whole("version", 0, 1, math.MaxInt64)
+	return planEdit(r, f, mustExist, func(ctx context.Context, st *openStore, p target, o *checkpoint.EditOptions) (int64, error) {
+		cp, err := checkpoint.Unpin(ctx, st, p.name, version, o)
+		if err != nil {
+			return 0, err
+		}
+		return cp.Version, nil
+	})
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// stores are those that clients have named, opened once each.
+type stores struct {
+	app *app
+
+	mu   sync.Mutex
+	open map[string]*openStore
+}
+
+// get returns the store at a URL, "" being the command's own.
+func (s *stores) get(ctx context.Context, url string, mode openMode) (*openStore, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st := s.open[url]; st != nil {
+		return st, nil
+	}
+	a := *s.app
+	if url != "" {
+		a.storeText = url
+	}
+	st, err := a.open(ctx, mode)
+	if err != nil {
+		return nil, err
+	}
+	s.open[url] = st
+	return st, nil
+}
+
+func (s *stores) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.open {
+		st.close()
+	}
+}
+
+// target is the checkpoint that a request names.
+type target struct {
+	stores          *stores
+	url             string
+	namespace, name string
+}
+
+func (c *conversation) target(f *fields) target {
+	p := target{stores: c.stores, url: f.text("store"), namespace: c.app.namespace, name: f.required("name")}
+	if f.has("namespace") {
+		p.namespace = f.text("namespace")
+	}
+	return p
+}
+
+func (p target) open(ctx context.Context, mode openMode) (*openStore, error) {
+	if err := (store.Key{Namespace: p.namespace, Name: p.name}).Validate(); err != nil {
+		return nil, err
+	}
+	return p.stores.get(ctx, p.url, mode)
+}
+
+// openRequest is open.
+type openRequest struct {
+	*request
+	target  target
+	options checkpoint.Options
+	whole   bool // the cursors are integers
+}
+
+func planOpen(r *request, f *fields) work {
+	o := &openRequest{request: r, target: r.c.target(f)}
+	if r.c.own != nil {
+		f.fail("this is the socket of milepost run, which holds its session already")
+	}
+	o.options = checkpoint.Options{
+		Namespace: o.target.namespace, Codec: jsonState{}, Logger: r.c.app.logger(),
+		Lease: lease.Options{
+			Holder:     store.Holder{ID: f.text("holder"), RunID: f.text("run_id")},
+			Duration:   f.millis("duration_ms", lease.DefaultDuration),
+			Wait:       f.millis("wait_ms", 0),
+			SameHolder: f.flag("same_holder"), TakeOver: f.flag("take_over"), Yield: f.flag("yield"),
+			MaxSilence: f.millis("max_silence_ms", 0),
+			OnWait:     o.onWait(),
+		},
+		Every:        int(f.whole("every", checkpoint.DefaultEvery, 0, math.MaxInt32)),
+		Interval:     f.millis("interval_ms", checkpoint.DefaultInterval),
+		MaxUnsaved:   int(f.whole("max_unsaved", 0, 1, math.MaxInt32)),
+		MaxAhead:     int(f.whole("max_ahead", 0, 1, math.MaxInt32)),
+		Identity:     f.text("identity"),
+		OnIdentity:   []checkpoint.IdentityPolicy{checkpoint.Refuse, checkpoint.Warn, checkpoint.Fork, checkpoint.Restart}[f.choice("on_identity", "refuse", "warn", "fork", "restart")],
+		Schema:       f.count("schema"),
+		RetainAge:    f.millis("retain_age_ms", 0),
+		RetainStarts: int(f.whole("retain_starts", 0, 1, math.MaxInt32)),
+	}
+	unlimited(&o.options)
+	if f.flag("migrate") {
+		o.options.Migrate = o.askToMigrate
+	}
+	switch f.choice("order", "", "integer", "text") {
+	case 1:
+		o.options.Order, o.whole = byInteger, true
+	case 2:
+		o.options.Order = strings.Compare
+	}
+	if d := o.options.Lease.Duration; d < lease.MinDuration || d > lease.MaxDuration {
+		f.fail("field \"duration_ms\": from %d to %d", lease.MinDuration.Milliseconds(), lease.MaxDuration.Milliseconds())
+	}
+	return work{do: o.do}
+}
+
+// unlimited gives 0 the meaning that it has for a client: not by count, or not by time.
+func unlimited(o *checkpoint.Options) {
+	if o.Every == 0 {
+		o.Every = math.MaxInt32
+		if o.MaxUnsaved == 0 {
+			o.MaxUnsaved = math.MaxInt32
+		}
+	}
+	if o.Interval == 0 {
+		o.Interval = math.MaxInt64
+	}
+}
+
+func (o *openRequest) do(ctx context.Context) ([]byte, error) {
+	defer context.AfterFunc(o.c.opening, func() { o.cancel(context.Cause(o.c.opening)) })()
+	st, err := o.target.open(ctx, mayCreate)
+	if err != nil {
+		return nil, err
+	}
+	// The session outlives the request, which may be cancelled until it is answered.
+	live, end := context.WithCancelCause(context.Background())
+	linked := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
+	opened, err := checkpoint.Open[json.RawMessage](live, st, o.target.name, &o.options)
+	if err != nil {
+		linked()
+		end(nil)
+		return nil, err
+	}
+	var s *agentSession
+	if linked() {
+		s = o.c.add(opened, end, o.whole)
+	}
+	if s == nil {
+		end(nil)
+		return nil, errors.Join(context.Cause(ctx), opened.Close(ctx, context.Canceled))
+	}
+	within := o.options.Lease.Duration
+	o.after = func() { o.c.serving.Go(func() { s.watch(within, o.c.pushEvent) }) }
+	return s.opened()
+}
+
+// openResult is where a session stands when it is opened.
+type openResult struct {
+	Session int64 `json:"session"`
+	standing
+	Resumed json.RawMessage `json:"resumed,omitempty"`
+	AgeMS   *int64          `json:"age_ms,omitempty"`
+}
+
+// standing is where a session stands.
+type standing struct {
+	Namespace string      `json:"namespace"`
+	Name      string      `json:"name"`
+	Epoch     int64       `json:"epoch"`
+	Holder    *holderJSON `json:"holder"`
+	Version   int64       `json:"version"`
+	Cursor    string      `json:"cursor"`
+	Processed int64       `json:"processed"`
+	Failed    int64       `json:"failed"`
+}
+
+func (s *agentSession) standing() standing {
+	return standing{
+		Namespace: s.Namespace(), Name: s.Name(), Epoch: s.Epoch(), Holder: toHolderJSON(s.Holder()),
+		Version: s.Version(), Cursor: s.Cursor(), Processed: s.Processed(), Failed: s.Failed(),
+	}
+}
+
+func (s *agentSession) opened() ([]byte, error) {
+	result := openResult{Session: s.id, standing: s.standing()}
+	if cp := s.Resumed(); cp != nil {
+		age := max(time.Since(cp.SavedAt), 0).Milliseconds()
+		result.Resumed, result.AgeMS = checkpointObject(cp, false), &age
+	}
+	return withState(toJSON(result), s.State(), ""), nil
+}
+
+// requestEvent is what the agent pushes about an open that was not answered yet.
+type requestEvent struct {
+	Event   string          `json:"event"`
+	Request json.RawMessage `json:"request"`
+	Error   *agentError     `json:"error,omitempty"`
+	From    *int64          `json:"from,omitempty"`
+	To      *int64          `json:"to,omitempty"`
+}
+
+// onWait tells of each holder once.
+func (o *openRequest) onWait() func(*lease.HeldError) {
+	var told int64
+	return func(held *lease.HeldError) {
+		if held.Epoch == told {
+			return
+		}
+		told = held.Epoch
+		e := toAgentError(held)
+		o.c.push(requestEvent{Event: "waiting", Request: o.id, Error: &e})
+	}
+}
+
+// migrated is what the client made of a state of a lower schema.
+type migrated struct {
+	state json.RawMessage
+	err   error
+}
+
+// askToMigrate lets the client migrate, while the lease is held and renewed.
+func (o *openRequest) askToMigrate(from int64, state []byte) ([]byte, error) {
+	event := toJSON(requestEvent{Event: "migrate", Request: o.id, From: &from, To: &o.options.Schema})
+	o.c.out.send(withState(event, state, ""))
+	select {
+	case m := <-o.migrate:
+		return m.state, m.err
+	case <-o.ctx.Done():
+		return nil, context.Cause(o.ctx)
+	}
+}
+
+// onMigrated is migrated.
+func onMigrated(c *conversation, f *fields, _ int) error {
+	id := f.id("request")
+	m := migrated{state: f.state()}
+	if f.has("error") {
+		m.err = errors.New(f.text("error"))
+	}
+	if (m.state == nil) == (m.err == nil) {
+		f.fail("one of state and error is wanted")
+	}
+	if err := f.end(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	r := c.requests[string(id)]
+	c.mu.Unlock()
+	if r != nil {
+		select {
+		case r.migrate <- m:
+			return nil
+		default:
+		}
+	}
+	return fmt.Errorf("no request %s waits for that", id)
+}

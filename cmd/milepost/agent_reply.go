@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+)
+
+// outbox writes lines to a client one after another. Who sends waits while the client does not read,
+// until it is given up.
+type outbox struct {
+	lines chan []byte
+	gone  chan struct{} // closed when nobody reads any more
+	done  chan struct{} // closed when the writer has ended
+	leave sync.Once
+}
+
+func newOutbox(w io.Writer) *outbox {
+	o := &outbox{lines: make(chan []byte, 256), gone: make(chan struct{}), done: make(chan struct{})}
+	go o.write(w)
+	return o
+}
+
+func (o *outbox) write(w io.Writer) {
+	defer close(o.done)
+	for line := range o.lines {
+		for len(line) < 1<<16 {
+			select {
+			case more, open := <-o.lines:
+				if open {
+					line = append(line, more...)
+					continue
+				}
+			default:
+			}
+			break
+		}
+		if _, err := w.Write(line); err != nil {
+			o.giveUp()
+			return
+		}
+	}
+}
+
+// send sends a line, or drops it when the client is gone.
+func (o *outbox) send(line []byte) {
+	line = append(line, '\n')
+	select {
+	case o.lines <- line:
+		return
+	default:
+	}
+	select {
+	case o.lines <- line:
+	case <-o.gone:
+	}
+}
+
+func (o *outbox) giveUp() { o.leave.Do(func() { close(o.gone) }) }
+
+// close waits until all is written, or the client was given up. Nobody sends any more.
+func (o *outbox) close() {
+	close(o.lines)
+	select {
+	case <-o.done:
+	case <-o.gone:
+	}
+}
+
+// toJSON is v as one line; what is sent can always be encoded.
+func toJSON(v any) []byte {
+	var b bytes.Buffer
+	if err := writeJSON(&b, v); err != nil {
+		panic(err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// replyLine is the reply to a request. result is an object as JSON.
+func replyLine(id, result []byte, err error) []byte {
+	if id == nil {
+		id = []byte("null")
+	}
+	what := `,"result":`
+	if err != nil {
+		what, result = `,"error":`, toJSON(toAgentError(err))
+	}
+	line := make([]byte, 0, len(id)+len(result)+20)
+	line = append(append(line, `{"id":`...), id...)
+	return append(append(append(line, what...), result...), '}')
+}
+
+// withState adds a state to an object, with its bytes kept where a line can hold them.
+func withState(object []byte, state []byte, contentType string) []byte {
+	if state == nil {
+		return object
+	}
+	object = object[:len(object)-1]
+	if len(object) > 1 {
+		object = append(object, ',')
+	}
+	isJSON := contentType == "" || contentType == jsonState{}.ContentType()
+	if isJSON && bytes.IndexAny(state, "\r\n") < 0 && json.Valid(state) {
+		object = append(append(object, `"state":`...), state...)
+	} else {
+		object = append(object, `"state_base64":"`...)
+		object = append(base64.StdEncoding.AppendEncode(object, state), '"')
+		if !isJSON {
+			object = append(append(object, `,"content_type":`...), toJSON(contentType)...)
+		}
+	}
+	return append(object, '}')
+}
+
+// checkpointObject is cp as milepost get -o json prints it, but for the state.
+func checkpointObject(cp *checkpoint.Checkpoint, state bool) []byte {
+	bare := *cp
+	bare.State, bare.ContentType = nil, ""
+	// Within a string the quotes would be escaped, so that this can be nothing else.
+	object := bytes.Replace(toJSON(bare), []byte(`,"state":null`), nil, 1)
+	if !state {
+		return object
+	}
+	return withState(object, cp.State, cp.ContentType)
+}
+
+// agentError is an error as the agent tells it.
+type agentError struct {
+	Kind    string `json:"kind"`
+	Exit    int    `json:"exit"`
+	Message string `json:"message"`
+
+	Line      int64   `json:"line,omitempty"`      // of a line that cannot be answered by its id
+	Protocols []int64 `json:"protocols,omitempty"` // that hello would take
+
+	Namespace string      `json:"namespace,omitempty"`
+	Name      string      `json:"name,omitempty"`
+	Holder    *holderJSON `json:"holder,omitempty"`
+	Epoch     int64       `json:"epoch,omitempty"`
+	Since     *time.Time  `json:"since,omitempty"`
+	Until     *time.Time  `json:"until,omitempty"`
+	RenewedAt *time.Time  `json:"renewed_at,omitempty"`
+	Renewed   bool        `json:"renewed,omitempty"`
+	Reason    string      `json:"reason,omitempty"`
+	What      string      `json:"what,omitempty"`
+	Have      string      `json:"have,omitempty"`
+	Want      string      `json:"want,omitempty"`
+	Hint      string      `json:"hint,omitempty"`
+	Version   *int64      `json:"version,omitempty"`
+	CommitID  string      `json:"commit_id,omitempty"`
+}
+
+func toAgentError(err error) agentError {
+	k := kindOf(err)
+	e := agentError{Kind: k.name, Exit: k.exit, Message: err.Error()}
+	if line, ok := errors.AsType[*lineError](err); ok {
+		e.Line = line.Line
+	}
+	if protocol, ok := errors.AsType[*protocolError](err); ok {
+		e.Protocols = protocol.Speaks
+	}
+	switch k.name {
+	case "lease_held":
+		if held, ok := errors.AsType[*lease.HeldError](err); ok {
+			e.Namespace, e.Name = held.Key.Namespace, held.Key.Name
+			e.Holder, e.Epoch, e.Renewed = toHolderJSON(held.Holder), held.Epoch, held.Renewed
+			e.Since, e.Until, e.RenewedAt = timeJSON(held.Since), timeJSON(held.Until), timeJSON(held.RenewedAt)
+		}
+	case "lease_lost", "store_regressed":
+		if lost, ok := errors.AsType[*lease.LostError](err); ok {
+			e.Namespace, e.Name, e.Reason = lost.Key.Namespace, lost.Key.Name, string(lost.Reason)
+			e.Holder, e.Epoch = toHolderJSON(lost.By), lost.ByEpoch
+		}
+	case "refused":
+		if refused, ok := errors.AsType[*checkpoint.RefusedError](err); ok {
+			e.Namespace, e.Name = refused.Key.Namespace, refused.Key.Name
+			e.What, e.Have, e.Want, e.Hint = refused.What, refused.Have, refused.Want, refused.Hint
+		}
+	case "version_conflict":
+		if conflict, ok := errors.AsType[*checkpoint.VersionConflictError](err); ok {
+			e.Namespace, e.Name, e.Version = conflict.Key.Namespace, conflict.Key.Name, &conflict.Have
+		}
+	case "outcome_unknown":
+		if unknown, ok := errors.AsType[*checkpoint.OutcomeUnknownError](err); ok {
+			e.Namespace, e.Name = unknown.Key.Namespace, unknown.Key.Name
+			e.Version, e.CommitID = &unknown.Version, unknown.CommitID
+		}
+	}
+	return e
+}
+
+// lineError says that a line cannot be answered by an id.
+type lineError struct {
+	Line int64
+	Err  error
+}
+
+func (e *lineError) Error() string   { return e.Err.Error() }
+func (e *lineError) Unwrap() []error { return []error{errUsage, e.Err} }
+
+// protocolError says which protocols a hello may ask for.
+type protocolError struct {
+	Asked  int64
+	Speaks []int64
+}
+
+func (e *protocolError) Error() string {
+	return fmt.Sprintf("the client speaks protocol %d, and this binary %v: install the two in releases that belong together", e.Asked, e.Speaks)
+}
+
+func (e *protocolError) Unwrap() error { return errUsage }

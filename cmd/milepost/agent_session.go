@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+)
+
+var (
+	// errClientGone is how a session ends whose client has not closed it.
+	errClientGone = errors.New("the client is gone, and has not closed the session")
+
+	// errLeaving ends what waits when the client is gone: marks then wait for nothing.
+	errLeaving = errors.New("the agent ends")
+)
+
+// jsonState is the codec of the agent's sessions: the state's bytes as they came. Nil is no state.
+type jsonState struct{}
+
+func (jsonState) ContentType() string { return checkpoint.JSON.ContentType() }
+
+func (jsonState) Marshal(v any) ([]byte, error) {
+	state, ok := v.(json.RawMessage)
+	if !ok {
+		return nil, fmt.Errorf("a state as JSON is wanted, not a %T", v)
+	}
+	return state, nil // it is never changed, only replaced
+}
+
+func (jsonState) Unmarshal(data []byte, v any) error {
+	*v.(*json.RawMessage) = bytes.Clone(data)
+	return nil
+}
+
+// mark is what a client says of its progress.
+type mark struct {
+	cursor            string
+	hasCursor         bool
+	processed, failed int64
+	state             json.RawMessage // nil: it has not changed
+	line              int64           // where it came from, if nothing else answers it
+}
+
+// agentSession is a session that clients talk to. Its requests are carried out one after another.
+type agentSession struct {
+	*checkpoint.Session[json.RawMessage]
+	id     int64
+	cancel context.CancelCauseFunc // of the context that it was opened with
+	whole  bool                    // its cursors are integers
+
+	queue  *queue
+	starts *queue        // of start, which may wait for a later finish
+	done   chan struct{} // closed when it was closed
+
+	// Of the goroutine that serves the queue.
+	state  json.RawMessage // as marked
+	closed bool
+
+	mu      sync.Mutex
+	records map[string]*checkpoint.Record[json.RawMessage] // started and not finished
+}
+
+func newAgentSession(id int64, s *checkpoint.Session[json.RawMessage], cancel context.CancelCauseFunc) *agentSession {
+	return &agentSession{
+		Session: s, id: id, cancel: cancel, queue: newQueue(), starts: newQueue(), done: make(chan struct{}),
+		state: s.State(), records: map[string]*checkpoint.Record[json.RawMessage]{},
+	}
+}
+
+// serve carries out what is in the queue until it is closed. refuse tells of a mark that is wrong.
+func (s *agentSession) serve(refuse func(line int64, err error)) {
+	var starting sync.WaitGroup
+	starting.Go(func() { s.starts.serve(func(t *task) { t.do() }) })
+	s.queue.serve(func(t *task) {
+		if t.do != nil {
+			t.do()
+		} else if err := s.mark(&t.mark); err != nil {
+			refuse(t.mark.line, err)
+		}
+	})
+	s.starts.close()
+	starting.Wait()
+}
+
+// mark applies m.
+func (s *agentSession) mark(m *mark) error {
+	if s.closed {
+		return s.isClosed()
+	}
+	if s.whole && !isInteger(m.cursor) {
+		return usagef("cursor %q is no integer, and the session has declared that order", m.cursor)
+	}
+	if m.state == nil {
+		s.MarkBatch(m.cursor, m.processed, m.failed, nil)
+		return nil
+	}
+	s.state = m.state
+	state := m.state
+	s.MarkBatch(m.cursor, m.processed, m.failed, func(to *json.RawMessage) { *to = state })
+	return nil
+}
+
+// save is a last mark and its save.
+func (s *agentSession) save(ctx context.Context, m mark) error {
+	if s.closed {
+		return s.isClosed()
+	}
+	if m.hasCursor {
+		if err := s.mark(&m); err != nil {
+			return err
+		}
+		return s.Flush(ctx)
+	}
+	if m.state != nil {
+		s.state = m.state
+	}
+	return s.Save(ctx, s.Cursor(), s.state)
+}
+
+func (s *agentSession) isClosed() error { return usagef("session %d is closed", s.id) }
+
+// start waits until the record at cursor may begin, and reports whether it is to be skipped.
+func (s *agentSession) start(cursor string) (skip bool, err error) {
+	s.mu.Lock()
+	_, started := s.records[cursor]
+	s.mu.Unlock()
+	if started {
+		return false, usagef("the record at cursor %q is started, and not finished", cursor)
+	}
+	record, ok := s.Start(cursor)
+	if !ok {
+		if s.Context().Err() != nil {
+			return false, fmt.Errorf("start the record at %q: %w", cursor, context.Cause(s.Context()))
+		}
+		return true, nil
+	}
+	s.mu.Lock()
+	s.records[cursor] = record
+	s.mu.Unlock()
+	return false, nil
+}
+
+// finish finishes a record that was started.
+func (s *agentSession) finish(m *mark) error {
+	if s.closed {
+		return s.isClosed()
+	}
+	s.mu.Lock()
+	record := s.records[m.cursor]
+	delete(s.records, m.cursor)
+	s.mu.Unlock()
+	if record == nil {
+		return usagef("no record at cursor %q was started", m.cursor)
+	}
+	var update func(*json.RawMessage)
+	if m.state != nil {
+		s.state = m.state
+		update = func(to *json.RawMessage) { *to = m.state }
+	}
+	if m.failed > 0 {
+		record.Failed(update)
+	} else {
+		record.Done(update)
+	}
+	return nil
+}
+
+// close ends the session, err saying how, and the queue with it.
+func (s *agentSession) close(ctx context.Context, err error) error {
+	s.closed = true
+	closeErr := s.Close(ctx, err)
+	close(s.done)
+	s.queue.close()
+	return closeErr
+}
+
+// ended is why the session can go no further; nil while it can.
+func (s *agentSession) ended() error {
+	cause := context.Cause(s.Context())
+	if errors.Is(cause, checkpoint.ErrClosed) || errors.Is(cause, errLeaving) {
+		return nil
+	}
+	return cause
+}
+
+// sessionEvent is what the agent pushes about a session.
+type sessionEvent struct {
+	Event    string      `json:"event"`
+	Session  int64       `json:"session"`
+	WithinMS int64       `json:"within_ms,omitempty"`
+	Error    *agentError `json:"error,omitempty"`
+}
+
+// watch pushes what happens to the session, each at most once, until it is closed or has ended. within
+// is how long it has when a handoff is wanted.
+func (s *agentSession) watch(within time.Duration, push func(sessionEvent)) {
+	wanted := s.HandoffWanted()
+	for {
+		select {
+		case <-wanted:
+			wanted = nil
+			push(sessionEvent{Event: "handoff_wanted", Session: s.id, WithinMS: within.Milliseconds()})
+		case <-s.Context().Done():
+			if err := s.ended(); err != nil {
+				e := toAgentError(err)
+				what := "session_failed"
+				if errors.Is(err, lease.ErrLost) {
+					what = "lease_lost"
+				}
+				push(sessionEvent{Event: what, Session: s.id, Error: &e})
+			}
+			return
+		case <-s.done:
+			return
+		}
+	}
+}
+
+// isInteger reports whether a cursor is one, of any length.
+func isInteger(cursor string) bool {
+	digits := strings.TrimPrefix(cursor, "-")
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return false
+		}
+	}
+	return digits != ""
+}
+
+// byInteger orders cursors that are integers. Others, which an earlier job may have left, come
+// before them.
+func byInteger(a, b string) int {
+	switch x, y := isInteger(a), isInteger(b); {
+	case x && y:
+		m, _ := new(big.Int).SetString(a, 10)
+		n, _ := new(big.Int).SetString(b, 10)
+		return m.Cmp(n)
+	case x:
+		return 1
+	case y:
+		return -1
+	}
+	return strings.Compare(a, b)
+}
