@@ -1,0 +1,69 @@
+package transport_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// plot is how a tale goes that meets a fault.
+type plot struct {
+	name      string
+	late      moment
+	impatient bool
+	ofFirst   bool // only for the requests of the first session
+}
+
+func (p plot) set(t *tale) {
+	t.late, t.impatient = p.late, p.impatient
+	if p.impatient {
+		t.duration = 6 * time.Second // a request is given up after a third of it
+	}
+}
+
+// last is the last request that the plot is for, of all in a tale, in which sessions open at these.
+func (p plot) last(all int, openings []int) int {
+	if p.ofFirst {
+		return openings[1]
+	}
+	return all
+}
+
+// atOnce is how many tales are told at once: they mostly wait.
+const atOnce = 16
+
+// inTurn runs the subtests that each yields, some at once.
+func inTurn(t *testing.T, each func(yield func(name string, test func(*testing.T)))) {
+	var running sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	each(func(name string, test func(*testing.T)) {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			t.Run(name, test)
+		})
+	})
+	running.Wait()
+}
+
+// mustHold tells the tale, and checks all that is left of it.
+func (t *tale) mustHold(tt *testing.T) {
+	ctx, cancel := context.WithTimeout(tt.Context(), time.Minute)
+	defer cancel()
+	require.NoError(tt, t.tell(ctx))
+	t.check(tt, tt.Name())
+}
+
+// overtakenBy lets the second session take over, and save so many times, while a request of the
+// first's is under way.
+func (t *tale) overtakenBy(ctx context.Context, saves int) {
+	if !t.taking.Load() { // else the request is the second session's own
+		t.takeOver(context.WithoutCancel(ctx), t.clean, saves)
+	}
+}
