@@ -27,7 +27,9 @@ func runProtocol(t *testing.T, e Engine) {
 		{"Acquire", protocolAcquireRules(e)}, {"Regression", regressionRules}, {"Renew and lose", renewalRules},
 		{"Expiry", expiryRules(e)}, {"Handoff and steal", handoffRules},
 		{"Leases as peers got them wrong", leasePeerRules},
-		{"A save", saveRules(e)},
+		{"A save", saveRules(e)}, {"History", historyRules}, {"Edits", lifeRules},
+		{"A whole session", wholeSessionRules(e)}, {"Marks", markRules},
+		{"Checkpoint stores as peers got them wrong", checkpointPeerRules},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
@@ -146,6 +148,9 @@ var faults = map[string]faultstore.Fault{
 	"it is applied and silent":   faultstore.HangAfter,
 	"it is slower than the beat": faultstore.Delay(400 * time.Millisecond),
 }
+
+// takesTime names the faults that are over only when a timeout is.
+var takesTime = map[string]bool{"nobody answers": true, "it is applied and silent": true, "it is slower than the beat": true}
 
 // deliverLate delivers what was held back, twice. What it says is not asked for: what
 // the store then holds is.
