@@ -137,9 +137,11 @@ func (c *committer) retire(v store.Version) {
 	c.behind.Go(func() {
 		for _, version := range out {
 			if err := c.restoreExpiry(c.life, version); err != nil {
-				c.log.Warn("a version keeps no expiry until the next session",
+				c.log.Warn("a version that no session start keeps any more was given no expiry",
 					"checkpoint", c.key.String(), "version", version, "error", err)
-				return
+				if !permanent(err) {
+					return // it stays in the list, for the next session
+				}
 			}
 			c.mu.Lock()
 			c.gone = append(c.gone, version)

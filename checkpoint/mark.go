@@ -62,7 +62,7 @@ func (s *Session[T]) change(update func(*T)) {
 func (s *Session[T]) count(processed, failed int64) {
 	s.processed += processed
 	s.failed += failed
-	s.marked += max(processed+failed, 1)
+	s.marked += max(processed+failed, 1) // a mark of none is a mark, too
 	if s.watched {
 		s.c.lease.Progress()
 	}

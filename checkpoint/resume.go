@@ -13,44 +13,39 @@ import (
 
 // resumption is what a session starts from.
 type resumption struct {
-	key        store.Key
-	version    store.Version // of it only cursor, counts and what is finished matter
-	state      []byte        // as the codec has it, migrated; nil: the zero T
-	checkpoint *Checkpoint   // nil: a fresh start
-	identity   string        // that the next versions carry
-	schema     int64
+	checkpoint *Checkpoint // nil: a fresh start
+	state      []byte      // as the codec has it, migrated; nil: the zero T
+	identity   string      // that the next versions carry
 }
 
-// resume holds the checkpoint against what the job declares. seed stands in for a
-// checkpoint that does not exist yet.
-func (o *Options) resume(key store.Key, head *store.Head, seed *store.Version, codec Codec) (resumption, error) {
-	fresh := resumption{key: key, identity: o.Identity, schema: o.Schema}
-	v := &head.Version
-	switch {
-	case v.Exists():
-	case v.Version == 0 && seed != nil:
-		v = seed
-	default:
-		return fresh, nil
+// resume holds the checkpoint against what the job declares. Where it does not exist yet, seed stands
+// in for it.
+func (o *Options) resume(key store.Key, head *store.Head, seed *trunk, codec Codec) (resumption, error) {
+	forked := head.Version.Version == 0 && seed != nil
+	if forked {
+		key, head = seed.key, seed.head
 	}
-	cp, err := view(key, "HEAD", v)
+	if !head.Exists() {
+		return resumption{identity: o.Identity}, nil
+	}
+	cp, err := viewHead(key, head)
 	if err != nil {
 		return resumption{}, err
 	}
-	cp.Epoch = head.Fence.Epoch
-	from := resumption{key: key, version: *v, state: cp.State, checkpoint: cp, identity: v.Identity, schema: o.Schema}
+	from := resumption{checkpoint: cp, state: cp.State, identity: cp.Identity}
 	if o.Identity != "" {
 		from.identity = o.Identity
 	}
-	if o.Identity != "" && v.Identity != "" && o.Identity != v.Identity && v != seed {
+	if from.identity != cp.Identity && cp.Identity != "" && !forked {
 		switch o.OnIdentity {
 		case Warn:
-			o.Logger.Warn("the checkpoint is of another identity", "checkpoint", key.String(), "have", v.Identity, "want", o.Identity)
+			o.Logger.Warn("the checkpoint is of another identity", "checkpoint", key.String(), "have", cp.Identity, "want", o.Identity)
 		case Restart:
-			o.Logger.Warn("the checkpoint is of another identity: starting afresh", "checkpoint", key.String(), "have", v.Identity, "want", o.Identity)
-			return fresh, nil
+			o.Logger.Warn("the checkpoint is of another identity: starting afresh",
+				"checkpoint", key.String(), "have", cp.Identity, "want", o.Identity)
+			return resumption{identity: o.Identity}, nil
 		default:
-			return resumption{}, &RefusedError{Key: key, What: "identity", Have: v.Identity, Want: o.Identity,
+			return resumption{}, &RefusedError{Key: key, What: "identity", Have: cp.Identity, Want: o.Identity,
 				Hint: "it belongs to another input or configuration; reset it, or name another checkpoint"}
 		}
 	}
@@ -58,32 +53,42 @@ func (o *Options) resume(key store.Key, head *store.Head, seed *store.Version, c
 		return resumption{}, &RefusedError{Key: key, What: "content type", Have: cp.ContentType, Want: codec.ContentType(),
 			Hint: "choose the codec that it was saved with"}
 	}
-	return from, o.migrate(&from)
+	if from.state, err = o.migrate(cp); err != nil {
+		return resumption{}, err
+	}
+	return from, nil
 }
 
-func (o *Options) migrate(from *resumption) error {
-	have := from.version.Schema
-	refused := &RefusedError{Key: from.key, What: "schema", Have: strconv.FormatInt(have, 10), Want: strconv.FormatInt(o.Schema, 10)}
+// migrate returns the state of cp in the form of the job's schema.
+func (o *Options) migrate(cp *Checkpoint) ([]byte, error) {
+	refused := &RefusedError{
+		Key: cp.key(), What: "schema", Have: strconv.FormatInt(cp.Schema, 10), Want: strconv.FormatInt(o.Schema, 10),
+	}
 	switch {
-	case have > o.Schema:
+	case cp.Schema > o.Schema:
 		refused.Hint = "it was written by a newer release of the job"
-		return refused
-	case have == o.Schema || from.state == nil:
-		return nil
+		return nil, refused
+	case cp.Schema == o.Schema || cp.State == nil:
+		return cp.State, nil
 	case o.Migrate == nil:
 		refused.Hint = "there is no migration from it"
-		return refused
+		return nil, refused
 	}
-	state, err := o.Migrate(have, from.state)
+	state, err := o.Migrate(cp.Schema, cp.State)
 	if err != nil {
-		return wrap(fmt.Sprintf("migrate from schema %d to %d the state of", have, o.Schema), from.key, err)
+		return nil, wrap(fmt.Sprintf("migrate from schema %d to %d the state of", cp.Schema, o.Schema), cp.key(), err)
 	}
-	from.state = state
-	return nil
+	return state, nil
 }
 
-// fork finds the name to go on under. Where that checkpoint is new, it starts from seed.
-func (o *Options) fork(ctx context.Context, st store.Store, key store.Key) (_ store.Key, seed *store.Version, err error) {
+// trunk is the checkpoint that another forks from.
+type trunk struct {
+	key  store.Key
+	head *store.Head
+}
+
+// fork finds the name to go on under. Where that checkpoint is new, it starts from the trunk.
+func (o *Options) fork(ctx context.Context, st store.Store, key store.Key) (store.Key, *trunk, error) {
 	if o.OnIdentity != Fork || o.Identity == "" {
 		return key, nil, nil
 	}
@@ -95,13 +100,13 @@ func (o *Options) fork(ctx context.Context, st store.Store, key store.Key) (_ st
 	if h == nil || !h.Exists() || h.Identity == "" || h.Identity == o.Identity {
 		return key, nil, nil
 	}
-	forked := store.Key{Namespace: key.Namespace, Name: fmt.Sprintf("%s@%.6x", key.Name, sha256.Sum256([]byte(o.Identity)))}
-	if err := forked.Validate(); err != nil {
+	fork := store.Key{Namespace: key.Namespace, Name: fmt.Sprintf("%s@%.6x", key.Name, sha256.Sum256([]byte(o.Identity)))}
+	if err := fork.Validate(); err != nil {
 		return key, nil, wrap("fork", key, err)
 	}
 	o.Logger.Warn("the checkpoint is of another identity: going on under a name of its own",
-		"checkpoint", key.String(), "fork", forked.String(), "have", h.Identity, "want", o.Identity)
-	return forked, &h.Version, nil
+		"checkpoint", key.String(), "fork", fork.String(), "have", h.Identity, "want", o.Identity)
+	return fork, &trunk{key: key, head: h}, nil
 }
 
 // sayOld speaks up where the version resumed from is older than MaxAge.

@@ -21,10 +21,11 @@ import (
 // the store has gone backward, [store.ErrTooLarge] when the record passes the store's limit.
 // What was marked stays marked, for the next save.
 func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
-	if _, err := s.codec.Marshal(state); err != nil {
+	encoded, err := s.codec.Marshal(state)
+	if err != nil {
 		return s.unsavable(err)
 	}
-	marked, err := s.set(cursor, state)
+	marked, err := s.set(cursor, state, encoded)
 	if err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
 }
 
 // set is a mark that waits for nothing but a step in flight. It returns how many records are marked.
-func (s *Session[T]) set(cursor string, state T) (int64, error) {
+func (s *Session[T]) set(cursor string, state T, encoded []byte) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.stepping && !s.over() {
@@ -43,7 +44,8 @@ func (s *Session[T]) set(cursor string, state T) (int64, error) {
 	}
 	if s.unreported == nil { // else the save reports it, and does no more
 		s.cursor, s.state, s.torn = cursor, state, false
-		s.marked++
+		s.count(0, 0)
+		s.encoded, s.encodedAt = encoded, s.marked
 	}
 	return s.marked, nil
 }
@@ -157,17 +159,20 @@ func (s *Session[T]) snapshot() (snapshot, error) {
 	}
 	snap := snapshot{marked: s.marked, contentType: s.codec.ContentType(), version: store.Version{
 		Cursor: s.cursor, Finished: s.window.ranges(), Processed: s.processed, Failed: s.failed,
-		Identity: s.from.identity, Schema: s.from.schema,
+		Identity: s.from.identity, Schema: s.opts.Schema,
 	}}
 	if err := s.inOrder(s.cursor); err != nil {
 		return snapshot{}, err
 	}
 	if _, none := any(s.state).(struct{}); !none {
-		data, err := s.codec.Marshal(s.state)
-		if err != nil {
-			return snapshot{}, s.unsavable(err)
+		if s.encodedAt != s.marked || s.encoded == nil {
+			data, err := s.codec.Marshal(s.state)
+			if err != nil {
+				return snapshot{}, s.unsavable(err)
+			}
+			s.encoded = data
 		}
-		snap.state = data
+		snap.state, s.encoded = s.encoded, nil
 	}
 	s.taken = s.marked
 	return snap, nil
@@ -176,7 +181,7 @@ func (s *Session[T]) snapshot() (snapshot, error) {
 // inOrder holds the cursor to the order that the job declared.
 func (s *Session[T]) inOrder(cursor string) error {
 	before := s.c.base.Cursor
-	afresh := s.c.first && s.resumed == nil // the version before is not what the session goes on from
+	afresh := s.c.first && s.from.checkpoint == nil // the version before is not what the session goes on from
 	if s.opts.Order == nil || cursor == "" || before == "" || afresh || s.opts.Order(cursor, before) >= 0 {
 		return nil
 	}

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,11 +18,9 @@ type Session[T any] struct {
 	opts  *Options
 	codec Codec
 
-	from    resumption
-	resumed *Checkpoint
+	from resumption
 
-	outer      context.Context // the caller's
-	ctx        context.Context // the session's: the caller's, until the lease is lost
+	ctx        context.Context // the caller's, until the session ends before
 	cancel     context.CancelCauseFunc
 	ending     chan struct{} // closed when the session is being closed
 	background sync.WaitGroup
@@ -42,12 +41,14 @@ type Session[T any] struct {
 	window    window
 	processed int64
 	failed    int64
-	marked    int64 // records marked in this session
-	taken     int64 // of those, how many the last snapshot holds
-	saved     int64 // and how many the last save that landed
-	version   int64 // of the last save that landed
-	torn      bool  // an update did not return: the state belongs to no cursor
-	blocked   bool  // a mark has to look closer
+	marked    int64  // records marked in this session
+	taken     int64  // of those, how many the last snapshot holds
+	saved     int64  // and how many the last save that landed
+	version   int64  // of the last save that landed
+	encoded   []byte // the state as Save was given it, if no record was marked since
+	encodedAt int64  // when encodedAt records were marked
+	torn      bool   // an update did not return: the state belongs to no cursor
+	blocked   bool   // a mark has to look closer
 	closed    bool
 	stepping  bool          // a save with the caller's writes is in flight
 	failure   error         // what ended the session, if not the lease
@@ -118,7 +119,7 @@ func abandon(ctx context.Context, l *lease.Lease) {
 	_ = l.Release(bounded) // else it expires by itself
 }
 
-func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *Options, seed *store.Version) (*Session[T], error) {
+func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *Options, seed *trunk) (*Session[T], error) {
 	s := &Session[T]{
 		opts: o, codec: codecFor[T](o.Codec),
 		ending: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
@@ -130,18 +131,16 @@ func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *O
 	if err != nil {
 		return nil, err
 	}
-	s.from, s.resumed = from, from.checkpoint
+	s.from, s.version = from, head.Version.Version
 	if s.state, err = s.loaded(); err != nil {
-		return nil, err
+		return nil, wrap("decode the state of", l.Key(), err)
 	}
-	s.cursor, s.processed, s.failed = from.version.Cursor, from.version.Processed, from.version.Failed
-	s.window.before = from.version.Finished
-	s.version = head.Version.Version
-	if s.resumed != nil {
-		o.sayOld(s.resumed, l)
+	if cp := from.checkpoint; cp != nil {
+		s.cursor, s.processed, s.failed = cp.Cursor, cp.Processed, cp.Failed
+		s.window.before = slices.Clone(cp.Finished)
+		o.sayOld(cp, l)
 	}
 
-	s.outer = ctx
 	s.c = newCommitter(ctx, st, l, o)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	context.AfterFunc(l.Context(), func() {
@@ -164,10 +163,8 @@ func (s *Session[T]) loaded() (T, error) {
 	if s.from.state == nil {
 		return state, nil
 	}
-	if err := s.codec.Unmarshal(s.from.state, &state); err != nil {
-		return state, wrap("decode the state of", s.from.key, err)
-	}
-	return state, nil
+	err := s.codec.Unmarshal(s.from.state, &state)
+	return state, err
 }
 
 // Context is the caller's, cancelled with a cause when the session ends before: a [*lease.LostError]
@@ -188,8 +185,9 @@ func (s *Session[T]) Epoch() int64 { return s.c.lease.Epoch() }
 // Holder is who holds the lease, as other runs see it.
 func (s *Session[T]) Holder() store.Holder { return s.c.lease.Holder() }
 
-// Resumed is the version that the session resumed from; nil where it started afresh.
-func (s *Session[T]) Resumed() *Checkpoint { return s.resumed }
+// Resumed is the version that the session resumed from; nil where it started afresh. After a [Fork]
+// it may be of the checkpoint that was forked.
+func (s *Session[T]) Resumed() *Checkpoint { return s.from.checkpoint }
 
 // State is the caller's own copy of the state as it was loaded, migrated where the schema asked for it;
 // the zero T at a fresh start. Changes go through [Session.Mark] or [Session.Save].

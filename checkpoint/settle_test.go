@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,7 @@ func TestASaveWhoseReplyIsLostIsASuccessAndLandsOnce(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			over(t, func(r *rig) {
-				s := r.open(nil)
+				s := r.open(&checkpoint.Options{Interval: time.Hour}) // no save but the test's
 				r.On("Commit", 1, fault)
 				require.NoError(r, s.Save(r.Context(), "a", sum{1}))
 				for _, late := range r.Held() {

@@ -76,7 +76,7 @@ func (s *Session[T]) take(step Step[T]) (snap snapshot, undo func(), err error) 
 	s.cursor = step.Cursor
 	s.processed += max(step.Processed, 0)
 	s.failed += max(step.Failed, 0)
-	s.marked++
+	s.count(0, 0)
 	if snap, err = s.snapshot(); err != nil {
 		undo()
 		return snap, nil, err
