@@ -59,7 +59,7 @@ type agentSession struct {
 
 	queue  *queue
 	starts *queue        // of start, which may wait for a later finish
-	done   chan struct{} // closed when it was closed
+	done   chan struct{} // closed when it is being closed
 
 	// Of the goroutine that serves the queue.
 	state  json.RawMessage // as marked
@@ -177,8 +177,8 @@ func (s *agentSession) finish(m *mark) error {
 // close ends the session, err saying how, and the queue with it.
 func (s *agentSession) close(ctx context.Context, err error) error {
 	s.closed = true
-	closeErr := s.Close(ctx, err)
 	close(s.done)
+	closeErr := s.Close(ctx, err)
 	s.queue.close()
 	return closeErr
 }
@@ -186,8 +186,10 @@ func (s *agentSession) close(ctx context.Context, err error) error {
 // ended is why the session can go no further; nil while it can.
 func (s *agentSession) ended() error {
 	cause := context.Cause(s.Context())
-	if errors.Is(cause, checkpoint.ErrClosed) || errors.Is(cause, errLeaving) {
-		return nil
+	for _, own := range []error{checkpoint.ErrClosed, errLeaving, errStopped} {
+		if errors.Is(cause, own) {
+			return nil
+		}
 	}
 	return cause
 }
