@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -96,7 +95,6 @@ func (f fixture) eachRequest(t *testing.T, fault func(at fixture, r *run) faults
 // goesOn requires that the next run resumes from the newest version and can save.
 func (f fixture) goesOn(t *testing.T, line *faultstore.Store) {
 	t.Helper()
-	line.Clear()
 	deliverLate(t, line)
 	before := f.newest(t)
 	s := f.session(t, f.over("a"))
