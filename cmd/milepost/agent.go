@@ -46,7 +46,7 @@ func (a *app) agent() error {
 
 	s := &stores{app: a, open: map[string]*openStore{}}
 	defer s.close()
-	c := newConversation(a, s, a.stdout)
+	c := newConversation(a, s, nil, a.stdout)
 	read := make(chan error, 1)
 	go func() { read <- c.read(a.stdin) }()
 	var err error

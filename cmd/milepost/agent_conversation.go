@@ -39,7 +39,7 @@ type conversation struct {
 	kill    context.CancelFunc
 	opening context.Context // of those that wait for a lease
 	leave   context.CancelCauseFunc
-	serving sync.WaitGroup // of sessions, and of requests outside them
+	serving sync.WaitGroup // of requests, of sessions that were opened, and of who watches them
 
 	mu       sync.Mutex
 	requests map[string]*request // not answered yet, by id
@@ -58,10 +58,14 @@ type request struct {
 	after   func()        // done when it was answered
 }
 
-func newConversation(a *app, s *stores, w io.Writer) *conversation {
+// newConversation answers to w. own may be nil.
+func newConversation(a *app, s *stores, own *agentSession, w io.Writer) *conversation {
 	c := &conversation{
-		app: a, stores: s, out: newOutbox(w),
+		app: a, stores: s, own: own, out: newOutbox(w),
 		sessions: map[int64]*agentSession{}, requests: map[string]*request{},
+	}
+	if own != nil {
+		c.sessions[own.id] = own
 	}
 	c.life, c.kill = context.WithCancel(context.Background())
 	c.opening, c.leave = context.WithCancelCause(c.life)
@@ -150,6 +154,7 @@ func (c *conversation) begin(method string, id []byte, f *fields) error {
 	}
 	if err != nil {
 		r.forget()
+		c.serving.Done()
 		return err
 	}
 	switch {
@@ -157,7 +162,7 @@ func (c *conversation) begin(method string, id []byte, f *fields) error {
 	case work.atOnce:
 		r.answer(work.do(r.ctx))
 	default:
-		c.serving.Go(func() { r.answer(work.do(r.ctx)) })
+		go func() { r.answer(work.do(r.ctx)) }()
 	}
 	return nil
 }
@@ -173,6 +178,9 @@ func (c *conversation) newRequest(id []byte) (*request, error) {
 	r := &request{c: c, id: append([]byte{}, id...), migrate: make(chan migrated, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ending {
+		return nil, errLeaving
+	}
 	if c.requests[string(id)] != nil {
 		return nil, fmt.Errorf("id %s is that of a request that was not answered yet", id)
 	}
@@ -181,9 +189,11 @@ func (c *conversation) newRequest(id []byte) (*request, error) {
 	}
 	r.ctx, r.cancel = context.WithCancelCause(c.life)
 	c.requests[string(id)] = r
+	c.serving.Add(1)
 	return r, nil
 }
 
+// forget ends a request: its id is free.
 func (r *request) forget() {
 	r.c.mu.Lock()
 	delete(r.c.requests, string(r.id))
@@ -192,6 +202,7 @@ func (r *request) forget() {
 }
 
 func (r *request) answer(result []byte, err error) {
+	defer r.c.serving.Done()
 	if err != nil && errors.Is(context.Cause(r.ctx), errCancelled) && errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("%w: %w", errCancelled, err)
 	}
@@ -211,26 +222,29 @@ func (c *conversation) refuse(line int64, err error) {
 
 func (c *conversation) push(event any) { c.out.send(toJSON(event)) }
 
-func (c *conversation) pushEvent(event sessionEvent) { c.push(event) }
-
 // add takes a session in and serves it, unless the conversation is at its end.
-func (c *conversation) add(opened *checkpoint.Session[json.RawMessage], cancel context.CancelCauseFunc, whole bool) *agentSession {
+func (c *conversation) add(opened *checkpoint.Session[json.RawMessage], o *openRequest, cancel context.CancelCauseFunc) *agentSession {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ending {
 		return nil
 	}
 	c.opened++
-	s := newAgentSession(c.opened, opened, cancel)
-	s.whole = whole
+	s := newAgentSession(c.opened, opened, &o.options, cancel)
+	s.whole = o.whole
 	c.sessions[s.id] = s
 	c.serving.Go(func() {
-		s.serve(c.refuse)
+		s.serve()
 		c.mu.Lock()
 		delete(c.sessions, s.id)
 		c.mu.Unlock()
 	})
 	return s
+}
+
+// watch pushes what happens to a session, until the conversation ends.
+func (c *conversation) watch(s *agentSession) {
+	c.serving.Go(func() { s.watch(c.opening.Done(), func(e sessionEvent) { c.push(e) }) })
 }
 
 // session is the one that a request names.

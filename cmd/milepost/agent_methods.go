@@ -53,6 +53,7 @@ func planHello(r *request, f *fields) work {
 		}{protocol, buildVersion().Version, maxLine, 0}
 		if c.own != nil {
 			hello.Session = c.own.id
+			r.after = func() { c.watch(c.own) }
 		}
 		return toJSON(hello), nil
 	}}
@@ -85,7 +86,7 @@ func takeMark(f *fields) mark {
 func onMark(c *conversation, f *fields, size int) error {
 	s := c.session(f)
 	m := takeMark(f)
-	m.line = c.line
+	m.from, m.line = c, c.line
 	if !m.hasCursor {
 		f.fail("field %q is missing", "cursor")
 	}

@@ -151,14 +151,13 @@ func (o *openRequest) do(ctx context.Context) ([]byte, error) {
 	}
 	var s *agentSession
 	if linked() {
-		s = o.c.add(opened, end, o.whole)
+		s = o.c.add(opened, o, end)
 	}
 	if s == nil {
 		end(nil)
 		return nil, errors.Join(context.Cause(ctx), opened.Close(ctx, context.Canceled))
 	}
-	within := o.options.Lease.Duration
-	o.after = func() { o.c.serving.Go(func() { s.watch(within, o.c.pushEvent) }) }
+	o.after = func() { o.c.watch(s) }
 	return s.opened()
 }
 

@@ -18,30 +18,38 @@ import (
 // until it is given up.
 type outbox struct {
 	lines chan []byte
-	gone  chan struct{} // closed when nobody reads any more
+	stop  chan struct{} // closed when nothing more is to be written than what was sent
 	done  chan struct{} // closed when the writer has ended
+	gone  chan struct{} // closed when nobody reads any more
 	leave sync.Once
 }
 
 func newOutbox(w io.Writer) *outbox {
-	o := &outbox{lines: make(chan []byte, 256), gone: make(chan struct{}), done: make(chan struct{})}
+	o := &outbox{lines: make(chan []byte, 256), stop: make(chan struct{}), done: make(chan struct{}), gone: make(chan struct{})}
 	go o.write(w)
 	return o
 }
 
 func (o *outbox) write(w io.Writer) {
 	defer close(o.done)
-	for line := range o.lines {
-		for len(line) < 1<<16 {
+	for {
+		var line []byte
+		select {
+		case line = <-o.lines:
+		case <-o.stop:
 			select {
-			case more, open := <-o.lines:
-				if open {
-					line = append(line, more...)
-					continue
-				}
+			case line = <-o.lines:
 			default:
+				return
 			}
-			break
+		}
+		for more := true; more && len(line) < 1<<16; {
+			select {
+			case next := <-o.lines:
+				line = append(line, next...)
+			default:
+				more = false
+			}
 		}
 		if _, err := w.Write(line); err != nil {
 			o.giveUp()
@@ -66,13 +74,14 @@ func (o *outbox) send(line []byte) {
 
 func (o *outbox) giveUp() { o.leave.Do(func() { close(o.gone) }) }
 
-// close waits until all is written, or the client was given up. Nobody sends any more.
+// close waits until all that was sent is written, or the client was given up.
 func (o *outbox) close() {
-	close(o.lines)
+	close(o.stop)
 	select {
 	case <-o.done:
 	case <-o.gone:
 	}
+	o.giveUp()
 }
 
 // toJSON is v as one line; what is sent can always be encoded.

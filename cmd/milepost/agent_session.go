@@ -47,7 +47,9 @@ type mark struct {
 	hasCursor         bool
 	processed, failed int64
 	state             json.RawMessage // nil: it has not changed
-	line              int64           // where it came from, if nothing else answers it
+
+	from *conversation // whose line it is
+	line int64
 }
 
 // agentSession is a session that clients talk to. Its requests are carried out one after another.
@@ -55,6 +57,7 @@ type agentSession struct {
 	*checkpoint.Session[json.RawMessage]
 	id     int64
 	cancel context.CancelCauseFunc // of the context that it was opened with
+	within time.Duration           // how long it has when a handoff is wanted
 	whole  bool                    // its cursors are integers
 
 	queue  *queue
@@ -69,22 +72,22 @@ type agentSession struct {
 	records map[string]*checkpoint.Record[json.RawMessage] // started and not finished
 }
 
-func newAgentSession(id int64, s *checkpoint.Session[json.RawMessage], cancel context.CancelCauseFunc) *agentSession {
+func newAgentSession(id int64, s *checkpoint.Session[json.RawMessage], o *checkpoint.Options, cancel context.CancelCauseFunc) *agentSession {
 	return &agentSession{
-		Session: s, id: id, cancel: cancel, queue: newQueue(), starts: newQueue(), done: make(chan struct{}),
+		Session: s, id: id, cancel: cancel, within: o.Lease.Duration, queue: newQueue(), starts: newQueue(), done: make(chan struct{}),
 		state: s.State(), records: map[string]*checkpoint.Record[json.RawMessage]{},
 	}
 }
 
-// serve carries out what is in the queue until it is closed. refuse tells of a mark that is wrong.
-func (s *agentSession) serve(refuse func(line int64, err error)) {
+// serve carries out what is in the queue until it is closed.
+func (s *agentSession) serve() {
 	var starting sync.WaitGroup
 	starting.Go(func() { s.starts.serve(func(t *task) { t.do() }) })
 	s.queue.serve(func(t *task) {
 		if t.do != nil {
 			t.do()
 		} else if err := s.mark(&t.mark); err != nil {
-			refuse(t.mark.line, err)
+			t.mark.from.refuse(t.mark.line, err)
 		}
 	})
 	s.starts.close()
@@ -202,15 +205,14 @@ type sessionEvent struct {
 	Error    *agentError `json:"error,omitempty"`
 }
 
-// watch pushes what happens to the session, each at most once, until it is closed or has ended. within
-// is how long it has when a handoff is wanted.
-func (s *agentSession) watch(within time.Duration, push func(sessionEvent)) {
+// watch pushes what happens to the session, each at most once, until it is closed, or stop is.
+func (s *agentSession) watch(stop <-chan struct{}, push func(sessionEvent)) {
 	wanted := s.HandoffWanted()
 	for {
 		select {
 		case <-wanted:
 			wanted = nil
-			push(sessionEvent{Event: "handoff_wanted", Session: s.id, WithinMS: within.Milliseconds()})
+			push(sessionEvent{Event: "handoff_wanted", Session: s.id, WithinMS: s.within.Milliseconds()})
 		case <-s.Context().Done():
 			if err := s.ended(); err != nil {
 				e := toAgentError(err)
@@ -222,6 +224,8 @@ func (s *agentSession) watch(within time.Duration, push func(sessionEvent)) {
 			}
 			return
 		case <-s.done:
+			return
+		case <-stop:
 			return
 		}
 	}
