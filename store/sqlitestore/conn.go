@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"modernc.org/sqlite"
 
 	"github.com/milepost-dev/milepost/store"
@@ -135,7 +136,7 @@ func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, ap
 			_, _ = w.exec(context.WithoutCancel(ctx), "ROLLBACK")
 		}
 	}()
-	_, err := w.exec(ctx, "BEGIN IMMEDIATE")
+	_, err := untilUnlocked(ctx, s.busyTimeout, func() (int64, error) { return w.exec(ctx, "BEGIN IMMEDIATE") })
 	if err == nil {
 		err = apply(ctx, w)
 	}
@@ -149,6 +150,28 @@ func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, ap
 	}
 	committed = true
 	return s.clock(), nil
+}
+
+// neverWait is for connections whose waiting untilUnlocked does: SQLite's own tries
+// come to lie 100 ms apart, between which a process that writes without a pause
+// starves the others, and their heartbeats.
+const neverWait = "busy_timeout(0)"
+
+// untilUnlocked calls do again and again while the file is locked.
+func untilUnlocked[T any](ctx context.Context, timeout time.Duration, do func() (T, error)) (T, error) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = 100*time.Microsecond, 2*time.Millisecond, 2
+	done, err := backoff.Retry(ctx, func() (T, error) {
+		done, err := do()
+		if err != nil && !isBusy(err) {
+			err = backoff.Permanent(err)
+		}
+		return done, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(timeout))
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return done, err
 }
 
 // enter waits for the gate, no longer than for the file's lock.

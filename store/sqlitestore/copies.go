@@ -109,15 +109,15 @@ func (s *Store) putCopy(ctx context.Context, w *conn, key store.Key, c *store.Co
 const (
 	sweepAfter = time.Hour
 	sweepMost  = 16
+	sweepQuery = "DELETE FROM milepost_version WHERE rowid IN " +
+		"(SELECT rowid FROM milepost_version WHERE expires_at < ? ORDER BY expires_at LIMIT ?)"
 )
 
 func (c *conn) sweep(ctx context.Context, now time.Time) error {
 	if now.IsZero() {
 		return nil
 	}
-	_, err := c.exec(ctx, "DELETE FROM milepost_version WHERE rowid IN "+
-		"(SELECT rowid FROM milepost_version WHERE expires_at IS NOT NULL AND expires_at < ? ORDER BY expires_at LIMIT ?)",
-		now.Add(-sweepAfter).UnixMicro(), sweepMost)
+	_, err := c.exec(ctx, sweepQuery, now.Add(-sweepAfter).UnixMicro(), sweepMost)
 	return err
 }
 

@@ -28,7 +28,8 @@ func isBusy(err error) bool {
 	return false
 }
 
-func isForbidden(err error) bool { return code(err) == sqlite3.SQLITE_AUTH }
+func isForbidden(err error) bool  { return code(err) == sqlite3.SQLITE_AUTH }
+func isConstraint(err error) bool { return code(err) == sqlite3.SQLITE_CONSTRAINT }
 
 // isOfTheFile tells what befell the file from what is wrong with a statement.
 func isOfTheFile(err error) bool {

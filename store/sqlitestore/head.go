@@ -2,6 +2,8 @@ package sqlitestore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/milepost-dev/milepost/store"
@@ -70,7 +72,7 @@ var commitHead = "UPDATE milepost_head SET listed = 1, holder_id = ?, holder_hos
 
 // Commit implements [store.Store]. Its writes are made by [Exec]; they see the new HEAD.
 func (s *Store) Commit(ctx context.Context, key store.Key, c store.Commit) (store.Clock, error) {
-	return s.write(ctx, s.commits, "Commit", key, func(ctx context.Context, w *conn) error {
+	clock, err := s.write(ctx, s.commits, "Commit", key, func(ctx context.Context, w *conn) error {
 		writes, err := statements(c.Writes)
 		if err != nil {
 			return err
@@ -93,6 +95,11 @@ func (s *Store) Commit(ctx context.Context, key store.Key, c store.Commit) (stor
 		}
 		return w.run(ctx, key, writes)
 	})
+	var refused *store.WriteError
+	if len(c.Writes) > 0 && isConstraint(err) && !errors.As(err, &refused) {
+		err = &store.WriteError{Key: key, Index: len(c.Writes) - 1, Err: fmt.Errorf("a deferred constraint, of this write or one before it: %w", err)}
+	}
+	return clock, err
 }
 
 // checkedValues are what versionColumns hold of v.

@@ -52,8 +52,6 @@ func TestCommitsAreSyncedAndBeatsNeedNotBe(t *testing.T) {
 	assert.Equal(t, "wal", pragma(s.commits, "journal_mode"))
 	assert.Equal(t, "2", pragma(s.commits, "synchronous"), "FULL")
 	assert.Equal(t, "1", pragma(s.beats, "synchronous"), "NORMAL")
-	assert.Equal(t, "5000", pragma(s.commits, "busy_timeout"))
-	assert.Equal(t, "5000", pragma(s.beats, "busy_timeout"))
 }
 
 func TestOpenRefusesWhatCannotHoldCheckpointsAndLeavesItAsItIs(t *testing.T) {
@@ -200,6 +198,7 @@ func TestNewLivesInTheCallersFile(t *testing.T) {
 	execSQL(t, db, "PRAGMA foreign_keys = ON")
 	execSQL(t, db, "CREATE TABLE orders (id INTEGER PRIMARY KEY)")
 	execSQL(t, db, "CREATE TABLE lines (id INTEGER REFERENCES orders)")
+	execSQL(t, db, "CREATE TABLE late (id INTEGER REFERENCES orders DEFERRABLE INITIALLY DEFERRED)")
 
 	s, err := New(ctx, db, nil)
 	require.NoError(t, err)
@@ -216,10 +215,17 @@ func TestNewLivesInTheCallersFile(t *testing.T) {
 	_, err = s.Commit(ctx, key, commit)
 	var refused *store.WriteError
 	require.ErrorAs(t, err, &refused, "the caller's foreign keys hold")
+	commit.Writes = []store.Write{Exec("INSERT INTO late VALUES (2)"), Exec("INSERT INTO orders VALUES (3)")}
+	_, err = s.Commit(ctx, key, commit)
+	refused = nil
+	require.ErrorAs(t, err, &refused, "those that are looked at by COMMIT, too")
+	assert.Equal(t, 1, refused.Index)
+	assert.ErrorIs(t, err, store.ErrNotApplied)
+	assert.Equal(t, int64(1), headOf(t, s).Version.Version)
 
 	assert.Equal(t, 1, count(t, db, "SELECT count(*) FROM lines"))
 	assert.Equal(t, 42, count(t, db, "PRAGMA user_version"), "is the caller's")
-	assert.Zero(t, count(t, db, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'milepost\\_%' ESCAPE '\\' AND name NOT IN ('orders', 'lines')"))
+	assert.Zero(t, count(t, db, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'milepost\\_%' ESCAPE '\\' AND name NOT IN ('orders', 'lines', 'late')"))
 	require.NoError(t, s.Close())
 	assert.Equal(t, 1, count(t, db, "SELECT count(*) FROM orders"), "the caller's database stays open")
 }

@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -19,6 +20,7 @@ import (
 
 func init() {
 	children["race for versions"] = raceForVersions
+	children["write without pause"] = writeWithoutPause
 	children["die in a commit"] = dieInACommit
 }
 
@@ -112,6 +114,64 @@ func TestEightProcessesCreateTheFileAtOnceAndEachVersionHasOneWinner(t *testing.
 	}
 	assert.Zero(t, n)
 	assert.Equal(t, won[fmt.Sprint(raceUpTo)], headOf(t, s).CommitID)
+}
+
+// writeWithoutPause commits to a checkpoint of its own until its standard input ends.
+func writeWithoutPause(ctx context.Context, args []string) error {
+	s, err := Open(ctx, args[0], nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	mine := store.Key{Namespace: "default", Name: fmt.Sprint(os.Getpid())}
+	if _, _, err := s.Raise(ctx, mine, fence, holder, true); err != nil {
+		return err
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := io.Copy(io.Discard, os.Stdin)
+		ended <- err
+	}()
+	fmt.Println("writing")
+	for n := int64(1); ; n++ {
+		select {
+		case err := <-ended:
+			return err
+		default:
+		}
+		if _, err := s.Commit(ctx, mine, commitOf(n)); err != nil {
+			return err
+		}
+	}
+}
+
+// With SQLite's own busy timeout, one of a few such processes waits for seconds.
+func TestProcessesThatWriteWithoutPauseStarveNoHeartbeat(t *testing.T) {
+	path := newFile(t)
+	s := openStore(t, path, nil)
+	_, err := s.Acquire(t.Context(), key, nil, fullLease())
+	require.NoError(t, err)
+	for range 4 {
+		child := exec.CommandContext(t.Context(), os.Args[0], path)
+		child.Env = append(os.Environ(), childVariable+"=write without pause")
+		var failure bytes.Buffer
+		child.Stderr = &failure
+		stop, err := child.StdinPipe()
+		require.NoError(t, err)
+		said, err := child.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, child.Start())
+		_, err = bufio.NewReader(said).ReadString('\n')
+		require.NoError(t, err, failure.String())
+		defer func() {
+			assert.NoError(t, stop.Close())
+			assert.NoError(t, child.Wait(), failure.String())
+		}()
+	}
+	for n := range int64(100) {
+		_, _, err := s.Renew(t.Context(), key, store.Renewal{Fence: fence, Beat: 100 + n})
+		require.NoError(t, err)
+	}
 }
 
 // dieInACommit commits, then dies between the statements of a second commit and its COMMIT.

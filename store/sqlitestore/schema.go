@@ -5,9 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/milepost-dev/milepost/store"
 )
@@ -20,23 +17,16 @@ var schema string
 // While processes race for a new file, turning it to WAL fails with SQLITE_BUSY at
 // once, busy timeout or not.
 func (s *Store) openFile(ctx context.Context, mustExist bool, pragmas []string) (*conn, error) {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 2*time.Millisecond, 50*time.Millisecond
-	return backoff.Retry(ctx, func() (*conn, error) {
-		c, err := s.connect(ctx, append(pragmas, "synchronous(FULL)")...)
-		if err == nil {
-			if err = c.makeTables(ctx, mustExist); err != nil {
-				err = errors.Join(err, c.close())
-			}
-		}
-		switch {
-		case err == nil:
-			return c, nil
-		case isBusy(err):
+	return untilUnlocked(ctx, s.busyTimeout, func() (*conn, error) {
+		c, err := s.connect(ctx, append(pragmas, "synchronous(FULL)", neverWait)...)
+		if err != nil {
 			return nil, err
 		}
-		return nil, backoff.Permanent(err)
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(s.busyTimeout))
+		if err := c.makeTables(ctx, mustExist); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
+		return c, nil
+	})
 }
 
 // makeTables changes nothing where they are, or where they may not be made.

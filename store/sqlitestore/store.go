@@ -140,7 +140,7 @@ func open(ctx context.Context, path string, opts *Options, pragmas ...string) (_
 	if s.commits, err = s.openFile(ctx, opts.MustExist, pragmas); err != nil {
 		return nil, fmt.Errorf("open SQLite file %s: %w", path, explained(err))
 	}
-	if s.beats, err = s.connect(ctx, "synchronous(NORMAL)"); err != nil {
+	if s.beats, err = s.connect(ctx, "synchronous(NORMAL)", neverWait); err != nil {
 		return nil, fmt.Errorf("open SQLite file %s: %w", path, explained(err))
 	}
 	if s.file, err = os.Stat(s.path); err != nil {
@@ -199,6 +199,9 @@ func (s *Store) Close() error {
 	var errs []error
 	for range maxReaders {
 		errs = append(errs, (<-s.readers).close())
+	}
+	for range maxReaders {
+		s.readers <- nil // for who waits for one, to see that the store is closed
 	}
 	errs = append(errs, s.beats.close(), s.commits.close()) // the last one empties the write-ahead log
 	if err := errors.Join(errs...); err != nil {

@@ -106,21 +106,26 @@ func TestVersionsAndNamesReadPastTheirPages(t *testing.T) {
 	assert.Zero(t, next)
 }
 
-// A page of names is found by the index, whatever lies before and behind it.
-func TestNamesSeek(t *testing.T) {
+// Neither a page of names nor the sweep looks at what it does not want.
+func TestNamesAndSweepSeekByAnIndex(t *testing.T) {
 	s := openStore(t, newFile(t), nil)
-	var plan string
-	rows, err := s.commits.conn.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+namesQuery, "default", "p/", namesPage)
-	require.NoError(t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var id, parent, unused int
-		var step string
-		require.NoError(t, rows.Scan(&id, &parent, &unused, &step))
-		plan += step + "\n"
+	for query, seeks := range map[string]string{
+		namesQuery: "(ns=? AND name>?)",
+		sweepQuery: "milepost_version_expires_at (expires_at<?)",
+	} {
+		var plan string
+		rows, err := s.commits.conn.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, 1, 2, 3)
+		require.NoError(t, err)
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			require.NoError(t, rows.Scan(&id, &parent, &unused, &step))
+			plan += step + "\n"
+		}
+		require.NoError(t, rows.Err())
+		require.NoError(t, rows.Close())
+		assert.NotContains(t, plan, "SCAN milepost")
+		assert.NotContains(t, plan, "TEMP B-TREE")
+		assert.Contains(t, plan, seeks)
 	}
-	require.NoError(t, rows.Err())
-	assert.NotContains(t, plan, "SCAN")
-	assert.NotContains(t, plan, "TEMP B-TREE")
-	assert.Contains(t, plan, "(ns=? AND name>?)")
 }
