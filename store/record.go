@@ -228,10 +228,18 @@ func (h *Head) Validate() error {
 		return fmt.Errorf("epoch is %d", h.Fence.Epoch)
 	case h.Fence.LeaseID == "":
 		return errors.New("lease_id is missing")
-	case h.Version.Version == 0:
+	case h.Version.Version == 0 && h.bare():
 		return nil // only the fence was raised
 	}
 	return h.Version.Validate()
+}
+
+// bare reports a HEAD on which nothing was ever committed. One without a version beside
+// what only a commit writes is damaged, and no "no checkpoint".
+func (h *Head) bare() bool {
+	v := &h.Version
+	return v.CommitID == "" && v.CommitEpoch == 0 && v.SavedAt.IsZero() && v.Cursor == "" && len(v.Finished) == 0 &&
+		v.Processed == 0 && v.Failed == 0 && v.State == nil && !v.Deleted && v.Born == 0 && !h.Listed
 }
 
 // Validate reports what no engine may accept of a version it has read.

@@ -125,7 +125,8 @@ type Store interface {
 	Names(ctx context.Context, namespace, prefix, after string) iter.Seq2[string, error]
 
 	// Peek is [Store.Look] for many keys (at most MaxPeek), in the order given, in
-	// few requests, at half the price: it may lag. Nothing is decided on it.
+	// few requests, at half the price: it may lag. Nothing is decided on it. A record that
+	// cannot be trusted fails the call; who wants the others asks for the keys apart.
 	Peek(ctx context.Context, keys []Key) ([]Records, error)
 }
 
