@@ -105,7 +105,7 @@ func TestAFailedBatchIsSavedWithItsErrorAndRunAgain(t *testing.T) {
 		assert.Equal(t, string(content), collected(t, out))
 		cp = object(t, must(t, env, "get", "a", "-o", "json"))
 		assert.EqualValues(t, "50", cp["processed"])
-		assert.Equal(t, "", cp["last_error"])
+		assert.Empty(t, cp["last_error"])
 	})
 }
 
@@ -174,7 +174,7 @@ func TestASignalLetsTheBatchInHandFinishAndReleases(t *testing.T) {
 			assert.Equal(t, "10", cp["cursor"])
 			assert.EqualValues(t, "1", cp["version"])
 			assert.Equal(t, test.ended, cp["ended"])
-			assert.Equal(t, "", cp["last_error"])
+			assert.Empty(t, cp["last_error"])
 			assert.Equal(t, "free", object(t, must(t, env, "lease", "show", "a", "-o", "json"))["status"])
 		})
 	}
@@ -187,7 +187,7 @@ func TestPastItsGraceTheBatchInHandIsGivenUp(t *testing.T) {
 	r := first.wait()
 	assert.Equal(t, 143, r.exit, r.stderr)
 	cp := object(t, must(t, env, "get", "a", "-o", "json"))
-	assert.Equal(t, "", cp["cursor"])
+	assert.Empty(t, cp["cursor"])
 	assert.Equal(t, "stopped", cp["ended"])
 }
 

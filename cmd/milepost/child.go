@@ -75,10 +75,13 @@ func (c *command) run(ctx, stop context.Context, data []byte, env ...string) err
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		if err == nil {
-			err = group.started()
+			if err = group.started(); err != nil {
+				group.kill()
+				_ = cmd.Wait()
+			}
 		}
 		started <- err
-		if cmd.Process == nil {
+		if err != nil {
 			return
 		}
 		err = cmd.Wait()
@@ -88,10 +91,6 @@ func (c *command) run(ctx, stop context.Context, data []byte, env ...string) err
 		done <- err
 	}()
 	if err := <-started; err != nil {
-		if cmd.Process != nil {
-			group.kill()
-			<-done
-		}
 		return fmt.Errorf("start %s: %w", c.argv[0], err)
 	}
 	return c.wait(ctx, stop, group, done)

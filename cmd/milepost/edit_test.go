@@ -104,7 +104,7 @@ func TestResetAndDeleteBeginAfreshAndGoOnCounting(t *testing.T) {
 		must(t, env, "reset", "a", "--execute")
 		cp := object(t, must(t, env, "get", "a", "-o", "json"))
 		assert.EqualValues(t, "4", cp["version"])
-		assert.Equal(t, "", cp["cursor"])
+		assert.Empty(t, cp["cursor"])
 		assert.Nil(t, cp["state"])
 
 		assert.Contains(t, must(t, env, "delete", "a", "--execute"), "Deleted a: version 4 ")

@@ -38,7 +38,7 @@ type kind struct {
 // documentation shows what that prints. An error is of the first kind that it matches, so
 // the protocol's own come before what they may wrap.
 var kinds = []kind{
-	{0, "ok", "done", nil},
+	{0, "ok", "", nil},
 	{1, "store_regressed", "the store knows less than it did, as after a restore from a backup", lease.ErrStoreRegressed},
 	{7, "lease_lost", "fenced, stolen, expired", lease.ErrLost},
 	{9, "job_failed", "the job's own command failed; its status is told", errJobFailed},
@@ -142,7 +142,7 @@ func exitCodesTopic() *cobra.Command {
 	byExit := slices.Clone(kinds)
 	slices.SortStableFunc(byExit, func(a, b kind) int { return a.exit - b.exit })
 	for _, k := range byExit {
-		if k.when != "" {
+		if k.when != "" || k.exit == 0 {
 			_, _ = fmt.Fprintf(w, "%d\t%s\t%s\n", k.exit, k.name, k.when)
 		}
 	}

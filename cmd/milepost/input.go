@@ -66,6 +66,8 @@ func openInput(path, format string) (*input, error) {
 	return in, nil
 }
 
+const contentBuffer = 256 << 10
+
 // openContent opens a file, a directory being none, and whatever decompresses it.
 func openContent(path string) (*input, error) {
 	file, err := os.Open(path)
@@ -87,7 +89,8 @@ func openContent(path string) (*input, error) {
 		in.size = info.Size()
 	}
 
-	stored := bufio.NewReaderSize(&countingReader{file, &in.stored}, 256<<10)
+	// A small buffer, so that what was read of a compressed file tells how far it is.
+	stored := bufio.NewReaderSize(&countingReader{file, &in.stored}, 16<<10)
 	magic, err := stored.Peek(8)
 	if err != nil && !errors.Is(err, io.EOF) {
 		in.close()
@@ -100,7 +103,7 @@ func openContent(path string) (*input, error) {
 			in.close()
 			return nil, fmt.Errorf("input %s begins like gzip and is not: %w", path, err)
 		}
-		in.content = bufio.NewReaderSize(z, 256<<10)
+		in.content = bufio.NewReaderSize(z, contentBuffer)
 	case isZstd(magic):
 		z, err := zstd.NewReader(stored, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 		if err != nil {
@@ -108,13 +111,13 @@ func openContent(path string) (*input, error) {
 			return nil, fmt.Errorf("input %s begins like zstd and is not: %w", path, err)
 		}
 		in.closeAll = func() { z.Close(); _ = file.Close() }
-		in.content = bufio.NewReaderSize(z, 256<<10)
+		in.content = bufio.NewReaderSize(z, contentBuffer)
 	default:
 		if what := notRecords(magic); what != "" {
 			in.close()
 			return nil, fmt.Errorf("input %s is %s: this reads plain text, gzip and zstd; convert it first", path, what)
 		}
-		in.content, in.plain = stored, in.size >= 0
+		in.content, in.plain = bufio.NewReaderSize(stored, contentBuffer), in.size >= 0
 	}
 	return in, nil
 }

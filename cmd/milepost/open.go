@@ -15,6 +15,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/dynamostore"
@@ -117,7 +118,8 @@ func openDynamo(ctx context.Context, u storeURL) (*openStore, error) {
 	client := awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connectWithin }).
 		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerWithin })
-	options := []func(*config.LoadOptions) error{config.WithHTTPClient(client)}
+	// The SDK would write warnings of its own between ours, and between lines of JSON.
+	options := []func(*config.LoadOptions) error{config.WithHTTPClient(client), config.WithLogger(logging.Nop{})}
 	if u.Region != "" {
 		options = append(options, config.WithRegion(u.Region))
 	}

@@ -10,8 +10,12 @@ import (
 	"golang.org/x/term"
 )
 
-// lineEvery is how often a line of progress is written where there is no terminal.
-const lineEvery = 10 * time.Second
+// How often a line of progress is written where there is no terminal, and the bar
+// drawn where there is one.
+const (
+	lineEvery = 10 * time.Second
+	drawEvery = 100 * time.Millisecond
+)
 
 // progress tells people how far a batch job is: a bar on a terminal, and otherwise a
 // line now and then.
@@ -39,7 +43,7 @@ func newProgress(w io.Writer, getenv func(string) string, name string, records i
 		}
 		p.bar = progressbar.NewOptions64(steps,
 			progressbar.OptionSetWriter(w), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+			progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
 	}
 	return p
 }
@@ -47,18 +51,26 @@ func newProgress(w io.Writer, getenv func(string) string, name string, records i
 // update tells that records are done and saved as version.
 func (p *progress) update(records int64, fraction float64, version int64) {
 	now := time.Now()
+	every := lineEvery
 	if p.bar != nil {
-		p.bar.Describe(p.text(now, records, fraction, version))
-		if fraction >= 0 {
-			_ = p.bar.Set(min(int(fraction*barSteps), barSteps-1))
-		} else {
-			_ = p.bar.Add(1)
-		}
+		every = drawEvery
+	}
+	if now.Sub(p.told) < every {
 		return
 	}
-	if now.Sub(p.told) >= lineEvery {
-		p.told = now
-		_, _ = fmt.Fprintln(p.w, p.text(now, records, fraction, version))
+	p.told = now
+	switch text := p.text(now, records, fraction, version); {
+	case p.bar == nil:
+		if fraction >= 0 {
+			text += fmt.Sprintf("  %.0f %%", 100*fraction)
+		}
+		_, _ = fmt.Fprintln(p.w, text)
+	case fraction >= 0:
+		p.bar.Describe(text)
+		_ = p.bar.Set(min(int(fraction*barSteps), barSteps-1))
+	default:
+		p.bar.Describe(text)
+		_ = p.bar.Add(1)
 	}
 }
 
@@ -70,12 +82,9 @@ func (p *progress) finish(records int64, how string, version int64) {
 	_, _ = fmt.Fprintf(p.w, "%s  %s records  %s  version %s\n", p.name, thousands(records), how, thousands(version))
 }
 
-// text is flights  62,000 records  62 %  14,210/s  2 s left  version 62.
+// text is flights  62,000 records  14,210/s  2 s left  version 62.
 func (p *progress) text(now time.Time, records int64, fraction float64, version int64) string {
 	s := fmt.Sprintf("%s  %s records", p.name, thousands(records))
-	if fraction >= 0 {
-		s += fmt.Sprintf("  %.0f %%", 100*fraction)
-	}
 	if elapsed := now.Sub(p.began); elapsed > 0 && records > p.records {
 		s += fmt.Sprintf("  %s/s", thousands(int64(float64(records-p.records)/elapsed.Seconds())))
 		if gained := fraction - p.fraction; fraction >= 0 && gained > 0 {

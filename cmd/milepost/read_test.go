@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
@@ -22,7 +24,7 @@ func TestListShowsHowFarEachIsAndWhoHoldsIt(t *testing.T) {
 	must(t, env, "set", "orders/us", "--processed", "1203870", "--execute")
 	must(t, env, "set", "other", "--cursor", "x", "--execute")
 	must(t, env, "set", "hidden", "--cursor", "x", "--execute", "--namespace", "elsewhere")
-	holding(t, env, "flights", func() {
+	holding(t, env, "flights", nil, func() {
 		out := must(t, env, "list")
 		lines := strings.Split(out, "\n")
 		assert.Regexp(t, `^NAME +VERSION  CURSOR  PROCESSED  FAILED  SAVED +HELD BY +LEASE$`, lines[0])
@@ -52,7 +54,7 @@ func TestListShowsHowFarEachIsAndWhoHoldsIt(t *testing.T) {
 func TestListShowsALiveHolder(t *testing.T) {
 	env := sqliteStore(t)
 	threeVersions(t, env, "a")
-	holding(t, env, "a", func() {
+	holding(t, env, "a", nil, func() {
 		assert.Regexp(t, `(?m)^a +3  three +30 +1  \d+ s ago  nightly  \d+ s$`, must(t, env, "list"))
 		assert.Equal(t, "held", object(t, must(t, env, "list", "-o", "json"))["lease"].(map[string]any)["status"])
 		r := milepost(t, env, "reset", "a", "--execute")
@@ -64,7 +66,7 @@ func TestListShowsALiveHolder(t *testing.T) {
 
 func TestLeaseBreakRefusesALiveHolderUnlessNow(t *testing.T) {
 	env := sqliteStore(t)
-	holding(t, env, "a", func() {
+	holding(t, env, "a", nil, func() {
 		r := milepost(t, env, "lease", "break", "a", "--reason", "hangs", "--execute")
 		assert.Equal(t, 5, r.exit, r.stderr)
 		assert.Contains(t, r.stderr, "it is alive: its lease was renewed")
@@ -79,6 +81,19 @@ func TestLeaseBreakRefusesALiveHolderUnlessNow(t *testing.T) {
 		assert.Equal(t, "hangs", l["reason"])
 	})
 	assert.Equal(t, 3, milepost(t, env, "lease", "break", "a", "--reason", "hangs", "--execute").exit, "nobody holds it")
+}
+
+func TestTheSameHolderTakesItsPredecessorsLeaseAtOnce(t *testing.T) {
+	env := sqliteStore(t)
+	input := writeFile(t, "in", numbered(3))
+	elsewhere := func() store.Holder { return store.Holder{Boot: "another", PIDSpace: "another", PIDStart: "1"} }
+	holding(t, env, "a", elsewhere, func() {
+		for _, args := range [][]string{{}, {"--holder", "nightly"}, {"--holder", "other", "--same-holder"}} {
+			r := milepost(t, env, append(append([]string{"batch", "a", input}, args...), "--", "cat")...)
+			assert.Equal(t, 5, r.exit, "%v: %s", args, r.stderr)
+		}
+		assert.Equal(t, string(numbered(3)), must(t, env, "batch", "a", input, "--holder", "nightly", "--same-holder", "--", "cat"))
+	})
 }
 
 func TestHistoryAndRunsTellWhatHappened(t *testing.T) {
@@ -150,8 +165,8 @@ func TestNumbersAndSpansReadWell(t *testing.T) {
 	}
 }
 
-// holding runs do while another job holds the lease of name.
-func holding(t *testing.T, env []string, name string, do func()) {
+// holding runs do while another job holds the lease of name, in a process that self describes (nil: this one).
+func holding(t *testing.T, env []string, name string, self func() store.Holder, do func()) {
 	t.Helper()
 	path := strings.TrimPrefix(env[0], "MILEPOST_STORE=sqlite:")
 	require.True(t, filepath.IsAbs(path))
@@ -161,6 +176,7 @@ func holding(t *testing.T, env []string, name string, do func()) {
 	var options checkpoint.Options
 	options.Lease.Holder.ID = "nightly"
 	options.Lease.Duration = 12 * time.Second
+	options.Lease.Readings = &lease.Readings{Self: self}
 	session, err := checkpoint.Open[struct{}](t.Context(), s, name, &options)
 	require.NoError(t, err)
 	do()

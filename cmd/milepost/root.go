@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -31,6 +33,9 @@ type app struct {
 // what it is given, but for the files, processes and services that args name, and
 // what the AWS SDK finds by itself.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
+	if _, file := stderr.(*os.File); !file {
+		stderr = &turns{w: stderr}
+	}
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
 	root := a.root()
 	root.SetArgs(args)
@@ -45,6 +50,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		a.report(err)
 	}
 	return kindOf(err).exit
+}
+
+// turns lets the commands, the log and the user's program write to one writer, as they may to a file.
+type turns struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (t *turns) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.w.Write(p)
 }
 
 func (a *app) root() *cobra.Command {
