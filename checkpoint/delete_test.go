@@ -133,6 +133,32 @@ func TestAnOldHolderCannotBringBackWhatWasDeleted(t *testing.T) {
 	})
 }
 
+func TestFinishingADeleteTellsTheNextLifeFromALostLine(t *testing.T) {
+	over(t, func(r *rig) {
+		r.versions(2)
+		r.On("Unlist", 0, faultstore.Throttle)
+		_, err := checkpoint.Delete(r.seconds(2), r.Store, name, nil)
+		require.Error(r, err)
+		r.Clear()
+		tombstone := r.copy(4)
+		next, lost := tombstone, tombstone
+		next.Version.Version, next.CommitID, next.CommitEpoch = 5, "next life", tombstone.CommitEpoch+1
+		lost.Version.Version, lost.CommitID, lost.CommitEpoch = 6, "lost line", tombstone.CommitEpoch-1
+		require.NoError(r, r.inner.Copy(r.Context(), key, next))
+		require.NoError(r, r.inner.Copy(r.Context(), key, lost))
+		found, err := r.inner.Look(r.Context(), key)
+		require.NoError(r, err)
+		require.NoError(r, r.inner.Release(r.Context(), key, found.Lease.Fence(), 6))
+
+		_, err = checkpoint.FinishDelete(r.Context(), r.Store, name, nil)
+		require.NoError(r, err)
+		assert.Equal(r, "next life", r.copy(5).CommitID)
+		_, err = r.inner.Version(r.Context(), key, 6)
+		require.ErrorIs(r, err, store.ErrNotFound)
+		assert.Equal(r, tombstone, r.copy(4), "what became of the delete is read from it")
+	})
+}
+
 func TestADeleteAndTheNextLifeDoNotDisturbEachOther(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(3)

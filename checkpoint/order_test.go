@@ -159,8 +159,24 @@ func TestARangeThatTheInputHasNoMoreDoesNotHoldTheNextOnes(t *testing.T) {
 		start(r, s, "c").Done(nil)
 		_, ok := s.Start("d")
 		assert.False(r, ok)
-		r.done(s)
+		require.NoError(r, s.Flush(r.Context()))
 		assert.Equal(r, "d", r.get().Cursor)
+		assert.Empty(r, r.get().Finished)
+		r.done(s)
+	})
+}
+
+func TestWhatWasFinishedAboveTheMarkIsForgottenWhenTheInputIsDone(t *testing.T) {
+	over(t, func(r *rig) {
+		s := r.open(nil)
+		start(r, s, "a")
+		start(r, s, "b").Done(nil)
+		require.NoError(r, s.Close(r.Context(), context.Canceled))
+		s = r.open(nil)
+		start(r, s, "a").Done(nil)
+		require.NoError(r, s.Flush(r.Context()))
+		assert.NotEmpty(r, r.get().Finished)
+		r.done(s) // without b: the input has it no more
 		assert.Empty(r, r.get().Finished)
 	})
 }

@@ -176,6 +176,19 @@ func TestABackgroundSaveGoesOnAfterATimeOfNoAnswer(t *testing.T) {
 	})
 }
 
+func TestNoCommitStartsWithoutARenewalInTime(t *testing.T) {
+	over(t, func(r *rig) {
+		s := r.open(nil)
+		r.On("Renew", 0, faultstore.Throttle)
+		time.Sleep(16 * time.Second) // past half the lease, before its loss at 24 s
+		time.AfterFunc(3*time.Second, r.Clear)
+		began := time.Now()
+		require.NoError(r, s.Save(r.Context(), "a", sum{1}))
+		assert.GreaterOrEqual(r, time.Since(began), 3*time.Second)
+		r.done(s)
+	})
+}
+
 func TestAfterALossMarksDoNothingAndSavesSayWhy(t *testing.T) {
 	over(t, func(r *rig) {
 		s := r.open(&checkpoint.Options{Every: 1, MaxUnsaved: 1})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -135,6 +136,21 @@ func TestTheNextSaveTellsWhatBecameOfAStep(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestNothingIsSavedInTheBackgroundBeforeAStepWasReported(t *testing.T) {
+	over(t, func(r *rig) {
+		s, out := r.open(nil), &sink{}
+		r.On("Commit", 1, faultstore.LoseRequest)
+		r.On("Commit", 0, faultstore.Throttle)
+		require.ErrorIs(r, s.SaveStep(r.seconds(3), step("a", 1, out.put("a"))), checkpoint.ErrOutcomeUnknown)
+		r.Clear()
+		time.Sleep(time.Minute)
+		assert.Equal(r, int64(1), r.head().Version.Version, "it was settled, and nothing else was done")
+		require.ErrorIs(r, s.Flush(r.Context()), checkpoint.ErrSettled)
+		r.done(s)
+		assert.Equal(r, []string{"a"}, out.rows)
+	})
 }
 
 func TestASaveWithWritesTellsWhatBecameOfAPlainOne(t *testing.T) {
