@@ -45,7 +45,7 @@ func (a *app) agent() error {
 	defer signal.Stop(terminate)
 
 	s := &stores{app: a, open: map[string]*openStore{}}
-	defer s.close()
+	defer s.close(nil)
 	c := newConversation(a, s, nil, a.stdout)
 	read := make(chan error, 1)
 	go func() { read <- c.read(a.stdin) }()

@@ -42,11 +42,14 @@ func (s *stores) get(ctx context.Context, url string, mode openMode) (*openStore
 	return st, nil
 }
 
-func (s *stores) close() {
+// close closes all but one, which may be nil.
+func (s *stores) close(but *openStore) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, st := range s.open {
-		st.close()
+		if st != but {
+			st.close()
+		}
 	}
 }
 

@@ -117,6 +117,9 @@ func withState(object []byte, state []byte, contentType string) []byte {
 		object = append(object, ',')
 	}
 	isJSON := contentType == "" || contentType == jsonState{}.ContentType()
+	if isJSON {
+		state = bytes.TrimSpace(state)
+	}
 	if isJSON && bytes.IndexAny(state, "\r\n") < 0 && json.Valid(state) {
 		object = append(append(object, `"state":`...), state...)
 	} else {

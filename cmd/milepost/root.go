@@ -90,7 +90,8 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 
 	root.AddCommand(
-		a.batchCommand(), a.agentCommand(),
+		a.batchCommand(), a.runCommand(), a.agentCommand(),
+		a.markCommand(), a.saveCommand(), a.stateCommand(),
 		a.getCommand(), a.listCommand(), a.historyCommand(), a.runsCommand(),
 		a.rollbackCommand(), a.resetCommand(), a.setCommand(), a.deleteCommand(),
 		a.pinCommand(), a.unpinCommand(),

@@ -1,0 +1,44 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// maxSocketPath is what every Unix takes; the shortest is macOS's.
+const maxSocketPath = 103
+
+// forwarded are the signals that the command gets.
+var forwarded = []os.Signal{
+	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
+}
+
+func (g *group) forward(s os.Signal) { g.signal(s.(syscall.Signal)) }
+
+// alive reports whether a process of the group is left.
+func (g *group) alive() bool { return !errors.Is(syscall.Kill(-g.cmd.Process.Pid, 0), syscall.ESRCH) }
+
+// ownTerminal gives the terminal, if there is one, to the command's process group: in the background it
+// would be stopped when it reads.
+func ownTerminal(cmd *exec.Cmd) {
+	if f, ok := cmd.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(f.Fd())
+	}
+}
+
+// startKeeper starts a process in the group that ends all of it when this process is killed, and so
+// closes its end of a pipe. Best effort: nil where there is no shell, or the command has ended already.
+func startKeeper(g *group) *exec.Cmd {
+	keeper := exec.Command("/bin/sh", "-c", "trap '' INT TERM HUP QUIT USR1 USR2; read _; kill -KILL 0")
+	keeper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.cmd.Process.Pid}
+	if _, err := keeper.StdinPipe(); err != nil || keeper.Start() != nil {
+		return nil
+	}
+	return keeper
+}
