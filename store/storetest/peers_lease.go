@@ -20,7 +20,7 @@ var leasePeerRules = []rule{
 		l := f.open(t, line, f.as("a"))
 		for _, fault := range []faultstore.Fault{faultstore.LoseReply, faultstore.LoseRequest, faultstore.Throttle} {
 			line.On("Renew", 1, fault)
-			f.stays(t, l, 1)
+			f.stays(t, l.Context(), 1)
 		}
 	}},
 	{"the warning must come before the expiry, also where a threshold equals the lease", func(t *testing.T, f fixture) {
@@ -52,7 +52,7 @@ var leasePeerRules = []rule{
 		ctx, cancel := context.WithTimeout(context.Background(), f.duration())
 		defer cancel()
 		go func() { defer close(closed); _ = slow.Release(ctx) }()
-		f.stays(t, kept, 2)
+		f.stays(t, kept.Context(), 2)
 		<-closed
 		<-done
 	}},
@@ -94,7 +94,7 @@ var leasePeerRules = []rule{
 		o.Yield = true
 		a := f.open(t, line, o)
 		require.NoError(t, f.Want(t.Context(), f.key, a.Fence(), store.Wanted{By: "w", Count: 1}))
-		f.stays(t, a, 1) // the waiter died
+		f.stays(t, a.Context(), 1) // the waiter died
 		done := f.waiter(t, true, 8*f.duration())
 		select {
 		case <-a.HandoffWanted():
@@ -106,18 +106,22 @@ var leasePeerRules = []rule{
 		f.open(t, f.Store, f.as("c"))
 	}},
 	{"a busy or blocked job must not starve the renewals", func(t *testing.T, f fixture) {
-		line := f.line()
-		l := f.open(t, line, f.as("a"))
-		line.On("Commit", 0, faultstore.Hang) // the job waits for its save, its pipeline for the job
-		ctx, cancel := context.WithCancel(t.Context())
-		saving := make(chan struct{})
+		o := f.options(f.as("a"))
+		o.Every, o.MaxUnsaved = 1, 1
+		s := f.sessionOn(t, f.line(), o)
+		s.line.On("Commit", 0, faultstore.Hang) // the save waits, the mark for the save, the pipeline for the mark
+		blocked := make(chan struct{})
 		go func() {
-			defer close(saving)
-			_, _ = line.Commit(ctx, f.key, store.Commit{Fence: l.Fence(), Next: bare(1, l.Epoch(), "c")})
+			defer close(blocked)
+			for n := int64(1); n <= 5; n++ {
+				s.Mark("x", func(v *tally) { v.Sum = n })
+			}
 		}()
-		f.stays(t, l, 2)
-		cancel()
-		<-saving
+		f.stays(t, s.Context(), 2)
+		s.line.Clear()
+		<-blocked
+		require.NoError(t, s.Close(t.Context(), nil))
+		require.Equal(t, int64(5), f.head(t).Processed)
 	}},
 	{"a loss must end the work, not only be logged", func(t *testing.T, f fixture) {
 		l := f.open(t, f.Store, f.as("a"))
