@@ -409,15 +409,15 @@ func (b *runningBatch) release() {
 
 func (b *runningBatch) wait() result { return <-b.done }
 
-// process is the command in a process of its own.
-type process struct {
+// commandProcess is the command in a process of its own.
+type commandProcess struct {
 	cmd    *exec.Cmd
 	stderr string // a file
 }
 
-func startProcess(t *testing.T, env []string, args ...string) *process {
+func startProcess(t *testing.T, env []string, args ...string) *commandProcess {
 	t.Helper()
-	p := &process{cmd: exec.Command(os.Args[0], args...), stderr: filepath.Join(t.TempDir(), "stderr")}
+	p := &commandProcess{cmd: exec.Command(os.Args[0], args...), stderr: filepath.Join(t.TempDir(), "stderr")}
 	file, err := os.Create(p.stderr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = file.Close() })
@@ -433,7 +433,7 @@ func startProcess(t *testing.T, env []string, args ...string) *process {
 	return p
 }
 
-func (p *process) stderrHas(t *testing.T, text string) {
+func (p *commandProcess) stderrHas(t *testing.T, text string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		content, err := os.ReadFile(p.stderr)
@@ -441,7 +441,7 @@ func (p *process) stderrHas(t *testing.T, text string) {
 	}, 30*time.Second, 5*time.Millisecond, "waiting for "+strconv.Quote(text))
 }
 
-func (p *process) exit(t *testing.T) int {
+func (p *commandProcess) exit(t *testing.T) int {
 	t.Helper()
 	_ = p.cmd.Wait() // its error repeats the status
 	return p.cmd.ProcessState.ExitCode()

@@ -127,8 +127,12 @@ func holderText(h store.Holder) string {
 func (a *app) hint(k kind, err error) string {
 	switch k.name {
 	case "lease_lost":
+		name := "NAME"
+		if lost, ok := errors.AsType[*lease.LostError](err); ok {
+			name = lost.Key.Name
+		}
 		return "another run may hold the lease now; nothing that it saved can be overwritten by this one.\n" +
-			"see who:  " + a.call("lease show NAME")
+			"see who:  " + a.call("lease show %s", name)
 	case "job_failed":
 		return "what came before is saved: mend it and run the same command again"
 	case "outcome_unknown":
