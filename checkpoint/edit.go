@@ -170,8 +170,7 @@ func edit(ctx context.Context, st store.Store, name string, opts *EditOptions, p
 	if err != nil {
 		return nil, wrap("read", key, err)
 	}
-	planned, next, err := o.plan(ctx, newReader(st, key, found), plan)
-	if err != nil || o.DryRun {
+	if planned, _, err := o.plan(ctx, newReader(st, key, found), plan); err != nil || o.DryRun {
 		return planned, err
 	}
 	e, err := newEditor(ctx, st, key, o)
@@ -179,7 +178,8 @@ func edit(ctx context.Context, st store.Store, name string, opts *EditOptions, p
 		return nil, err
 	}
 	defer e.abandon(ctx)
-	if planned, next, err = o.plan(ctx, e.reader(), plan); err != nil {
+	planned, next, err := o.plan(ctx, e.reader(), plan)
+	if err != nil {
 		return nil, err
 	}
 	if planned.After, err = e.commit(ctx, next); err != nil {
