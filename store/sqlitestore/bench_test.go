@@ -84,7 +84,7 @@ func (h *byHand) commit(ctx context.Context, c store.Commit) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer tx.Rollback()
+	defer func() { _ = tx.Rollback() }()
 	v := &c.Next
 	result, err := tx.StmtContext(ctx, h.update).ExecContext(ctx,
 		v.By.ID, v.By.Host, v.By.PID, v.By.RunID,

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -75,7 +76,7 @@ func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commit
 }
 
 // errConflict becomes a [store.ConflictError] with the copy that is there.
-var errConflict = fmt.Errorf("conflict")
+var errConflict = errors.New("conflict")
 
 // writeCopy calls apply with the copy that is there, or nil.
 func (s *Store) writeCopy(ctx context.Context, op string, key store.Key, version int64, apply func(context.Context, *conn, *store.Copy) error) error {
@@ -84,10 +85,11 @@ func (s *Store) writeCopy(ctx context.Context, op string, key store.Key, version
 		if err != nil {
 			return err
 		}
-		if err := apply(ctx, w, there); err != errConflict {
-			return err
+		err = apply(ctx, w, there)
+		if errors.Is(err, errConflict) {
+			return &store.ConflictError{Op: op, Key: key, Copy: there}
 		}
-		return &store.ConflictError{Op: op, Key: key, Copy: there}
+		return err
 	})
 	return err
 }
@@ -186,5 +188,5 @@ func (c *conn) copied(ctx context.Context, key store.Key, version int64) (*store
 func (r *row) copied(key store.Key) (*store.Copy, error) {
 	r.key()
 	c := &store.Copy{ExpiresAt: r.time("expires_at"), Label: r.text("label"), Version: r.version()}
-	return c, r.done(key, recordCopy(c.Version.Version), c.Version.Validate)
+	return c, r.done(key, recordCopy(c.Version.Version), c.Validate)
 }
