@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// sweepAfter is how long processes that a command has left may take to end.
-const sweepAfter = 5 * time.Second
+// sweepAfter is how long processes that a command has left may take to end. In a container whose
+// first process takes no care of the dead, they are seen that long.
+const sweepAfter = time.Second
 
 // jobProcess is a command of the user's that runs, with the processes that it starts.
 type jobProcess struct {
