@@ -43,11 +43,10 @@ import (
 //
 // Errors. They match store.ErrNotFound, store.ErrUnavailable, store.ErrThrottled,
 // store.ErrCredentials, [ErrExists], [ErrPrecondition], [ErrNoArchive] and [ErrKey]
-// by errors.Is, where one of these is the reason. A write with [ErrExists],
-// [ErrPrecondition] or [ErrKey] has changed nothing. After any other error of a write
-// it may have been applied, may be later, or never; only reading tells. An engine
-// settles what it can by itself: its own retry that finds what it has written is a
-// success, not [ErrExists].
+// by errors.Is, where one of these is the reason. A Create or Replace whose error
+// matches [ErrOutcomeUnknown] may have been applied, may be later, or never; after any
+// other error it was not and never will be. An engine settles what it can by
+// itself: its own retry that finds what it has written is a success, not [ErrExists].
 //
 // Cancellation. When ctx ends, a method returns soon, with an error that wraps
 // the context's. No time limits are the engine's own: without an end of ctx a
@@ -128,6 +127,10 @@ var (
 
 	// ErrPrecondition: the object is not the one that the caller has seen.
 	ErrPrecondition = errors.New("has changed meanwhile")
+
+	// ErrOutcomeUnknown: the write may have been applied, or may be yet; only reading
+	// tells, and what was read may still change.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
 
 	// ErrNoArchive: there is no such bucket or directory.
 	ErrNoArchive = errors.New("no such archive")

@@ -105,8 +105,9 @@ func (w *BodyWriter) Write(p []byte) (int, error) {
 
 // Finish stores the body and returns the state as a HEAD has it, without its data
 // and content type, and the key of the body. A body that is there already, from an
-// earlier try of the same commit, is a success if its content is the same. After an error nothing
-// is stored, but for a write whose outcome is unknown, at which nothing may point.
+// earlier try of the same commit, is a success if its content is the same. After an
+// error nothing is stored, or, if it matches [ErrOutcomeUnknown], perhaps something
+// at which nothing may point.
 func (w *BodyWriter) Finish() (store.State, string, error) {
 	defer w.Abort()
 	if w.finished {

@@ -30,7 +30,11 @@ func CheckConditions(ctx context.Context, a Archive, key string) error {
 	case !errors.Is(err, ErrExists):
 		return fmt.Errorf("create an object that exists: %w", err)
 	}
-	switch _, err := a.Replace(ctx, key, strings.Repeat("0", len(object.ETag)), second); {
+	_, err = a.Replace(ctx, key, strings.Repeat("0", len(object.ETag)), second)
+	for try := 0; errors.Is(err, ErrOutcomeUnknown) && try < 5; try++ { // a reply was lost
+		_, err = a.Replace(ctx, key, strings.Repeat("0", len(object.ETag)), second)
+	}
+	switch {
 	case err == nil:
 		return errors.New("it does not honour If-Match: an object was replaced that was not the one named")
 	case !errors.Is(err, ErrPrecondition):

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math/rand/v2"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/milepost-dev/milepost/store"
 )
@@ -73,8 +74,8 @@ func readMirrored(ctx context.Context, a Archive, key store.Key, name string) (*
 }
 
 // MoveLatest makes latest.json a copy of the version that data, from [PutVersion],
-// holds, unless it has that version or a newer one, by [Compare]. It tries again while others
-// move it, until ctx ends. A latest.json that cannot be read is an error, and stays.
+// holds, unless it has that version or a newer one, by [Compare]. It tries again while
+// others move it, until ctx ends. A latest.json that cannot be read is an error, and stays.
 func MoveLatest(ctx context.Context, a Archive, key store.Key, data []byte) error {
 	name := LatestKey(key)
 	m, err := Decode(name, data)
@@ -84,42 +85,42 @@ func MoveLatest(ctx context.Context, a Archive, key store.Key, data []byte) erro
 	if m.Key != key {
 		return fmt.Errorf("move %s: it would be of checkpoint %s", name, m.Key)
 	}
-	for try := 0; ; try++ {
-		etag := ""
-		there, object, err := ReadAll(ctx, a, name, maxMirrored)
-		switch {
-		case err == nil:
-			old, err := Decode(name, there)
-			if err != nil {
-				return err
-			}
-			if Compare(m.ID(), old.ID()) <= 0 {
-				return nil
-			}
-			etag = object.ETag
-		case !errors.Is(err, store.ErrNotFound):
-			return err
+	pace := backoff.NewExponentialBackOff()
+	pace.InitialInterval, pace.MaxInterval = 10*time.Millisecond, time.Second
+	unknown := 0
+	_, err = backoff.Retry(ctx, func() (struct{}, error) {
+		err := moveLatest(ctx, a, name, m.ID(), data)
+		if errors.Is(err, ErrOutcomeUnknown) { // to be looked at again, but not for ever
+			unknown++
 		}
-		if _, err = a.Replace(ctx, name, etag, data); !errors.Is(err, ErrPrecondition) {
-			return err
+		if err != nil && (unknown > 3 || !errors.Is(err, ErrPrecondition) && !errors.Is(err, ErrOutcomeUnknown)) {
+			err = backoff.Permanent(err)
 		}
-		if err := pause(ctx, try); err != nil {
-			return fmt.Errorf("move %s: %w", name, err)
-		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(pace), backoff.WithMaxElapsedTime(0))
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("move %s: %w", name, err)
 	}
+	return err
 }
 
-// pause waits before another try, longer each time, and never as long as another who does the same.
-func pause(ctx context.Context, try int) error {
-	longest := min(10*time.Millisecond<<min(try, 10), time.Second)
-	timer := time.NewTimer(longest/2 + rand.N(longest/2))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+func moveLatest(ctx context.Context, a Archive, name string, id ID, data []byte) error {
+	there, object, err := ReadAll(ctx, a, name, maxMirrored)
+	if errors.Is(err, store.ErrNotFound) {
+		_, err = a.Replace(ctx, name, "", data)
+		return err
 	}
+	if err != nil {
+		return err
+	}
+	old, err := Decode(name, there)
+	if err != nil {
+		return err
+	}
+	if Compare(id, old.ID()) > 0 {
+		_, err = a.Replace(ctx, name, object.ETag, data)
+	}
+	return err
 }
 
 // Listed is one object of a checkpoint's mirror.

@@ -141,14 +141,16 @@ func startVersitygwOnce(ctx context.Context, program string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, metadata := filepath.Join(dir, "objects"), filepath.Join(dir, "metadata")
-	if err := errors.Join(os.Mkdir(objects, 0o700), os.Mkdir(metadata, 0o700)); err != nil {
+	objects := filepath.Join(dir, "objects")
+	if err := os.Mkdir(objects, 0o700); err != nil {
 		return nil, err
 	}
+	// Not with --sidecar, which would do without extended attributes: of writers with
+	// If-Match at once, several succeed then.
 	cmd := exec.Command(program,
 		"--port", "127.0.0.1:"+port, "--access", localKey, "--secret", localSecret, "--region", localRegion,
 		"--quiet", "--keep-alive", "--health", "/health",
-		"posix", "--sidecar", metadata, objects)
+		"posix", objects)
 	child, err := startChild(cmd, dir)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start versitygw: %w", err), os.RemoveAll(dir))

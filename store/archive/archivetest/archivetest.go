@@ -6,6 +6,7 @@ package archivetest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -24,6 +25,15 @@ type Options struct {
 	// NotEveryKey: keys such as a/b beside a/b/c, or with a segment of 500 bytes,
 	// cannot be held, as by an S3 server whose objects are files.
 	NotEveryKey bool
+
+	// LostReplies: replies get lost, so that a Replace that was refused may say
+	// that its outcome is unknown.
+	LostReplies bool
+}
+
+// refused reports whether err says so of a Replace that has changed nothing.
+func (o *Options) refused(err error) bool {
+	return errors.Is(err, archive.ErrPrecondition) || o.LostReplies && errors.Is(err, archive.ErrOutcomeUnknown)
 }
 
 // Run runs the suite.

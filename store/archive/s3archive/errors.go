@@ -1,0 +1,117 @@
+package s3archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// kind is what an error means: the sentinel that it matches, what helps, and what
+// it says of a conditional write.
+type kind struct {
+	is       error
+	hint     string
+	unmet    bool // the condition did not hold: somebody was there before, perhaps oneself
+	gone     bool // what the condition is about is not there (any more)
+	again    bool // not applied, and worth another try
+	definite bool // not applied, and no other try helps
+}
+
+var (
+	unmet     = kind{is: archive.ErrPrecondition, unmet: true}
+	throttled = kind{is: store.ErrThrottled, again: true}
+	notFound  = kind{is: store.ErrNotFound, gone: true, definite: true}
+	noBucket  = kind{is: archive.ErrNoArchive, definite: true, hint: "is it this region and this account?"}
+	noAnswer  = kind{is: store.ErrUnavailable}
+	unreached = kind{is: store.ErrUnavailable, again: true}
+	refused   = kind{definite: true}
+	denied    = kind{is: store.ErrCredentials, definite: true, hint: "the policy must allow s3:PutObject, " +
+		"s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on the prefix, and s3:ListBucket on the bucket"}
+	unknownCaller = kind{is: store.ErrCredentials, definite: true, hint: "aws sts get-caller-identity shows who this is taken for"}
+	noCredentials = kind{is: store.ErrCredentials, definite: true, hint: "aws configure, AWS_PROFILE or a role gives them"}
+	expiredToken  = kind{is: store.ErrCredentials, definite: true, hint: "the token has expired: aws sso login renews it, " +
+		"or start again under a fresh role"}
+	clockOff = kind{is: store.ErrUnavailable, again: true, hint: "this machine's clock is wrong by minutes: set it"}
+)
+
+// byCode has the codes of S3's that say enough by themselves.
+var byCode = map[string]kind{
+	"PreconditionFailed":         unmet,
+	"NoSuchUpload":               notFound,
+	"ConditionalRequestConflict": throttled,
+	"OperationAborted":           throttled,
+	"SlowDown":                   throttled,
+	"Throttling":                 throttled,
+	"ThrottlingException":        throttled,
+	"TooManyRequests":            throttled,
+	"RequestLimitExceeded":       throttled,
+	"NoSuchKey":                  notFound,
+	"NotFound":                   notFound,
+	"NoSuchBucket":               noBucket,
+	"AccessDenied":               denied,
+	"Forbidden":                  denied,
+	"AllAccessDisabled":          denied,
+	"InvalidAccessKeyId":         unknownCaller,
+	"SignatureDoesNotMatch":      unknownCaller,
+	"ExpiredToken":               expiredToken,
+	"InvalidToken":               expiredToken,
+	"RequestTimeTooSkewed":       clockOff,
+}
+
+// judge decides what an error of the SDK's means. What is not known to be definite is ambiguous.
+func judge(err error) kind {
+	var reply interface{ HTTPStatusCode() int }
+	var dns *net.DNSError
+	var op *net.OpError
+	known, ok := byCode[codeOf(err)]
+	switch {
+	case ok:
+		return known
+	case errors.As(err, &reply) && reply.HTTPStatusCode() == 429:
+		return throttled
+	case errors.As(err, &reply) && reply.HTTPStatusCode() >= 400 && reply.HTTPStatusCode() < 500:
+		return refused
+	case strings.Contains(err.Error(), "get identity"): // the SDK has no type for it; a test holds it to these words
+		if strings.Contains(err.Error(), "xpired") {
+			return expiredToken
+		}
+		return noCredentials
+	case errors.As(err, &dns), errors.As(err, &op) && op.Op == "dial":
+		return unreached
+	}
+	return noAnswer
+}
+
+func codeOf(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// failed puts an error into the words of packages store and archive.
+func (a *Archive) failed(ctx context.Context, what, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s %s: %w: %w", what, a.name(key), context.Cause(ctx), err)
+	}
+	kind := judge(err)
+	hint := ""
+	if kind.hint != "" {
+		hint = " (" + kind.hint + ")"
+	}
+	if kind.is == nil {
+		return fmt.Errorf("%s %s: %w%s", what, a.name(key), err, hint)
+	}
+	return fmt.Errorf("%s %s: %w: %w%s", what, a.name(key), kind.is, err, hint)
+}
