@@ -128,13 +128,21 @@ func (c *committer) carry(next *store.Version) {
 	}
 }
 
-// retire gives the starts that fall out of v's list their expiry back, in the background.
+// retire gives the starts that fall out of v's list their expiry back, in the background, and
+// then has them leave the list with the next commit. The closing commit waits for it, or
+// sessions too short for it would make the list grow.
 func (c *committer) retire(v store.Version) {
 	if len(v.Starts) <= c.starts {
 		return
 	}
 	out := v.Starts[:len(v.Starts)-c.starts]
+	before, done := c.retired, make(chan struct{})
+	c.retired = done
 	c.behind.Go(func() {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
 		for _, version := range out {
 			if err := c.restoreExpiry(c.life, version); err != nil {
 				c.log.Warn("a version that no session start keeps any more was given no expiry",
@@ -163,21 +171,10 @@ func (c *committer) restoreExpiry(ctx context.Context, version int64) error {
 		return nil
 	}
 	expires := c.expiry(copied.SavedAt)
-	if err := c.amend(ctx, copied, store.Amendment{ExpiresAt: &expires}); err != nil {
-		return err
-	}
-	// A label that was set in between must win.
-	again, err := c.st.Version(ctx, c.key, version)
-	if errors.Is(err, store.ErrNotFound) || err == nil && again.Label == "" {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return c.amend(ctx, again, store.Amendment{ExpiresAt: &time.Time{}})
+	return c.amend(ctx, copied, store.Amendment{ExpiresAt: &expires, IfUnlabelled: true})
 }
 
-// amend changes a copy; one that was removed or replaced meanwhile is left alone.
+// amend changes a copy; one that was removed, replaced or labelled meanwhile is left alone.
 func (c *committer) amend(ctx context.Context, copied store.Copy, a store.Amendment) error {
 	err := c.persist(ctx, func(ctx context.Context) error {
 		return c.st.Amend(ctx, c.key, copied.Version.Version, copied.CommitID, a)

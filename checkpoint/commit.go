@@ -34,6 +34,7 @@ type committer struct {
 	open    *pending      // the commit whose outcome is not known
 	settled *SettledError // what became of one, not yet reported
 	copying *copying      // V#base on its way
+	retired chan struct{} // closed when starts that fell out have their expiry back; nil: none did
 }
 
 // pending is one commit, from its first attempt until it is settled.
@@ -55,6 +56,7 @@ func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Option
 	}
 	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.turn <- struct{}{}
+	c.retire(c.base) // what the session before had no time for
 	return c
 }
 
@@ -112,6 +114,13 @@ func (c *committer) prepare(ctx context.Context, why purpose) error {
 	if c.first {
 		if err := c.keepBase(ctx); err != nil {
 			return err
+		}
+	}
+	if c.retired != nil && why == closingSave {
+		select {
+		case <-c.retired:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 	return c.lease.Ready(ctx)

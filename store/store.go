@@ -95,8 +95,8 @@ type Store interface {
 	KeepBase(ctx context.Context, key Key, v Version) error
 
 	// Amend changes label and expiry of V#n if it carries that commit id.
-	// Otherwise [*ConflictError] with the copy that is there (nil: none): an
-	// update must not bring a removed copy back as an empty one.
+	// Otherwise, or with a.IfUnlabelled where it has a label, [*ConflictError] with the copy
+	// that is there (nil: none): an update must not bring a removed copy back as an empty one.
 	Amend(ctx context.Context, key Key, version int64, commitID string, a Amendment) error
 
 	// Remove deletes V#n if it carries that commit id. An absent one is no error.
@@ -162,4 +162,8 @@ type Write any
 type Amendment struct {
 	Label     *string    // "" removes it
 	ExpiresAt *time.Time // the zero time removes it
+
+	// IfUnlabelled leaves a savepoint alone: it must not expire because somebody else
+	// did not see its label in time.
+	IfUnlabelled bool
 }

@@ -70,7 +70,11 @@ func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitI
 	if a.ExpiresAt != nil {
 		change.setNumber("expires_at", toSeconds(*a.ExpiresAt))
 	}
-	_, err := c.update(ctx, skOf(version), change.text(), ifOfCommit, v, types.ReturnValueNone, withCopy(version))
+	condition := ifOfCommit
+	if a.IfUnlabelled {
+		condition = ifOfCommitUnlabelled
+	}
+	_, err := c.update(ctx, skOf(version), change.text(), condition, v, types.ReturnValueNone, withCopy(version))
 	return err
 }
 

@@ -44,7 +44,7 @@ func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) er
 // Amend implements [store.Store].
 func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitID string, a store.Amendment) error {
 	return s.writeCopy(ctx, "Amend", key, version, func(c *checkpoint, there *store.Copy) bool {
-		if there == nil || there.CommitID != commitID {
+		if there == nil || there.CommitID != commitID || a.IfUnlabelled && there.Label != "" {
 			return false
 		}
 		amended := *there

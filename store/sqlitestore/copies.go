@@ -48,7 +48,7 @@ func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) er
 // Amend implements [store.Store].
 func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitID string, a store.Amendment) error {
 	return s.writeCopy(ctx, "Amend", key, version, func(ctx context.Context, w *conn, there *store.Copy) error {
-		if there == nil || there.CommitID != commitID {
+		if there == nil || there.CommitID != commitID || a.IfUnlabelled && there.Label != "" {
 			return errConflict
 		}
 		if a.Label != nil {

@@ -159,6 +159,19 @@ var amendRules = []rule{
 		equalCopy(t, want, *c.Copy)
 		equalCopy(t, want, f.copied(t, 1))
 	}},
+	{"leaves a savepoint alone where it is to", func(t *testing.T, f fixture) {
+		want := bareCopy(1, 1, "c1")
+		f.copy(t, want)
+		expire := store.Amendment{ExpiresAt: &farAway, IfUnlabelled: true}
+		require.NoError(t, f.Amend(t.Context(), f.key, 1, "c1", expire))
+		label, never := "savepoint", time.Time{}
+		require.NoError(t, f.Amend(t.Context(), f.key, 1, "c1", store.Amendment{Label: &label, ExpiresAt: &never}))
+		want.Label = label
+		c := conflict(t, f.Amend(t.Context(), f.key, 1, "c1", expire))
+		require.NotNil(t, c.Copy)
+		equalCopy(t, want, *c.Copy)
+		equalCopy(t, want, f.copied(t, 1))
+	}},
 }
 
 var removeRules = []rule{
