@@ -1,0 +1,104 @@
+//go:build linux
+
+package kill_test
+
+import (
+	"context"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/test/faulthttp"
+)
+
+// A run that is stopped past this lease is overtaken by one that waits for it.
+var shortLease = []string{"--lease-duration", "1s"}
+
+func TestARunThatWasStoppedAndOvertakenDoesNoHarm(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, e engine) {
+		j := newJob(t, e, "stopped", 5000)
+		j.shut()
+		first := j.start(append(shortLease, "-o", "json")...)
+		w := j.started(first, 0, 1)
+		j.halfway(w)
+		first.signal(syscall.SIGSTOP)
+		j.open() // its child ends, which it does not see
+
+		second := j.overtake(first)
+		require.Zero(t, second.exit(), second.said())
+		first.signal(syscall.SIGCONT)
+		j.checkOvertaken(first, w)
+	})
+}
+
+func TestARunThatWasStoppedWhileItsSaveWasUnderWayDoesNoHarm(t *testing.T) {
+	tb := newTable(t)
+	j := newJob(t, tb, "stopped", 5000)
+	var late faulthttp.Late
+	kept := make(chan struct{})
+	heads := 0
+	rule := tb.faults.When(func(r faulthttp.Request) bool {
+		if !isWrite(r, headSent) {
+			return false
+		}
+		heads++
+		return heads == 3 // two versions are saved
+	}, func(req *http.Request, send faulthttp.Send) (*http.Response, error) {
+		_, _ = late.Hold()(req, send)
+		close(kept)
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	})
+	first := j.start(append(shortLease, "-o", "json")...)
+	w := j.started(first, 0, 3)
+	select {
+	case <-kept:
+	case <-time.After(eventually):
+		require.Fail(t, "its third save does not come", first.said())
+	}
+	first.signal(syscall.SIGSTOP)
+	require.Equal(t, 1, rule.Hits())
+
+	second := j.overtake(first)
+	j.started(second, w.epoch, 2) // it has saved something
+	statuses, err := late.Deliver(context.WithoutCancel(t.Context()))
+	require.NoError(t, err)
+	assert.Equal(t, []int{http.StatusBadRequest}, statuses, "the late save")
+	require.Zero(t, second.exit(), second.said())
+	first.signal(syscall.SIGCONT)
+	j.checkOvertaken(first, w)
+}
+
+// overtake starts a run that waits for the lease of one that is stopped, and returns when it has it.
+func (j *job) overtake(stopped *run) *run {
+	j.t.Helper()
+	above := j.epoch()
+	r := j.start("--wait", "20s")
+	j.raised(r, above)
+	assert.False(j.t, stopped.ended())
+	return r
+}
+
+// checkOvertaken: the run that went on says that it lost the lease, and has committed nothing since; its batch was
+// processed again by the other.
+func (j *job) checkOvertaken(overtaken *run, inHand worker) {
+	j.t.Helper()
+	require.Equal(j.t, 7, overtaken.exit(), overtaken.said())
+	says := overtaken.failure()
+	assert.Equal(j.t, "lease_lost", says.Kind)
+	behind := false
+	for _, v := range j.history() {
+		if v.CommitEpoch > inHand.epoch {
+			behind = true
+		}
+		assert.False(j.t, behind && v.CommitEpoch <= inHand.epoch, "version %d was committed by epoch %d, behind the fence",
+			v.Version.Version, v.CommitEpoch)
+	}
+	assert.True(j.t, behind)
+	j.checkDone()
+	assert.Len(j.t, j.ledger.passes[inHand.first], 2, "the batch in hand when it was stopped")
+}
