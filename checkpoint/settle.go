@@ -25,10 +25,12 @@ func (c *committer) send(ctx context.Context, p *pending) error {
 	intervals := pace()
 	var last error
 	for {
-		if ctx.Err() != nil {
+		v, err := undecided, error(nil)
+		if ctx.Err() == nil {
+			v, err = c.attempt(ctx, p)
+		} else if v, err = c.lastLook(ctx, p); v == undecided {
 			return c.giveUp(p, context.Cause(ctx), last)
 		}
-		v, err := c.attempt(ctx, p)
 		switch v {
 		case landed:
 			c.settle(p, true)
@@ -42,6 +44,17 @@ func (c *committer) send(ctx context.Context, p *pending) error {
 		last = err
 		sleep(ctx, intervals.NextBackOff())
 	}
+}
+
+// lastLook reads once more where the loss of the lease, and not the caller, ended ctx: whoever
+// has raised a higher fence has made HEAD's answer final.
+func (c *committer) lastLook(ctx context.Context, p *pending) (verdict, error) {
+	if !p.ambiguous || !errors.Is(context.Cause(ctx), lease.ErrLost) {
+		return undecided, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	defer cancel()
+	return c.look(ctx, p)
 }
 
 // settle closes the question of p.
@@ -101,14 +114,19 @@ func (c *committer) attempt(ctx context.Context, p *pending) (verdict, error) {
 		return failed, err
 	}
 	// This attempt was refused for good, but an earlier one may have landed.
-	bounded, cancel = context.WithTimeout(ctx, c.timeout)
-	found, lookErr := c.st.Look(bounded, c.key)
-	cancel()
-	if lookErr != nil {
-		return undecided, errors.Join(err, lookErr)
-	}
-	v, judgeErr := c.judge(ctx, p, found.Head)
+	v, judgeErr := c.look(ctx, p)
 	return v, errors.Join(judgeErr, err)
+}
+
+// look judges the commit by what HEAD says now.
+func (c *committer) look(ctx context.Context, p *pending) (verdict, error) {
+	bounded, cancel := context.WithTimeout(ctx, c.timeout)
+	found, err := c.st.Look(bounded, c.key)
+	cancel()
+	if err != nil {
+		return undecided, err
+	}
+	return c.judge(ctx, p, found.Head)
 }
 
 // judge applies the one rule: commit c on base b landed if and only if version b+1
