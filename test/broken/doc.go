@@ -1,0 +1,10 @@
+// Package broken proves that the tests of the protocol would notice: each mutant
+// here is the project's own code, broken on purpose in one way, and the subtest
+// named for the rule that it breaks must fail on it.
+//
+//	go test -run Broken -v ./test/broken
+//
+// A mutant is made with the go command's -overlay, so nothing is written into the
+// tree. The text that it replaces must occur exactly once in its file: a mutant
+// that no longer fits the code is an error, so that the list keeps up with it.
+package broken

@@ -1,0 +1,95 @@
+package broken
+
+// leaseMutants break the lease protocol.
+var leaseMutants = []mutant{
+	{
+		name:   "a HEAD below what LEASE knows is a fresh start",
+		breaks: "a HEAD below the version that LEASE knows is ErrStoreRegressed, never \"no checkpoint\" †",
+		edits: []edit{{"lease/acquire.go",
+			"if c.opts.AcceptRegression || l == nil || version >= l.Version {", "if c.opts.AcceptRegression || l == nil || version < 1<<62 {"}},
+		caught: onMemory("Protocol/Regression/no HEAD though LEASE knows a version"),
+	},
+	{
+		name:   "a HEAD that fell during the acquisition is taken as it is",
+		breaks: "a HEAD whose version fell between (1) and (3) is ErrStoreRegressed †",
+		edits: []edit{{"lease/acquire.go",
+			"	if err == nil {\n		err = c.fell(found, head)\n	}\n", ""},
+			{"lease/acquire.go", "// fell finds HEAD", "var _ = (*contender).fell\n\n// fell finds HEAD"}},
+		caught: onMemory("Protocol/Regression/a HEAD whose version fell between the read and the raise"),
+	},
+	{
+		name:   "the raise makes a HEAD where one was read",
+		breaks: "a HEAD that is gone between (1) and (3) is ErrStoreRegressed †",
+		edits:  []edit{{"lease/acquire.go", "c.opts.Holder, seen == nil)\n		cancel()", "c.opts.Holder, true)\n		cancel()"}},
+		caught: onMemory("Protocol/Regression/a HEAD that is gone between the read and the raise"),
+	},
+	{
+		name:   "a missing LEASE is rebuilt at the next epoch",
+		breaks: "a missing LEASE beside a HEAD is rebuilt at head.epoch + 1,000,000 †",
+		edits:  []edit{{"lease/acquire.go", "const rebuilt = 1_000_000", "const rebuilt = 1"}},
+		caught: onMemory("Protocol/Regression/a missing LEASE beside a HEAD is rebuilt a million epochs on"),
+	},
+	{
+		name:   "the load is what was read before the fence",
+		breaks: "the raise's reply is the load",
+		edits:  []edit{{"lease/acquire.go", "	l.head = head\n", "	l.head = head\n	if found.Head != nil {\n		l.head = *found.Head\n	}\n"}},
+		caught: onMemory("Protocol/Acquire/loads what the fence protects, not what was read before it"),
+	},
+	{
+		name:   "beats do not record the version",
+		breaks: "every beat and the release write the last version into LEASE †",
+		edits:  []edit{{"lease/lease.go", "RenewedAt: sentWall, Version: l.version}", "RenewedAt: sentWall}"}},
+		caught: onMemory("Protocol/Regression/every beat and the release record the last version in LEASE"),
+	},
+	{
+		name:   "the recorded end counts from the reply",
+		breaks: "the holder records Date + the time since that request was sent + duration †",
+		edits:  []edit{{"lease/acquire.go", "clock = clock.Add(sent - looked)", "_ = looked"}},
+		caught: onMemory("Protocol/Expiry/the recorded end counts from the sending of the request that was answered"),
+	},
+	{
+		name:   "a clock that jumps is not noticed",
+		breaks: "a clock jump counts as a missed renewal: no commit until one succeeds †",
+		edits:  []edit{{"lease/lease.go", "l.jumped, l.blind = true, true", "_ = drift"}},
+		caught: onMemory("Protocol/Renew and lose/a jump of the clock is a missed renewal, not a loss"),
+	},
+	{
+		name:   "a clock that jumps is a loss",
+		breaks: "a clock jump is not a loss: an NTP step must not kill healthy jobs †",
+		edits:  []edit{{"lease/lease.go", "l.jumped, l.blind = true, true", "l.lose(&LostError{Reason: Expired})"}},
+		caught: onMemory("Protocol/Renew and lose/a jump of the clock is a missed renewal, not a loss"),
+	},
+	{
+		name:   "a plain wait asks the holder to go",
+		breaks: "handoff where both sides opted in: a plain wait asks for nothing †",
+		edits:  []edit{{"lease/acquire.go", "	if c.opts.TakeOver {", "	if true {"}},
+		caught: onMemory("Protocol/Handoff and steal/a plain wait asks for nothing"),
+	},
+	{
+		name:   "a holder yields to a waiter that is dead",
+		breaks: "it yields only if the counter moved between two renewals",
+		edits: []edit{{"lease/lease.go",
+			"moved := before != nil && w != nil && before.By == w.By && w.Count > before.Count",
+			"moved := w != nil && (before == nil || before.By != \"\")"}},
+		caught: onMemory("Protocol/Handoff and steal/a waiter whose counter stands still is dead, and gets nothing"),
+	},
+	{
+		name:   "the deadline counts from the reply",
+		breaks: "the holder's deadline counts from just before the sending",
+		edits:  []edit{{"lease/acquire.go", "newLease(ctx, c, next, sent, sentWall, clock)", "newLease(ctx, c, next, c.opts.Readings.Mono(), sentWall, clock)"}},
+		caught: onMemory("Protocol/Renew and lose/the deadline counts from the sending, not from the reply"),
+	},
+	{
+		name:   "a contender judges a lease sooner than its holder does",
+		breaks: "unchanged for 1.02 × the record's duration",
+		edits:  []edit{{"lease/judge.go", "	return d + d/50\n", "	return d / 2\n"}},
+		caught: onMemory("Protocol/Expiry/after a crash the lease is taken within 1.02 durations and a poll, and not before the old holder has stopped"),
+	},
+	{
+		name:   "a steal leaves HEAD alone",
+		breaks: "steal: epoch + 1 on LEASE and HEAD",
+		edits: []edit{{"lease/observe.go",
+			"		_, _, err := c.st.Raise(ctx, c.key, next.Fence(), c.opts.Holder, found.Head == nil)\n", "		var err error\n"}},
+		caught: onMemory("Protocol/Handoff and steal/a steal fences the living holder and says why"),
+	},
+}
