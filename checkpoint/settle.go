@@ -25,10 +25,12 @@ func (c *committer) send(ctx context.Context, p *pending) error {
 	intervals := pace()
 	var last error
 	for {
-		v, err := undecided, error(nil)
-		if ctx.Err() == nil {
-			v, err = c.attempt(ctx, p)
-		} else if v, err = c.lastLook(ctx, p); v == undecided {
+		over, try := ctx.Err() != nil, c.attempt
+		if over {
+			try = c.lastLook
+		}
+		v, err := try(ctx, p)
+		if over && v == undecided {
 			return c.giveUp(p, context.Cause(ctx), last)
 		}
 		switch v {
@@ -80,7 +82,7 @@ func (c *committer) giveUp(p *pending, why, last error) error {
 	if p.ambiguous {
 		c.open = p
 		if last != nil { // as text: an attempt that was refused must not be taken for the answer
-			why = fmt.Errorf("%w; the last attempt: %v", why, last)
+			why = fmt.Errorf("%w; the last attempt: %s", why, last.Error())
 		}
 		return &OutcomeUnknownError{Key: c.key, Version: p.commit.Next.Version, CommitID: p.commit.Next.CommitID, Err: why}
 	}
