@@ -46,6 +46,8 @@ func BenchmarkCommit(b *testing.B) {
 			ExpressionAttributeValues: map[string]types.AttributeValue{
 				":epoch": bare["epoch"], ":lease_id": bare["lease_id"], ":version": bare["version"], ":fmt": bare["fmt"],
 			},
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+			ReturnConsumedCapacity:              types.ReturnConsumedCapacityTotal,
 		})
 		require.NoError(b, err)
 		puts = append(puts, time.Since(start))

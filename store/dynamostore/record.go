@@ -55,21 +55,23 @@ func headItem(key store.Key, fence store.Fence, next store.Version) (item, error
 	if err := next.Validate(); err != nil {
 		return nil, err
 	}
-	return attributevalue.MarshalMap(wireHead{
+	w := wireHead{
 		wireKey: keyOf(key, skHead), wireVersion: toVersion(next),
 		Epoch: fence.Epoch, LeaseID: fence.LeaseID,
 		NS: key.Namespace, Name: key.Name,
-	})
+	}
+	return w.item(), nil
 }
 
 func copyItem(key store.Key, c store.Copy) (item, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	return attributevalue.MarshalMap(wireCopy{
+	w := wireCopy{
 		wireKey: keyOf(key, skOf(c.Version.Version)), wireVersion: toVersion(c.Version),
 		ExpiresAt: toSeconds(c.ExpiresAt), Label: c.Label,
-	})
+	}
+	return w.item(), nil
 }
 
 func decodeHead(key store.Key, it item) (*store.Head, error) {
