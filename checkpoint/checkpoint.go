@@ -29,9 +29,11 @@ type Checkpoint struct {
 	Failed    int64
 	LastError string
 
-	State       []byte // as the codec encoded it; nil: none was saved
-	ContentType string // of State; "" where State is nil
+	State       []byte // as the codec encoded it; nil: none was saved, or it lies in Body and was not loaded
+	ContentType string // of the state; "" where there is none
+	StateSize   int64  // bytes of the state, loaded or not
 	StoredSize  int64  // bytes that the state takes in the store
+	Body        string // the key in the archive of the object that holds the state; "": the store does
 
 	Identity string
 	Schema   int64
@@ -42,6 +44,9 @@ type Checkpoint struct {
 	Label        string      // of a savepoint; not known of the newest version
 	ExpiresAt    time.Time   // zero: it does not expire, or it is the newest version
 	Born         int64       // the first version since the last delete
+	Archived     bool        // it was read from the archive: the store does not hold it any more
+
+	stored *store.State // nil: no state
 }
 
 // Decode returns the state of cp, decoded by its content type ([JSON] or [Bytes]). For another

@@ -9,6 +9,7 @@ import (
 
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // EditOptions say how an operator's change is made. The zero value is useful.
@@ -31,6 +32,14 @@ type EditOptions struct {
 	// RetainAge and RetainStarts are as in [Options].
 	RetainAge    time.Duration
 	RetainStarts int
+
+	// Archive, InlineLimit and Mirror are as in [Options].
+	Archive     archive.Archive
+	InlineLimit int
+	Mirror      MirrorPolicy
+
+	// Purge has [Delete] remove the checkpoint's mirror, too, and all its bodies.
+	Purge bool
 }
 
 // Edit is what a change does: the version before it (nil: there was none), and the one that it
@@ -38,6 +47,9 @@ type EditOptions struct {
 type Edit struct {
 	Before *Checkpoint
 	After  *Checkpoint
+
+	// Purged is what a deletion with EditOptions.Purge removes from the archive, or removed.
+	Purged *Purged
 }
 
 // Rollback makes a new version with the content of version to, under the lease: a live job

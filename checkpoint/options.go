@@ -7,6 +7,7 @@ import (
 
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // Defaults of [Options].
@@ -16,6 +17,7 @@ const (
 	DefaultMaxAhead     = 1000
 	DefaultRetainAge    = 30 * 24 * time.Hour
 	DefaultRetainStarts = 5
+	DefaultInlineLimit  = 4 << 10
 
 	// MinRetainAge is the least that versions are kept: what became of a save is read
 	// from the version it made.
@@ -72,6 +74,17 @@ type Options struct {
 	// newest RetainStarts sessions started from (default: 5), whichever keeps longer.
 	RetainAge    time.Duration
 	RetainStarts int
+
+	// Archive keeps the states that are too large for the store, and mirrors the versions
+	// that are committed. Nil: none; then a state is kept in the store up to what that takes.
+	Archive archive.Archive
+
+	// InlineLimit is the most bytes of a state, as stored, that lie in the store beside the version
+	// where there is an Archive; a larger one is a body of its own in the archive. Default: 4 KiB.
+	InlineLimit int
+
+	// Mirror says which versions are mirrored in Archive. Default: every one.
+	Mirror MirrorPolicy
 
 	// Redact is applied to the text of an error before it is saved.
 	Redact func(string) string

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // ReadOptions choose what is read. The zero value is the newest version in the default namespace.
@@ -18,6 +19,10 @@ type ReadOptions struct {
 	// most one of them is set. History begins there.
 	Version int64
 	At      time.Time
+
+	// Archive is where large states lie, and the versions that the store does not hold any more:
+	// with it, reading goes on there. Nil: none.
+	Archive archive.Archive
 }
 
 func (o *ReadOptions) key(name string) (store.Key, *ReadOptions, error) {
