@@ -25,11 +25,6 @@ import (
 	"github.com/milepost-dev/milepost/test/s3test"
 )
 
-const (
-	largeState = 1 << 30   // bytes
-	mostMemory = 200 << 20 // bytes
-)
-
 // The work is done by this test, run again as a process of its own, whose peak
 // of memory the system knows.
 func TestAStateOfOneGiBIsSavedAndLoadedInLessThan200MiB(t *testing.T) {

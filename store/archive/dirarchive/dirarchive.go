@@ -1,8 +1,8 @@
 // Package dirarchive is an archive in a local directory: the companion of the
 // embedded store.
 //
-// An object is a file, whose path is its key wherever a file system can hold it
-// (docs/schema.md has the rule for the others). It is written beside and synced
+// An object is a file, whose path is its key wherever a file system can hold it;
+// others are escaped (name.go has the rule). It is written beside and synced
 // before it gets its name, by a hard link where it must be new, so that it is
 // whole or not there, whatever dies when. Any number of processes may use one
 // directory at once, on one machine; file systems without hard links or locks

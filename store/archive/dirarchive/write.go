@@ -100,6 +100,9 @@ func (s *source) Read(p []byte) (int, error) {
 func (a *Archive) place(t *temp, key string, give func(old, new string) error) error {
 	file := path.Join(filePath(key)...)
 	dir := path.Dir(file)
+	if runtime.GOOS == "windows" { // which renames no open file
+		_ = t.file.Close()
+	}
 	const tries = 100 // a Delete may take an empty directory away, and again
 	var err error
 	for range tries {

@@ -77,7 +77,7 @@ func (u *upload) begin(ctx context.Context) error {
 	defer cancel()
 	begun, err := u.archive.client.CreateMultipartUpload(patient, &s3.CreateMultipartUploadInput{
 		Bucket: &u.archive.bucket, Key: u.archive.key(u.key), ContentType: contentType(u.key),
-		Metadata: map[string]string{writeID: u.write.id},
+		Metadata: map[string]string{writeID: u.write.id}, ChecksumAlgorithm: u.archive.checksum,
 	}, u.archive.settings)
 	if err != nil {
 		return u.failed(ctx, err)
@@ -165,6 +165,7 @@ func (u *upload) sendPart(ctx context.Context, number int32, data []byte) error 
 	out, err := u.archive.client.UploadPart(patient, &s3.UploadPartInput{
 		Bucket: &u.archive.bucket, Key: u.archive.key(u.key), UploadId: u.id,
 		PartNumber: &number, Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
+		ChecksumAlgorithm: u.archive.checksum,
 	}, u.archive.settings)
 	if err != nil {
 		return u.failed(ctx, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -42,14 +43,16 @@ type Archive struct {
 	prefix   string // with '/' at its end, or empty
 	partSize int
 	settings func(*s3.Options) // of every call
+	checksum types.ChecksumAlgorithm
 }
 
 var _ archive.Archive = (*Archive)(nil)
 
 // New returns the archive below prefix in bucket, which exists. Prefix may be
 // empty, and has no '/' at its ends. The client is used as it is, with its
-// retries for requests without a condition, but for checksums: with AWS they
-// are sent as the SDK does by default, and not with other endpoints, some of which refuse them.
+// retries for requests without a condition, but for checksums: they are sent to
+// AWS, unless the client says otherwise, and not to other endpoints, some of which
+// refuse them.
 // Path style is the client's UsePathStyle.
 func New(client *s3.Client, bucket, prefix string, opts *Options) (*Archive, error) {
 	if opts == nil {
@@ -58,7 +61,8 @@ func New(client *s3.Client, bucket, prefix string, opts *Options) (*Archive, err
 	fail := func(err error) (*Archive, error) {
 		return nil, fmt.Errorf("archive s3://%s/%s: %w", bucket, prefix, err)
 	}
-	a := &Archive{client: client, bucket: bucket, partSize: opts.PartSize, settings: checksums(client.Options())}
+	a := &Archive{client: client, bucket: bucket, partSize: opts.PartSize}
+	a.settings, a.checksum = checksums(client.Options())
 	if a.partSize == 0 {
 		a.partSize = DefaultPartSize
 	}
@@ -81,19 +85,20 @@ func New(client *s3.Client, bucket, prefix string, opts *Options) (*Archive, err
 	return a, nil
 }
 
-func checksums(client s3.Options) func(*s3.Options) {
+// checksums returns what is set for every call, and which checksum parts have;
+// those of one upload must agree, and the SDK does not see to it.
+func checksums(client s3.Options) (func(*s3.Options), types.ChecksumAlgorithm) {
 	custom := client.BaseEndpoint != nil && !strings.Contains(*client.BaseEndpoint, ".amazonaws.com")
+	calculation, parts := aws.RequestChecksumCalculationWhenSupported, types.ChecksumAlgorithmCrc32
+	if custom || client.RequestChecksumCalculation == aws.RequestChecksumCalculationWhenRequired {
+		calculation, parts = aws.RequestChecksumCalculationWhenRequired, ""
+	}
 	return func(o *s3.Options) {
-		switch {
-		case custom:
-			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-		case o.RequestChecksumCalculation == aws.RequestChecksumCalculationUnset:
-			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
-		}
+		o.RequestChecksumCalculation = calculation
 		// What is read is checked against a sha256 of ours; and the SDK prints a
 		// warning for each object that came in parts.
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
-	}
+	}, parts
 }
 
 // Create is that of [archive.Archive].

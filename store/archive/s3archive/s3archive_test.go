@@ -1,16 +1,20 @@
 package s3archive_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyendpoints "github.com/aws/smithy-go/endpoints"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -84,6 +88,55 @@ func TestAPrefixThatLeavesNoRoomForALongNameIsRefused(t *testing.T) {
 	assert.Error(t, err)
 	_, err = s3archive.New(client, "bucket", "p", &s3archive.Options{PartSize: 1})
 	assert.Error(t, err)
+}
+
+// As with AWS, whose endpoint is not the client's to name.
+func TestObjectsWithChecksumsAreTakenAtOnceAndInParts(t *testing.T) {
+	seen := &checksumsSeen{}
+	bucket, prefix := s3test.Place(t)
+	client := s3test.ClientOver(t, seen)
+	if endpoint := s3test.Endpoint(t); endpoint != "" {
+		client = s3.New(client.Options(), func(o *s3.Options) {
+			o.BaseEndpoint, o.EndpointResolverV2 = nil, fixed(endpoint)
+		})
+	}
+	a, err := s3archive.New(client, bucket, prefix, &s3archive.Options{PartSize: s3archive.MinPartSize})
+	require.NoError(t, err)
+	for key, data := range map[string][]byte{"small": []byte("small"), "large": large(3)} {
+		_, err := a.Create(t.Context(), key, bytes.NewReader(data))
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(data, content(t, a, key)), key)
+		_, err = a.Create(t.Context(), key, bytes.NewReader(data))
+		assert.ErrorIs(t, err, archive.ErrExists)
+	}
+	assert.GreaterOrEqual(t, seen.n.Load(), int64(4), "requests with a checksum")
+}
+
+// fixed resolves to one endpoint, path style.
+type fixed string
+
+func (f fixed) ResolveEndpoint(_ context.Context, params s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
+	u, err := url.Parse(string(f))
+	if err == nil && params.Bucket != nil {
+		u = u.JoinPath(*params.Bucket)
+	}
+	if err != nil {
+		return smithyendpoints.Endpoint{}, err
+	}
+	return smithyendpoints.Endpoint{URI: *u}, nil
+}
+
+type checksumsSeen struct{ n atomic.Int64 }
+
+func (c *checksumsSeen) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Header.Get("X-Amz-Checksum-Crc32") != "" || req.Header.Get("X-Amz-Trailer") != "" {
+		c.n.Add(1)
+	}
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+func (c *checksumsSeen) CloseIdleConnections() {
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
 // Checksums go to AWS, and not to other endpoints, some of which refuse them.

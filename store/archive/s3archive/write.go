@@ -96,8 +96,8 @@ func (w *write) settled(ctx context.Context, size int64, send func(once func(*s3
 	return object, fmt.Errorf("%w: %w", archive.ErrOutcomeUnknown, w.open)
 }
 
-// patience is how often and how fast a request is tried again: for some seconds,
-// after which it is for the caller to say what waits.
+// patience is how often and how fast a request is tried again: for a second or so,
+// after which it is for the caller to say what may wait longer.
 func patience() []backoff.RetryOption {
 	pace := backoff.NewExponentialBackOff()
 	pace.InitialInterval, pace.MaxInterval = 50*time.Millisecond, 2*time.Second
