@@ -133,11 +133,12 @@ const (
 // State is the job's own state as stored. What is loaded is byte for byte what
 // was saved.
 type State struct {
-	Data        []byte // as stored, which is compressed where Encoding says so
+	Data        []byte // as stored, which is compressed where Encoding says so; nil where there is a Body
+	Body        string // the key in an archive of the object that holds the data; "": Data does
 	ContentType string // "" means application/json
 	Encoding    string // "" or "zstd"
 	Size        int64  // bytes before compression
-	SHA256      []byte // of Data
+	SHA256      []byte // of the data as stored
 }
 
 // Range is a run of finished records above the low-water mark, by the cursors
@@ -173,6 +174,10 @@ type Version struct {
 
 	Born   int64   // first version of this life; older ones are never shown
 	Starts []int64 // the newest versions that sessions started from, oldest first
+
+	// ArchivedThrough is up to which version the mirror was known to hold all that it is to hold. It
+	// may hold more: who mirrors looks.
+	ArchivedThrough int64
 }
 
 // Exists reports whether v is a checkpoint: committed, and not deleted.
@@ -239,7 +244,7 @@ func (h *Head) Validate() error {
 func (h *Head) bare() bool {
 	v := &h.Version
 	return v.CommitID == "" && v.CommitEpoch == 0 && v.SavedAt.IsZero() && v.Cursor == "" && len(v.Finished) == 0 &&
-		v.Processed == 0 && v.Failed == 0 && v.State == nil && !v.Deleted && v.Born == 0 && !h.Listed
+		v.Processed == 0 && v.Failed == 0 && v.State == nil && !v.Deleted && v.Born == 0 && v.ArchivedThrough == 0 && !h.Listed
 }
 
 // Validate reports what no engine may accept of a version it has read.
@@ -255,8 +260,22 @@ func (v *Version) Validate() error {
 		return fmt.Errorf("counts are negative: processed %d, failed %d", v.Processed, v.Failed)
 	case v.Born < 1 || v.Born > v.Version:
 		return fmt.Errorf("born is %d at version %d", v.Born, v.Version)
-	case v.State != nil && len(v.State.SHA256) != 32:
-		return fmt.Errorf("sha256 has %d bytes", len(v.State.SHA256))
+	case v.ArchivedThrough < 0 || v.ArchivedThrough > v.Version:
+		return fmt.Errorf("archived_through is %d at version %d", v.ArchivedThrough, v.Version)
+	}
+	return v.State.validate()
+}
+
+func (s *State) validate() error {
+	switch {
+	case s == nil:
+		return nil
+	case len(s.SHA256) != 32:
+		return fmt.Errorf("sha256 has %d bytes", len(s.SHA256))
+	case s.Size < 0:
+		return fmt.Errorf("the state's size is %d", s.Size)
+	case s.Body != "" && len(s.Data) > 0:
+		return errors.New("the state lies in a body, and here too")
 	}
 	return nil
 }

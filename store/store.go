@@ -146,7 +146,7 @@ type Renewal struct {
 type Commit struct {
 	Fence  Fence
 	Base   int64   // the version that HEAD must have
-	Next   Version // its Version is Base + 1
+	Next   Version // its Version is Base + 1; higher where a lost line is restored
 	Writes []Write // the caller's own, at most MaxWrites
 }
 

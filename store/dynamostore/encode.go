@@ -40,6 +40,7 @@ func (w *wireVersion) fields(key *wireKey) fields {
 	f.number("failed", w.Failed)
 	f.text("last_error", w.LastError)
 	f.bytes("state", w.State)
+	f.text("body", w.Body)
 	f.text("ct", w.ContentType)
 	f.text("enc", w.Encoding)
 	f.number("size", w.Size)
@@ -54,6 +55,7 @@ func (w *wireVersion) fields(key *wireKey) fields {
 	f.text("reason", w.Reason)
 	f.number("born", w.Born)
 	f.numbers("starts", w.Starts)
+	f.number("archived_through", w.ArchivedThrough)
 	return f
 }
 

@@ -46,7 +46,8 @@ type wireVersion struct {
 	Failed    int64    `dynamodbav:"failed,omitempty"`
 	LastError string   `dynamodbav:"last_error,omitempty"`
 
-	State       []byte `dynamodbav:"state,omitempty"` // nil: no state; it may be empty
+	State       []byte `dynamodbav:"state,omitempty"` // it may be empty; nil: no state, or a body
+	Body        string `dynamodbav:"body,omitempty"`  // the key in the archive
 	ContentType string `dynamodbav:"ct,omitempty"`
 	Encoding    string `dynamodbav:"enc,omitempty"`
 	Size        int64  `dynamodbav:"size,omitempty"`
@@ -62,6 +63,8 @@ type wireVersion struct {
 
 	Born   int64   `dynamodbav:"born,omitempty"`
 	Starts []int64 `dynamodbav:"starts,omitempty"`
+
+	ArchivedThrough int64 `dynamodbav:"archived_through,omitempty"`
 }
 
 type wireHead struct {
@@ -142,7 +145,7 @@ func toVersion(v store.Version) wireVersion {
 		Cursor: v.Cursor, Processed: v.Processed, Failed: v.Failed, LastError: readable(v.LastError),
 		Identity: v.Identity, Schema: v.Schema,
 		Ended: string(v.Ended), Deleted: v.Deleted, RestoredFrom: v.RestoredFrom, Reason: readable(v.Reason),
-		Born: v.Born,
+		Born: v.Born, ArchivedThrough: v.ArchivedThrough,
 	}
 	for _, r := range v.Finished {
 		w.Finished = append(w.Finished, r.First, r.Last)
@@ -151,8 +154,8 @@ func toVersion(v store.Version) wireVersion {
 		w.Starts = v.Starts
 	}
 	if s := v.State; s != nil {
-		w.State = s.Data
-		if w.State == nil {
+		w.State, w.Body = s.Data, s.Body
+		if w.State == nil && w.Body == "" {
 			w.State = []byte{}
 		}
 		w.ContentType, w.Encoding, w.Size, w.SHA256 = s.ContentType, s.Encoding, s.Size, s.SHA256
@@ -167,7 +170,7 @@ func (w *wireVersion) version() (store.Version, error) {
 		Cursor: w.Cursor, Processed: w.Processed, Failed: w.Failed, LastError: w.LastError,
 		Identity: w.Identity, Schema: w.Schema,
 		Ended: store.Ended(w.Ended), Deleted: w.Deleted, RestoredFrom: w.RestoredFrom, Reason: w.Reason,
-		Born: w.Born, Starts: w.Starts,
+		Born: w.Born, Starts: w.Starts, ArchivedThrough: w.ArchivedThrough,
 	}
 	if len(w.Finished)%2 != 0 {
 		return v, fmt.Errorf("attribute fin has %d ends of ranges", len(w.Finished))
@@ -176,8 +179,10 @@ func (w *wireVersion) version() (store.Version, error) {
 		v.Finished = append(v.Finished, store.Range{First: w.Finished[i], Last: w.Finished[i+1]})
 	}
 	switch {
-	case w.State != nil:
-		v.State = &store.State{Data: w.State, ContentType: w.ContentType, Encoding: w.Encoding, Size: w.Size, SHA256: w.SHA256}
+	case w.State != nil && w.Body != "":
+		return v, errors.New("attributes state and body exclude each other")
+	case w.State != nil || w.Body != "":
+		v.State = &store.State{Data: w.State, Body: w.Body, ContentType: w.ContentType, Encoding: w.Encoding, Size: w.Size, SHA256: w.SHA256}
 	case w.ContentType != "" || w.Encoding != "" || w.Size != 0 || w.SHA256 != nil:
 		return v, errors.New("attribute state is missing, though others describe it")
 	}

@@ -29,8 +29,9 @@ func TestRecordsHaveTheseAttributesOnTheWire(t *testing.T) {
 	full.Identity, full.Schema = "s3://in/a", 3
 	full.Ended, full.Deleted, full.RestoredFrom, full.Reason = store.EndedError, true, 1, "by hand"
 	full.Starts = []int64{1}
+	full.ArchivedThrough = 1
 	require.NoError(t, f.commit(t, full))
-	assert.Equal(t, "born by commit_epoch commit_id ct cursor deleted enc ended epoch failed fin fmt ident last_error lease_id"+
+	assert.Equal(t, "archived_through born by commit_epoch commit_id ct cursor deleted enc ended epoch failed fin fmt ident last_error lease_id"+
 		" name ns pk processed reason restored_from saved_at schema sha size sk starts state version", attributes(f.item(t, "HEAD")))
 
 	_, _, err := f.Raise(t.Context(), f.key, store.Fence{Epoch: fence.Epoch + 1, LeaseID: "next"}, holder, false)

@@ -138,8 +138,8 @@ func holderValues(h store.Holder) []any { return []any{h.ID, h.Host, h.PID, h.Ru
 var versionColumns = []string{
 	"version", "commit_id", "commit_epoch", "by_id", "by_host", "by_pid", "by_run", "saved_at",
 	"cursor", "finished", "processed", "failed", "last_error", "identity", "schema",
-	"ended", "deleted", "restored_from", "reason", "born", "starts",
-	"state_type", "state_encoding", "state_size", "state_sha256", "state",
+	"ended", "deleted", "restored_from", "reason", "born", "starts", "archived_through",
+	"state_type", "state_encoding", "state_size", "state_sha256", "state_body", "state",
 }
 
 func versionValues(v *store.Version) ([]any, error) {
@@ -155,11 +155,15 @@ func versionValues(v *store.Version) ([]any, error) {
 	values = append(values, v.Version, v.CommitID, v.CommitEpoch)
 	values = append(values, holderValues(v.By)...)
 	values = append(values, micros(v.SavedAt), v.Cursor, finished, v.Processed, v.Failed, v.LastError, v.Identity, v.Schema,
-		string(v.Ended), v.Deleted, v.RestoredFrom, v.Reason, v.Born, starts)
-	if v.State == nil {
-		return append(values, nil, nil, nil, nil, nil), nil
+		string(v.Ended), v.Deleted, v.RestoredFrom, v.Reason, v.Born, starts, v.ArchivedThrough)
+	switch s := v.State; {
+	case s == nil:
+		return append(values, nil, nil, nil, nil, nil, nil), nil
+	case s.Body != "":
+		return append(values, s.ContentType, s.Encoding, s.Size, notNil(s.SHA256), s.Body, nil), nil
+	default:
+		return append(values, s.ContentType, s.Encoding, s.Size, notNil(s.SHA256), "", notNil(s.Data)), nil
 	}
-	return append(values, v.State.ContentType, v.State.Encoding, v.State.Size, notNil(v.State.SHA256), notNil(v.State.Data)), nil
 }
 
 func (r *row) version() store.Version {
@@ -169,7 +173,7 @@ func (r *row) version() store.Version {
 		Cursor: r.text("cursor"), Processed: r.int("processed"), Failed: r.int("failed"), LastError: r.text("last_error"),
 		Identity: r.text("identity"), Schema: r.int("schema"),
 		Ended: store.Ended(r.text("ended")), Deleted: r.bool("deleted"), RestoredFrom: r.int("restored_from"), Reason: r.text("reason"),
-		Born: r.int("born"), State: r.state(),
+		Born: r.int("born"), ArchivedThrough: r.int("archived_through"), State: r.state(),
 	}
 	r.json("starts", &v.Starts)
 	var finished [][]string
@@ -186,17 +190,24 @@ func (r *row) version() store.Version {
 
 func (r *row) state() *store.State {
 	if r.null("state_sha256") {
-		for _, name := range []string{"state_type", "state_encoding", "state_size", "state"} {
+		for _, name := range []string{"state_type", "state_encoding", "state_size", "state_body", "state"} {
 			if !r.null(name) {
 				r.fail("%s is there, and state_sha256 is not", name)
 			}
 		}
 		return nil
 	}
-	return &store.State{
+	s := &store.State{
 		ContentType: r.text("state_type"), Encoding: r.text("state_encoding"), Size: r.int("state_size"),
-		SHA256: r.bytes("state_sha256"), Data: r.bytes("state"),
+		SHA256: r.bytes("state_sha256"), Body: r.text("state_body"),
 	}
+	if s.Body == "" || !r.null("state") {
+		s.Data = r.bytes("state")
+		if s.Body != "" {
+			r.fail("state_body is there, and state too")
+		}
+	}
+	return s
 }
 
 func micros(t time.Time) any {

@@ -39,10 +39,12 @@ CREATE TABLE milepost_head (
   reason         TEXT,
   born           INTEGER, -- the first version of this life
   starts         TEXT,    -- JSON: [version, ...], where the newest sessions started
+  archived_through INTEGER, -- up to which version the mirror was known to be complete
   state_type     TEXT,
   state_encoding TEXT,    -- '' or zstd
   state_size     INTEGER, -- bytes before compression
   state_sha256   BLOB,    -- of state; NULL: no state was saved
+  state_body     TEXT,    -- the key in the archive of what holds the state; '': the next column does
   state          BLOB,    -- last: a large one must not push the others to overflow pages
   PRIMARY KEY (ns, name)
 );
@@ -74,10 +76,12 @@ CREATE TABLE milepost_version (
   reason         TEXT,
   born           INTEGER,
   starts         TEXT,
+  archived_through INTEGER,
   state_type     TEXT,
   state_encoding TEXT,
   state_size     INTEGER,
   state_sha256   BLOB,
+  state_body     TEXT,
   state          BLOB,
   PRIMARY KEY (ns, name, version)
 );

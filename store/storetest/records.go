@@ -62,6 +62,14 @@ func fullVersion(version, epoch int64, commitID string) store.Version {
 	v.RestoredFrom = 1
 	v.Reason = "reason " + hostile
 	v.Starts = []int64{1, 1<<53 + 1}
+	v.ArchivedThrough = version
+	return v
+}
+
+// withBody is fullVersion with a state that lies in an archive.
+func withBody(version, epoch int64, commitID string) store.Version {
+	v := fullVersion(version, epoch, commitID)
+	v.State.Data, v.State.Body = nil, "body/default/"+hostile
 	return v
 }
 

@@ -71,7 +71,7 @@ func runStore(t *testing.T, e Engine) {
 	}{
 		{"Look", lookRules}, {"Acquire", acquireRules}, {"Steal", stealRules}, {"Raise", raiseRules},
 		{"Renew", renewRules}, {"Release", releaseRules}, {"Want", wantRules},
-		{"Commit", commitRules}, {"Commit with writes", writesRules(e)}, {"Unlist", unlistRules},
+		{"Commit", commitRules}, {"Commit with writes", writesRules(e)}, {"Unlist", unlistRules}, {"A state in an archive", bodyRules},
 		{"Copy", copyRules}, {"KeepBase", keepBaseRules}, {"Amend", amendRules}, {"Remove", removeRules},
 		{"Version", versionRules}, {"Versions", versionsRules},
 		{"Expect", expectRules}, {"Names", namesRules}, {"Peek", peekRules},
