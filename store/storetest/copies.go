@@ -60,7 +60,7 @@ var copyRules = []rule{
 	{"goes by the commit epoch of the version copied, whatever the fence on HEAD", func(t *testing.T, f fixture) {
 		f.raise(t, 9)
 		f.copy(t, bareCopy(1, 5, "c1"))
-		conflict(t, f.Copy(t.Context(), f.key, bareCopy(1, 4, "late")))
+		_ = conflict(t, f.Copy(t.Context(), f.key, bareCopy(1, 4, "late")))
 		equalCopy(t, bareCopy(1, 5, "c1"), f.copied(t, 1))
 	}},
 	{"leaves HEAD alone", func(t *testing.T, f fixture) {
@@ -112,7 +112,7 @@ var keepBaseRules = []rule{
 	{"goes by the commit epoch of the version copied, whatever the fence on HEAD", func(t *testing.T, f fixture) {
 		f.raise(t, 9)
 		f.copy(t, bareCopy(3, 5, "c3"))
-		conflict(t, f.KeepBase(t.Context(), f.key, bare(3, 4, "late")))
+		_ = conflict(t, f.KeepBase(t.Context(), f.key, bare(3, 4, "late")))
 		equalCopy(t, bareCopy(3, 5, "c3"), f.copied(t, 3))
 	}},
 }
@@ -268,7 +268,8 @@ var versionsRules = []rule{
 			f.copy(t, bareCopy(v+1, 1, "c"))
 		}
 		read := 0
-		for range f.Versions(t.Context(), f.key, 3, 1) {
+		for _, err := range f.Versions(t.Context(), f.key, 3, 1) {
+			require.NoError(t, err)
 			read++
 			break
 		}

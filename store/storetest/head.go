@@ -132,7 +132,7 @@ var commitRules = []rule{
 		got := conflict(t, f.commit(t, bare(2, 1, "late")))
 		assert.Equal(t, fence(2), got.Head.Fence)
 		require.NoError(t, f.commit(t, bare(2, 2, "c2")))
-		conflict(t, f.commit(t, bare(3, 1, "later")))
+		_ = conflict(t, f.commit(t, bare(3, 1, "later")))
 		assert.Equal(t, "c2", f.head(t).CommitID)
 	}},
 	{"does not bring a HEAD into being", func(t *testing.T, f fixture) {

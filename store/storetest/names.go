@@ -162,7 +162,8 @@ var namesRules = []rule{
 		f.list(t, "a", "b", "c")
 		f.names(t, "", "", "a", "b", "c")
 		read := 0
-		for range f.Names(t.Context(), f.key.Namespace, "", "") {
+		for _, err := range f.Names(t.Context(), f.key.Namespace, "", "") {
+			require.NoError(t, err)
 			read++
 			break
 		}

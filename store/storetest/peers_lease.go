@@ -20,7 +20,7 @@ var leasePeerRules = []rule{
 		l := f.open(t, line, f.as("a"))
 		for _, fault := range []faultstore.Fault{faultstore.LoseReply, faultstore.LoseRequest, faultstore.Throttle} {
 			line.On("Renew", 1, fault)
-			f.stays(t, l.Context(), 1)
+			f.stays(t, l, 1)
 		}
 	}},
 	{"the warning must come before the expiry, also where a threshold equals the lease", func(t *testing.T, f fixture) {
@@ -37,7 +37,7 @@ var leasePeerRules = []rule{
 		l := f.open(t, line, o)
 		began := time.Now()
 		cut(line)
-		f.lostBy(t, l, lease.Expired, o.LoseAfter)
+		_ = f.lostBy(t, l, lease.Expired, o.LoseAfter)
 		assert.Less(t, time.Since(began), f.real(f.duration()))
 	}},
 	{"a close during a waiting acquire must not stall any heartbeat", func(t *testing.T, f fixture) {
@@ -50,10 +50,12 @@ var leasePeerRules = []rule{
 		line.On("Release", 0, faultstore.Hang)
 		closed := make(chan struct{})
 		go func() { defer close(closed); _ = slow.Release(context.Background()) }()
-		f.stays(t, kept.Context(), 2)
+		f.stays(t, kept, 2)
 		<-closed
 		line.Clear()
-		<-done
+		if err := <-done; err != nil {
+			require.ErrorIs(t, err, lease.ErrHeld)
+		}
 	}},
 	{"nobody waits out a lease that is their own", func(t *testing.T, f fixture) {
 		line := f.line()
@@ -93,7 +95,7 @@ var leasePeerRules = []rule{
 		o.Yield = true
 		a := f.open(t, line, o)
 		require.NoError(t, f.Want(t.Context(), f.key, a.Fence(), store.Wanted{By: "w", Count: 1}))
-		f.stays(t, a.Context(), 1) // the waiter died
+		f.stays(t, a, 1) // the waiter died
 		done := f.waiter(t, true, 8*f.duration())
 		select {
 		case <-a.HandoffWanted():
@@ -116,7 +118,7 @@ var leasePeerRules = []rule{
 				s.Mark("x", func(v *tally) { v.Sum = n })
 			}
 		}()
-		f.stays(t, s.Context(), 2)
+		f.stays(t, s, 2)
 		s.line.Clear()
 		<-blocked
 		require.NoError(t, s.Close(t.Context(), nil))

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -266,7 +265,7 @@ func (f fixture) refusedAsRegressed(t *testing.T) {
 	assert.Nil(t, l)
 	assert.Len(t, line.Calls(""), 1, "nothing may be written before it is known")
 	assert.Equal(t, before, f.everything(t))
-	require.False(t, errors.Is(err, store.ErrNotFound))
+	require.NotErrorIs(t, err, store.ErrNotFound)
 }
 
 // until waits for what another goroutine will do: at most four lease durations.

@@ -13,11 +13,11 @@ import (
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
 
-// stays requires that what has the context lives through so many durations.
-func (f fixture) stays(t *testing.T, live context.Context, durations int) {
+// stays requires that a lease, or a session with its lease, lives through so many durations.
+func (f fixture) stays(t *testing.T, holder interface{ Context() context.Context }, durations int) {
 	t.Helper()
 	time.Sleep(time.Duration(durations) * f.duration())
-	require.NoError(t, live.Err(), "the lease was lost: %v", context.Cause(live))
+	require.NoError(t, context.Cause(holder.Context()))
 }
 
 var renewalRules = []rule{
@@ -27,7 +27,7 @@ var renewalRules = []rule{
 		line.On("Renew", 0, faultstore.LoseReply)
 		f.until(t, "two beats are sent", func() bool { return len(line.Calls("Renew")) >= 2 })
 		line.Clear()
-		f.stays(t, l.Context(), 1)
+		f.stays(t, l, 1)
 	}},
 	{"a beat that comes late is refused and harms nobody", func(t *testing.T, f fixture) {
 		line := f.line()
@@ -67,7 +67,7 @@ var renewalRules = []rule{
 		began := time.Now()
 		l := f.open(t, line, f.as("a"))
 		line.On("Renew", 0, faultstore.Hang)
-		f.lostBy(t, l, lease.Expired, f.duration()*4/5)
+		_ = f.lostBy(t, l, lease.Expired, f.duration()*4/5)
 		assert.LessOrEqual(t, time.Since(began), f.real(f.duration()*4/5))
 		assert.GreaterOrEqual(t, time.Since(began), f.duration()*4/5)
 	}},
@@ -77,7 +77,7 @@ var renewalRules = []rule{
 		line.On("Acquire", 1, faultstore.Delay(f.duration()/4))
 		l := f.open(t, line, f.as("a"))
 		line.On("Renew", 0, faultstore.LoseRequest)
-		f.lostBy(t, l, lease.Expired, f.duration()*4/5)
+		_ = f.lostBy(t, l, lease.Expired, f.duration()*4/5)
 		if f.engine.Virtual {
 			assert.Equal(t, f.duration()*4/5, time.Since(began))
 		}
@@ -109,13 +109,13 @@ var renewalRules = []rule{
 		beats := line.Calls("Renew")
 		require.Greater(t, len(beats), before, "the commit waited for a renewal")
 		assert.True(t, beats[before].Arg.(store.Renewal).Until.IsZero(), "which recorded no expiry")
-		f.stays(t, l.Context(), 1)
+		f.stays(t, l, 1)
 	}},
 	{"an expired holder still marks its lease free", func(t *testing.T, f fixture) {
 		line := f.line()
 		l := f.open(t, line, f.as("a"))
 		line.On("Renew", 0, faultstore.LoseRequest)
-		f.lostBy(t, l, lease.Expired, f.duration()*4/5)
+		_ = f.lostBy(t, l, lease.Expired, f.duration()*4/5)
 		require.NoError(t, l.Release(t.Context()))
 		assert.Equal(t, store.Free, f.look(t).Lease.Status)
 	}},
@@ -272,7 +272,7 @@ var handoffRules = []rule{
 		o.Yield = true
 		a := f.open(t, f.Store, o)
 		require.NoError(t, f.Want(t.Context(), f.key, a.Fence(), store.Wanted{By: "dead", Count: 9}))
-		f.stays(t, a.Context(), 2)
+		f.stays(t, a, 2)
 		requireOpen(t, a.HandoffWanted())
 	}},
 	{"a steal fences the living holder and says why", func(t *testing.T, f fixture) {

@@ -51,11 +51,15 @@ func (r *run) goOn(t *testing.T, f fixture, first, last int) {
 	for n := first; n <= last && r.err == nil; n++ {
 		r.err = r.said.put(r.life, s, n)
 	}
-	closed := make(chan error, 1)
-	go func() { closed <- s.Close(context.Background(), r.err) }()
+	var closeErr error
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		closeErr = s.Close(context.Background(), r.err)
+	}()
 	select {
-	case err := <-closed:
-		r.err = errors.Join(r.err, err)
+	case <-closed:
+		r.err = errors.Join(r.err, closeErr)
 	case <-r.life.Done():
 		t.Cleanup(func() { // a dead process closes nothing, but its goroutines here must end
 			r.line.Clear()

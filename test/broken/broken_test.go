@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,28 +42,55 @@ func inRealTime(rule string) by { return by{"./store/storetest", "TestRunInRealT
 func TestBroken(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
+	all := slices.Concat(storeMutants, engineMutants, leaseMutants, checkpointMutants, peerMutants)
 	names := map[string]bool{}
-	for _, list := range [][]mutant{storeMutants, engineMutants, leaseMutants, checkpointMutants, peerMutants} {
-		for _, m := range list {
-			require.False(t, names[m.name], "two mutants are called %q", m.name)
-			names[m.name] = true
-			t.Run(m.name, func(t *testing.T) {
-				t.Parallel()
-				m.isCaught(t, root)
-			})
+	tests := map[string][]string{} // by package
+	for _, m := range all {
+		require.False(t, names[m.name], "two mutants are called %q", m.name)
+		names[m.name] = true
+		if test := testName(m.caught.test); !slices.Contains(tests[m.caught.pkg], test) {
+			tests[m.caught.pkg] = append(tests[m.caught.pkg], test)
 		}
 	}
 	assert.GreaterOrEqual(t, len(names), 25)
+	for pkg, tests := range tests {
+		t.Run("not broken: "+pkg, func(t *testing.T) {
+			t.Parallel()
+			passes(t, root, pkg, tests)
+		})
+	}
+	for _, m := range all {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			m.isCaught(t, root)
+		})
+	}
+}
+
+// passes requires that the subtests pass on the code as it is: else their failing would prove nothing.
+func passes(t *testing.T, root, pkg string, tests []string) {
+	patterns := make([]string, len(tests))
+	for i, test := range tests {
+		patterns[i] = pattern(test)
+	}
+	output, err := goTest(t, root, "-v", "-run="+strings.Join(patterns, "|"), pkg)
+	require.NoError(t, err, output)
+	for _, test := range tests {
+		assert.Contains(t, output, "--- PASS: "+test+" (", "there is no such subtest in %s", pkg)
+	}
+}
+
+func goTest(t *testing.T, root string, args ...string) (output string, err error) {
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"test", "-vet=off", "-count=1", "-timeout=120s"}, args...)...)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 func (m *mutant) isCaught(t *testing.T, root string) {
 	t.Logf("breaks: %s", m.breaks)
 	test := testName(m.caught.test)
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay="+m.overlay(t, root), "-vet=off", "-count=1",
-		"-timeout=120s", "-run="+pattern(test), m.caught.pkg)
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
-	output := string(out)
+	output, err := goTest(t, root, "-overlay="+m.overlay(t, root), "-run="+pattern(test), m.caught.pkg)
 	require.NotContains(t, output, "[build failed]", "the mutant must compile:\n%s", output)
 	require.NotContains(t, output, "[setup failed]", output)
 	require.Error(t, err, "nobody noticed; the subtest that should have: %s\n%s", test, output)

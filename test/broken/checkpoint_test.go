@@ -94,6 +94,13 @@ var checkpointMutants = []mutant{
 		caught: onMemory("Protocol/Edits/versions and epochs go on after a delete, and the new life shows nothing of the old"),
 	},
 	{
+		name:   "versions begin anew after a delete",
+		breaks: "a version is never reused, not even after a delete †",
+		edits: []edit{{"checkpoint/commit.go", "	next.CommitID = lease.NewID()\n",
+			"	if c.base.Deleted {\n		next.Version = 1\n	}\n	next.CommitID = lease.NewID()\n"}},
+		caught: onMemory("Protocol/Edits/versions and epochs go on after a delete, and the new life shows nothing of the old"),
+	},
+	{
 		name:   "HEAD leaves the index before the older versions are gone",
 		breaks: "older versions are removed, and only then does HEAD leave the index †",
 		edits: []edit{{"checkpoint/delete.go",

@@ -69,6 +69,13 @@ var engineMutants = []mutant{
 		caught: by{"./store/dynamostore", "TestOnlyCopiesExpireAndOnlyHeadAndExpectAreIndexed"},
 	},
 	{
+		name:   "DynamoDB: HEAD expires",
+		breaks: "nothing but V# carries expires_at †",
+		edits: []edit{{"store/dynamostore/encode.go",
+			"	f[\"epoch\"], f[\"lease_id\"] = num(w.Epoch), str(w.LeaseID)\n", "	f[\"epoch\"], f[\"lease_id\"] = num(w.Epoch), str(w.LeaseID)\n	f.number(\"expires_at\", 1<<40)\n"}},
+		caught: by{"./store/dynamostore", "TestOnlyCopiesExpireAndOnlyHeadAndExpectAreIndexed"},
+	},
+	{
 		name:   "SQLite: a commit does not ask for the version before",
 		breaks: "at most one commit per version",
 		edits:  []edit{{"store/sqlitestore/head.go", "AND epoch = ? AND lease_id = ? AND version = ?\"", "AND epoch = ? AND lease_id = ? AND version >= ? - 1\""}},
