@@ -1,0 +1,300 @@
+"""A ``milepost agent`` of our own, and the conversation with it (docs/agent-protocol.md).
+
+Lines go out from whichever thread has something to say; a thread of ours reads all that comes
+back, so that the agent never waits for us and the two pipes cannot block one another.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import json
+import os
+import subprocess
+import threading
+import time
+import weakref
+from queue import Empty, SimpleQueue
+from typing import Any, Callable, Iterator, Mapping
+
+from . import binary, errors
+from .version import __version__
+
+__all__ = ["Agent", "encode"]
+
+PROTOCOL = 1
+
+_HELLO_PATIENCE = 30.0  # seconds
+_END_PATIENCE = 5.0  # for an agent that was told to end, and has nothing left to save
+_REPORT_PATIENCE = 1.0  # for the exit status of an agent that has ended by itself
+
+# A line of so many bytes goes into a pipe whole or not at all, whatever interrupts the write.
+_ATOMIC = 4096 if os.name == "posix" else 512
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+_Inbox = SimpleQueue  # of messages; None: no more will come
+Message = Mapping[str, Any]
+
+
+def encode(value: Any, what: str) -> str:
+    """The value as JSON. Raises UsageError, naming what it is, where JSON has no such value."""
+    try:
+        return _encode(value)
+    except (TypeError, ValueError, RecursionError) as err:
+        raise errors.UsageError(f"{what} is not JSON: {err}") from err
+
+
+class Agent:
+    """One agent process, which ends with this one.
+
+    ``failure`` is an error that the next call has to raise, by :meth:`check`: what came of a line that
+    has no reply, the loss of the lease, or the end of the agent.
+    """
+
+    def __init__(self, on_event: Callable[[Message], None], command: str | None = None) -> None:
+        """Starts the agent. Raises BinaryNotFound or WrongBinary."""
+        self.command = command or binary.find()
+        self.failure: errors.MilepostError | None = None
+        self._passing = False  # the failure is of one line, and raised once
+        self._ended = False  # nothing more will be read
+        self._on_event = on_event
+        self._write_lock = threading.RLock()  # a signal's handler may call us while we write
+        self._long: threading.Thread | None = None  # writes a line that is longer than atomic
+        self._ids = 0
+        self._waiting: dict[int, _Inbox[Message | None]] = {}
+        self._max_line = 1 << 20
+        self._stopping = False
+        try:
+            self._process = subprocess.Popen(
+                [self.command, "agent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            )
+        except OSError as err:
+            raise errors.WrongBinary(f"cannot start {self.command}: {err}") from err
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._fd = self._stdin.fileno()
+        self._reader = threading.Thread(target=self._read, name="milepost-agent", daemon=True)
+        self._reader.start()
+        _live.add(self)
+        try:
+            self._hello()
+        except BaseException:
+            self._process.kill()
+            self.stop()
+            raise
+
+    def _hello(self) -> None:
+        try:
+            hello = self.call("hello", {"protocol": PROTOCOL, "client": f"python/{__version__}"}, patience=_HELLO_PATIENCE)
+        except errors.UsageError as err:
+            if "protocols" in err.fields:
+                raise errors.WrongBinary(
+                    f"{self.command} speaks protocol {err.fields['protocols']}, and this package, milepost {__version__}, "
+                    f"protocol {PROTOCOL}: install the two in releases that belong together",
+                    err.fields,
+                ) from err
+            raise
+        except (errors.AgentGone, errors.ProtocolError, errors.Interrupted) as err:
+            raise errors.WrongBinary(f"{self.command} is no milepost that this package goes with: {err}") from err
+        self.version = str(hello.get("version", ""))
+        self._max_line = int(hello.get("max_line", self._max_line))
+
+    # Out.
+
+    def call(
+        self,
+        method: str,
+        fields: Mapping[str, Any],
+        extra: str = "",
+        patience: float | None = None,
+        on_event: Callable[[int, Message], None] | None = None,
+    ) -> Message:
+        """Sends a request and waits for its result. Raises what the agent answers, or AgentGone.
+
+        ``extra`` is more of the request, as JSON that begins with a comma. What the agent pushes about the
+        request meanwhile goes to ``on_event``, with its id.
+        """
+        inbox: _Inbox[Message | None] = SimpleQueue()
+        with self._write_lock:
+            self._ids += 1
+            number = self._ids
+        self._waiting[number] = inbox
+        try:
+            if self._ended:
+                raise self._end()
+            named = encode({"id": number, "method": method, **fields}, method)
+            self.write(f"{named[:-1]}{extra}}}\n".encode())
+            while True:
+                message = inbox.get(timeout=patience)
+                if message is None:
+                    raise self._end()
+                if "event" not in message:
+                    break
+                if on_event is not None:
+                    on_event(number, message)
+        except Empty:
+            raise errors.Interrupted(f"no answer to {method} within {patience:g} s") from None
+        finally:
+            del self._waiting[number]
+        if "error" in message:
+            raise errors.from_reply(message["error"])
+        result: Message = message["result"]
+        return result
+
+    def write(self, line: bytes) -> None:
+        """Writes a line. It waits while the agent does not read, which is how a job is held to the store's pace."""
+        with self._write_lock:
+            if self._long is not None:
+                self._long.join()
+                self._long = None
+            try:
+                if len(line) <= _ATOMIC:
+                    os.write(self._fd, line)
+                else:
+                    self._write_long(line)
+            except (OSError, ValueError):  # ValueError: the descriptor is -1
+                raise self._end() from None
+
+    def _write_long(self, line: bytes) -> None:
+        if len(line) > self._max_line:
+            raise errors.UsageError(
+                f"a request of {len(line):,} bytes is longer than the {self._max_line:,} that the agent takes: "
+                "keep less in the state, or keep it elsewhere and its name in the state"
+            )
+        failed: list[OSError] = []
+
+        def write() -> None:
+            rest = memoryview(line)
+            try:
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+            except OSError as err:
+                failed.append(err)
+
+        # A signal's handler that raises may leave the main thread's write in mid-line; that of
+        # another thread it does not touch.
+        if threading.current_thread() is threading.main_thread():
+            with contextlib.suppress(RuntimeError):  # the interpreter is at its end, and starts no more threads
+                thread = threading.Thread(target=write, name="milepost-write", daemon=True)
+                thread.start()
+                self._long = thread
+                thread.join()
+                self._long = None
+                if failed:
+                    raise failed[0]
+                return
+        write()
+        if failed:
+            raise failed[0]
+
+    # In.
+
+    def _read(self) -> None:
+        try:
+            for line in self._lines():
+                self._take(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            self.fail(errors.ProtocolError(f"{self.command} says what no agent says: {err!r} in {line[:200]!r}"))
+            self._close_stdin()
+        if not self._stopping:
+            self.fail(self._gone())
+        self._ended = True
+        for inbox in list(self._waiting.values()):
+            inbox.put(None)
+
+    def _lines(self) -> Iterator[bytes]:
+        with contextlib.suppress(OSError), io.BufferedReader(self._stdout, 1 << 16) as lines:
+            for line in lines:
+                if line.endswith(b"\n"):  # else the agent was killed as it wrote
+                    yield line
+
+    def _take(self, line: bytes) -> None:
+        message = json.loads(line)
+        if "event" in message:
+            inbox = self._waiting.get(message["request"]) if "request" in message else None
+            if inbox is not None:
+                inbox.put(message)
+            else:
+                self._on_event(message)
+        elif message["id"] is None:
+            self.fail(errors.from_reply(message["error"]), passing=True)
+        else:
+            message["result" if "error" not in message else "error"]  # noqa: B018 it has one of them
+            inbox = self._waiting.get(message["id"])
+            if inbox is not None:  # else its caller was interrupted, and waits no more
+                inbox.put(message)
+
+    # The end.
+
+    def fail(self, failure: errors.MilepostError, passing: bool = False) -> None:
+        """Notes why the next call fails, and if it is not passing, all after it."""
+        if self.failure is None or self._passing:
+            self.failure, self._passing = failure, passing
+
+    def check(self) -> None:
+        """Raises the failure, if there is one."""
+        failure = self.failure
+        if failure is None:
+            return
+        if self._passing:
+            self.failure = None
+        raise failure
+
+    def stop(self) -> None:
+        """Ends the agent, which saves and releases what is still open, and waits for that. It can be called again."""
+        self._stopping = True
+        self._close_stdin()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it goes on saving without us
+            self._process.wait(_END_PATIENCE)
+            self._reader.join(_REPORT_PATIENCE)
+        _live.discard(self)
+
+    def abandon(self) -> None:
+        """Leaves the agent to the process that this one was forked from."""
+        self.failure = errors.AgentGone("this is a fork of the process that holds the lease: open a job of its own in it")
+        self._stopping = True
+        self._write_lock = threading.RLock()
+        self._long = None
+        self._close_stdin()  # or the agent would not see the end of the other process
+        self._stdout.close()
+        _live.discard(self)
+
+    def _close_stdin(self) -> None:
+        self._fd = -1
+        self._stdin.close()
+
+    def _end(self) -> errors.MilepostError:
+        """Why nothing can be said to the agent any more."""
+        self._reader.join(_REPORT_PATIENCE)
+        return self.failure or self._gone()
+
+    def _gone(self) -> errors.MilepostError:
+        pid = self._process.pid
+        deadline = time.monotonic() + _REPORT_PATIENCE
+        while (code := self._process.poll()) is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        how = "ended" if code is None else f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
+        return errors.AgentGone(
+            f"the milepost agent (pid {pid}) {how}. What was saved is safe; what was marked since is to be done again. "
+            "Open the checkpoint anew to go on"
+        )
+
+
+_live: weakref.WeakSet[Agent] = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    for agent in list(_live):
+        agent.stop()
+
+
+def _abandon_all() -> None:
+    for agent in list(_live):
+        agent.abandon()
+
+
+atexit.register(_stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

@@ -1,0 +1,92 @@
+"""What a checkpoint looks like to who reads it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Mapping, NamedTuple
+
+__all__ = ["Checkpoint", "Holder"]
+
+
+class Holder(NamedTuple):
+    """Who holds a lease, or has saved a version."""
+
+    id: str
+    host: str = ""
+    pid: int = 0
+    run_id: str = ""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One committed version."""
+
+    namespace: str
+    name: str
+    version: int
+    epoch: int
+    saved_at: datetime | None
+    saved_by: Holder
+    cursor: str | None
+    processed: int
+    failed: int
+    last_error: str
+    ended: str  # how the session ended, on its closing version: done, error, yielded, stopped
+    label: str
+    restored_from: int
+    state: Any = field(repr=False)
+    """As saved; None where none was, and where it was not asked for (in a history)."""
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    """All that the agent said."""
+
+
+def parse_checkpoint(raw: Mapping[str, Any]) -> Checkpoint:
+    return Checkpoint(
+        namespace=str(raw["namespace"]),
+        name=str(raw["name"]),
+        version=int(raw["version"]),
+        epoch=int(raw["commit_epoch"]),
+        saved_at=parse_time(raw.get("saved_at")),
+        saved_by=parse_holder(raw.get("saved_by")),
+        cursor=str(raw["cursor"]) or None,
+        processed=int(raw["processed"]),
+        failed=int(raw["failed"]),
+        last_error=str(raw.get("last_error", "")),
+        ended=str(raw.get("ended", "")),
+        label=str(raw.get("label", "")),
+        restored_from=int(raw.get("restored_from", 0)),
+        state=parse_state(raw),
+        raw=raw,
+    )
+
+
+def parse_state(raw: Mapping[str, Any]) -> Any:
+    """The state in a result: any JSON, or the bytes of what a program with a codec of its own saved."""
+    if "state_base64" not in raw:
+        return raw.get("state")
+    data = base64.b64decode(raw["state_base64"])
+    if "content_type" in raw:
+        return data
+    import json  # a state with line breaks, as another program has written it
+
+    return json.loads(data)
+
+
+def parse_holder(raw: Mapping[str, Any] | None) -> Holder:
+    raw = raw or {}
+    return Holder(str(raw.get("id", "")), str(raw.get("host", "")), int(raw.get("pid", 0)), str(raw.get("run_id", "")))
+
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$")
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """A time of the agent's: RFC 3339 in UTC. datetime.fromisoformat takes neither Z nor nanoseconds before 3.11."""
+    match = _TIME.match(text or "")
+    if match is None:
+        return None
+    micros = int((match.group(2) or "").ljust(6, "0")[:6])
+    return datetime.fromisoformat(match.group(1)).replace(microsecond=micros, tzinfo=timezone.utc)
