@@ -1,0 +1,256 @@
+variable "name" {
+  description = "Name of the table, and what the names of everything else begin with."
+  type        = string
+  default     = "milepost"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9_-]{2,31}$", var.name))
+    error_message = "name has 3 to 32 of A-Z a-z 0-9 _ -, and begins with a letter or a digit."
+  }
+}
+
+variable "namespaces" {
+  description = "The namespaces in use. Each gets a policy for its jobs, alarms, and, with monitor_package, a schedule of the monitor's."
+  type        = set(string)
+  default     = ["default"]
+
+  # A namespace may hold more than this, but * and ? are wildcards in a policy, and $ begins a variable.
+  validation {
+    condition     = alltrue([for namespace in var.namespaces : can(regex("^[A-Za-z0-9_.-]{1,64}$", namespace))])
+    error_message = "A namespace has 1 to 64 of A-Z a-z 0-9 _ . - here, since it becomes part of policies and of names."
+  }
+
+  validation {
+    condition     = length(var.namespaces) > 0
+    error_message = "Name one namespace at least; milepost's own default is \"default\"."
+  }
+}
+
+variable "tags" {
+  description = "Tags of everything that can have some."
+  type        = map(string)
+  default     = {}
+}
+
+variable "kms_key_arn" {
+  description = "The KMS key that encrypts table and archive. Null: DynamoDB's own key, and S3's (SSE-S3). The policies allow its use."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn is the ARN of a key, not of an alias: arn:aws:kms:REGION:ACCOUNT:key/ID."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Refuse to delete the table until this is turned off. Without the table all checkpoints are gone."
+  type        = bool
+  default     = true
+}
+
+variable "point_in_time_recovery" {
+  description = "Keep the backups out of which the table can be restored to any second of the last 35 days."
+  type        = bool
+  default     = true
+}
+
+variable "max_read_request_units" {
+  description = "The most read units a second that the table, and its index, may take, to bound what a mistake costs. Null: no bound. Past it, readers are throttled."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.max_read_request_units == null || try(var.max_read_request_units >= 1 && floor(var.max_read_request_units) == var.max_read_request_units, false)
+    error_message = "max_read_request_units is a whole number from 1 on, or null."
+  }
+}
+
+variable "max_write_request_units" {
+  description = "The most write units a second that the table, and its index, may take. Null: no bound. Past it, saves and heartbeats are throttled: leave room for every job at once."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.max_write_request_units == null || try(var.max_write_request_units >= 1 && floor(var.max_write_request_units) == var.max_write_request_units, false)
+    error_message = "max_write_request_units is a whole number from 1 on, or null."
+  }
+}
+
+variable "archive" {
+  description = "Make a bucket for large states and for the mirror of committed versions."
+  type        = bool
+  default     = true
+}
+
+variable "archive_bucket_name" {
+  description = "The bucket's name, which nobody else in the world may have. Null: one that begins with name and is unique."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.archive_bucket_name == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.archive_bucket_name))
+    error_message = "A bucket's name has 3 to 63 of a-z 0-9 . -, and begins and ends with a letter or a digit."
+  }
+}
+
+variable "archive_prefix" {
+  description = "What all keys in the bucket begin with, without a slash at either end. Empty: nothing."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)?$", var.archive_prefix)) && length(var.archive_prefix) <= 128
+    error_message = "archive_prefix is a path of A-Z a-z 0-9 _ . - without a slash at its ends, at most 128 bytes long."
+  }
+}
+
+variable "mirror_expiration_days" {
+  description = "Remove objects of the mirror that are older than this. Null: never. A lost table can be rebuilt only as far as the mirror goes, so choose more than the longest time a job may be idle. Bodies of states are never removed by age: the newest version may be as old as it likes."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.mirror_expiration_days == null || try(var.mirror_expiration_days >= 30 && floor(var.mirror_expiration_days) == var.mirror_expiration_days, false)
+    error_message = "mirror_expiration_days is a whole number from 30 on, which is how long versions stay in the table by default, or null."
+  }
+}
+
+variable "deleted_retention_days" {
+  description = "How long the bucket keeps what was deleted from it or written over."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = try(var.deleted_retention_days >= 1 && floor(var.deleted_retention_days) == var.deleted_retention_days, false)
+    error_message = "deleted_retention_days is a whole number from 1 on."
+  }
+}
+
+variable "alarms" {
+  description = "Make the alarms."
+  type        = bool
+  default     = true
+}
+
+variable "alarm_actions" {
+  description = "ARNs of what an alarm tells, when it goes off and when it is over: SNS topics, as a rule."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.alarm_actions : can(regex("^arn:[a-z-]+:[a-z0-9-]+:", arn))])
+    error_message = "alarm_actions are ARNs."
+  }
+}
+
+variable "runbook" {
+  description = "Where docs/operations.md can be read: each alarm's description ends in this and an anchor in it."
+  type        = string
+  default     = "docs/operations.md"
+}
+
+variable "failures_threshold" {
+  description = "How many saves may fail within 5 minutes before the alarm goes off, for each namespace."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = try(var.failures_threshold >= 0, false)
+    error_message = "failures_threshold is 0 or more."
+  }
+}
+
+variable "losses_threshold" {
+  description = "How many leases may be lost within 5 minutes before the alarm goes off, for each namespace."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = try(var.losses_threshold >= 0, false)
+    error_message = "losses_threshold is 0 or more."
+  }
+}
+
+variable "throttles_threshold" {
+  description = "How many requests DynamoDB may throttle within 5 minutes before the alarm goes off. A few are retried and cost nothing but time."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = try(var.throttles_threshold >= 0, false)
+    error_message = "throttles_threshold is 0 or more."
+  }
+}
+
+variable "dashboard" {
+  description = "Make the dashboard."
+  type        = bool
+  default     = true
+}
+
+variable "monitor_package" {
+  description = "Path of the monitor's zip file, as `go run ./terraform/lambda FILE` makes it: the monitor then runs on Lambda. Null: run `milepost monitor` elsewhere. The alarm on its heartbeat goes off either way if nothing does."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.monitor_package == null || try(fileexists(var.monitor_package), false)
+    error_message = "There is no such file; `go run ./terraform/lambda FILE` makes it."
+  }
+}
+
+variable "monitor_architecture" {
+  description = "What the binary in monitor_package is for: arm64 or x86_64."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.monitor_architecture)
+    error_message = "monitor_architecture is arm64 or x86_64."
+  }
+}
+
+variable "monitor_every_minutes" {
+  description = "How often the monitor looks at each namespace. The alarm on its heartbeat goes off after three misses."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = contains([1, 5, 10, 15, 30, 60], var.monitor_every_minutes)
+    error_message = "monitor_every_minutes is 1, 5, 10, 15, 30 or 60."
+  }
+}
+
+variable "monitor_timeout_seconds" {
+  description = "How long one look may take. A million checkpoints take minutes."
+  type        = number
+  default     = 300
+
+  validation {
+    condition     = try(var.monitor_timeout_seconds >= 10 && var.monitor_timeout_seconds <= 900, false)
+    error_message = "monitor_timeout_seconds lies between 10 and 900."
+  }
+}
+
+variable "monitor_memory_mb" {
+  description = "The monitor's memory in MB, which its share of a processor goes with."
+  type        = number
+  default     = 256
+
+  validation {
+    condition     = try(var.monitor_memory_mb >= 128 && var.monitor_memory_mb <= 10240, false)
+    error_message = "monitor_memory_mb lies between 128 and 10240."
+  }
+}
+
+variable "monitor_log_retention_days" {
+  description = "How long the monitor's log is kept, in days that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90 and so on."
+  type        = number
+  default     = 14
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.monitor_log_retention_days)
+    error_message = "monitor_log_retention_days is 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731."
+  }
+}
