@@ -22,7 +22,7 @@ func TestASecondRunIsToldAtOnceWhoHoldsTheJob(t *testing.T) {
 		require.Equal(t, 5, second.exit(), second.said())
 		assert.Less(t, time.Since(second.began), time.Second)
 		pid := first.cmd.Process.Pid
-		assert.Contains(t, second.said(), fmt.Sprintf(`"twice" is held by nightly@etl-7`))
+		assert.Contains(t, second.said(), `"twice" is held by nightly@etl-7`)
 		assert.Contains(t, second.said(), fmt.Sprintf("pid %d", pid))
 		assert.Contains(t, second.said(), ", until ")
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 type wire struct {
 	faults *faulthttp.Transport
 	late   faulthttp.Late
+	cut    atomic.Bool
 }
 
 // httpFault is one way for a request to go wrong.
@@ -90,6 +92,10 @@ var httpFaults = []httpFault{
 	{plot: plot{name: "overtaken, request lost, and the other saves", ofFirst: true}, fault: overtaken(2, requestLost)},
 	{plot: plot{name: "overtaken, and it arrives after the next call", late: afterNextCall, ofFirst: true}, fault: overtaken(0, held)},
 	{plot: plot{name: "overtaken, and it arrives when the other has saved", late: afterNextCall, ofFirst: true}, fault: overtaken(2, held)},
+
+	{plot: plot{name: "overtaken, and the line is cut", impatient: true, cut: true}, fault: overtaken(0, requestLost)},
+	{plot: plot{name: "overtaken, and the line is cut once it landed", impatient: true, cut: true}, fault: overtaken(0, replyLost)},
+	{plot: plot{name: "overtaken, and it arrives when the cut has ended", impatient: true, cut: true, late: atTheEnd}, fault: overtaken(1, held)},
 }
 
 // table is where all tales of a test happen, each under a name of its own.
@@ -122,6 +128,7 @@ func (tb table) tale(t *testing.T, name string) (*tale, *wire) {
 			},
 			rows:    func() ([]string, error) { return tb.rows(t.Context(), name) },
 			deliver: func(ctx context.Context) error { _, err := w.late.Deliver(ctx); return err },
+			heal:    func() { w.cut.Store(false) },
 		},
 	}, w
 }
@@ -161,7 +168,7 @@ func TestEachRequestOfASessionGoesWrongInTurnOnDynamoDB(t *testing.T) {
 
 	inTurn(t, func(yield func(string, func(*testing.T))) {
 		for i, f := range httpFaults {
-			for n := 1; n <= f.last(len(requests), openings); n++ {
+			for n, last := f.requests(len(requests), openings); n <= last; n++ {
 				yield(fmt.Sprintf("%s, request %d, %s", f.name, n, requests[n-1].Op), func(t *testing.T) {
 					tale, w := tb.tale(t, fmt.Sprintf("%d/%d", i, n))
 					rule := f.lay(w, tale, n)
@@ -176,7 +183,12 @@ func TestEachRequestOfASessionGoesWrongInTurnOnDynamoDB(t *testing.T) {
 // lay makes the n-th request from now on meet the fault.
 func (f httpFault) lay(w *wire, t *tale, n int) *faulthttp.Rule {
 	f.set(t)
-	rule := w.faults.On(faulthttp.Any, n, f.fault(w, t))
+	w.faults.When(func(faulthttp.Request) bool { return w.cut.Load() }, faulthttp.LoseRequest())
+	fault := f.fault(w, t)
+	rule := w.faults.On(faulthttp.Any, n, func(req *http.Request, send faulthttp.Send) (*http.Response, error) {
+		w.cut.Store(f.cut)
+		return fault(req, send)
+	})
 	if f.again != nil {
 		seen, op, struck := 0, "", false
 		w.faults.When(func(r faulthttp.Request) bool {
@@ -199,7 +211,7 @@ func TestARenewalOfEachSessionGoesWrongOnDynamoDB(t *testing.T) {
 	inTurn(t, func(yield func(string, func(*testing.T))) {
 		for i, f := range httpFaults {
 			for session := 1; session <= 3; session++ {
-				if f.impatient || f.ofFirst && session > 1 {
+				if f.impatient || f.ofFirst && session > 1 { // no caller waits for a renewal
 					continue
 				}
 				yield(fmt.Sprintf("%s, session %d", f.name, session), func(t *testing.T) {

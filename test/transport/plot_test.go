@@ -18,21 +18,26 @@ type plot struct {
 	late      moment
 	impatient bool
 	ofFirst   bool // only for the requests of the first session
+	cut       bool // as in the tale; once the first session is open
 }
 
 func (p plot) set(t *tale) {
-	t.late, t.impatient = p.late, p.impatient
+	t.late, t.impatient, t.cut = p.late, p.impatient, p.cut
 	if p.impatient {
 		t.duration = 6 * time.Second // a request is given up after a third of it
 	}
 }
 
-// last is the last request that the plot is for, of all in a tale, in which sessions open at these.
-func (p plot) last(all int, openings []int) int {
-	if p.ofFirst {
-		return openings[1]
+// requests are the first and the last request that the plot is for, of all in a tale, in which sessions open at these.
+func (p plot) requests(all int, openings []int) (first, last int) {
+	const opening = 3
+	switch {
+	case p.cut:
+		return opening + 1, openings[1]
+	case p.ofFirst:
+		return 1, openings[1]
 	}
-	return all
+	return 1, all
 }
 
 // atOnce is how many tales are told at once: they mostly wait.

@@ -61,6 +61,10 @@ var callFaults = []callFault{
 	{plot{name: "overtaken, request lost, and the other saves", ofFirst: true}, overtakenCall(2, faultstore.LoseRequest)},
 	{plot{name: "overtaken, and it arrives after the next call", late: afterNextCall, ofFirst: true}, overtakenCall(0, faultstore.Hold)},
 	{plot{name: "overtaken, and it arrives when the other has saved", late: afterNextCall, ofFirst: true}, overtakenCall(2, faultstore.Hold)},
+
+	{plot{name: "overtaken, and the line is cut", impatient: true, cut: true}, overtakenCall(0, faultstore.LoseRequest)},
+	{plot{name: "overtaken, and the line is cut once it was applied", impatient: true, cut: true}, overtakenCall(0, faultstore.LoseReply)},
+	{plot{name: "overtaken, and it arrives when the cut has ended", impatient: true, cut: true, late: atTheEnd}, overtakenCall(1, faultstore.Hold)},
 }
 
 // file is where all tales of a test happen, beside a table of the caller's own.
@@ -87,7 +91,7 @@ func (f file) tale(t *testing.T, name string) (*tale, *faultstore.Store) {
 		key:      store.Key{Namespace: store.DefaultNamespace, Name: name},
 		duration: 30 * time.Second,
 		line: line{
-			faulty: faulty, clean: f.store,
+			faulty: faulty, clean: f.store, heal: faulty.Clear,
 			write: func(cursor string) store.Write {
 				return sqlitestore.Exec(`INSERT INTO ledger (job, cursor) VALUES (?, ?)`, name, cursor)
 			},
@@ -137,13 +141,16 @@ func TestEachCallOfASessionGoesWrongInTurnOnSQLite(t *testing.T) {
 
 	inTurn(t, func(yield func(string, func(*testing.T))) {
 		for i, fault := range callFaults {
-			for n := 1; n <= fault.last(len(calls), openings); n++ {
+			for n, last := fault.requests(len(calls), openings); n <= last; n++ {
 				yield(fmt.Sprintf("%s, call %d, %s", fault.name, n, calls[n-1].Method), func(t *testing.T) {
 					tale, line := f.tale(t, fmt.Sprintf("%d/%d", i, n))
 					fault.set(tale)
 					met := false
 					line.On("", n, func(ctx context.Context, c *faultstore.Call) error {
 						met = true
+						if fault.cut {
+							line.On("", 0, faultstore.LoseRequest)
+						}
 						return fault.fault(tale)(ctx, c)
 					})
 					tale.mustHold(t)

@@ -25,6 +25,7 @@ type line struct {
 	write         func(cursor string) store.Write // a row of the caller's own
 	rows          func() ([]string, error)        // the cursors of those rows
 	deliver       func(context.Context) error     // sends what the line has kept back
+	heal          func()                          // ends a cut, on which every request is lost
 }
 
 // moment is when a line delivers what it has kept back.
@@ -37,10 +38,11 @@ const (
 	atTheEnd
 )
 
-// patience of a call whose reply does not come, and of how many of them in a row.
+// patience of a call whose reply does not come, and of how many of them in a row: most, and where the line is cut.
 const (
-	patience = 150 * time.Millisecond
-	attempts = 50
+	patience    = 150 * time.Millisecond
+	attempts    = 50
+	attemptsCut = 2
 )
 
 // tale is one checkpoint's life: a first session saves and is overtaken by a second, which it does not
@@ -51,6 +53,7 @@ type tale struct {
 	duration  time.Duration
 	beat      time.Duration
 	impatient bool                             // the caller gives up on a save after patience, and tries again
+	cut       bool                             // from the fault on, every request on the faulty line is lost, until heal
 	late      moment                           // when deliver is called
 	pause     func(ctx context.Context, n int) // in the middle of session n
 
@@ -102,6 +105,8 @@ func (t *tale) options(pid int) *checkpoint.Options {
 	}
 }
 
+var errUntold = errors.New("its lease was lost")
+
 // tell lives through the tale, and returns what does not fit into it.
 func (t *tale) tell(ctx context.Context) error {
 	first, err := t.open(ctx, "first", t.faulty, 1)
@@ -115,7 +120,11 @@ func (t *tale) tell(ctx context.Context) error {
 		first.save(ctx)
 	}
 
-	t.takeOver(ctx, t.faulty, 0)
+	others := t.faulty
+	if t.cut {
+		others = t.clean // it is the first session's line that is cut
+	}
+	t.takeOver(ctx, others, 0)
 	if t.secondOpenErr != nil {
 		return fmt.Errorf("the second session cannot open: %w", t.secondOpenErr)
 	}
@@ -130,9 +139,12 @@ func (t *tale) tell(ctx context.Context) error {
 	if err := second.Close(ctx, nil); err != nil {
 		return fmt.Errorf("the second session cannot close: %w", err)
 	}
+	if t.cut {
+		t.heal()
+	}
 	if first != nil {
 		if err := first.Close(ctx, nil); !errors.Is(err, lease.ErrLost) {
-			return fmt.Errorf("the first session closes with %v, though it was overtaken", err)
+			return fmt.Errorf("the first session was overtaken, and closes without saying so: %w", errors.Join(errUntold, err))
 		}
 	}
 
@@ -222,7 +234,11 @@ func (s *session) call(ctx context.Context, row bool, do func(context.Context, s
 			c.err = errors.Join(c.err, lateErr)
 		}
 		c.rightful = s.by != "first" || !s.tale.taking.Load()
-		c.last = c.err == nil || errors.Is(c.err, lease.ErrLost) || !s.tale.impatient || attempt == attempts
+		c.last = c.err == nil || errors.Is(c.err, lease.ErrLost) || !s.tale.impatient || attempt == attempts ||
+			s.tale.cut && attempt == attemptsCut
+		if c.err == nil {
+			c.err = s.before(ctx)
+		}
 		s.tale.mu.Lock()
 		s.tale.told = append(s.tale.told, c)
 		s.tale.mu.Unlock()
@@ -230,6 +246,19 @@ func (s *session) call(ctx context.Context, row bool, do func(context.Context, s
 			return
 		}
 	}
+}
+
+// before makes sure that the copy of the version before a save that landed is durable: what became of a save is read from
+// it when HEAD has gone on.
+func (s *session) before(ctx context.Context) error {
+	version := s.Version() - 1
+	if version < 1 {
+		return nil
+	}
+	if _, err := s.tale.clean.Version(ctx, s.tale.key, version); err != nil {
+		return fmt.Errorf("version %d was committed before the copy of %d was there: %w", version+1, version, err)
+	}
+	return nil
 }
 
 // check holds what the tale's callers were told to what is in the store.
@@ -240,7 +269,7 @@ func (t *tale) check(tt *testing.T, when string) {
 	truth.checkHistory(tt, when)
 	truth.checkFences(tt, when, t.opened)
 	for i, c := range t.told {
-		truth.checkCall(tt, when, c, t.impatient)
+		truth.checkCall(tt, when, c, t)
 		if settled, ok := errors.AsType[*checkpoint.SettledError](c.err); ok {
 			assert.Equal(tt, settled.Landed, truth.carries(settled.Version, settled.CommitID),
 				"%s: call %d, %s, said: %v", when, i, c.cursor, settled)
