@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -78,8 +79,9 @@ type Readings struct {
 	ID    func() string           // a fresh lease id
 }
 
-// NewID returns 26 random characters, of at least 128 bits.
-func NewID() string { return rand.Text() }
+// NewID returns 26 random lower-case letters and digits, of at least 128 bits: an archive in
+// a directory must escape capitals.
+func NewID() string { return strings.ToLower(rand.Text()) }
 
 func (o *Options) normalised() (*Options, error) {
 	var n Options
