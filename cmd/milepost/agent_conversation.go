@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
@@ -39,6 +40,7 @@ type conversation struct {
 	kill    context.CancelFunc
 	opening context.Context // of those that wait for a lease
 	leave   context.CancelCauseFunc
+	beside  atomic.Int64   // requests outside sessions
 	serving sync.WaitGroup // of requests, of sessions that were opened, and of who watches them
 
 	mu       sync.Mutex
@@ -152,6 +154,10 @@ func (c *conversation) begin(method string, id []byte, f *fields) error {
 	if err == nil && work.in != nil && !work.in.push(task{do: func() { r.answer(work.do(r.ctx)) }}, len(id)) {
 		err = errors.New("the session is closed")
 	}
+	if beside := work.in == nil && !work.atOnce; err == nil && beside && c.beside.Add(1) > mostWaiting {
+		c.beside.Add(-1)
+		err = fmt.Errorf("%d requests outside sessions wait to be answered", mostWaiting)
+	}
 	if err != nil {
 		r.forget()
 		c.serving.Done()
@@ -162,7 +168,10 @@ func (c *conversation) begin(method string, id []byte, f *fields) error {
 	case work.atOnce:
 		r.answer(work.do(r.ctx))
 	default:
-		go func() { r.answer(work.do(r.ctx)) }()
+		go func() {
+			r.answer(work.do(r.ctx))
+			c.beside.Add(-1)
+		}()
 	}
 	return nil
 }
@@ -183,9 +192,6 @@ func (c *conversation) newRequest(id []byte) (*request, error) {
 	}
 	if c.requests[string(id)] != nil {
 		return nil, fmt.Errorf("id %s is that of a request that was not answered yet", id)
-	}
-	if len(c.requests) >= mostWaiting+queuedTasks {
-		return nil, fmt.Errorf("%d requests wait to be answered", len(c.requests))
 	}
 	r.ctx, r.cancel = context.WithCancelCause(c.life)
 	c.requests[string(id)] = r
