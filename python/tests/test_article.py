@@ -1,0 +1,151 @@
+"""The job that people have, carried over by its import, against the manager that they have made at home."""
+
+from __future__ import annotations
+
+import difflib
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+
+import milepost
+import pytest
+from conftest import JOBS, Script
+
+sys.path.insert(0, str(JOBS))
+from homemade import CheckpointManager
+from sink import Sink, result
+
+LINE = 27  # bytes
+MOST_BEFORE_A_KILL = 2_200  # records: at most two saves
+RECORDS = 24_000  # more than ten runs get done
+PREFIX = "my-job/checkpoints"
+
+Start = Callable[..., Script]
+
+
+@pytest.fixture
+def ported(tmp_path: Path) -> Path:
+    """article.py with its import exchanged."""
+    path = tmp_path / "ported.py"
+    path.write_text((JOBS / "article.py").read_text().replace("from homemade import", "from milepost import"))
+    return path
+
+
+def uninterrupted(tmp_path: Path) -> dict[str, str]:
+    sink = Sink(str(tmp_path / "uninterrupted"))
+    for record in sink.records(RECORDS):
+        sink.process(record)
+    return result(str(tmp_path / "uninterrupted"))
+
+
+def kill_at_work(job: Script, output: Path, chance: random.Random) -> None:
+    """Kills the job some way into its work."""
+    size = output.stat().st_size if output.exists() else 0
+    goal = size + chance.randrange(1, MOST_BEFORE_A_KILL) * LINE
+    while not output.exists() or output.stat().st_size < goal:
+        assert job.process.poll() is None, f"it ended before it was killed: {job.end()}"
+        time.sleep(0.001)
+    job.kill()
+
+
+def test_the_job_is_carried_over_by_its_import_alone(ported: Path) -> None:
+    before, after = (JOBS / "article.py").read_text().splitlines(), ported.read_text().splitlines()
+    changed = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
+    assert changed == ["- from homemade import CheckpointManager", "+ from milepost import CheckpointManager"]
+
+
+def test_killed_at_ten_random_moments_it_ends_as_if_it_had_not_been_and_its_counts_are_exact(
+    ported: Path, tmp_path: Path, bucket: str, script: Start, chance: random.Random
+) -> None:
+    output = tmp_path / "output"
+    arguments = (bucket, PREFIX, str(RECORDS), str(output))
+    for _ in range(10):
+        kill_at_work(script(ported, *arguments), output, chance)
+    script(ported, *arguments).ends_well()
+
+    assert result(str(output)) == uninterrupted(tmp_path)
+    newest = milepost.get(PREFIX)
+    assert (newest.cursor, newest.processed, newest.failed) == (f"record-{RECORDS:06d}", RECORDS, 0)
+    assert newest.ended == "done"
+
+
+def test_the_manager_made_at_home_loses_counts_under_the_same_kills(
+    tmp_path: Path, bucket: str, script: Start, chance: random.Random
+) -> None:
+    output = tmp_path / "output"
+    arguments = (bucket, PREFIX, str(RECORDS), str(output))
+    for _ in range(10):
+        kill_at_work(script(JOBS / "article.py", *arguments), output, chance)
+    script(JOBS / "article.py", *arguments).ends_well()
+
+    assert result(str(output)) == uninterrupted(tmp_path)
+    newest = CheckpointManager(bucket, PREFIX).load_latest_checkpoint()
+    assert newest is not None
+    assert newest["records_processed"] < RECORDS, "a run's count is all that it keeps"
+
+
+def test_a_run_that_fails_keeps_what_it_has_saved_and_adds_its_error(ported: Path, tmp_path: Path, bucket: str, script: Start) -> None:
+    output = tmp_path / "output"
+    arguments = (bucket, PREFIX, "4000", str(output))
+    code, _, err = script(ported, *arguments, "3500").end()
+    assert (code, "ValueError: record-003500 is broken" in err) == (1, True), err
+
+    failed = milepost.get(PREFIX)
+    assert (failed.cursor, failed.processed) == ("record-003000", 3000)
+    assert (failed.ended, failed.last_error) == ("error", "record-003500 is broken")
+    script(ported, *arguments).ends_well()
+    newest = milepost.get(PREFIX)
+    assert (newest.cursor, newest.processed, newest.last_error) == ("record-004000", 4000, "")
+
+
+def test_the_manager_made_at_home_forgets_all_that_a_failed_run_had_saved(tmp_path: Path, bucket: str, script: Start) -> None:
+    code, _, _ = script(JOBS / "article.py", bucket, PREFIX, "4000", str(tmp_path / "output"), "3500").end()
+    assert code == 1
+    time.sleep(1)  # its objects' times have a second's grain
+    newest = CheckpointManager(bucket, PREFIX).load_latest_checkpoint()
+    assert newest is not None
+    assert newest["last_processed_id"] is None
+
+
+def test_as_milepost_open_the_job_is_shorter_and_loses_nothing_either(tmp_path: Path, script: Start, chance: random.Random) -> None:
+    output = tmp_path / "output"
+    for _ in range(10):
+        kill_at_work(script(JOBS / "opened.py", "orders", str(RECORDS), str(output)), output, chance)
+    script(JOBS / "opened.py", "orders", str(RECORDS), str(output)).ends_well()
+
+    assert result(str(output)) == uninterrupted(tmp_path)
+    newest = milepost.get("orders")
+    assert (newest.cursor, newest.processed, newest.failed) == (f"record-{RECORDS:06d}", RECORDS, 0)
+    assert length("article.py") - length("opened.py") >= 10
+
+
+def length(job: str) -> int:
+    """Lines of the function that does the work."""
+    text = (JOBS / job).read_text()
+    body = text[text.index("def process_data_with_checkpointing") : text.index("if __name__")]
+    return sum(1 for line in body.splitlines() if line.strip())
+
+
+def test_of_two_runs_at_once_the_second_is_told_within_a_second_who_holds_the_lease(
+    ported: Path, tmp_path: Path, bucket: str, script: Start
+) -> None:
+    output = tmp_path / "output"
+    first = script(ported, bucket, PREFIX, "1000000", str(output))
+    while not output.exists() or output.stat().st_size == 0:
+        assert first.process.poll() is None, first.end()
+        time.sleep(0.01)
+
+    begun = time.monotonic()
+    with pytest.raises(milepost.LeaseHeld) as held:
+        milepost.CheckpointManager(bucket, PREFIX).load_latest_checkpoint()
+    took = time.monotonic() - begun
+    assert took < 1
+    assert held.value.holder.id
+    assert held.value.until is not None
+
+    begun = time.monotonic()
+    with pytest.raises(milepost.LeaseHeld):
+        milepost.open(PREFIX)
+    assert time.monotonic() - begun < 1
