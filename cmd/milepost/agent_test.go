@@ -90,6 +90,12 @@ func (c *agentClient) end() int {
 	return <-c.exit
 }
 
+// newest is the newest version of a checkpoint.
+func newest(t *testing.T, env []string, name string) map[string]any {
+	t.Helper()
+	return object(t, must(t, env, "get", name, "-o", "json"))
+}
+
 func TestOneAgentHoldsManySessions(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		c := startAgent(t, env)

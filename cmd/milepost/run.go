@@ -260,7 +260,7 @@ func (j *job) underway() error {
 	if cursor := s.Cursor(); !strings.ContainsRune(cursor, 0) {
 		env = append(env, "MILEPOST_CURSOR="+cursor)
 	}
-	return j.supervise(env)
+	return j.supervise(env, dir)
 }
 
 // checkpoint is what the session resumes from, as JSON.
@@ -272,8 +272,8 @@ func (j *job) checkpoint() []byte {
 }
 
 // supervise runs the command, and returns how the session ends: nil if it exited with 0.
-func (j *job) supervise(env []string) error {
-	p, err := startJob(j.app, j.argv, env)
+func (j *job) supervise(env []string, dir string) error {
+	p, err := startJob(j.app, j.argv, env, dir)
 	if err != nil {
 		return &jobError{j.argv, err}
 	}

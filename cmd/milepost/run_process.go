@@ -18,8 +18,8 @@ type jobProcess struct {
 	done   chan error // gets how the command ended
 }
 
-// startJob starts a command on the standard streams of this one.
-func startJob(a *app, argv, env []string) (*jobProcess, error) {
+// startJob starts a command on the standard streams of this one. dir is to go if this process is killed.
+func startJob(a *app, argv, env []string, dir string) (*jobProcess, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
@@ -52,7 +52,7 @@ func startJob(a *app, argv, env []string) (*jobProcess, error) {
 		p.group.close()
 		return nil, err
 	}
-	p.keeper = startKeeper(p.group)
+	p.keeper = startKeeper(p.group, dir)
 	return p, nil
 }
 

@@ -32,10 +32,10 @@ func ownTerminal(cmd *exec.Cmd) {
 	}
 }
 
-// startKeeper starts a process in the group that ends all of it when this process is killed, and so
-// closes its end of a pipe. Best effort: nil where there is no shell, or the command has ended already.
-func startKeeper(g *group) *exec.Cmd {
-	keeper := exec.Command("/bin/sh", "-c", "trap '' INT TERM HUP QUIT USR1 USR2; read _; kill -KILL 0")
+// startKeeper starts a process in the group that removes dir and ends all of the group when this process is
+// killed, and so closes its end of a pipe. Best effort: nil where there is no shell, or the command has ended already.
+func startKeeper(g *group, dir string) *exec.Cmd {
+	keeper := exec.Command("/bin/sh", "-c", `trap '' INT TERM HUP QUIT USR1 USR2; read _; rm -rf -- "$0"; kill -KILL 0`, dir)
 	keeper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.cmd.Process.Pid}
 	if _, err := keeper.StdinPipe(); err != nil || keeper.Start() != nil {
 		return nil

@@ -28,12 +28,6 @@ func insideRun(t *testing.T, env []string) []string {
 	return append(env, "PATH="+bin+":"+os.Getenv("PATH"))
 }
 
-// newest is the newest version of a checkpoint.
-func newest(t *testing.T, env []string, name string) map[string]any {
-	t.Helper()
-	return object(t, must(t, env, "get", name, "-o", "json"))
-}
-
 func TestRunResumesTheCommandWhereItMarked(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		env = insideRun(t, env)
@@ -240,11 +234,14 @@ func TestNoProcessOutlivesAKilledRun(t *testing.T) {
 	dir := t.TempDir()
 	env := append(insideRun(t, sqliteStore(t)), "DIR="+dir)
 	p := startProcess(t, env, "run", "a", "--", "sh", "-c",
-		`milepost save --cursor 1; sh -c 'sleep 60; :' & echo $$ $! >"$DIR/pids.tmp"; mv "$DIR/pids.tmp" "$DIR/pids"; wait`)
+		`milepost save --cursor 1; dirname "$MILEPOST_SOCKET" >"$DIR/files"; sh -c 'sleep 60; :' & echo $$ $! >"$DIR/pids.tmp"; mv "$DIR/pids.tmp" "$DIR/pids"; wait`)
 	waitForFile(filepath.Join(dir, "pids"))
 	require.NoError(t, p.cmd.Process.Kill())
 	p.exit(t)
 	assertGone(t, filepath.Join(dir, "pids"))
+	files, err := os.ReadFile(filepath.Join(dir, "files"))
+	require.NoError(t, err)
+	assert.NoDirExists(t, strings.TrimSpace(string(files)))
 	assert.Equal(t, "1\n", must(t, env, "run", "a", "--", "sh", "-c", `echo "$MILEPOST_CURSOR"`), "at once, on the same machine")
 }
 

@@ -18,4 +18,4 @@ func (g *group) alive() bool { return false }
 func ownTerminal(*exec.Cmd) {}
 
 // startKeeper starts nothing: the job object does it.
-func startKeeper(*group) *exec.Cmd { return nil }
+func startKeeper(*group, string) *exec.Cmd { return nil }

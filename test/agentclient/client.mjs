@@ -15,6 +15,7 @@ export class Agent {
 
   constructor(binary, args = [], env = process.env) {
     this.process = spawn(binary, ["agent", ...args], { env, stdio: ["pipe", "pipe", "inherit"] });
+    this.process.stdin.on("error", () => {}); // the agent has ended, which says the same
     this.exited = once(this.process, "exit").then(([code]) => code);
     const lines = createInterface({ input: this.process.stdout, crlfDelay: Infinity });
     lines.on("line", (line) => this.onLine(line));
