@@ -40,8 +40,30 @@ func (p *provider) ValidateProviderConfig(_ context.Context, r *tfprotov6.Valida
 	return &tfprotov6.ValidateProviderConfigResponse{PreparedConfig: r.Config}, nil
 }
 
-func (p *provider) ValidateResourceConfig(context.Context, *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
-	return &tfprotov6.ValidateResourceConfigResponse{}, nil
+// ValidateResourceConfig refuses a value for what the service alone decides, which
+// Terraform leaves to the provider.
+func (p *provider) ValidateResourceConfig(_ context.Context, r *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
+	b := p.Resources[r.TypeName]
+	config, err := r.Config.Unmarshal(b.schema().ValueType())
+	if err != nil {
+		return nil, fmt.Errorf("validate %s: %w", r.TypeName, err)
+	}
+	var fields map[string]tftypes.Value
+	if err := config.As(&fields); err != nil {
+		return nil, fmt.Errorf("validate %s: %w", r.TypeName, err)
+	}
+	var response tfprotov6.ValidateResourceConfigResponse
+	for name, a := range b.Attributes {
+		if a.Computed && !a.Optional && !fields[name].IsNull() {
+			response.Diagnostics = append(response.Diagnostics, &tfprotov6.Diagnostic{
+				Severity:  tfprotov6.DiagnosticSeverityError,
+				Summary:   "Value for unconfigurable attribute",
+				Detail:    fmt.Sprintf("Can't configure a value for %q: its value will be decided automatically.", name),
+				Attribute: tftypes.NewAttributePath().WithAttributeName(name),
+			})
+		}
+	}
+	return &response, nil
 }
 
 func (p *provider) ValidateDataResourceConfig(context.Context, *tfprotov6.ValidateDataResourceConfigRequest) (*tfprotov6.ValidateDataResourceConfigResponse, error) {

@@ -1,0 +1,81 @@
+package terraform_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestEveryFileIsFormatted(t *testing.T) {
+	out, err := terraform(t, moduleDir, "fmt", "-recursive", "-check", "-diff", "-no-color")
+	assert.NoError(t, err, "run terraform fmt -recursive terraform\n%s", out)
+}
+
+func TestTheModuleIsValid(t *testing.T) {
+	mustTerraform(t, copyModule(t), "validate", "-no-color")
+}
+
+func TestTheModulesOwnTestsPass(t *testing.T) {
+	out := mustTerraform(t, copyModule(t), "test", "-no-color")
+	assert.Regexp(t, `Success! \d\d+ passed, 0 failed`, out)
+}
+
+func TestEveryExampleApplies(t *testing.T) {
+	examples, err := os.ReadDir(filepath.Join(moduleDir, "examples"))
+	require.NoError(t, err)
+	variables := map[string][]string{
+		"minimal": nil,
+		"full":    {"monitor_package=main.tf", "kms_key_arn=arn:aws:kms:eu-west-1:123456789012:key/1234"},
+		"glue":    {"wheel=main.tf", "script=main.tf", "code_bucket=example-code"},
+	}
+	require.Len(t, examples, len(variables))
+	for _, example := range examples {
+		t.Run(example.Name(), func(t *testing.T) {
+			dir := filepath.Join(copyModule(t), "examples", example.Name())
+			mustTerraform(t, dir, "get")
+			s := apply(t, dir, variables[example.Name()]...)
+			assert.NotEmpty(t, s.Values.Root.Children, "the example does not use the module")
+		})
+	}
+}
+
+func TestTheReadmeSaysWhatTheModuleTakes(t *testing.T) {
+	dir := copyModule(t)
+	out, err := exec.CommandContext(t.Context(), readmeTool, dir).CombinedOutput()
+	require.NoError(t, err, string(out))
+	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	require.NoError(t, err)
+	isFile(t, filepath.Join(moduleDir, "README.md"), readme)
+}
+
+func TestEveryInputIsDescribedAndEveryNumberChecked(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(moduleDir, "variables.tf"))
+	require.NoError(t, err)
+	variables := strings.Split(string(text), "\nvariable ")
+	require.Greater(t, len(variables), 20)
+	for _, v := range variables {
+		name, _, _ := strings.Cut(strings.TrimPrefix(v, "variable "), " {")
+		assert.Contains(t, v, "  description = ", name)
+		if strings.Contains(v, "= number") {
+			assert.Contains(t, v, "  validation {", name)
+		}
+	}
+}
+
+func TestWithoutTerraformTheTestsSayWhatToInstall(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	assert.ErrorContains(t, findTerraform(), "install HashiCorp's package terraform, 1.9 or later")
+}
+
+func TestAnOldTerraformIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	script := "#!/bin/sh\necho '{\"terraform_version\": \"1.5.7\"}'\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "terraform"), []byte(script), 0o755))
+	t.Setenv("PATH", dir)
+	assert.ErrorContains(t, findTerraform(), "terraform 1.5.7 is on PATH: install")
+}

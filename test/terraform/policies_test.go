@@ -1,0 +1,40 @@
+package terraform_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// testdata/policies.json is the policies as documents, of table milepost and bucket
+// milepost-archive in an account that nobody has, for tests that hold what is
+// permitted against what is done, without Terraform.
+func TestThePoliciesAreThoseOfTheFile(t *testing.T) {
+	s := apply(t, copyModule(t), "archive_bucket_name=milepost-archive", "monitor_package=README.md")
+	policies := decoded(t, s.Values.Outputs["policy_documents"].Value).(map[string]any)
+	policies["monitor"] = decoded(t, s.attribute(t, "aws_iam_role_policy.monitor[0]", "policy"))
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	require.NoError(t, encoder.Encode(policies))
+	isFile(t, "testdata/policies.json", buffer.Bytes())
+}
+
+// decoded is v with each text in it, which is a policy, as a document.
+func decoded(t *testing.T, v any) any {
+	t.Helper()
+	switch v := v.(type) {
+	case string:
+		var document any
+		require.NoError(t, json.Unmarshal([]byte(v), &document))
+		return document
+	case map[string]any:
+		for name := range v {
+			v[name] = decoded(t, v[name])
+		}
+	}
+	return v
+}
