@@ -1,6 +1,6 @@
-# What people and CI run. Needs Go, and npm for a DynamoDB endpoint to test
-# against (test/dynamotest says what else will do); the rest is brought into a
-# cache of the project's by the registries' own clients.
+# What people and CI run. Needs Go, a C compiler, Python with venv, terraform, and npm for a
+# DynamoDB endpoint to test against (test/dynamotest says what else will do); the rest is brought
+# into a cache of the project's by the registries' own clients.
 
 GO             ?= go
 MILEPOST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/milepost
@@ -16,17 +16,27 @@ SERVED := $(GO) run ./test/dynamotest/serve
 LINT_VERSION := v2.15.0
 LINT         := $(MILEPOST_CACHE)/golangci-lint-$(LINT_VERSION)
 
-.PHONY: build test race test-dynamodb-local lint fuzz bench examples
+.PHONY: test lint race fuzz python quick build test-dynamodb-local campaign bench
+
+test: ## all of it, as CI runs it
+	$(MAKE) lint
+	$(MAKE) race
+	$(MAKE) fuzz FUZZTIME=3s
+	$(MAKE) python
+
+race: ## every Go test under the race detector, which needs a C compiler
+	@command -v $${CC:-cc} >/dev/null || { echo "the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+	$(GO) test -timeout 5m ./test/s3test # builds the S3 server before anything waits for it
+	CGO_ENABLED=1 $(SERVED) $(GO) test -race -timeout 25m $(TESTFLAGS) $(PACKAGES)
+
+quick: ## every Go test, without the race detector
+	$(SERVED) $(GO) test -timeout 25m $(TESTFLAGS) $(PACKAGES)
+
+python: ## the Python package: its linters, tests and wheel
+	python/check.sh
 
 build: ## bin/milepost
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/milepost ./cmd/milepost
-
-test: ## every test
-	$(SERVED) $(GO) test -timeout 15m $(TESTFLAGS) $(PACKAGES)
-
-race: ## every test under the race detector, which needs a C compiler
-	@command -v $${CC:-cc} >/dev/null || { echo "the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
-	CGO_ENABLED=1 $(SERVED) $(GO) test -race -timeout 30m $(TESTFLAGS) $(PACKAGES)
 
 test-dynamodb-local: ## every test against DynamoDB Local: the jar in DYNAMODB_LOCAL_HOME, else its container
 ifdef DYNAMODB_LOCAL_HOME
@@ -57,6 +67,3 @@ fuzz: ## each fuzz target for FUZZTIME
 
 bench: ## every benchmark, as docs/benchmarks.md reports them
 	$(SERVED) $(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(TESTFLAGS) $(PACKAGES)
-
-examples: ## build and test the examples
-	$(SERVED) $(GO) test $(TESTFLAGS) ./examples/...
