@@ -19,6 +19,7 @@ import (
 )
 
 func TestBootstrapRunsTheMonitorOnceForEachEvent(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	bootstrap, err := os.ReadFile(filepath.Join(moduleDir, "lambda", "bootstrap"))
 	require.NoError(t, err)
@@ -73,6 +74,7 @@ func (a *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestThePackageHoldsWhatLambdaStarts(t *testing.T) {
+	t.Parallel()
 	architecture, ok := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
 	if !ok {
 		architecture = "x86_64"

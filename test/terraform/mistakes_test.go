@@ -14,6 +14,7 @@ import (
 // The stand-in is worth what it finds: each of these is planted in the module, and
 // must be found by validate where it was planted.
 func TestPlantedMistakesAreFound(t *testing.T) {
+	t.Parallel()
 	for _, mistake := range []struct {
 		name, file, old, new, finding string
 	}{
@@ -73,6 +74,7 @@ func TestPlantedMistakesAreFound(t *testing.T) {
 
 // A mistake in the module's meaning is found by its own tests, not by the schema.
 func TestAPlantedLifecycleForBodiesIsFoundByTheModulesTests(t *testing.T) {
+	t.Parallel()
 	dir := copyModule(t)
 	path := filepath.Join(dir, "archive.tf")
 	text, err := os.ReadFile(path)

@@ -21,11 +21,13 @@ func TestTheModuleIsValid(t *testing.T) {
 }
 
 func TestTheModulesOwnTestsPass(t *testing.T) {
+	t.Parallel()
 	out := mustTerraform(t, copyModule(t), "test", "-no-color")
 	assert.Regexp(t, `Success! \d\d+ passed, 0 failed`, out)
 }
 
 func TestEveryExampleApplies(t *testing.T) {
+	t.Parallel()
 	examples, err := os.ReadDir(filepath.Join(moduleDir, "examples"))
 	require.NoError(t, err)
 	variables := map[string][]string{
@@ -36,6 +38,7 @@ func TestEveryExampleApplies(t *testing.T) {
 	require.Len(t, examples, len(variables))
 	for _, example := range examples {
 		t.Run(example.Name(), func(t *testing.T) {
+			t.Parallel()
 			dir := filepath.Join(copyModule(t), "examples", example.Name())
 			mustTerraform(t, dir, "get")
 			s := apply(t, dir, variables[example.Name()]...)

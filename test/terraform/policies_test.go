@@ -12,6 +12,7 @@ import (
 // milepost-archive in an account that nobody has, for tests that hold what is
 // permitted against what is done, without Terraform.
 func TestThePoliciesAreThoseOfTheFile(t *testing.T) {
+	t.Parallel()
 	s := apply(t, copyModule(t), "archive_bucket_name=milepost-archive", "monitor_package=README.md")
 	policies := decoded(t, s.Values.Outputs["policy_documents"].Value).(map[string]any)
 	policies["monitor"] = decoded(t, s.attribute(t, "aws_iam_role_policy.monitor[0]", "policy"))

@@ -30,6 +30,7 @@ type tableRequests struct {
 }
 
 func TestTheCommandAndTheModuleMakeTheSameTable(t *testing.T) {
+	t.Parallel()
 	byCommand, described := commandsTable(t)
 	byModule := modulesTable(t, copyModule(t))
 	assert.Equal(t, byCommand, byModule)
@@ -50,6 +51,7 @@ func TestTheCommandAndTheModuleMakeTheSameTable(t *testing.T) {
 }
 
 func TestWhatTheModuleMakesOtherwiseIsFound(t *testing.T) {
+	t.Parallel()
 	byCommand, _ := commandsTable(t)
 	for _, change := range []struct{ name, old, new string }{
 		{"another key", `range_key                   = "sk"`, `range_key = "ns"`},
@@ -62,6 +64,7 @@ func TestWhatTheModuleMakesOtherwiseIsFound(t *testing.T) {
 		{"provisioned capacity", `"PAY_PER_REQUEST"`, `"PROVISIONED"`},
 	} {
 		t.Run(change.name, func(t *testing.T) {
+			t.Parallel()
 			dir := copyModule(t)
 			path := filepath.Join(dir, "table.tf")
 			text, err := os.ReadFile(path)
