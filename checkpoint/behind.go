@@ -112,9 +112,13 @@ type retention struct {
 
 func (r *retention) expiry(saved time.Time) time.Time { return saved.Add(r.age).Truncate(time.Second) }
 
-// carry gives next what it takes over from the version before: its life, and the versions that
-// sessions started from.
+// carry gives next what it takes over from the version before: its life, the versions that
+// sessions started from, and how far the mirror is.
 func (c *committer) carry(next *store.Version) {
+	next.ArchivedThrough = c.base.ArchivedThrough
+	if c.mirror != nil {
+		next.ArchivedThrough = max(next.ArchivedThrough, c.mirror.mirroredThrough())
+	}
 	if c.base.Version == 0 || c.base.Deleted || next.Deleted {
 		next.Born, next.Starts = next.Version, nil
 		return

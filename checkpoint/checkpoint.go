@@ -46,7 +46,7 @@ type Checkpoint struct {
 	Born         int64       // the first version since the last delete
 	Archived     bool        // it was read from the archive: the store does not hold it any more
 
-	stored *store.State // nil: no state
+	stored *store.State // of a state in Body
 }
 
 // Decode returns the state of cp, decoded by its content type ([JSON] or [Bytes]). For another
@@ -88,6 +88,7 @@ type wire struct {
 	ContentType  string          `json:"content_type,omitempty"`
 	StateSize    int64           `json:"state_size,omitempty"`
 	StoredSize   int64           `json:"stored_size,omitempty"`
+	StateBody    string          `json:"state_body,omitempty"`
 	Identity     string          `json:"identity,omitempty"`
 	Schema       int64           `json:"schema,omitempty"`
 	Ended        store.Ended     `json:"ended,omitempty"`
@@ -96,6 +97,7 @@ type wire struct {
 	Label        string          `json:"label,omitempty"`
 	ExpiresAt    *time.Time      `json:"expires_at,omitempty"`
 	Born         int64           `json:"born,omitempty"`
+	Archived     bool            `json:"archived,omitempty"`
 }
 
 type wireHolder struct {
@@ -116,8 +118,9 @@ func (cp Checkpoint) MarshalJSON() ([]byte, error) {
 		Namespace: cp.Namespace, Name: cp.Name, Version: cp.Version,
 		Epoch: cp.Epoch, CommitEpoch: cp.CommitEpoch, CommitID: cp.CommitID, SavedAt: cp.SavedAt,
 		Cursor: cp.Cursor, Processed: cp.Processed, Failed: cp.Failed, LastError: cp.LastError,
-		StateSize: int64(len(cp.State)), StoredSize: cp.StoredSize, Identity: cp.Identity, Schema: cp.Schema,
+		StateSize: max(cp.StateSize, int64(len(cp.State))), StoredSize: cp.StoredSize, StateBody: cp.Body, Identity: cp.Identity, Schema: cp.Schema,
 		Ended: cp.Ended, RestoredFrom: cp.RestoredFrom, Reason: cp.Reason, Label: cp.Label, Born: cp.Born,
+		Archived: cp.Archived,
 	}
 	if cp.By != (store.Holder{}) {
 		w.SavedBy = &wireHolder{ID: cp.By.ID, Host: cp.By.Host, PID: cp.By.PID, RunID: cp.By.RunID}
@@ -130,6 +133,9 @@ func (cp Checkpoint) MarshalJSON() ([]byte, error) {
 	}
 	switch {
 	case cp.State == nil:
+		if cp.ContentType != jsonType {
+			w.ContentType = cp.ContentType
+		}
 	case cp.ContentType == jsonType && json.Valid(cp.State):
 		w.State = cp.State
 	default:
@@ -152,8 +158,9 @@ func (cp *Checkpoint) UnmarshalJSON(data []byte) error {
 		Namespace: w.Namespace, Name: w.Name, Version: w.Version,
 		Epoch: w.Epoch, CommitEpoch: w.CommitEpoch, CommitID: w.CommitID, SavedAt: w.SavedAt,
 		Cursor: w.Cursor, Processed: w.Processed, Failed: w.Failed, LastError: w.LastError,
-		StoredSize: w.StoredSize, Identity: w.Identity, Schema: w.Schema,
+		StateSize: w.StateSize, StoredSize: w.StoredSize, Body: w.StateBody, Identity: w.Identity, Schema: w.Schema,
 		Ended: w.Ended, RestoredFrom: w.RestoredFrom, Reason: w.Reason, Label: w.Label, Born: w.Born,
+		Archived: w.Archived,
 	}
 	if h := w.SavedBy; h != nil {
 		cp.By = store.Holder{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
@@ -170,6 +177,8 @@ func (cp *Checkpoint) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(w.State, &cp.State); err != nil {
 			return fmt.Errorf("checkpoint as JSON: state of type %s: %w", w.ContentType, err)
 		}
+	case w.StateBody != "" && (len(w.State) == 0 || string(w.State) == "null"):
+		cp.ContentType = jsonType
 	case w.StateSize > 0 || len(w.State) > 0 && string(w.State) != "null":
 		cp.State, cp.ContentType = w.State, jsonType
 	}
@@ -188,11 +197,19 @@ func view(key store.Key, record string, v *store.Version) (*Checkpoint, error) {
 	if v.State == nil {
 		return cp, nil
 	}
-	data, contentType, err := unpacked(v.State)
+	cp.StateSize, cp.ContentType = v.State.Size, v.State.ContentType
+	if cp.ContentType == "" {
+		cp.ContentType = jsonType
+	}
+	if cp.Body = v.State.Body; cp.Body != "" {
+		cp.stored = v.State
+		return cp, nil
+	}
+	data, err := unpacked(v.State)
 	if err != nil {
 		return nil, &store.BadRecordError{Key: key, Record: record, Err: err}
 	}
-	cp.State, cp.ContentType, cp.StoredSize = data, contentType, int64(len(v.State.Data))
+	cp.State, cp.StoredSize = data, int64(len(v.State.Data))
 	return cp, nil
 }
 
@@ -205,12 +222,12 @@ func viewHead(key store.Key, h *store.Head) (*Checkpoint, error) {
 	return cp, nil
 }
 
-func viewCopy(key store.Key, c *store.Copy) (*Checkpoint, error) {
+func viewCopy(key store.Key, c *entry) (*Checkpoint, error) {
 	cp, err := view(key, copyRecord(c.Version.Version), &c.Version)
 	if err != nil {
 		return nil, err
 	}
-	cp.Label, cp.ExpiresAt = c.Label, c.ExpiresAt
+	cp.Label, cp.ExpiresAt, cp.Archived = c.Label, c.ExpiresAt, c.archived
 	return cp, nil
 }
 

@@ -54,6 +54,8 @@ func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 		err = wrap("copy the last version of", s.c.key, behind)
 	}
 	released := s.release(ctx)
+	s.c.finishMirror(ctx)
+	s.c.sweep(ctx)
 	if lost := s.c.lease.Lost(); errors.Is(err, lost) {
 		return err
 	}

@@ -90,6 +90,9 @@ func (bytesCodec) Unmarshal(data []byte, v any) error {
 
 // codecFor is the codec of a state of type T.
 func codecFor[T any](chosen Codec) Codec {
+	if streams[T]() {
+		return Bytes
+	}
 	if chosen != nil {
 		return chosen
 	}
@@ -97,6 +100,12 @@ func codecFor[T any](chosen Codec) Codec {
 		return Bytes
 	}
 	return JSON
+}
+
+// streams reports whether a session of T never holds its state in memory.
+func streams[T any]() bool {
+	_, ok := any(*new(T)).(Stream)
+	return ok
 }
 
 // compressAbove is the size below which compression is not tried.
@@ -139,28 +148,24 @@ func packed(data []byte, contentType string) *store.State {
 }
 
 // unpacked is the reverse of packed. What it cannot trust is an error.
-func unpacked(s *store.State) (data []byte, contentType string, err error) {
-	contentType = s.ContentType
-	if contentType == "" {
-		contentType = jsonType
-	}
+func unpacked(s *store.State) (data []byte, err error) {
 	if sum := sha256.Sum256(s.Data); !bytes.Equal(sum[:], s.SHA256) {
-		return nil, "", fmt.Errorf("the state's sha256 is %x, and the record says %x", sum, s.SHA256)
+		return nil, fmt.Errorf("the state's sha256 is %x, and the record says %x", sum, s.SHA256)
 	}
 	switch s.Encoding {
 	case "":
 		data = s.Data
 	case zstdEncoding:
 		if data, err = decompress(s); err != nil {
-			return nil, "", fmt.Errorf("the state does not decompress: %w", err)
+			return nil, fmt.Errorf("the state does not decompress: %w", err)
 		}
 	default:
-		return nil, "", fmt.Errorf("the state's encoding is %q, which this release does not know", s.Encoding)
+		return nil, fmt.Errorf("the state's encoding is %q, which this release does not know", s.Encoding)
 	}
 	if int64(len(data)) != s.Size {
-		return nil, "", fmt.Errorf("the state has %d bytes, and the record says %d", len(data), s.Size)
+		return nil, fmt.Errorf("the state has %d bytes, and the record says %d", len(data), s.Size)
 	}
-	return data, contentType, nil
+	return data, nil
 }
 
 // decompress looks at the frame's own size first, so that no record can make it

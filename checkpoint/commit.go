@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // committer commits the versions of one checkpoint under one lease, one after
@@ -22,6 +25,12 @@ type committer struct {
 	timeout time.Duration // of one attempt
 	log     *slog.Logger
 	retention
+
+	archive archive.Archive // nil: none
+	inline  int             // the most bytes of a state that stay in the record where there is an archive
+	mirror  *mirror         // nil: versions are not mirrored
+	from    int64           // the version that it began with
+	landed  map[string]bool // the commit ids of versions with a body that it has made
 
 	life   context.Context // of the writes behind the commits
 	stop   context.CancelFunc
@@ -40,8 +49,10 @@ type committer struct {
 // pending is one commit, from its first attempt until it is settled.
 type pending struct {
 	commit    store.Commit
-	ambiguous bool // an attempt had no definite answer: sticky until it is settled
-	refused   bool // an unexplained definite error was seen once
+	body      string // the body that was made for it; "": none
+	reported  bool   // the caller must be told what became of it
+	ambiguous bool   // an attempt had no definite answer: sticky until it is settled
+	refused   bool   // an unexplained definite error was seen once
 	after     func(landed bool)
 }
 
@@ -50,12 +61,19 @@ func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Option
 		st: st, key: l.Key(), lease: l, log: o.Logger,
 		timeout:   min(10*time.Second, max(o.Lease.Duration/3, time.Second)),
 		retention: retention{age: o.RetainAge, starts: o.RetainStarts},
+		archive:   o.Archive,
+		inline:    o.InlineLimit,
+		from:      l.Head().Version.Version,
+		landed:    map[string]bool{},
 		turn:      make(chan struct{}, 1),
 		base:      l.Head().Version,
 		first:     true,
 	}
 	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.turn <- struct{}{}
+	if c.archive != nil && o.Mirror != MirrorOff {
+		c.mirror = newMirror(ctx, c, o.Mirror)
+	}
 	c.retire(c.base) // what the session before had no time for
 	return c
 }
@@ -136,7 +154,7 @@ func (c *committer) settleOpen(ctx context.Context, why purpose) error {
 	if c.open != nil {
 		return err
 	}
-	if len(p.commit.Writes) > 0 || why == writesSave {
+	if p.reported || why == writesSave {
 		s := &SettledError{
 			Key: c.key, Version: p.commit.Next.Version, CommitID: p.commit.Next.CommitID, Landed: err == nil, Err: err,
 		}
@@ -152,21 +170,42 @@ func (c *committer) settleOpen(ctx context.Context, why purpose) error {
 // [*OutcomeUnknownError]. after is called once when the outcome is known, now or
 // by a later begin, before the next commit can start.
 func (c *committer) commit(ctx context.Context, next store.Version, writes []store.Write, after func(landed bool)) error {
+	return c.commitState(ctx, next, nil, writes, after)
+}
+
+// commitState is commit with the state that write writes, unless it is nil.
+func (c *committer) commitState(ctx context.Context, next store.Version, write func(io.Writer) error, writes []store.Write, after func(landed bool)) error {
+	c.stamp(&next)
+	p := &pending{
+		commit:   store.Commit{Fence: c.lease.Fence(), Base: c.base.Version, Next: next, Writes: writes},
+		reported: len(writes) > 0 || write != nil,
+		after:    after,
+	}
+	if err := c.place(ctx, p, write); err != nil {
+		c.settle(p, false)
+		return wrap(fmt.Sprintf("save version %d of", next.Version), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, err))
+	}
+	return c.send(ctx, p)
+}
+
+// stamp makes next the version after base, but for what is set already where a history is brought in
+// from elsewhere.
+func (c *committer) stamp(next *store.Version) {
 	fence := c.lease.Fence()
-	next.Version = c.base.Version + 1
+	next.Version = max(next.Version, c.base.Version+1)
 	next.CommitID = lease.NewID()
 	next.CommitEpoch = fence.Epoch
 	by := c.lease.Holder()
 	next.By = store.Holder{ID: by.ID, Host: by.Host, PID: by.PID, RunID: by.RunID}
-	next.SavedAt = c.now().Truncate(time.Microsecond)
-	c.carry(&next)
+	if next.SavedAt.IsZero() {
+		next.SavedAt = c.now().Truncate(time.Microsecond)
+	}
+	if next.Born == 0 {
+		c.carry(next)
+	}
 	if c.first && next.Reason == "" {
 		next.Reason = c.lease.Reason()
 	}
-	return c.send(ctx, &pending{
-		commit: store.Commit{Fence: fence, Base: c.base.Version, Next: next, Writes: writes},
-		after:  after,
-	})
 }
 
 // now is the store's time, or this machine's where the store has no clock.

@@ -3,43 +3,63 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // Delete deletes the checkpoint, under the lease: a version that says so is committed, then all
-// older versions are removed, savepoints too, and then the name leaves the listings. Epoch and version go on from there, so
-// that no late write of an old holder can bring anything back. Where the store has gone backward, it leads
-// on from there. A deletion that was interrupted is finished by calling it again, or by [FinishDelete].
-// Otherwise as [Rollback].
+// older versions are removed, savepoints too, with the bodies in EditOptions.Archive that the mirror does not hold, and then the name leaves
+// the listings. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
+// unless EditOptions.Purge says otherwise. Where the store has gone backward, it leads on from there. A deletion that was interrupted is finished by
+// calling it again, or by [FinishDelete] or [GC]. Otherwise as [Rollback].
 func Delete(ctx context.Context, st store.Store, name string, opts *EditOptions) (*Edit, error) {
 	o := opts.filled()
 	o.Lease.AcceptRegression = true
-	key := store.Key{Namespace: o.Namespace, Name: name}
-	if err := key.Validate(); err != nil {
+	if o.Purge {
+		if o.Archive == nil {
+			return nil, fmt.Errorf("purge checkpoint %q: no archive is named", name)
+		}
+		o.Mirror = MirrorOff
+	}
+	key, err := keyOf(o.Namespace, name)
+	if err != nil {
 		return nil, err
 	}
 	found, err := st.Look(ctx, key)
 	if err != nil {
 		return nil, wrap("read", key, err)
 	}
-	if h := found.Head; h != nil && h.Deleted && h.Listed {
-		if err := o.condition(newReader(st, key, found)); err != nil || o.DryRun {
-			return &Edit{}, err
+	e := &Edit{}
+	if h := found.Head; h != nil && h.Deleted && (h.Listed || o.Purge) { // what is left to do takes no lease
+		if err := o.condition(newReader(st, o.Archive, key, found)); err != nil {
+			return e, err
 		}
-		_, err := finishDelete(ctx, st, key, found)
-		return &Edit{}, err
+	} else {
+		e, err = edit(ctx, st, name, o, func(_ context.Context, r *reader) (store.Version, error) {
+			if r.regressed() {
+				return store.Version{Deleted: true}, nil
+			}
+			return store.Version{Deleted: true}, r.exists()
+		})
+		if err != nil {
+			return e, err
+		}
 	}
-	e, err := edit(ctx, st, name, o, func(_ context.Context, r *reader) (store.Version, error) {
-		if r.regressed() {
-			return store.Version{Deleted: true}, nil
-		}
-		return store.Version{Deleted: true}, r.exists()
-	})
+	if o.Purge && o.DryRun {
+		e.Purged, err = countPurge(ctx, o.Archive, key)
+	}
 	if err != nil || o.DryRun {
 		return e, err
 	}
-	_, err = FinishDelete(ctx, st, name, &EditOptions{Namespace: o.Namespace})
+	if found, err = st.Look(ctx, key); err != nil {
+		return e, wrap("read", key, err)
+	}
+	if o.Purge {
+		e.Purged = &Purged{}
+	}
+	_, err = finishDelete(ctx, st, o.Archive, key, found, e.Purged)
 	return e, err
 }
 
@@ -47,18 +67,42 @@ func Delete(ctx context.Context, st store.Store, name string, opts *EditOptions)
 // a deleted one out of the listings. It takes no lease, may run at any time, beside anything, and returns how many versions it
 // removed. On a checkpoint that was never deleted it does nothing.
 func FinishDelete(ctx context.Context, st store.Store, name string, opts *EditOptions) (removed int, err error) {
-	key := store.Key{Namespace: opts.filled().Namespace, Name: name}
-	if err := key.Validate(); err != nil {
+	o := opts.filled()
+	key, err := keyOf(o.Namespace, name)
+	if err != nil {
 		return 0, err
 	}
 	found, err := st.Look(ctx, key)
 	if err != nil {
 		return 0, wrap("read", key, err)
 	}
-	return finishDelete(ctx, st, key, found)
+	return finishDelete(ctx, st, o.Archive, key, found, nil)
 }
 
-func finishDelete(ctx context.Context, st store.Store, key store.Key, found store.Records) (removed int, err error) {
+// finishDelete removes versions, what purged counts if it is not nil, bodies, and last the name from the index.
+func finishDelete(ctx context.Context, st store.Store, a archive.Archive, key store.Key, found store.Records, purged *Purged) (removed int, err error) {
+	removed, err = removeFormer(ctx, st, key, found)
+	h := found.Head
+	if err != nil || h == nil || !h.Deleted {
+		return removed, err
+	}
+	if purged != nil {
+		if err := purgeMirror(ctx, a, key, h, purged); err != nil {
+			return removed, err
+		}
+	}
+	if a != nil {
+		done := &Collected{}
+		if err := collect(ctx, st, a, key, &GCOptions{}, done); err != nil {
+			return removed, err
+		}
+		purged.count(done.Bodies)
+	}
+	return removed, unlist(ctx, st, key, h)
+}
+
+// removeFormer removes the versions of former lives.
+func removeFormer(ctx context.Context, st store.Store, key store.Key, found store.Records) (removed int, err error) {
 	h := found.Head
 	if h == nil || h.Version.Version == 0 {
 		return 0, nil
@@ -87,14 +131,19 @@ func finishDelete(ctx context.Context, st store.Store, key store.Key, found stor
 		}
 		removed++
 	}
-	if !h.Deleted || !h.Listed {
-		return removed, nil
-	}
-	err = persist(ctx, editTimeout, func(ctx context.Context) error { return st.Unlist(ctx, key, h.CommitID) })
-	if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict { // else the next life has begun
-		return removed, wrap("unlist", key, err)
-	}
 	return removed, nil
+}
+
+// unlist takes a deleted checkpoint out of the index.
+func unlist(ctx context.Context, st store.Store, key store.Key, h *store.Head) error {
+	if h == nil || !h.Deleted || !h.Listed {
+		return nil
+	}
+	err := persist(ctx, editTimeout, func(ctx context.Context) error { return st.Unlist(ctx, key, h.CommitID) })
+	if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict { // else the next life has begun
+		return wrap("unlist", key, err)
+	}
+	return nil
 }
 
 // remove removes a copy; one that was replaced meanwhile is left alone.

@@ -94,12 +94,15 @@ type Content struct {
 	ContentType string // of State; "" means application/json
 	Identity    *string
 	Schema      *int64
+
+	unloaded bool // there is a state, which is not here
 }
 
-// ContentOf is all that [Set] can take over from cp.
+// ContentOf is all that [Set] can take over from cp. A state that lies in an archive must have been loaded.
 func ContentOf(cp *Checkpoint) Content {
 	return Content{
-		Cursor: &cp.Cursor, Processed: &cp.Processed, Failed: &cp.Failed, State: cp.State, ContentType: cp.ContentType,
+		unloaded: cp.Body != "" && cp.State == nil,
+		Cursor:   &cp.Cursor, Processed: &cp.Processed, Failed: &cp.Failed, State: cp.State, ContentType: cp.ContentType,
 		Identity: &cp.Identity, Schema: &cp.Schema,
 	}
 }
@@ -110,8 +113,11 @@ func Set(ctx context.Context, st store.Store, name string, content Content, opts
 	if err := content.valid(); err != nil {
 		return nil, fmt.Errorf("set checkpoint %q: %w", name, err)
 	}
-	return edit(ctx, st, name, opts, func(_ context.Context, r *reader) (store.Version, error) {
+	return edit(ctx, st, name, opts, func(ctx context.Context, r *reader) (store.Version, error) {
 		var v store.Version
+		if err := notLost(ctx, r.archive, r.key, r.head); err != nil {
+			return v, err
+		}
 		if r.exists() == nil {
 			h := r.head
 			v = store.Version{
@@ -126,6 +132,8 @@ func Set(ctx context.Context, st store.Store, name string, content Content, opts
 
 func (c *Content) valid() error {
 	switch {
+	case c.unloaded:
+		return errors.New("its state lies in an archive and was not loaded")
 	case c.Processed != nil && *c.Processed < 0 || c.Failed != nil && *c.Failed < 0 || c.Schema != nil && *c.Schema < 0:
 		return errors.New("counts and schema cannot be negative")
 	case c.State != nil && (c.ContentType == "" || c.ContentType == jsonType) && !json.Valid(c.State):
@@ -159,6 +167,15 @@ func (c *Content) apply(v *store.Version) {
 	}
 }
 
+// keyOf is the key of a checkpoint, "" standing for the default namespace.
+func keyOf(namespace, name string) (store.Key, error) {
+	if namespace == "" {
+		namespace = store.DefaultNamespace
+	}
+	key := store.Key{Namespace: namespace, Name: name}
+	return key, key.Validate()
+}
+
 func (o *EditOptions) filled() *EditOptions {
 	var f EditOptions
 	if o != nil {
@@ -182,7 +199,7 @@ func edit(ctx context.Context, st store.Store, name string, opts *EditOptions, p
 	if err != nil {
 		return nil, wrap("read", key, err)
 	}
-	if planned, _, err := o.plan(ctx, newReader(st, key, found), plan); err != nil || o.DryRun {
+	if planned, _, err := o.plan(ctx, newReader(st, o.Archive, key, found), plan); err != nil || o.DryRun {
 		return planned, err
 	}
 	e, err := newEditor(ctx, st, key, o)
@@ -209,6 +226,9 @@ func (o *EditOptions) plan(ctx context.Context, r *reader, plan func(context.Con
 	next, err := plan(ctx, r)
 	if err != nil {
 		return nil, store.Version{}, err
+	}
+	if next.State != nil && next.State.Body != "" && o.Archive == nil {
+		return nil, store.Version{}, noArchive(r.key, next.State.Body)
 	}
 	next.Reason, next.Ended = o.Reason, store.EndedDone
 	e := &Edit{}
@@ -242,7 +262,10 @@ type editor struct {
 }
 
 func newEditor(ctx context.Context, st store.Store, key store.Key, o *EditOptions) (*editor, error) {
-	session, err := (&Options{Lease: o.Lease, RetainAge: o.RetainAge, RetainStarts: o.RetainStarts, Logger: o.Lease.Logger}).filled()
+	session, err := (&Options{
+		Lease: o.Lease, RetainAge: o.RetainAge, RetainStarts: o.RetainStarts, Logger: o.Lease.Logger,
+		Archive: o.Archive, InlineLimit: o.InlineLimit, Mirror: o.Mirror,
+	}).filled()
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +280,7 @@ func newEditor(ctx context.Context, st store.Store, key store.Key, o *EditOption
 // reader reads behind the fence.
 func (e *editor) reader() *reader {
 	head := e.lease.Head()
-	return newReader(e.c.st, e.c.key, store.Records{Head: &head, Lease: e.lease.Prior(), Clock: e.lease.Clock()})
+	return newReader(e.c.st, e.c.archive, e.c.key, store.Records{Head: &head, Lease: e.lease.Prior(), Clock: e.lease.Clock()})
 }
 
 func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, error) {
@@ -283,6 +306,7 @@ func (e *editor) close(ctx context.Context) {
 	if err := errors.Join(e.c.close(bounded), e.lease.Release(bounded)); err != nil {
 		e.c.log.Warn("the change was made, and not tidied up after", "checkpoint", e.c.key.String(), "error", err)
 	}
+	e.c.finishMirror(ctx)
 }
 
 // abandon gives the lease back where the change was not made.

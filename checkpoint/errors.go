@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // Sentinels, tested with errors.Is.
@@ -113,14 +114,17 @@ func (e *SettledError) Unwrap() error { return e.Err }
 // sides. It matches [ErrRefused].
 type RefusedError struct {
 	Key  store.Key
-	What string // "identity", "schema", "content type", "cursor order", …
+	What string // "identity", "schema", "content type", "cursor order", "mirror", …
 	Have string // what the checkpoint carries
-	Want string // what the job declares
+	Want string // what the job declares; "": it is not about what the job declares
 	Hint string // what to do
 }
 
 func (e *RefusedError) Error() string {
-	s := fmt.Sprintf("checkpoint %s: %v: its %s is %q, and the job's is %q", e.Key, ErrRefused, e.What, e.Have, e.Want)
+	s := fmt.Sprintf("checkpoint %s: %v: its %s is %q", e.Key, ErrRefused, e.What, e.Have)
+	if e.Want != "" {
+		s += fmt.Sprintf(", and the job's is %q", e.Want)
+	}
 	if e.Hint != "" {
 		s += ": " + e.Hint
 	}
@@ -160,6 +164,7 @@ func transient(err error) bool {
 func permanent(err error) bool {
 	for _, target := range []error{
 		store.ErrTooLarge, store.ErrWrite, store.ErrBadRecord, store.ErrNewerFormat, store.ErrNoTable, store.ErrName, ErrRefused,
+		ErrBodyMissing, archive.ErrNoArchive, archive.ErrKey,
 	} {
 		if errors.Is(err, target) {
 			return true

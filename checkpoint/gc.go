@@ -2,7 +2,8 @@ package checkpoint
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -25,7 +26,7 @@ type Collected struct {
 	Bodies          []Body // that no version points at
 	Kept            int64  // bodies that stay
 	Deleting        bool   // a deletion had been interrupted, and was finished
-	Versions        int64  // that it had left; not known with DryRun
+	Versions        int64  // of former lives that it, or a late write, had left; not known with DryRun
 }
 
 // Body is one body in the archive.
@@ -40,5 +41,172 @@ type Body struct {
 // was interrupted. It takes no lease, and may run at any time beside anything: a body that is being pointed at while it runs stays. a may
 // be nil: then there are no bodies.
 func GC(ctx context.Context, st store.Store, a archive.Archive, name string, opts *GCOptions) (*Collected, error) {
-	return nil, errors.New("not built yet")
+	var o GCOptions
+	if opts != nil {
+		o = *opts
+	}
+	key, err := keyOf(o.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	found, err := st.Look(ctx, key)
+	if err != nil {
+		return nil, wrap("read", key, err)
+	}
+	done := &Collected{Namespace: key.Namespace, Name: key.Name}
+	done.Deleting = found.Head != nil && found.Head.Deleted && found.Head.Listed
+	if !o.DryRun {
+		removed, err := removeFormer(ctx, st, key, found)
+		done.Versions = int64(removed)
+		if err != nil {
+			return done, err
+		}
+	}
+	if a != nil {
+		if err := collect(ctx, st, a, key, &o, done); err != nil {
+			return done, err
+		}
+	}
+	if o.DryRun {
+		return done, nil
+	}
+	return done, unlist(ctx, st, key, found.Head)
+}
+
+// collect removes the bodies that no version points at.
+func collect(ctx context.Context, st store.Store, a archive.Archive, key store.Key, o *GCOptions, done *Collected) error {
+	var listed []archive.ListedBody
+	for body, err := range archive.Bodies(ctx, a, key) {
+		if err != nil {
+			return wrap("list the bodies of", key, err)
+		}
+		if !body.Foreign {
+			listed = append(listed, body)
+		}
+	}
+	total := int64(len(listed))
+	for chunk := range slices.Chunk(listed, gcChunk) {
+		unused, err := unreferenced(ctx, st, a, key, chunk)
+		if err != nil {
+			return err
+		}
+		for _, body := range unused {
+			if !o.DryRun {
+				if err := a.Delete(ctx, body.Object.Key); err != nil {
+					return wrap(fmt.Sprintf("remove the body %s of", body.Object.Key), key, err)
+				}
+			}
+			done.Bodies = append(done.Bodies, Body{
+				Object: body.Object.Key, Version: body.ID.Version, CommitID: body.ID.CommitID, Size: body.Object.Size,
+			})
+		}
+		done.Kept += int64(len(chunk) - len(unused))
+		if o.Progress != nil {
+			o.Progress(done.Kept+int64(len(done.Bodies)), total)
+		}
+	}
+	return nil
+}
+
+// gcChunk is how many bodies are looked at before those among them that nothing points at are removed.
+const gcChunk = 256
+
+// unreferenced returns those of the listed bodies that no version points at, and none ever will. HEAD, the copies and the mirror
+// are read after the listing, and in this order, which is that in which a pointer to a body comes to be: so wherever it is, it
+// is seen. A body above HEAD may be that of a save that is slow.
+func unreferenced(ctx context.Context, st store.Store, a archive.Archive, key store.Key, listed []archive.ListedBody) ([]archive.ListedBody, error) {
+	found, err := st.Look(ctx, key)
+	if err != nil {
+		return nil, wrap("read", key, err)
+	}
+	if found.Head == nil {
+		return nil, nil // everything is above it
+	}
+	head := &found.Head.Version
+	unused := slices.DeleteFunc(slices.Clone(listed), func(b archive.ListedBody) bool {
+		return b.ID.Version > head.Version || b.ID.Version == head.Version && b.ID.CommitID == head.CommitID
+	})
+	if unused, err = withoutCopy(ctx, st, key, unused); err != nil || len(unused) == 0 {
+		return nil, err
+	}
+	return withoutMirror(ctx, a, key, unused)
+}
+
+func withoutCopy(ctx context.Context, st store.Store, key store.Key, bodies []archive.ListedBody) (unused []archive.ListedBody, err error) {
+	for _, body := range bodies {
+		c, err := st.Version(ctx, key, body.ID.Version)
+		if unlessAny(err, store.ErrNotFound) != nil {
+			return nil, wrap(fmt.Sprintf("read version %d of", body.ID.Version), key, err)
+		}
+		if err != nil || c.CommitID != body.ID.CommitID {
+			unused = append(unused, body)
+		}
+	}
+	return unused, nil
+}
+
+func withoutMirror(ctx context.Context, a archive.Archive, key store.Key, bodies []archive.ListedBody) ([]archive.ListedBody, error) {
+	low := slices.MinFunc(bodies, byBodyVersion).ID.Version
+	high := slices.MaxFunc(bodies, byBodyVersion).ID.Version
+	mirrored := map[archive.BodyID]bool{}
+	for object, err := range a.List(ctx, archive.VersionPrefix(key), afterVersion(key, low-1)) {
+		if err != nil {
+			return nil, wrap("list the mirror of", key, err)
+		}
+		_, id, err := archive.ParseVersionKey(object.Key)
+		if err != nil {
+			continue // no version's
+		}
+		if id.Version > high {
+			break
+		}
+		mirrored[archive.BodyID{Version: id.Version, CommitID: id.CommitID}] = true
+	}
+	return slices.DeleteFunc(bodies, func(b archive.ListedBody) bool { return mirrored[b.ID] }), nil
+}
+
+func byBodyVersion(a, b archive.ListedBody) int { return int(a.ID.Version - b.ID.Version) }
+
+// mostSwept bounds what a closing session looks at.
+const mostSwept = 10_000
+
+// sweep removes what saves that failed, and sessions that died on their first one, have left among the bodies of the
+// versions since the session began. It is one listing, and more only where there is something to remove.
+func (c *committer) sweep(ctx context.Context) {
+	if c.archive == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorPatience)
+	defer cancel()
+	if err := c.sweepSince(ctx, c.from); err != nil {
+		c.log.Warn("bodies that failed saves may have left were not looked for; gc does it", "checkpoint", c.key.String(), "error", err)
+	}
+}
+
+func (c *committer) sweepSince(ctx context.Context, from int64) error {
+	var listed []archive.ListedBody
+	looked := 0
+	for body, err := range archive.Bodies(ctx, c.archive, c.key) {
+		if err != nil {
+			return err
+		}
+		if looked++; looked > mostSwept {
+			break
+		}
+		current := body.ID.Version == c.base.Version && body.ID.CommitID == c.base.CommitID
+		if body.Foreign || body.ID.Version <= from || current || c.landed[body.ID.CommitID] {
+			continue
+		}
+		listed = append(listed, body)
+	}
+	if len(listed) == 0 {
+		return nil
+	}
+	unused, err := unreferenced(ctx, c.st, c.archive, c.key, listed)
+	for _, body := range unused {
+		if err := c.archive.Delete(ctx, body.Object.Key); err != nil {
+			return err
+		}
+	}
+	return err
 }

@@ -129,6 +129,9 @@ func (o *Options) filled() (*Options, error) {
 		f.MaxUnsaved = 10 * f.Every
 	}
 	f.MaxUnsaved = max(f.MaxUnsaved, f.Every)
+	if f.InlineLimit == 0 {
+		f.InlineLimit = DefaultInlineLimit
+	}
 	if f.MaxAhead == 0 {
 		f.MaxAhead = DefaultMaxAhead
 	}
@@ -148,10 +151,12 @@ func (o *Options) filled() (*Options, error) {
 		f.Lease.Logger = f.Logger
 	}
 	switch {
-	case f.Every < 0 || f.Interval < 0 || f.MaxUnsaved < 0 || f.MaxAhead < 0 || f.RetainStarts < 0 || f.MaxAge < 0 || f.Schema < 0:
-		return nil, fmt.Errorf("checkpoint options: none of Every, Interval, MaxUnsaved, MaxAhead, RetainStarts, MaxAge and Schema can be negative")
+	case f.InlineLimit < 0 || f.Every < 0 || f.Interval < 0 || f.MaxUnsaved < 0 || f.MaxAhead < 0 || f.RetainStarts < 0 || f.MaxAge < 0 || f.Schema < 0:
+		return nil, fmt.Errorf("checkpoint options: none of InlineLimit, Every, Interval, MaxUnsaved, MaxAhead, RetainStarts, MaxAge and Schema can be negative")
 	case f.RetainAge < MinRetainAge:
 		return nil, fmt.Errorf("checkpoint options: RetainAge %v: at least %v", f.RetainAge, MinRetainAge)
+	case f.Mirror < MirrorEvery || f.Mirror > MirrorOff:
+		return nil, fmt.Errorf("checkpoint options: Mirror %d is none of MirrorEvery, MirrorSessions and MirrorOff", f.Mirror)
 	case f.OnIdentity < Refuse || f.OnIdentity > Restart:
 		return nil, fmt.Errorf("checkpoint options: OnIdentity %d is none of Refuse, Warn, Fork and Restart", f.OnIdentity)
 	}

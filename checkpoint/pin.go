@@ -59,7 +59,7 @@ func amend(ctx context.Context, st store.Store, name string, version int64, opts
 		return nil, err
 	}
 	for {
-		r, err := look(ctx, st, key)
+		r, err := look(ctx, st, key, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +80,7 @@ func amend(ctx context.Context, st store.Store, name string, version int64, opts
 		if a.ExpiresAt != nil {
 			c.ExpiresAt = *a.ExpiresAt
 		}
-		cp, err := viewCopy(key, &c)
+		cp, err := viewCopy(key, &entry{Copy: c})
 		if err != nil || o.DryRun {
 			return cp, err
 		}

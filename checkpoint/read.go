@@ -40,30 +40,57 @@ func (o *ReadOptions) key(name string) (store.Key, *ReadOptions, error) {
 	return key, &f, key.Validate()
 }
 
+// MaxGetState is the most bytes of a state in the archive that [Get] loads.
+const MaxGetState = 64 << 20
+
 // Get reads one version without a lease, strongly consistent: the newest, or the one that opts
 // chooses. No such checkpoint, one that was deleted, and a version that has expired or never was are
 // [store.ErrNotFound]; a record that cannot be trusted is a [*store.BadRecordError].
+//
+// A state that lies in the archive is loaded where opts names that and it has at most [MaxGetState] bytes; else Body says
+// where it is, and [Checkpoint.OpenState] reads it. One that is missing or damaged is a [*BodyError].
 func Get(ctx context.Context, st store.Store, name string, opts *ReadOptions) (*Checkpoint, error) {
 	key, o, err := opts.key(name)
 	if err != nil {
 		return nil, err
 	}
-	r, err := look(ctx, st, key)
+	cp, err := get(ctx, st, key, o)
+	if errors.Is(err, ErrBodyMissing) { // HEAD has gone on since, or nothing else is to be had
+		return get(ctx, st, key, o)
+	}
+	return cp, err
+}
+
+func get(ctx context.Context, st store.Store, key store.Key, o *ReadOptions) (*Checkpoint, error) {
+	r, err := look(ctx, st, key, o.Archive)
 	if err != nil {
 		return nil, err
 	}
+	cp, err := r.choose(ctx, o)
+	if err != nil || cp.Body == "" || o.Archive == nil || cp.StateSize > MaxGetState {
+		return cp, err
+	}
+	cp.State, err = loadBody(ctx, o.Archive, key, &store.Version{Version: cp.Version, State: cp.stored})
+	if err != nil {
+		return nil, wrap("read", key, err)
+	}
+	return cp, nil
+}
+
+func (r *reader) choose(ctx context.Context, o *ReadOptions) (*Checkpoint, error) {
 	switch {
 	case o.Version > 0:
 		return r.version(ctx, o.Version)
 	case !o.At.IsZero():
 		return r.at(ctx, o.At)
 	}
-	return viewHead(key, r.head)
+	return viewHead(r.key, r.head)
 }
 
 // History reads the versions from the newest (or the one that opts chooses) back to the first of this
-// life, without those that have expired. A version that cannot be trusted is yielded as its error, and
-// the next one follows; an error of the store's ends it. No such checkpoint is [store.ErrNotFound].
+// life, without those that have expired; where opts names an archive, with those that it has of them. States that lie in
+// the archive are not loaded: [Checkpoint.OpenState] reads them. A version that cannot be trusted is yielded as its error, and
+// the next one follows; an error of the store's or the archive's ends it. No such checkpoint is [store.ErrNotFound].
 func History(ctx context.Context, st store.Store, name string, opts *ReadOptions) iter.Seq2[*Checkpoint, error] {
 	return func(yield func(*Checkpoint, error) bool) {
 		key, o, err := opts.key(name)
@@ -71,20 +98,17 @@ func History(ctx context.Context, st store.Store, name string, opts *ReadOptions
 			yield(nil, err)
 			return
 		}
-		r, err := look(ctx, st, key)
+		r, err := look(ctx, st, key, o.Archive)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		for c, err := range r.history(ctx, o.Version) {
+		for e, err := range r.history(ctx, o.Version, o.At) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !o.At.IsZero() && c.SavedAt.After(o.At) {
-				continue
-			}
-			if !yield(r.view(c)) {
+			if !yield(r.view(e)) {
 				return
 			}
 		}
@@ -93,26 +117,33 @@ func History(ctx context.Context, st store.Store, name string, opts *ReadOptions
 
 // reader reads the versions of one checkpoint behind the HEAD that it has read: HEAD comes before any V#.
 type reader struct {
-	st    store.Store
-	key   store.Key
-	head  *store.Head // nil: absent
-	lease *store.Lease
-	clock store.Clock
-	now   time.Time
+	st      store.Store
+	archive archive.Archive // nil: none
+	key     store.Key
+	head    *store.Head // nil: absent
+	lease   *store.Lease
+	clock   store.Clock
+	now     time.Time
 }
 
-func newReader(st store.Store, key store.Key, found store.Records) *reader {
-	return &reader{st: st, key: key, head: found.Head, lease: found.Lease, clock: found.Clock, now: timeOf(found.Clock)}
+func newReader(st store.Store, a archive.Archive, key store.Key, found store.Records) *reader {
+	return &reader{st: st, archive: a, key: key, head: found.Head, lease: found.Lease, clock: found.Clock, now: timeOf(found.Clock)}
 }
 
 // look reads HEAD. A checkpoint that does not exist is [store.ErrNotFound].
-func look(ctx context.Context, st store.Store, key store.Key) (*reader, error) {
+func look(ctx context.Context, st store.Store, key store.Key, a archive.Archive) (*reader, error) {
 	found, err := st.Look(ctx, key)
 	if err != nil {
 		return nil, wrap("read", key, err)
 	}
-	r := newReader(st, key, found)
+	r := newReader(st, a, key, found)
 	return r, r.exists()
+}
+
+// entry is one version of a history, and whether the archive had it.
+type entry struct {
+	store.Copy
+	archived bool
 }
 
 // exists returns an error that matches [store.ErrNotFound] unless there is a checkpoint.
@@ -149,44 +180,44 @@ func (r *reader) shown(c *store.Copy) bool {
 
 // version reads one version.
 func (r *reader) version(ctx context.Context, version int64) (*Checkpoint, error) {
-	copied, err := r.raw(ctx, version)
+	e, err := r.raw(ctx, version)
 	if err != nil {
 		return nil, err
 	}
-	return r.view(copied)
+	return r.view(e)
 }
 
 // view is a version as readers see it. HEAD stands for the newest.
-func (r *reader) view(c store.Copy) (*Checkpoint, error) {
-	if c.CommitID == r.head.CommitID {
+func (r *reader) view(e entry) (*Checkpoint, error) {
+	if e.CommitID == r.head.CommitID {
 		return viewHead(r.key, r.head)
 	}
-	return viewCopy(r.key, &c)
+	return viewCopy(r.key, &e)
 }
 
 // raw reads one version as it is stored. V#k may be missing because it is being written behind HEAD:
-// then HEAD is read again.
-func (r *reader) raw(ctx context.Context, version int64) (store.Copy, error) {
+// then HEAD is read again. Where it has expired, the archive may have it.
+func (r *reader) raw(ctx context.Context, version int64) (entry, error) {
 	for {
 		newest := r.head.Version.Version
 		if version == newest {
-			return store.Copy{Version: r.head.Version}, nil
+			return entry{Copy: store.Copy{Version: r.head.Version}}, nil
 		}
 		copied, err := r.st.Version(ctx, r.key, version)
 		switch {
 		case err == nil && r.shown(&copied) && version < newest:
-			return copied, nil
+			return entry{Copy: copied}, nil
 		case err != nil && !errors.Is(err, store.ErrNotFound):
-			return store.Copy{}, wrap(fmt.Sprintf("read version %d of", version), r.key, err)
+			return entry{}, wrap(fmt.Sprintf("read version %d of", version), r.key, err)
 		case version < newest:
-			return store.Copy{}, fmt.Errorf("version %d of checkpoint %s: %w", version, r.key, store.ErrNotFound)
+			return r.archived(ctx, version)
 		}
-		again, err := look(ctx, r.st, r.key)
+		again, err := look(ctx, r.st, r.key, r.archive)
 		if err != nil {
-			return store.Copy{}, err
+			return entry{}, err
 		}
 		if again.head.Version.Version < version {
-			return store.Copy{}, fmt.Errorf("version %d of checkpoint %s, which is at version %d: %w",
+			return entry{}, fmt.Errorf("version %d of checkpoint %s, which is at version %d: %w",
 				version, r.key, again.head.Version.Version, store.ErrNotFound)
 		}
 		*r = *again
@@ -195,38 +226,47 @@ func (r *reader) raw(ctx context.Context, version int64) (store.Copy, error) {
 
 // at reads the newest version that was saved at that time or before.
 func (r *reader) at(ctx context.Context, t time.Time) (*Checkpoint, error) {
-	for c, err := range r.history(ctx, 0) {
+	for e, err := range r.history(ctx, 0, t) {
 		if err != nil {
 			return nil, err
 		}
-		if !c.SavedAt.After(t) {
-			return r.view(c)
-		}
+		return r.view(e)
 	}
 	return nil, fmt.Errorf("a version of checkpoint %s as of %s: %w", r.key, t.UTC().Format(time.RFC3339), store.ErrNotFound)
 }
 
-// history yields the versions that are shown, newest first, from one on (0: the newest).
-func (r *reader) history(ctx context.Context, from int64) iter.Seq2[store.Copy, error] {
-	return func(yield func(store.Copy, error) bool) {
+// history yields the versions that are shown, newest first, from one on (0: the newest), but for those
+// that were saved after a time (zero: none). Where the store has holes, the archive may fill them.
+func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.Seq2[entry, error] {
+	late := func(saved time.Time) bool { return !until.IsZero() && saved.After(until) }
+	return func(yield func(entry, error) bool) {
 		newest := r.head.Version.Version
 		if from == 0 || from >= newest {
-			if !yield(store.Copy{Version: r.head.Version}, nil) {
+			if !late(r.head.SavedAt) && !yield(entry{Copy: store.Copy{Version: r.head.Version}}, nil) {
 				return
 			}
 			from = newest - 1
 		}
-		if from < r.head.Born {
-			return
-		}
-		for copied, err := range r.st.Versions(ctx, r.key, from, r.head.Born) {
-			if err != nil {
-				yield(store.Copy{}, wrap("read the history of", r.key, err))
-				return
+		old := r.past(from, until)
+		next := from // the version that comes next, if it is kept
+		if from >= r.head.Born {
+			for copied, err := range r.st.Versions(ctx, r.key, from, r.head.Born) {
+				if err != nil {
+					yield(entry{}, wrap("read the history of", r.key, err))
+					return
+				}
+				if !r.shown(&copied) {
+					continue
+				}
+				if !old.yield(ctx, next, copied.Version.Version+1, yield) {
+					return
+				}
+				next = copied.Version.Version - 1
+				if !late(copied.SavedAt) && !yield(entry{Copy: copied}, nil) {
+					return
+				}
 			}
-			if r.shown(&copied) && !yield(copied, nil) {
-				return
-			}
 		}
+		old.yield(ctx, next, r.head.Born, yield)
 	}
 }

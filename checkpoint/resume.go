@@ -3,24 +3,27 @@ package checkpoint
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // resumption is what a session starts from.
 type resumption struct {
-	checkpoint *Checkpoint // nil: a fresh start
-	state      []byte      // as the codec has it, migrated; nil: the zero T
-	identity   string      // that the next versions carry
+	checkpoint *Checkpoint  // nil: a fresh start
+	stored     *store.State // the state as the version has it; nil: none
+	state      []byte       // as the codec has it, migrated; nil: the zero T, or a stream
+	identity   string       // that the next versions carry
 }
 
 // resume holds the checkpoint against what the job declares. Where it does not exist yet, seed stands
 // in for it.
-func (o *Options) resume(key store.Key, head *store.Head, seed *trunk, codec Codec) (resumption, error) {
+func (o *Options) resume(ctx context.Context, st store.Store, key store.Key, head *store.Head, seed *trunk, codec Codec, load bool) (resumption, error) {
 	forked := head.Version.Version == 0 && seed != nil
 	if forked {
 		key, head = seed.key, seed.head
@@ -32,7 +35,7 @@ func (o *Options) resume(key store.Key, head *store.Head, seed *trunk, codec Cod
 	if err != nil {
 		return resumption{}, err
 	}
-	from := resumption{checkpoint: cp, state: cp.State, identity: cp.Identity}
+	from := resumption{checkpoint: cp, stored: head.State, identity: cp.Identity}
 	if o.Identity != "" {
 		from.identity = o.Identity
 	}
@@ -53,14 +56,59 @@ func (o *Options) resume(key store.Key, head *store.Head, seed *trunk, codec Cod
 		return resumption{}, &RefusedError{Key: key, What: "content type", Have: cp.ContentType, Want: codec.ContentType(),
 			Hint: "choose the codec that it was saved with"}
 	}
-	if from.state, err = o.migrate(cp); err != nil {
+	if cp.Body != "" && load {
+		if cp.State, err = o.loadNewest(ctx, st, key, &head.Version); err != nil {
+			return resumption{}, wrap("open", key, err)
+		}
+	}
+	if from.state, err = o.migrate(cp, load); err != nil {
 		return resumption{}, err
+	}
+	if !load {
+		from.state = nil // however small
 	}
 	return from, nil
 }
 
+// loadNewest loads the body of HEAD's version. Where it is missing or damaged HEAD is read again, and only if that
+// still points there is it an error: never is an older version taken instead.
+func (o *Options) loadNewest(ctx context.Context, st store.Store, key store.Key, v *store.Version) ([]byte, error) {
+	data, err := loadBody(ctx, o.Archive, key, v)
+	if !errors.Is(err, ErrBodyMissing) {
+		return data, err
+	}
+	found, lookErr := st.Look(ctx, key)
+	switch {
+	case lookErr != nil:
+		return nil, fmt.Errorf("%w; HEAD cannot be read again: %w", err, lookErr)
+	case found.Head == nil || found.Head.CommitID != v.CommitID:
+		return nil, fmt.Errorf("%w; HEAD has changed since", err)
+	}
+	return loadBody(ctx, o.Archive, key, v)
+}
+
+// notLost refuses to begin from zero where the store has nothing of a checkpoint, and its archive has: the store has
+// lost it. An archive that cannot be asked is an error.
+func notLost(ctx context.Context, a archive.Archive, key store.Key, head *store.Head) error {
+	if a == nil || head != nil && head.Version.Version > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for listed, err := range archive.Versions(ctx, a, key) {
+		switch {
+		case err != nil:
+			return wrap("ask the archive, since the store has nothing, about", key, err)
+		case !listed.Foreign:
+			return &RefusedError{Key: key, What: "mirror", Have: listed.ID.String(),
+				Hint: "and the store has nothing of it, so it was lost there: restore it from the archive, or reset it"}
+		}
+	}
+	return nil
+}
+
 // migrate returns the state of cp in the form of the job's schema.
-func (o *Options) migrate(cp *Checkpoint) ([]byte, error) {
+func (o *Options) migrate(cp *Checkpoint, loaded bool) ([]byte, error) {
 	refused := &RefusedError{
 		Key: cp.key(), What: "schema", Have: strconv.FormatInt(cp.Schema, 10), Want: strconv.FormatInt(o.Schema, 10),
 	}
@@ -68,8 +116,11 @@ func (o *Options) migrate(cp *Checkpoint) ([]byte, error) {
 	case cp.Schema > o.Schema:
 		refused.Hint = "it was written by a newer release of the job"
 		return nil, refused
-	case cp.Schema == o.Schema || cp.State == nil:
+	case cp.Schema == o.Schema || cp.State == nil && cp.Body == "":
 		return cp.State, nil
+	case !loaded:
+		refused.Hint = "a state that is streamed is not migrated: read it, and write it anew"
+		return nil, refused
 	case o.Migrate == nil:
 		refused.Hint = "there is no migration from it"
 		return nil, refused

@@ -32,17 +32,14 @@ func Runs(ctx context.Context, st store.Store, name string, opts *ReadOptions) (
 	if err != nil {
 		return nil, err
 	}
-	r, err := look(ctx, st, key)
+	r, err := look(ctx, st, key, o.Archive)
 	if err != nil {
 		return nil, err
 	}
 	var runs []RunInfo
-	for c, err := range r.history(ctx, o.Version) {
+	for c, err := range r.history(ctx, o.Version, o.At) {
 		if err != nil {
 			return nil, err
-		}
-		if !o.At.IsZero() && c.SavedAt.After(o.At) {
-			continue
 		}
 		if n := len(runs); n == 0 || runs[n-1].Epoch != c.CommitEpoch {
 			runs = append(runs, RunInfo{

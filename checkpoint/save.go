@@ -133,13 +133,16 @@ type snapshot struct {
 	version     store.Version
 	state       []byte // nil: none
 	contentType string
-	marked      int64 // how many records it holds
+	carried     *store.State // of a stream: the state of the version before; nil: none
+	marked      int64        // how many records it holds
 }
 
 // packed compresses the state, after the lock was given up.
 func (s snapshot) packed() store.Version {
 	if s.state != nil {
 		s.version.State = packed(s.state, s.contentType)
+	} else if s.carried != nil {
+		s.version.State = s.carried
 	}
 	return s.version
 }
@@ -164,7 +167,11 @@ func (s *Session[T]) snapshot() (snapshot, error) {
 	if err := s.inOrder(s.cursor); err != nil {
 		return snapshot{}, err
 	}
-	if _, none := any(s.state).(struct{}); !none {
+	switch any(s.state).(type) {
+	case struct{}:
+	case Stream:
+		snap.carried = s.kept.State
+	default:
 		if s.encodedAt != s.marked || s.encoded == nil {
 			data, err := s.codec.Marshal(s.state)
 			if err != nil {
@@ -202,7 +209,7 @@ func (s *Session[T]) landing(snap snapshot) func(landed bool) {
 // landed takes note of what became of a save. It is called with s.mu held.
 func (s *Session[T]) landed(snap snapshot, landed bool) {
 	if landed {
-		s.saved, s.version = max(s.saved, snap.marked), s.c.base.Version
+		s.saved, s.kept = max(s.saved, snap.marked), s.c.base
 	} else {
 		s.taken = s.saved
 	}

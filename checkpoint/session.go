@@ -41,14 +41,14 @@ type Session[T any] struct {
 	window    window
 	processed int64
 	failed    int64
-	marked    int64  // records marked in this session
-	taken     int64  // of those, how many the last snapshot holds
-	saved     int64  // and how many the last save that landed
-	version   int64  // of the last save that landed
-	encoded   []byte // the state as Save was given it, if no record was marked since
-	encodedAt int64  // when encodedAt records were marked
-	torn      bool   // an update did not return: the state belongs to no cursor
-	blocked   bool   // a mark has to look closer
+	marked    int64         // records marked in this session
+	taken     int64         // of those, how many the last snapshot holds
+	saved     int64         // and how many the last save that landed
+	kept      store.Version // the last save that landed, at first what the session resumed from
+	encoded   []byte        // the state as Save was given it, if no record was marked since
+	encodedAt int64         // when encodedAt records were marked
+	torn      bool          // an update did not return: the state belongs to no cursor
+	blocked   bool          // a mark has to look closer
 	closed    bool
 	stepping  bool          // a save with the caller's writes is in flight
 	failure   error         // what ended the session, if not the lease
@@ -127,11 +127,15 @@ func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *O
 		watched: o.Lease.MaxSilence > 0,
 	}
 	head := l.Head()
-	from, err := o.resume(l.Key(), &head, seed, s.codec)
+	if err := notLost(ctx, o.Archive, l.Key(), &head); err != nil {
+		return nil, err
+	}
+	from, err := o.resume(ctx, st, l.Key(), &head, seed, s.codec, !streams[T]())
 	if err != nil {
 		return nil, err
 	}
-	s.from, s.version = from, head.Version.Version
+	s.from, s.kept = from, head.Version
+	s.kept.State = from.stored // of another checkpoint, after a fork; none, after a restart
 	if s.state, err = s.loaded(); err != nil {
 		return nil, wrap("decode the state of", l.Key(), err)
 	}
@@ -203,7 +207,7 @@ func (s *Session[T]) State() T {
 func (s *Session[T]) Version() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.version
+	return s.kept.Version
 }
 
 // Cursor is where the job is: the cursor of the last mark, or the low-water mark where records

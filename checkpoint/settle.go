@@ -64,12 +64,20 @@ func (c *committer) settle(p *pending, didLand bool) {
 	c.open = nil
 	if didLand {
 		c.base = p.commit.Next
+		if p.body != "" {
+			c.landed[c.base.CommitID] = true
+		}
 		c.lease.Committed(c.base.Version)
 		c.copyBehind()
+		if c.mirror != nil {
+			c.mirror.offer(c.base)
+		}
 		if c.first {
 			c.first = false
 			c.retire(c.base)
 		}
+	} else if p.body != "" && c.archive != nil {
+		c.dropBody(p.body)
 	}
 	if p.after != nil {
 		p.after(didLand)
@@ -134,7 +142,7 @@ func (c *committer) look(ctx context.Context, p *pending) (verdict, error) {
 // judge applies the one rule: commit c on base b landed if and only if version b+1
 // carries c's id. A higher epoch alone proves nothing.
 func (c *committer) judge(ctx context.Context, p *pending, head *store.Head) (verdict, error) {
-	base, mine := p.commit.Base, p.commit.Fence
+	base, next, mine := p.commit.Base, p.commit.Next.Version, p.commit.Fence
 	if head == nil || head.Version.Version < base || head.Fence.Epoch < mine.Epoch {
 		return failed, c.lose(&lease.LostError{Reason: lease.Regressed, Err: regression(base, head)})
 	}
@@ -143,9 +151,9 @@ func (c *committer) judge(ctx context.Context, p *pending, head *store.Head) (ve
 	}
 	v, err := failed, error(nil)
 	switch {
-	case head.Version.Version == base+1 && head.CommitID == p.commit.Next.CommitID:
+	case head.Version.Version == next && head.CommitID == p.commit.Next.CommitID:
 		v = landed
-	case head.Version.Version > base+1 && p.ambiguous:
+	case head.Version.Version > next && p.ambiguous:
 		v, err = c.judgeCopy(ctx, p)
 	}
 	if v == undecided || v == landed && head.Fence == mine {

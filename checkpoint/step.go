@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/milepost-dev/milepost/store"
 )
@@ -43,7 +44,22 @@ func (s *Session[T]) SaveStep(ctx context.Context, step Step[T]) error {
 	if err != nil {
 		return err
 	}
-	err = s.c.commit(ctx, snap.packed(), step.Writes, func(landed bool) {
+	return s.commitStep(ctx, snap, undo, nil, step.Writes)
+}
+
+// commitStep commits what take took, with the state that write writes, if it is not nil.
+func (s *Session[T]) commitStep(ctx context.Context, snap snapshot, undo func(), write func(io.Writer) error, writes []store.Write) error {
+	returned := false
+	defer func() {
+		if !returned { // write panicked
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			undo()
+			s.stepping = false
+			s.announce()
+		}
+	}()
+	err := s.c.commitState(ctx, snap.packed(), write, writes, func(landed bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !landed {
@@ -52,6 +68,7 @@ func (s *Session[T]) SaveStep(ctx context.Context, step Step[T]) error {
 		s.stepping = false
 		s.landed(snap, landed)
 	})
+	returned = true
 	if errors.Is(err, ErrOutcomeUnknown) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -1,0 +1,268 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+const (
+	// mostFresh is how many versions that were just committed wait in memory for the mirror. What does not
+	// fit is read again from the store, so that nothing is dropped.
+	mostFresh = 64
+	// mirrorChunk is how many versions are mirrored in one step.
+	mirrorChunk = 32
+	// mirrorPatience is how long a closing session waits for its mirror: the next one, or Sync, does the rest.
+	mirrorPatience = 5 * time.Second
+	// mirrorPause is the longest that passes between two tries.
+	mirrorPause = 30 * time.Second
+)
+
+// mirror mirrors, in the background, what a session commits, and what those before it could not. No save ever
+// waits for it.
+type mirror struct {
+	c      *committer
+	to     mirrorTarget
+	policy MirrorPolicy
+	base   int64 // what the session started from: the last version of the one before
+	born   int64 // the first version of that one's life
+
+	cancel context.CancelFunc
+	wake   chan struct{} // there is something to do
+	ending chan struct{} // closed when no more versions come
+	done   chan struct{} // closed when the goroutine has ended
+
+	have map[int64][]archive.ID // the goroutine's: what the mirror holds above through; nil: not known
+
+	mu      sync.Mutex
+	through int64
+	newest  store.Version   // that was committed
+	fresh   []store.Version // the newest of those committed, in order, as far as memory holds them
+	gaps    []Gap
+	err     error // why the last try failed
+}
+
+func newMirror(ctx context.Context, c *committer, policy MirrorPolicy) *mirror {
+	m := &mirror{
+		c: c, to: mirrorTarget{archive: c.archive, key: c.key, inline: c.inline, timeout: c.timeout}, policy: policy,
+		base: c.base.Version, born: c.base.Born, newest: c.base, through: c.base.ArchivedThrough,
+		wake: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}),
+	}
+	ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go m.run(ctx)
+	return m
+}
+
+// offer says that v was committed. It never waits.
+func (m *mirror) offer(v store.Version) {
+	m.mu.Lock()
+	m.newest = v
+	if m.policy == MirrorEvery {
+		if len(m.fresh) == mostFresh {
+			m.fresh = slices.Delete(m.fresh, 0, 1)
+		}
+		m.fresh = append(m.fresh, v)
+	}
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (m *mirror) mirroredThrough() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.through
+}
+
+// mirroredElsewhere says that there is nothing to do up to and with that version.
+func (m *mirror) mirroredElsewhere(version int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.through = max(m.through, version)
+}
+
+func (m *mirror) status() Mirroring {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Mirroring{
+		Through: m.through, Waiting: max(0, m.newest.Version-m.through), Gaps: slices.Clone(m.gaps), Err: m.err,
+	}
+}
+
+// Mirror says how far the mirror of the session's archive has come. Without an archive, or a policy that mirrors, it is the
+// zero value.
+func (s *Session[T]) Mirror() Mirroring {
+	if s.c.mirror == nil {
+		return Mirroring{}
+	}
+	return s.c.mirror.status()
+}
+
+// finish waits until all is mirrored, or ctx ends, and ends the mirror.
+func (m *mirror) finish(ctx context.Context) {
+	close(m.ending)
+	select {
+	case <-m.done:
+	case <-ctx.Done():
+	}
+	m.cancel()
+	<-m.done
+}
+
+// finishMirror gives the mirror some time to come to the end of a session.
+func (c *committer) finishMirror(ctx context.Context) {
+	if c.mirror == nil {
+		return
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorPatience)
+	defer cancel()
+	c.mirror.finish(bounded)
+	if s := c.mirror.status(); s.Waiting > 0 {
+		c.log.Warn("not all is mirrored; the next session or sync goes on from there",
+			"checkpoint", c.key.String(), "through", s.Through, "waiting", s.Waiting, "error", s.Err)
+	}
+}
+
+func (m *mirror) run(ctx context.Context) {
+	defer close(m.done)
+	intervals := pace()
+	intervals.MaxInterval = mirrorPause
+	for {
+		last := m.ended() // then what follows is all that there is
+		err := m.advance(ctx, last)
+		m.note(err)
+		switch {
+		case ctx.Err() != nil, err == nil && last:
+			return
+		case err != nil:
+			m.have = nil // it is not known what has landed
+			m.pause(ctx, intervals.NextBackOff(), last)
+			continue
+		}
+		intervals.Reset()
+		select {
+		case <-m.wake:
+		case <-m.ending:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (m *mirror) ended() bool {
+	select {
+	case <-m.ending:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause passes the time until the next try, which is soon once the session is closing.
+func (m *mirror) pause(ctx context.Context, d time.Duration, last bool) {
+	if last {
+		sleep(ctx, min(d, 200*time.Millisecond))
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-m.ending:
+	case <-ctx.Done():
+	}
+}
+
+// note keeps what became of a try, and speaks of the first one that failed.
+func (m *mirror) note(err error) {
+	m.mu.Lock()
+	before := m.err
+	m.err = err
+	if errors.Is(err, context.Canceled) && before != nil {
+		m.err = before // the reason, and not that the session would not wait for it
+	}
+	m.mu.Unlock()
+	if err != nil && before == nil {
+		m.c.log.Warn("not mirrored; it is tried again", "checkpoint", m.c.key.String(), "error", err)
+	}
+}
+
+// advance mirrors all that there is, a chunk at a time.
+func (m *mirror) advance(ctx context.Context, last bool) error {
+	for {
+		m.mu.Lock()
+		low, newest := m.through+1, m.newest
+		m.fresh = slices.DeleteFunc(m.fresh, func(v store.Version) bool { return v.Version < low })
+		fresh := slices.Clone(m.fresh[:min(len(m.fresh), mirrorChunk)])
+		m.mu.Unlock()
+
+		target := newest.Version
+		if m.policy == MirrorSessions && !last {
+			target = m.base // the session's own last version is not known before its end
+		}
+		var err error
+		switch {
+		case low > target:
+			return nil
+		case len(fresh) > 0 && fresh[0].Version == low:
+			err = m.put(ctx, fresh, nil, fresh[len(fresh)-1].Version)
+		default:
+			err = m.catchUp(ctx, low, target, newest)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// catchUp mirrors the next chunk from the store's copies.
+func (m *mirror) catchUp(ctx context.Context, low, target int64, newest store.Version) error {
+	if m.have == nil {
+		have, err := m.to.list(ctx, low)
+		if err != nil {
+			return err
+		}
+		m.have = have
+	}
+	s := &shortfall{st: m.c.st, key: m.c.key, policy: m.policy, have: m.have, born: m.born, newest: newest, target: target}
+	low, err := s.start(ctx, low)
+	if err != nil {
+		return err
+	}
+	high := min(low+mirrorChunk-1, target)
+	if err := s.look(ctx, low, high); err != nil {
+		return err
+	}
+	return m.put(ctx, s.lacking, s.gaps, s.high)
+}
+
+// put mirrors those versions, which are all that lacks up to and with version high but for the gaps.
+func (m *mirror) put(ctx context.Context, versions []store.Version, gaps []Gap, high int64) error {
+	latest, refused, err := m.to.putAll(ctx, versions)
+	if err != nil {
+		return err
+	}
+	if err := m.to.moveLatest(ctx, latest); errors.Is(err, store.ErrBadRecord) {
+		m.c.log.Error("latest.json cannot be moved", "checkpoint", m.c.key.String(), "error", err)
+	} else if err != nil {
+		return err
+	}
+	for _, r := range refused {
+		m.c.log.Error("a version cannot be mirrored", "checkpoint", m.c.key.String(), "version", r.version, "error", r.err)
+		gaps = append(gaps, Gap{First: r.version, Last: r.version})
+	}
+	for _, g := range gaps {
+		m.c.log.Error("versions expired before they were mirrored", "checkpoint", m.c.key.String(), "first", g.First, "last", g.Last)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.through = max(m.through, high)
+	m.gaps = mergeGaps(append(m.gaps, gaps...))
+	return nil
+}

@@ -1,0 +1,145 @@
+package checkpoint
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// past reads the versions of one checkpoint's history that the store does not hold any more from its mirror. It lists
+// that when it comes upon the first.
+type past struct {
+	r      *reader
+	from   int64     // the highest version that is asked for
+	until  time.Time // versions that were saved later are left out; zero: none
+	ids    []archive.ID
+	listed bool
+}
+
+func (r *reader) past(from int64, until time.Time) *past {
+	return &past{r: r, from: from, until: until}
+}
+
+// archived reads one version from the mirror.
+func (r *reader) archived(ctx context.Context, version int64) (entry, error) {
+	for e, err := range r.past(version, time.Time{}).between(ctx, version, version) {
+		return e, err
+	}
+	return entry{}, fmt.Errorf("version %d of checkpoint %s: %w", version, r.key, store.ErrNotFound)
+}
+
+// yield yields the versions from high down to low that the mirror has, and reports whether to go on.
+func (p *past) yield(ctx context.Context, high, low int64, yield func(entry, error) bool) bool {
+	for e, err := range p.between(ctx, high, low) {
+		if !yield(e, err) || err != nil && !errors.Is(err, store.ErrBadRecord) {
+			return false
+		}
+	}
+	return true
+}
+
+// between is the versions from high down to low that the mirror has. What cannot be trusted among them is an error, and the
+// next one follows; any other error is the last.
+func (p *past) between(ctx context.Context, high, low int64) func(func(entry, error) bool) {
+	return func(yield func(entry, error) bool) {
+		low = max(low, p.r.head.Born)
+		if p.r.archive == nil || high < low {
+			return
+		}
+		if err := p.list(ctx); err != nil {
+			yield(entry{}, wrap("read the history in the archive of", p.r.key, err))
+			return
+		}
+		first, _ := slices.BinarySearchFunc(p.ids, low, byVersion)
+		end, _ := slices.BinarySearchFunc(p.ids, high+1, byVersion)
+		ids := p.ids[first:end]
+		ids, err := p.before(ctx, ids)
+		if err != nil {
+			yield(entry{}, err)
+			return
+		}
+		for _, id := range slices.Backward(ids) {
+			e, err := p.read(ctx, id)
+			if err == nil && (e.Deleted || !p.until.IsZero() && e.SavedAt.After(p.until)) {
+				continue
+			}
+			if !yield(e, err) || err != nil && !errors.Is(err, store.ErrBadRecord) {
+				return
+			}
+		}
+	}
+}
+
+func byVersion(id archive.ID, version int64) int { return cmp.Compare(id.Version, version) }
+
+// before leaves out those at the end that were saved after until: versions are saved one after the other.
+func (p *past) before(ctx context.Context, ids []archive.ID) ([]archive.ID, error) {
+	if p.until.IsZero() {
+		return ids, nil
+	}
+	var failed error
+	n := sort.Search(len(ids), func(i int) bool {
+		e, err := p.read(ctx, ids[i])
+		if err != nil && !errors.Is(err, store.ErrBadRecord) {
+			failed = err
+		}
+		return err == nil && e.SavedAt.After(p.until)
+	})
+	return ids[:n], failed
+}
+
+func (p *past) read(ctx context.Context, id archive.ID) (entry, error) {
+	m, err := archive.ReadVersion(ctx, p.r.archive, p.r.key, id)
+	if err != nil {
+		return entry{}, wrap(fmt.Sprintf("read version %d in the archive of", id.Version), p.r.key, err)
+	}
+	return entry{Copy: store.Copy{Version: versionOf(m)}, archived: true}, nil
+}
+
+// list lists the versions of this line: those of the mirror that count behind HEAD, which alone says what is the newest.
+func (p *past) list(ctx context.Context) error {
+	if p.listed {
+		return nil
+	}
+	head := archive.IDOf(&p.r.head.Version)
+	ids, err := mirroredIDs(ctx, p.r.archive, p.r.key)
+	if err != nil {
+		return err
+	}
+	ids = slices.DeleteFunc(ids, func(id archive.ID) bool { return id.Version >= head.Version || id.Epoch > head.Epoch })
+	p.ids = archive.Counting(ids)
+	p.listed = true
+	return nil
+}
+
+// mirroredIDs lists the versions of a checkpoint's mirror, those that do not count among them.
+func mirroredIDs(ctx context.Context, a archive.Archive, key store.Key) ([]archive.ID, error) {
+	var ids []archive.ID
+	for listed, err := range archive.Versions(ctx, a, key) {
+		if err != nil {
+			return nil, err
+		}
+		if !listed.Foreign {
+			ids = append(ids, listed.ID)
+		}
+	}
+	return ids, nil
+}
+
+// versionOf is a version of the mirror as the store has it.
+func versionOf(m *archive.Mirrored) store.Version {
+	v := m.Version
+	if m.Body != "" {
+		state := *v.State
+		state.Data, state.Body = nil, m.Body
+		v.State = &state
+	}
+	return v
+}

@@ -1,0 +1,151 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// mirrorAtOnce is how many versions are mirrored at once.
+const mirrorAtOnce = 8
+
+// mirrorTarget is where a checkpoint's versions are mirrored to.
+type mirrorTarget struct {
+	archive archive.Archive
+	key     store.Key
+	inline  int           // a state with more bytes is a body, beside the version's object
+	timeout time.Duration // of one request
+}
+
+// list lists what the mirror holds from a version on, by version.
+func (t *mirrorTarget) list(ctx context.Context, from int64) (map[int64][]archive.ID, error) {
+	have := map[int64][]archive.ID{}
+	bounded, cancel := context.WithTimeout(ctx, 6*t.timeout)
+	defer cancel()
+	for object, err := range t.archive.List(bounded, archive.VersionPrefix(t.key), afterVersion(t.key, from-1)) {
+		if err != nil {
+			return nil, wrap("list the mirror of", t.key, err)
+		}
+		if _, id, err := archive.ParseVersionKey(object.Key); err == nil && id.Version >= from {
+			have[id.Version] = append(have[id.Version], id)
+		}
+	}
+	return have, nil
+}
+
+// afterVersion lists the objects of a mirror whose version is higher.
+func afterVersion(key store.Key, version int64) *archive.ListOptions {
+	return &archive.ListOptions{
+		Delimiter: true,
+		After:     archive.VersionKey(key, archive.ID{Version: version, Epoch: math.MaxInt64, CommitID: "zzzz"}),
+	}
+}
+
+// refusal is a version that can never be mirrored, and why.
+type refusal struct {
+	version int64
+	err     error
+}
+
+// putAll mirrors versions, some at once, and returns the newest as it is in the mirror, and those that can never be
+// there. The error is one that may pass.
+func (t *mirrorTarget) putAll(ctx context.Context, versions []store.Version) (latest []byte, refused []refusal, err error) {
+	var (
+		mu   sync.Mutex
+		work sync.WaitGroup
+		seat = make(chan struct{}, mirrorAtOnce)
+	)
+	for i := range versions {
+		seat <- struct{}{}
+		work.Go(func() {
+			defer func() { <-seat }()
+			data, putErr := t.put(ctx, &versions[i])
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case putErr == nil && i == len(versions)-1:
+				latest = data
+			case putErr == nil:
+			case neverMirrored(putErr):
+				refused = append(refused, refusal{versions[i].Version, putErr})
+			case err == nil:
+				err = putErr
+			}
+		})
+	}
+	work.Wait()
+	return latest, refused, err
+}
+
+// put mirrors one version.
+func (t *mirrorTarget) put(ctx context.Context, v *store.Version) ([]byte, error) {
+	m := mirrored(t.key, v)
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	if v.State != nil && v.State.Body == "" && len(v.State.Data) > t.inline {
+		m.Body = archive.BodyKey(t.key, archive.BodyID{Version: v.Version, CommitID: v.CommitID})
+		if err := putBody(ctx, t.archive, m.Body, v.State.Data); err != nil {
+			return nil, err
+		}
+		m.State.Data = nil
+	}
+	if _, err := archive.Encode(m); err != nil {
+		return nil, &unmirrorable{err}
+	}
+	data, err := archive.PutVersion(ctx, t.archive, m)
+	if errors.Is(err, store.ErrBadRecord) {
+		// Who mirrored it before may keep another part of the states in bodies.
+		if there, readErr := archive.ReadVersion(ctx, t.archive, t.key, m.ID()); readErr == nil && sameContent(there, m) {
+			return nil, nil
+		}
+	}
+	return data, err
+}
+
+func sameContent(a, b *archive.Mirrored) bool {
+	if (a.State == nil) != (b.State == nil) || a.Cursor != b.Cursor {
+		return false
+	}
+	return a.State == nil || string(a.State.SHA256) == string(b.State.SHA256)
+}
+
+// moveLatest makes latest.json the version that data holds, unless it is at it or a newer one.
+func (t *mirrorTarget) moveLatest(ctx context.Context, data []byte) error {
+	if data == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	return archive.MoveLatest(ctx, t.archive, t.key, data)
+}
+
+// unmirrorable is the error of a version that no mirror can hold.
+type unmirrorable struct{ error }
+
+func (e *unmirrorable) Unwrap() error { return e.error }
+
+// neverMirrored reports whether trying again is of no use.
+func neverMirrored(err error) bool {
+	_, refused := errors.AsType[*unmirrorable](err)
+	return refused || errors.Is(err, store.ErrBadRecord) || errors.Is(err, store.ErrNewerFormat) ||
+		errors.Is(err, store.ErrTooLarge) || errors.Is(err, archive.ErrKey)
+}
+
+// mirrored is v as an object of the mirror.
+func mirrored(key store.Key, v *store.Version) *archive.Mirrored {
+	m := &archive.Mirrored{Key: key, Version: *v}
+	m.Version.ArchivedThrough = 0
+	m.LastError, m.Reason = strings.ToValidUTF8(v.LastError, "\uFFFD"), strings.ToValidUTF8(v.Reason, "\uFFFD")
+	if v.State != nil {
+		state := *v.State
+		m.Body, state.Body = state.Body, ""
+		m.State = &state
+	}
+	return m
+}
