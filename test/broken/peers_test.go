@@ -1,6 +1,6 @@
 package broken
 
-// peerMutants are the faults of docs/traps: leases and checkpoint stores as peers got them wrong,
+// peerMutants are the faults of leases and checkpoint stores as peers got them wrong,
 // one for each line, caught by the subtest that has its name.
 var peerMutants = []mutant{
 	{
