@@ -72,7 +72,7 @@ func loop(b *testing.B, st store.Store, record time.Duration, opened func()) {
 	}
 	var ratios []float64
 	var records []time.Duration
-	for b.Loop() {
+	for len(ratios) < 10 || b.Loop() { // at the least ten, however slow the machine
 		bare := timed(b, without)
 		marked := timed(b, with) + timed(b, with)
 		bare += timed(b, without) // so that drift favours neither
