@@ -55,7 +55,8 @@ func (a *app) agent() error {
 	case told := <-terminate:
 		err = &signalError{told}
 		select {
-		case <-read:
+		case failed := <-read:
+			err = errors.Join(err, failed)
 		case <-time.After(agentGrace):
 		}
 	}

@@ -336,11 +336,10 @@ func (s *scanner) wrong(wanted string) error {
 
 // string goes past a string, and returns it with its quotes.
 func (s *scanner) string() ([]byte, error) {
-	start := s.at
 	if !s.next('"') {
 		return nil, s.wrong("a string")
 	}
-	start = s.at - 1
+	start := s.at - 1
 	if err := s.rest(); err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func withState(object []byte, state []byte, contentType string) []byte {
 	if isJSON {
 		state = bytes.TrimSpace(state)
 	}
-	if isJSON && bytes.IndexAny(state, "\r\n") < 0 && json.Valid(state) {
+	if isJSON && !bytes.ContainsAny(state, "\r\n") && json.Valid(state) {
 		object = append(append(object, `"state":`...), state...)
 	} else {
 		object = append(object, `"state_base64":"`...)

@@ -309,6 +309,9 @@ func (j *job) supervise(env []string, dir string) error {
 			p.group.kill()
 		case err := <-p.done:
 			p.sweep()
+			if ending == nil && p.interrupted(err) {
+				ending = &signalError{os.Interrupt}
+			}
 			return j.outcome(err, ending)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os/exec"
 	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -13,9 +14,10 @@ const sweepAfter = time.Second
 
 // jobProcess is a command of the user's that runs, with the processes that it starts.
 type jobProcess struct {
-	group  *group
-	keeper *exec.Cmd  // ends the group when this process is killed; nil: there is none
-	done   chan error // gets how the command ended
+	group    *group
+	keeper   *exec.Cmd  // ends the group when this process is killed; nil: there is none
+	done     chan error // gets how the command ended
+	takeBack func()     // the terminal; nil: it was not lent
 }
 
 // startJob starts a command on the standard streams of this one. dir is to go if this process is killed.
@@ -25,7 +27,7 @@ func startJob(a *app, argv, env []string, dir string) (*jobProcess, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
 	cmd.WaitDelay = pipeDelay
 	p := &jobProcess{group: newGroup(cmd), done: make(chan error, 1)}
-	ownTerminal(cmd)
+	p.takeBack = lendTerminal(cmd)
 	started := make(chan error, 1)
 	go func() {
 		// On Linux the child dies with the thread that started it.
@@ -49,6 +51,7 @@ func startJob(a *app, argv, env []string, dir string) (*jobProcess, error) {
 		p.done <- err
 	}()
 	if err := <-started; err != nil {
+		p.returnTerminal()
 		p.group.close()
 		return nil, err
 	}
@@ -59,6 +62,7 @@ func startJob(a *app, argv, env []string, dir string) (*jobProcess, error) {
 // sweep ends what the command has left running: it would go on without the lease.
 func (p *jobProcess) sweep() {
 	defer p.group.close()
+	p.returnTerminal()
 	if p.keeper != nil {
 		_ = p.keeper.Process.Kill()
 		_ = p.keeper.Wait()
@@ -73,4 +77,21 @@ func (p *jobProcess) sweep() {
 			return
 		}
 	}
+}
+
+func (p *jobProcess) returnTerminal() {
+	if p.takeBack != nil {
+		p.takeBack()
+	}
+}
+
+// interrupted reports whether the command ended by a SIGINT of the terminal's, which this process does not get
+// while the terminal is lent.
+func (p *jobProcess) interrupted(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || p.takeBack == nil {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && (status.Signaled() && status.Signal() == syscall.SIGINT || status.ExitStatus() == kindNamed("interrupted").exit)
 }

@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// lastWords is how long what a process has sent may take to arrive after it has ended.
-const lastWords = time.Second
+const (
+	// lastWords is how long what a process has sent may take to arrive after it has ended.
+	lastWords = time.Second
+
+	// readWithin is how long a process may leave unread what it has asked for: others wait for it.
+	readWithin = 5 * time.Second
+)
 
 // sockets are the conversations with the processes of a command.
 type sockets struct {
@@ -51,7 +56,7 @@ func (s *sockets) accept() {
 }
 
 func (s *sockets) serve(conn net.Conn) {
-	c := newConversation(s.job.app, s.stores, s.job.session, conn)
+	c := newConversation(s.job.app, s.stores, s.job.session, impatient{conn})
 	_ = c.read(conn) // whoever it was is gone
 	_ = c.end()      // it has opened nothing
 	s.mu.Lock()
@@ -60,7 +65,7 @@ func (s *sockets) serve(conn net.Conn) {
 	_ = conn.Close()
 }
 
-func (s *sockets) hurry(conn net.Conn) { _ = conn.SetDeadline(time.Now().Add(lastWords)) }
+func (s *sockets) hurry(conn net.Conn) { _ = conn.SetReadDeadline(time.Now().Add(lastWords)) }
 
 // close waits until what the processes have said is taken in. They have ended.
 func (s *sockets) close() {
@@ -73,4 +78,14 @@ func (s *sockets) close() {
 	_ = s.listener.Close()
 	s.serving.Wait()
 	s.stores.close(s.job.store)
+}
+
+// impatient writes to who reads.
+type impatient struct{ net.Conn }
+
+func (w impatient) Write(line []byte) (int, error) {
+	if err := w.SetWriteDeadline(time.Now().Add(readWithin)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(line)
 }

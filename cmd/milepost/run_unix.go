@@ -6,8 +6,10 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -24,11 +26,19 @@ func (g *group) forward(s os.Signal) { g.signal(s.(syscall.Signal)) }
 // alive reports whether a process of the group is left.
 func (g *group) alive() bool { return !errors.Is(syscall.Kill(-g.cmd.Process.Pid, 0), syscall.ESRCH) }
 
-// ownTerminal gives the terminal, if there is one, to the command's process group: in the background it
-// would be stopped when it reads.
-func ownTerminal(cmd *exec.Cmd) {
-	if f, ok := cmd.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(f.Fd())
+// lendTerminal gives the terminal, if there is one, to the command's process group: in the background it
+// would be stopped when it reads. It returns what takes it back, nil if there is none.
+func lendTerminal(cmd *exec.Cmd) (takeBack func()) {
+	f, ok := cmd.Stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	fd := int(f.Fd())
+	cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, fd
+	return func() {
+		signal.Ignore(syscall.SIGTTOU) // which a process in the background gets for asking
+		defer signal.Reset(syscall.SIGTTOU)
+		_ = unix.IoctlSetPointerInt(fd, unix.TIOCSPGRP, unix.Getpgrp())
 	}
 }
 

@@ -46,7 +46,7 @@ printf '{"at": %d.0}\n' "$at" | milepost save --state -`
 		require.NoError(t, err)
 		at := object(t, string(checkpoint))
 		assert.EqualValues(t, "0", at["version"])
-		assert.Equal(t, "", at["cursor"])
+		assert.Empty(t, at["cursor"])
 
 		assert.Equal(t, "jobs/a 2 3\n", must(t, env, "run", "jobs/a", "--", "sh", "-ec", text))
 		checkpoint, err = os.ReadFile(out)
