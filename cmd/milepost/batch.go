@@ -190,7 +190,7 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 			return j.stopped()
 		}
 		return j.run(ctx, session)
-	}, f.options(a))
+	}, s.archive.session(f.options(a)))
 	return stoppedOr(stop, j.finish(err))
 }
 
@@ -266,12 +266,12 @@ func (j *batchJob) stopped() error {
 // prepare brings the input to where the checkpoint stands before the lease is taken, where nobody holds
 // it: so that another input is refused without a trace in the checkpoint's history. What
 // goes wrong otherwise, and what has changed by then, is for the session to see.
-func (j *batchJob) prepare(ctx context.Context, s store.Store) error {
+func (j *batchJob) prepare(ctx context.Context, s *openStore) error {
 	o, err := lease.Observe(ctx, s, j.key)
 	if err != nil || o.Lease == nil || o.Lease.Status == store.Held || j.in.size < 0 {
 		return nil //nolint:nilerr // the session will find it too
 	}
-	cp, err := checkpoint.Get(ctx, s, j.key.Name, &checkpoint.ReadOptions{Namespace: j.key.Namespace})
+	cp, err := checkpoint.Get(ctx, s, j.key.Name, s.reading(j.key))
 	if err != nil || cp.Identity != "" && cp.Identity != j.flags.identity() {
 		return nil //nolint:nilerr // the session will find it too
 	}

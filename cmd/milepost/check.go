@@ -21,9 +21,11 @@ type finding struct {
 func (a *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
-		Short: "Say where the store is, and whether it is as it should be",
+		Short: "Say where store and archive are, and whether they are as they should be",
 		Long: `Check looks at the store's settings, not at its records, and says what is wrong and
-how to mend it. It exits with 1 if checkpoints are not safe in it, or do not work.`,
+how to mend it. Of the archive it proves, with a scratch object that it removes, that it
+honours If-None-Match and If-Match, which not every server does that speaks S3. It exits
+with 1 if checkpoints are not safe there, or do not work.`,
 		Example: `  milepost check
   milepost check --store 'dynamodb://milepost?region=eu-west-1' -o json`,
 		Args: exactly(),
@@ -32,12 +34,16 @@ how to mend it. It exits with 1 if checkpoints are not safe in it, or do not wor
 			if err != nil {
 				return err
 			}
-			return a.printFindings(s.url, findings)
+			archived, err := s.archive.check(ctx)
+			if err != nil {
+				return err
+			}
+			return a.printFindings(s, append(findings, archived...))
 		}),
 	}
 }
 
-func (a *app) printFindings(u storeURL, findings []finding) error {
+func (a *app) printFindings(s *openStore, findings []finding) error {
 	broken := 0
 	for _, f := range findings {
 		if f.Severity == string(dynamostore.Broken) {
@@ -50,22 +56,38 @@ func (a *app) printFindings(u storeURL, findings []finding) error {
 				return err
 			}
 		}
-		if err := a.printJSON(map[string]any{"store": u.String(), "findings": len(findings), "broken": broken}); err != nil {
+		if err := a.printJSON(map[string]any{"store": s.url.String(), "archive": s.archive.url.String(), "findings": len(findings), "broken": broken}); err != nil {
 			return err
 		}
 	} else {
-		_, _ = fmt.Fprintf(a.stdout, "store %s\n", u)
+		_, _ = fmt.Fprintf(a.stdout, "store %s\narchive %s\n", s.url, s.archive.url)
 		for _, f := range findings {
 			_, _ = fmt.Fprintf(a.stdout, "%s: %s\n         %s\n", f.Severity, f.Problem, f.Remedy)
 		}
 		if len(findings) == 0 {
-			_, _ = fmt.Fprintln(a.stdout, "it is as it should be")
+			said := "it is as it should be"
+			if s.archive.Archive != nil {
+				said = "they are as they should be: the archive honours If-None-Match and If-Match"
+			}
+			_, _ = fmt.Fprintln(a.stdout, said)
 		}
 	}
 	if broken > 0 {
-		return fmt.Errorf("store %s is not safe to use: see above", u)
+		return fmt.Errorf("store %s with archive %s is not safe to use: see above", s.url, s.archive.url)
 	}
 	return nil
+}
+
+// check proves that the archive keeps its conditions. One that cannot be asked is an error.
+func (o *openArchive) check(ctx context.Context) ([]finding, error) {
+	if o.Archive == nil {
+		return nil, nil
+	}
+	err := o.Check(ctx)
+	if err == nil || kindOf(err).name != "error" {
+		return nil, err
+	}
+	return []finding{{string(dynamostore.Broken), err.Error(), "use a service or file system that does; states and mirror are not safe here"}}, nil
 }
 
 func (s *openStore) check(ctx context.Context) ([]finding, error) {

@@ -11,32 +11,56 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
+// deleteJSON is a deletion as JSON.
+type deleteJSON struct {
+	editJSON
+	Purged *purgedJSON `json:"purged,omitempty"`
+}
+
+type purgedJSON struct {
+	Objects int64 `json:"objects"`
+	Bodies  int64 `json:"bodies"`
+	Bytes   int64 `json:"bytes"`
+}
+
 func (a *app) deleteCommand() *cobra.Command {
 	var f editFlags
+	var purge bool
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a checkpoint and all its versions, savepoints too",
 		Long: `Delete takes the lease, so a job that runs is in its way. Epochs and versions go on
 from where they were if the name is used again. An interrupted delete is finished
-by another.`,
+by another, or by gc.
+
+The mirror in the archive stays: milepost archive restore brings the checkpoint back
+from it. With --purge it is removed, too, with all states there. A bucket that keeps
+versions keeps what is removed from it.`,
 		Example: `  milepost delete flights
+  milepost delete flights --purge
   milepost delete flights --if-version 62 --execute`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
 	}
+	cmd.Flags().BoolVar(&purge, "purge", false, "remove its mirror and states in the archive, too")
 	f.add(cmd)
 	f.addReason(cmd, "the version that says it is deleted")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options, err := f.options(a, cmd)
+		options, err := f.options(a, s, cmd)
 		if err != nil {
 			return err
+		}
+		if options.Purge = purge; purge {
+			if err := s.archive.must(); err != nil {
+				return err
+			}
 		}
 		e, err := checkpoint.Delete(ctx, s, key.Name, options)
 		if err != nil {
 			return err
 		}
 		if a.output == "json" {
-			return a.printJSON(editJSON{"delete", !options.DryRun, e.Before, e.After})
+			return a.printJSON(deleteJSON{editJSON{"delete", !options.DryRun, e.Before, e.After}, (*purgedJSON)(e.Purged)})
 		}
 		verb := "Deleted"
 		if options.DryRun {
@@ -49,6 +73,12 @@ by another.`,
 		}
 		if _, err := fmt.Fprintf(a.stdout, "%s %s: %s.\n", verb, key, what); err != nil {
 			return err
+		}
+		if p := e.Purged; p != nil {
+			if _, err := fmt.Fprintf(a.stdout, "%s in %s: %s of the mirror and %s, %s. A bucket that keeps versions keeps them.\n", verb,
+				s.archive.url, countText(p.Objects, "object"), countText(p.Bodies, "body"), sizeText(p.Bytes)); err != nil {
+				return err
+			}
 		}
 		return a.unlessExecuted(options.DryRun, e.Before)
 	})

@@ -30,13 +30,13 @@ func (f *editFlags) addReason(cmd *cobra.Command, kept string) {
 }
 
 // options checks the flags.
-func (f *editFlags) options(a *app, cmd *cobra.Command) (*checkpoint.EditOptions, error) {
+func (f *editFlags) options(a *app, s *openStore, cmd *cobra.Command) (*checkpoint.EditOptions, error) {
 	if cmd.Flags().Changed("if-version") && f.ifVersion < 1 {
 		return nil, usagef("--if-version %d: versions count from 1", f.ifVersion)
 	}
-	return &checkpoint.EditOptions{
+	return s.archive.edit(&checkpoint.EditOptions{
 		Namespace: a.namespace, IfVersion: f.ifVersion, Reason: f.reason, DryRun: !f.execute, Lease: a.leaseOptions(),
-	}, nil
+	}), nil
 }
 
 // editJSON is a plan, or what was done, as JSON.
@@ -83,11 +83,11 @@ func printChanges(a *app, before, after *checkpoint.Checkpoint) error {
 	changed("identity", before.Identity, after.Identity)
 	changed("schema", thousands(before.Schema), thousands(after.Schema))
 	changed("last error", before.LastError, after.LastError)
-	if was, is, ok := stateFields(before, after); ok {
+	if was, is, ok := stateFields(before, after); ok && before.Body == "" && after.Body == "" {
 		for _, name := range slices.Sorted(maps.Keys(merged(was, is))) {
 			changed("state."+name, string(was[name]), string(is[name]))
 		}
-	} else if !bytes.Equal(before.State, after.State) {
+	} else if !bytes.Equal(before.State, after.State) || before.Body != after.Body {
 		t.add("  state", cell(stateText(before)), "→", cell(stateText(after)))
 	}
 	if len(t.rows) == 0 {

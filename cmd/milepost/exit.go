@@ -16,6 +16,7 @@ import (
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // Sentinels of the command's own kinds of end.
@@ -47,14 +48,16 @@ var kinds = []kind{
 	{4, "version_conflict", "--if-version N no longer holds", checkpoint.ErrVersionConflict},
 	{6, "refused", "the checkpoint and the job do not go together", checkpoint.ErrRefused},
 	{1, "outcome_unknown", "a save may have landed; the next run settles it", checkpoint.ErrOutcomeUnknown},
+	{1, "body_missing", "a state that lies in the archive is missing there, or damaged", checkpoint.ErrBodyMissing},
 	{1, "bad_record", "a record is damaged; it is never read as “no checkpoint”", store.ErrBadRecord},
 	{1, "newer_format", "a record or file was written by a newer release", store.ErrNewerFormat},
-	{1, "no_table", "the table or file does not exist", store.ErrNoTable},
+	{1, "no_table", "the table, file or archive does not exist", store.ErrNoTable},
+	{1, "no_table", "", archive.ErrNoArchive},
 	{1, "credentials", "the service refused who asks, or nobody is known to ask as", store.ErrCredentials},
 	{2, "usage", "unknown flag, bad name, bad URL", store.ErrName},
 	{2, "usage", "", errUsage},
 	{3, "not_found", "no such checkpoint or version", store.ErrNotFound},
-	{8, "unavailable", "the store is unreachable, or throttled past the deadline", store.ErrUnavailable},
+	{8, "unavailable", "the store or archive is unreachable, or throttled past the deadline", store.ErrUnavailable},
 	{8, "unavailable", "", store.ErrThrottled},
 	{130, "interrupted", "SIGINT, before it was done; what was done is saved", errInterrupted},
 	{143, "terminated", "SIGTERM, likewise", errTerminated},

@@ -59,3 +59,17 @@ func clock(t time.Time) string {
 	}
 	return t.UTC().Format(time.RFC3339)
 }
+
+// sizeText writes a number of bytes as people say it: 1.5 GiB.
+func sizeText(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	size, exponent := float64(n)/unit, 0
+	for size >= unit && exponent < 4 {
+		size /= unit
+		exponent++
+	}
+	return fmt.Sprintf("%.1f %ciB", size, "KMGTP"[exponent])
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,22 +16,25 @@ import (
 
 func (a *app) getCommand() *cobra.Command {
 	var version int64
-	var at string
+	var at, stateTo string
 	cmd := &cobra.Command{
 		Use:   "get NAME",
 		Short: "Show a checkpoint: where the job is, its counts, its state",
 		Example: `  milepost get flights
   milepost get flights --version 40 -o json
   milepost get flights --at 2026-11-24T02:00:00Z
-  milepost get flights --at 90m              # as of 90 minutes ago`,
+  milepost get flights --at 90m              # as of 90 minutes ago
+  milepost get flights --state-to state.json # of any size`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
 	}
 	cmd.Flags().Int64Var(&version, "version", 0, "show this version (default: the newest)")
 	cmd.Flags().StringVar(&at, "at", "", "show the newest version at this `time`: 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for that long ago")
+	cmd.Flags().StringVar(&stateTo, "state-to", "", "write the state, as it was saved, to this `FILE`, which is whole or not there; - for standard output")
 	cmd.MarkFlagsMutuallyExclusive("version", "at")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options := &checkpoint.ReadOptions{Namespace: key.Namespace, Version: version}
+		options := s.reading(key)
+		options.Version = version
 		if cmd.Flags().Changed("version") && version < 1 {
 			return usagef("--version %d: versions count from 1", version)
 		}
@@ -43,6 +47,11 @@ func (a *app) getCommand() *cobra.Command {
 		cp, err := checkpoint.Get(ctx, s, key.Name, options)
 		if err != nil {
 			return err
+		}
+		if stateTo != "" {
+			if err := a.writeState(ctx, s, cp, stateTo); err != nil || stateTo == "-" {
+				return err
+			}
 		}
 		if a.output == "json" {
 			return a.printJSON(cp)
@@ -95,6 +104,9 @@ func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {
 	if !cp.ExpiresAt.IsZero() {
 		t.add("expires", clock(cp.ExpiresAt))
 	}
+	if cp.Archived {
+		t.add("kept", "in the archive alone")
+	}
 	t.add("state", stateText(cp))
 	return t.print(a.stdout)
 }
@@ -106,9 +118,46 @@ func endedText(ended store.Ended) string {
 	return ", the session's last: " + string(ended)
 }
 
+// writeState writes the state, of any size, to a file or to standard output. On the latter what is damaged is
+// known at its end only.
+func (a *app) writeState(ctx context.Context, s *openStore, cp *checkpoint.Checkpoint, path string) error {
+	bar := a.newWorkBar("state of")
+	defer bar.clear()
+	write := func(w io.Writer) error {
+		state, err := cp.OpenState(ctx, s.archive.Archive)
+		if err != nil {
+			return err
+		}
+		defer state.Close()
+		progress := bar.on(cp.Name)
+		_, err = io.Copy(&counted{w: w, told: func(done int64) { progress(done, cp.StateSize) }}, state)
+		return err
+	}
+	if path == "-" {
+		return write(a.stdout)
+	}
+	return writeWhole(path, write)
+}
+
+// counted tells how many bytes went through it.
+type counted struct {
+	w    io.Writer
+	n    int64
+	told func(int64)
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	c.told(c.n)
+	return n, err
+}
+
 // stateText is a JSON state on one line, and the size of any other.
 func stateText(cp *checkpoint.Checkpoint) string {
 	switch {
+	case cp.Body != "":
+		return fmt.Sprintf("%s bytes of %s, in the archive: --state-to FILE writes them", thousands(cp.StateSize), cp.ContentType)
 	case cp.State == nil:
 		return "–"
 	case json.Valid(cp.State):

@@ -38,7 +38,7 @@ func (a *app) history(ctx context.Context, s *openStore, key store.Key, limit in
 	t := newTable("VERSION>", "CURSOR", "PROCESSED>", "FAILED>", "SAVED", "EPOCH>", "BY", "NOTE")
 	var failed error
 	listed := 0
-	for cp, err := range checkpoint.History(ctx, s, key.Name, &checkpoint.ReadOptions{Namespace: key.Namespace}) {
+	for cp, err := range checkpoint.History(ctx, s, key.Name, s.reading(key)) {
 		if err != nil {
 			if failed != nil {
 				a.say("%v", failed)
@@ -71,6 +71,9 @@ func note(cp *checkpoint.Checkpoint) string {
 	var notes []string
 	if cp.Ended != "" {
 		notes = append(notes, string(cp.Ended))
+	}
+	if cp.Archived {
+		notes = append(notes, "in the archive")
 	}
 	if cp.Label != "" {
 		notes = append(notes, "pinned: "+cp.Label)

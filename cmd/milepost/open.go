@@ -4,48 +4,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/smithy-go/logging"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/dynamostore"
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// How long a request may wait for its connection, and then for its answer.
-const (
-	connectWithin = 5 * time.Second
-	answerWithin  = 20 * time.Second
-)
-
-// openMode says whether a store that is not there is made.
+// openMode says what is made if it is not there.
 type openMode int
 
 const (
-	mustExist openMode = iota
-	mayCreate          // an SQLite file; a DynamoDB table is made by table create alone
+	makesStore   openMode = 1 << iota // an SQLite file; a DynamoDB table is made by table create alone
+	makesArchive                      // a directory
+
+	mustExist openMode = 0
+	mayCreate          = makesStore | makesArchive
 )
 
-// openStore is a store and what is known of it beside the protocol.
+// openStore is a store and what is known of it beside the protocol, with the archive that
+// belongs to it.
 type openStore struct {
 	store.Store
+	archive openArchive
 	url     storeURL
 	dynamo  *dynamostore.Store // nil: the store is another
 	client  *dynamodb.Client
 	closing func()
 }
 
-func (s *openStore) close() { s.closing() }
+func (s *openStore) close() {
+	s.archive.close()
+	s.closing()
+}
 
 // open opens the store that the user named, or the default one.
 func (a *app) open(ctx context.Context, mode openMode) (*openStore, error) {
@@ -62,8 +58,17 @@ func (a *app) open(ctx context.Context, mode openMode) (*openStore, error) {
 	if err != nil {
 		return nil, err
 	}
+	beside := ""
+	if isDefault {
+		beside = u.Path
+	}
+	if s.archive, err = a.openArchive(ctx, mode, beside); err != nil {
+		s.closing()
+		return nil, err
+	}
 	if a.verbose {
 		a.say("store %s", s.url)
+		a.say("archive %s", s.archive.url)
 		closing := s.closing
 		s.closing = func() {
 			if s.dynamo != nil {
@@ -102,7 +107,7 @@ func (a *app) storeURL() (u storeURL, isDefault bool, err error) {
 }
 
 func openSQLite(ctx context.Context, u storeURL, mode openMode, isDefault bool) (*openStore, error) {
-	file, err := sqlitestore.Open(ctx, u.Path, &sqlitestore.Options{CreateDir: isDefault, MustExist: mode == mustExist})
+	file, err := sqlitestore.Open(ctx, u.Path, &sqlitestore.Options{CreateDir: isDefault, MustExist: mode&makesStore == 0})
 	if err != nil {
 		if errors.Is(err, store.ErrNoTable) {
 			return nil, fmt.Errorf("%w\nthe first milepost batch makes it, and milepost table create does", err)
@@ -114,24 +119,9 @@ func openSQLite(ctx context.Context, u storeURL, mode openMode, isDefault bool) 
 }
 
 func openDynamo(ctx context.Context, u storeURL) (*openStore, error) {
-	// The SDK's own client waits half a minute for a connection, and for ever for an answer.
-	client := awshttp.NewBuildableClient().
-		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connectWithin }).
-		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerWithin })
-	// The SDK would write warnings of its own between ours, and between lines of JSON.
-	options := []func(*config.LoadOptions) error{config.WithHTTPClient(client), config.WithLogger(logging.Nop{})}
-	if u.Region != "" {
-		options = append(options, config.WithRegion(u.Region))
-	}
-	if u.Profile != "" {
-		options = append(options, config.WithSharedConfigProfile(u.Profile))
-	}
-	settings, err := config.LoadDefaultConfig(ctx, options...)
+	settings, err := awsSettings(ctx, u.Region, u.Profile)
 	if err != nil {
-		if _, missing := errors.AsType[config.SharedConfigProfileNotExistError](err); missing {
-			return nil, &usageError{err}
-		}
-		return nil, fmt.Errorf("load the AWS configuration: %w: %w", store.ErrCredentials, err)
+		return nil, err
 	}
 	if settings.Region == "" {
 		return nil, usagef("store %s: no region is known: add ?region=…, or set AWS_REGION", u)

@@ -27,7 +27,7 @@ func (a *app) pinCommand() *cobra.Command {
 	f.add(cmd)
 	f.addReason(cmd, "the label, in brackets")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options, err := f.options(a, cmd)
+		options, err := f.options(a, s, cmd)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (a *app) unpinCommand() *cobra.Command {
 	cmd.Flags().Int64Var(&version, "version", 0, "the version")
 	f.add(cmd)
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options, err := f.options(a, cmd)
+		options, err := f.options(a, s, cmd)
 		if err != nil {
 			return err
 		}

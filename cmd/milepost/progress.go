@@ -35,17 +35,26 @@ const barSteps = 1000
 func newProgress(w io.Writer, getenv func(string) string, name string, records int64, fraction float64) *progress {
 	now := time.Now()
 	p := &progress{w: w, name: name, began: now, told: now, records: records, fraction: fraction}
-	file, ok := w.(*os.File)
-	if ok && term.IsTerminal(int(file.Fd())) && getenv("TERM") != "dumb" {
+	if isTerminal(w, getenv) {
 		steps := int64(barSteps)
 		if fraction < 0 {
 			steps = -1
 		}
-		p.bar = progressbar.NewOptions64(steps,
-			progressbar.OptionSetWriter(w), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+		p.bar = newBar(w, steps)
 	}
 	return p
+}
+
+func isTerminal(w io.Writer, getenv func(string) string) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd())) && getenv("TERM") != "dumb"
+}
+
+// newBar is a bar of so many steps; -1: nobody knows how many.
+func newBar(w io.Writer, steps int64) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(steps,
+		progressbar.OptionSetWriter(w), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
 }
 
 // update tells that records are done and saved as version.

@@ -138,7 +138,15 @@ func (a *app) hint(k kind, err error) string {
 	case "outcome_unknown":
 		return "run the same command again: it settles what became of the save"
 	case "store_regressed":
-		return "was the table restored from a backup? look at " + a.call("history NAME") + ", then rollback or reset leads on"
+		return "was the table restored from a backup? with an archive " + a.call("archive restore NAME") + " leads on from what it\n" +
+			"holds; without one look at " + a.call("history NAME") + ", and rollback or reset leads on"
+	case "body_missing":
+		name := "NAME"
+		if body, ok := errors.AsType[*checkpoint.BodyError](err); ok {
+			name = body.Key.Name
+		}
+		return "no older state stands in for it. what else is wrong:  " + a.call("archive verify %s", name) + "\n" +
+			"to go back to an older version:  " + a.call("rollback %s --to N", name)
 	}
 	if other, ok := errors.AsType[*otherInputError](err); ok {
 		return "give the input that it began with, or start over with this one: " + a.call("reset %s --execute", other.Name)
@@ -154,6 +162,9 @@ func (a *app) call(format string, args ...any) string {
 	}
 	if a.storeText != "" {
 		line += " --store '" + a.storeText + "'"
+	}
+	if a.archiveText != "" {
+		line += " --archive '" + a.archiveText + "'"
 	}
 	return line
 }

@@ -24,7 +24,7 @@ before stay in the history, and rollback leads back to them. It takes the lease.
 	f.add(cmd)
 	f.addReason(cmd, "the new version")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options, err := f.options(a, cmd)
+		options, err := f.options(a, s, cmd)
 		if err != nil {
 			return err
 		}

@@ -30,11 +30,13 @@ stay in the history. It takes the lease, so a job that runs is in its way.`,
 		if to < 1 {
 			return usagef("--to is missing: which version? see %s", a.call("history %s", key.Name))
 		}
-		options, err := f.options(a, cmd)
+		options, err := f.options(a, s, cmd)
 		if err != nil {
 			return err
 		}
-		target, err := checkpoint.Get(ctx, s, key.Name, &checkpoint.ReadOptions{Namespace: key.Namespace, Version: to})
+		reading := s.reading(key)
+		reading.Version = to
+		target, err := checkpoint.Get(ctx, s, key.Name, reading)
 		if err != nil {
 			return err
 		}

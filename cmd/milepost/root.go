@@ -22,8 +22,8 @@ type app struct {
 	stdout, stderr io.Writer
 	env            []string
 
-	storeText, namespace, output string
-	verbose                      bool
+	storeText, archiveText, namespace, output string
+	verbose                                   bool
 
 	begun   bool // the command was called as it can be, and has begun
 	isBatch bool
@@ -84,6 +84,9 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.storeText, "store", "", "`URL` of the store: sqlite:PATH or dynamodb://TABLE?region=…&endpoint=…&profile=…\n"+
 		"(default: $MILEPOST_STORE, else an SQLite file in your state directory)")
+	flags.StringVar(&a.archiveText, "archive", "", "`URL` of the archive: s3://BUCKET/PREFIX?region=…&endpoint=…&profile=…, file:DIR, or none\n"+
+		"(default: $MILEPOST_ARCHIVE, else a directory beside the default store and none for another);\n"+
+		"&mirror=every, sessions or off says which versions are mirrored there")
 	flags.StringVar(&a.namespace, "namespace", store.DefaultNamespace, "`namespace` of the checkpoint")
 	flags.StringVarP(&a.output, "output", "o", "table", "what to print: table, or json with one line an item")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error where the store is and what this cost")
@@ -95,6 +98,7 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 		a.getCommand(), a.listCommand(), a.historyCommand(), a.runsCommand(),
 		a.rollbackCommand(), a.resetCommand(), a.setCommand(), a.deleteCommand(),
 		a.pinCommand(), a.unpinCommand(),
+		a.archiveCommand(), a.exportCommand(), a.importCommand(), a.gcCommand(), a.pruneCommand(),
 		a.leaseCommand(), a.tableCommand(), a.checkCommand(), a.versionCommand(),
 		exitCodesTopic(),
 	)

@@ -38,7 +38,7 @@ func (a *app) runsCommand() *cobra.Command {
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
 		RunE: a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-			runs, err := checkpoint.Runs(ctx, s, key.Name, &checkpoint.ReadOptions{Namespace: key.Namespace})
+			runs, err := checkpoint.Runs(ctx, s, key.Name, s.reading(key))
 			if err != nil {
 				return err
 			}

@@ -52,7 +52,7 @@ its input by itself.`,
 			open = mayCreate
 		}
 		return a.named(open, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-			options, err := f.options(a, cmd)
+			options, err := f.options(a, s, cmd)
 			if err != nil {
 				return err
 			}

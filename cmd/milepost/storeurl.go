@@ -83,12 +83,5 @@ func (u storeURL) String() string {
 	if u.Path != "" {
 		return "sqlite:" + u.Path
 	}
-	s, separator := "dynamodb://"+u.Table, "?"
-	for _, param := range [][2]string{{"region", u.Region}, {"endpoint", u.Endpoint}, {"profile", u.Profile}} {
-		if param[1] != "" {
-			s += separator + param[0] + "=" + param[1]
-			separator = "&"
-		}
-	}
-	return s
+	return "dynamodb://" + u.Table + queryOf([][2]string{{"region", u.Region}, {"endpoint", u.Endpoint}, {"profile", u.Profile}})
 }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+func (a *app) archiveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "archive",
+		Short: "Complete the mirror, verify it, and bring a lost table back from it",
+		Args:  exactly(),
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("say what to do: milepost archive sync, verify or restore")
+		},
+	}
+	cmd.AddCommand(a.syncCommand(), a.verifyCommand(), a.restoreCommand())
+	return cmd
+}
+
+// syncJSON is a [checkpoint.Synced] as JSON.
+type syncJSON struct {
+	Namespace string    `json:"namespace"`
+	Name      string    `json:"name"`
+	Executed  bool      `json:"executed"`
+	Mirrored  int64     `json:"mirrored"`
+	Present   int64     `json:"present"`
+	Gaps      []gapJSON `json:"gaps,omitempty"`
+	Moved     bool      `json:"latest_moved,omitempty"`
+}
+
+type gapJSON struct {
+	First int64 `json:"first_version"`
+	Last  int64 `json:"last_version"`
+}
+
+func (a *app) syncCommand() *cobra.Command {
+	var chosen selection
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "sync [NAME…]",
+		Short: "Mirror what the store holds and the archive does not",
+		Long: `Sync completes the mirror of the checkpoints that are named, or of all. Jobs do so
+by themselves; it is for those that will not run again, for an archive that is new,
+and after verify has found something missing. It may run beside anything, and again.
+Versions that expired before they were mirrored are named: they are lost.`,
+		Example: `  milepost archive sync
+  milepost archive sync flights --archive s3://my-bucket/milepost?region=eu-west-1
+  milepost archive sync --prefix orders/ --dry-run`,
+		ValidArgsFunction: a.completeNames,
+	}
+	chosen.add(cmd)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what is missing, and write nothing")
+	cmd.RunE = a.with(makesArchive, func(ctx context.Context, s *openStore, names []string) error {
+		if err := s.archive.must(); err != nil {
+			return err
+		}
+		if s.archive.url.Mirror == checkpoint.MirrorOff {
+			return usagef("archive %s: with mirror=off there is nothing to sync", s.archive.url)
+		}
+		bar := a.newWorkBar("sync")
+		defer bar.clear()
+		return a.each(ctx, s, nil, &chosen, names, func(name string) error {
+			done, err := checkpoint.Sync(ctx, s, s.archive.Archive, name, &checkpoint.SyncOptions{
+				Namespace: a.namespace, Mirror: s.archive.url.Mirror, DryRun: dryRun, Progress: bar.on(name),
+			})
+			if err != nil {
+				return err
+			}
+			bar.clear()
+			return a.printSynced(done, dryRun)
+		})
+	})
+	return cmd
+}
+
+func (a *app) printSynced(done *checkpoint.Synced, dryRun bool) error {
+	if a.output == "json" {
+		item := syncJSON{
+			Namespace: done.Namespace, Name: done.Name, Executed: !dryRun,
+			Mirrored: done.Mirrored, Present: done.Present, Moved: done.Moved,
+		}
+		for _, g := range done.Gaps {
+			item.Gaps = append(item.Gaps, gapJSON(g))
+		}
+		return a.printJSON(item)
+	}
+	verb := "mirrored now"
+	if dryRun {
+		verb = "not mirrored yet"
+	}
+	text := fmt.Sprintf("%s: %s %s, %s before", cell(done.Name), versionsText(done.Mirrored), verb, thousands(done.Present))
+	if len(done.Gaps) > 0 {
+		var gaps []string
+		for _, g := range done.Gaps {
+			gaps = append(gaps, rangeText(g.First, g.Last))
+		}
+		text += "; lost, since they expired before they were mirrored: " + strings.Join(gaps, ", ")
+	}
+	_, err := fmt.Fprintln(a.stdout, text)
+	return err
+}
+
+// versionsText is 1 version, or 1,204 versions.
+func versionsText(n int64) string { return countText(n, "version") }
+
+func countText(n int64, unit string) string {
+	if n == 1 {
+		return "1 " + unit
+	}
+	if stem, ok := strings.CutSuffix(unit, "y"); ok {
+		unit = stem + "ie"
+	}
+	return thousands(n) + " " + unit + "s"
+}
+
+// rangeText is version 7, or versions 7–12.
+func rangeText(first, last int64) string {
+	if first == last {
+		return "version " + thousands(first)
+	}
+	return fmt.Sprintf("versions %s–%s", thousands(first), thousands(last))
+}

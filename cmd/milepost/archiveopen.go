@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+	"github.com/milepost-dev/milepost/store/archive/dirarchive"
+	"github.com/milepost-dev/milepost/store/archive/s3archive"
+)
+
+// openArchive is an archive and where it is.
+type openArchive struct {
+	archive.Archive // nil: there is none
+	url             archiveURL
+	closing         func()
+}
+
+func (o *openArchive) close() {
+	if o.closing != nil {
+		o.closing()
+	}
+}
+
+// session gives a session the archive, too.
+func (o *openArchive) session(options *checkpoint.Options) *checkpoint.Options {
+	options.Archive, options.Mirror = o.Archive, o.url.Mirror
+	return options
+}
+
+// reading is how a command reads a checkpoint: the newest version, or its whole history.
+func (s *openStore) reading(key store.Key) *checkpoint.ReadOptions {
+	return &checkpoint.ReadOptions{Namespace: key.Namespace, Archive: s.archive.Archive}
+}
+
+// edit gives an operator's change the archive, too.
+func (o *openArchive) edit(options *checkpoint.EditOptions) *checkpoint.EditOptions {
+	options.Archive, options.Mirror = o.Archive, o.url.Mirror
+	return options
+}
+
+// must returns an error unless there is an archive.
+func (o *openArchive) must() error {
+	if o.Archive == nil {
+		return usagef("there is no archive: name it with --archive or MILEPOST_ARCHIVE, as s3://BUCKET/PREFIX or file:DIR")
+	}
+	return nil
+}
+
+// openArchive opens the archive that the user named, or the one beside the default store; any
+// other store has none by default.
+func (a *app) openArchive(ctx context.Context, mode openMode, beside string) (openArchive, error) {
+	text := a.archiveText
+	if text == "" {
+		text = a.getenv("MILEPOST_ARCHIVE")
+	}
+	if text == "" && beside == "" {
+		return openArchive{}, nil
+	}
+	if text == "" {
+		u := archiveURL{Dir: filepath.Join(filepath.Dir(beside), "archive")}
+		if mode&makesArchive == 0 && !fileExists(u.Dir) {
+			return openArchive{url: u}, nil // nothing was ever archived
+		}
+		return openDirectory(u)
+	}
+	u, err := parseArchive(text)
+	switch {
+	case err != nil:
+		return openArchive{}, err
+	case u.none():
+		return openArchive{}, nil
+	case u.Bucket != "":
+		return openBucket(ctx, u)
+	}
+	if _, err := os.Stat(u.Dir); mode&makesArchive == 0 && errors.Is(err, os.ErrNotExist) {
+		return openArchive{}, fmt.Errorf("open archive %s: %w: there is no such directory\nthe first milepost batch makes it, and milepost archive sync does",
+			u, archive.ErrNoArchive)
+	}
+	return openDirectory(u)
+}
+
+func openDirectory(u archiveURL) (openArchive, error) {
+	path, err := filepath.Abs(u.Dir)
+	if err != nil {
+		return openArchive{}, err
+	}
+	u.Dir = path
+	dir, err := dirarchive.Open(path)
+	if err != nil {
+		return openArchive{}, err
+	}
+	return openArchive{Archive: dir, url: u, closing: func() { _ = dir.Close() }}, nil
+}
+
+func openBucket(ctx context.Context, u archiveURL) (openArchive, error) {
+	settings, err := awsSettings(ctx, u.Region, u.Profile)
+	if err != nil {
+		return openArchive{}, err
+	}
+	switch {
+	case settings.Region == "" && u.Endpoint == "":
+		return openArchive{}, usagef("archive %s: no region is known: add ?region=…, or set AWS_REGION", u)
+	case settings.Region == "":
+		settings.Region = "us-east-1" // which a server that is not AWS takes
+	}
+	u.Region = settings.Region
+	client := s3.NewFromConfig(settings, func(o *s3.Options) {
+		if u.Endpoint != "" {
+			o.BaseEndpoint = aws.String(u.Endpoint)
+		}
+		// An endpoint may be set by the environment as well.
+		o.UsePathStyle = u.PathStyle || o.BaseEndpoint != nil && u.Endpoint == ""
+	})
+	bucket, err := s3archive.New(client, u.Bucket, u.Prefix, nil)
+	if err != nil {
+		return openArchive{}, &usageError{err}
+	}
+	return openArchive{Archive: bucket, url: u}, nil
+}

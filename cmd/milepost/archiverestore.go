@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+// restoreJSON is a [checkpoint.Restored] as JSON.
+type restoreJSON struct {
+	editJSON
+	From   *checkpoint.Checkpoint `json:"from"`
+	Copies int64                  `json:"copies"`
+}
+
+func (a *app) restoreCommand() *cobra.Command {
+	var chosen selection
+	var execute, behind bool
+	var at, reason string
+	cmd := &cobra.Command{
+		Use:   "restore [NAME…]",
+		Short: "Bring checkpoints that the store has lost back from their mirror",
+		Long: `Restore writes a version with the content of the newest one that was mirrored, into
+a store that has nothing of the checkpoint: of those named, or of all in the
+namespace. Its epoch is far above any seen, so a job that worked on before the loss
+is fenced, and cannot save any more. Until it is done such a job is refused, and none
+starts from zero. Older versions are read from the archive.
+
+--behind does the same for a table that was brought back from a backup, and has
+older versions than the mirror.`,
+		Example: `  milepost table create && milepost archive restore
+  milepost archive restore --execute --reason "table deleted, INC-123"
+  milepost archive restore flights --at 2026-11-24T02:00:00Z
+  milepost archive restore --behind --execute`,
+		ValidArgsFunction: a.completeNames,
+	}
+	chosen.add(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&execute, "execute", false, "do it; without, only the plan is shown")
+	flags.BoolVar(&behind, "behind", false, "restore into a store that has the checkpoint, and is behind its mirror")
+	flags.StringVar(&at, "at", "", "restore the newest version at this `time`: 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for that long ago")
+	flags.StringVar(&reason, "reason", "", "why; kept with the new version")
+	cmd.RunE = a.with(makesStore, func(ctx context.Context, s *openStore, names []string) error {
+		if err := s.archive.must(); err != nil {
+			return err
+		}
+		options := &checkpoint.RestoreOptions{
+			Namespace: a.namespace, Behind: behind, Reason: reason, DryRun: !execute, Lease: a.leaseOptions(),
+		}
+		if at != "" {
+			var err error
+			if options.At, err = parseTime(at, time.Now()); err != nil {
+				return err
+			}
+		}
+		bar := a.newWorkBar("restore")
+		defer bar.clear()
+		planned := false
+		err := a.each(ctx, s, s.archive.Archive, &chosen, names, func(name string) error {
+			one := *options
+			one.Progress = bar.on(name)
+			done, err := checkpoint.Restore(ctx, s, s.archive.Archive, name, &one)
+			if err != nil {
+				return err
+			}
+			bar.clear()
+			planned = true
+			return a.printRestored(done, &one)
+		})
+		if planned {
+			a.sayIfPlan(!execute)
+		}
+		return err
+	})
+	return cmd
+}
+
+func (a *app) printRestored(done *checkpoint.Restored, options *checkpoint.RestoreOptions) error {
+	if a.output == "json" {
+		return a.printJSON(restoreJSON{editJSON{"restore", !options.DryRun, done.Before, done.After}, done.From, done.Copies})
+	}
+	verb, epoch := "Wrote", ", in epoch "+thousands(done.After.CommitEpoch)
+	if options.DryRun {
+		verb, epoch = "Would write", ""
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s version %s of %s with the content of version %s of epoch %s (%s)%s:\n",
+		verb, thousands(done.After.Version), cell(done.After.Name), thousands(done.From.Version), thousands(done.From.CommitEpoch),
+		clock(done.From.SavedAt), epoch)
+	if err != nil {
+		return err
+	}
+	if err := printChanges(a, done.Before, done.After); err != nil {
+		return err
+	}
+	if done.Copies > 0 {
+		_, err = fmt.Fprintf(a.stdout, "  with %s before it\n", versionsText(done.Copies))
+	}
+	return err
+}
+
+// sayIfPlan ends a plan of more than one checkpoint.
+func (a *app) sayIfPlan(dryRun bool) {
+	if dryRun && a.output != "json" {
+		_, _ = fmt.Fprintln(a.stdout, "Nothing was changed. Add --execute to do it.")
+	}
+}

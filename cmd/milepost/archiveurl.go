@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+// archiveURL names an archive, as --archive and MILEPOST_ARCHIVE do. At most one of Dir and
+// Bucket is set; neither: there is to be none.
+type archiveURL struct {
+	Dir string // file:DIR
+
+	Bucket   string // s3://BUCKET/PREFIX?…
+	Prefix   string // without slashes at its ends
+	Region   string
+	Endpoint string
+	Profile  string
+
+	// PathStyle puts the bucket into the path of a request, not before the host's name.
+	PathStyle bool
+
+	Mirror checkpoint.MirrorPolicy
+}
+
+const archiveForms = "write s3://BUCKET/PREFIX?region=…&endpoint=…&profile=…, file:DIR, or none"
+
+// bucketName has what S3 takes in a name, and what servers like it do.
+var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$`)
+
+var mirrorPolicies = map[string]checkpoint.MirrorPolicy{
+	"every": checkpoint.MirrorEvery, "sessions": checkpoint.MirrorSessions, "off": checkpoint.MirrorOff,
+}
+
+func parseArchive(text string) (archiveURL, error) {
+	fail := func(why string) (archiveURL, error) { return archiveURL{}, usagef("archive %q: %s", text, why) }
+	if text == "none" {
+		return archiveURL{}, nil
+	}
+	place, query, _ := strings.Cut(text, "?")
+	params, err := url.ParseQuery(query)
+	if err != nil {
+		return fail(err.Error())
+	}
+	var u archiveURL
+	allowed := []string{"mirror"}
+	scheme, rest, _ := strings.Cut(place, ":")
+	switch scheme {
+	case "file":
+		switch {
+		case rest == "":
+			return fail("the directory is missing: " + archiveForms)
+		case strings.HasPrefix(rest, "//") && !strings.HasPrefix(rest, "///"):
+			return fail("a directory follows the colon, without slashes of its own: file:" + strings.TrimPrefix(rest, "//"))
+		}
+		u.Dir = rest
+	case "s3":
+		allowed = append(allowed, "region", "endpoint", "profile", "path_style")
+		rest, ok := strings.CutPrefix(rest, "//")
+		if !ok {
+			return fail("two slashes are missing: " + archiveForms)
+		}
+		u.Bucket, u.Prefix, _ = strings.Cut(rest, "/")
+		u.Prefix = strings.Trim(u.Prefix, "/")
+		if !bucketName.MatchString(u.Bucket) {
+			return fail(fmt.Sprintf("%q is no bucket's name: %s", u.Bucket, archiveForms))
+		}
+	default:
+		return fail("unknown kind of archive: " + archiveForms)
+	}
+	for name, values := range params {
+		if !slices.Contains(allowed, name) {
+			return fail(fmt.Sprintf("unknown parameter %q: %s", name, archiveForms))
+		}
+		if len(values) != 1 || values[0] == "" {
+			return fail(fmt.Sprintf("parameter %q wants one value", name))
+		}
+	}
+	u.Region, u.Endpoint, u.Profile = params.Get("region"), params.Get("endpoint"), params.Get("profile")
+	if u.Endpoint != "" {
+		e, err := url.Parse(u.Endpoint)
+		if err != nil || e.Host == "" || e.Scheme != "http" && e.Scheme != "https" {
+			return fail(fmt.Sprintf("endpoint %q is no URL such as http://localhost:9000", u.Endpoint))
+		}
+	}
+	// Few servers but AWS answer under the names of their buckets.
+	u.PathStyle = u.Endpoint != ""
+	if text := params.Get("path_style"); text != "" {
+		if u.PathStyle, err = strconv.ParseBool(text); err != nil {
+			return fail(fmt.Sprintf("path_style %q is neither true nor false", text))
+		}
+	}
+	if text := params.Get("mirror"); text != "" {
+		var ok bool
+		if u.Mirror, ok = mirrorPolicies[text]; !ok {
+			return fail(fmt.Sprintf("mirror %q is none of every, sessions and off", text))
+		}
+	}
+	return u, nil
+}
+
+func (u archiveURL) none() bool { return u.Dir == "" && u.Bucket == "" }
+
+// String is the URL again.
+func (u archiveURL) String() string {
+	if u.none() {
+		return "none"
+	}
+	s := "file:" + u.Dir
+	if u.Bucket != "" {
+		s = "s3://" + u.Bucket
+		if u.Prefix != "" {
+			s += "/" + u.Prefix
+		}
+	}
+	params := [][2]string{{"region", u.Region}, {"endpoint", u.Endpoint}, {"profile", u.Profile}}
+	if u.PathStyle != (u.Endpoint != "") {
+		params = append(params, [2]string{"path_style", strconv.FormatBool(u.PathStyle)})
+	}
+	for name, policy := range mirrorPolicies {
+		if policy == u.Mirror && policy != checkpoint.MirrorEvery {
+			params = append(params, [2]string{"mirror", name})
+		}
+	}
+	return s + queryOf(params)
+}
+
+// queryOf writes the parameters that have a value, readably.
+func queryOf(params [][2]string) string {
+	query, separator := "", "?"
+	for _, param := range params {
+		if param[1] != "" {
+			query += separator + param[0] + "=" + param[1]
+			separator = "&"
+		}
+	}
+	return query
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// How long a request may wait for its connection, and then for its answer.
+const (
+	connectWithin = 5 * time.Second
+	answerWithin  = 20 * time.Second
+)
+
+// awsSettings are what the AWS SDK finds by itself, but for a region and a profile that are named.
+func awsSettings(ctx context.Context, region, profile string) (aws.Config, error) {
+	// The SDK's own client waits half a minute for a connection, and for ever for an answer.
+	client := awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connectWithin }).
+		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerWithin })
+	// The SDK would write warnings of its own between ours, and between lines of JSON.
+	options := []func(*config.LoadOptions) error{config.WithHTTPClient(client), config.WithLogger(logging.Nop{})}
+	if region != "" {
+		options = append(options, config.WithRegion(region))
+	}
+	if profile != "" {
+		options = append(options, config.WithSharedConfigProfile(profile))
+	}
+	settings, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		if _, missing := errors.AsType[config.SharedConfigProfileNotExistError](err); missing {
+			return settings, &usageError{err}
+		}
+		return settings, fmt.Errorf("load the AWS configuration: %w: %w", store.ErrCredentials, err)
+	}
+	return settings, nil
+}

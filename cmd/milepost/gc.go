@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+// gcJSON is a [checkpoint.Collected] as JSON.
+type gcJSON struct {
+	Namespace string     `json:"namespace"`
+	Name      string     `json:"name"`
+	Executed  bool       `json:"executed"`
+	Bodies    []bodyJSON `json:"bodies"`
+	Kept      int64      `json:"kept"`
+	Deleting  bool       `json:"deleting,omitempty"`
+	Versions  int64      `json:"versions,omitempty"`
+}
+
+type bodyJSON struct {
+	Object   string `json:"object"`
+	Version  int64  `json:"version"`
+	CommitID string `json:"commit_id"`
+	Size     int64  `json:"size"`
+}
+
+func (a *app) gcCommand() *cobra.Command {
+	var chosen selection
+	var execute bool
+	cmd := &cobra.Command{
+		Use:   "gc [NAME…]",
+		Short: "Remove states in the archive that no version points at, and finish interrupted deletions",
+		Long: `Gc looks at the checkpoints that are named, or at all. What it removes was left by
+processes that died while they saved, or belongs to versions that have expired;
+what any version or mirrored object points at stays, and so does what a save that is
+under way may still point at. It may run beside anything. Jobs do as much for their own
+checkpoint when they close.`,
+		Example: `  milepost gc
+  milepost gc flights --execute`,
+		ValidArgsFunction: a.completeNames,
+	}
+	chosen.add(cmd)
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it; without, only the plan is shown")
+	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
+		bar := a.newWorkBar("gc")
+		defer bar.clear()
+		planned, left := false, int64(0)
+		err := a.each(ctx, s, s.archive.Archive, &chosen, names, func(name string) error {
+			done, err := checkpoint.GC(ctx, s, s.archive.Archive, name, &checkpoint.GCOptions{
+				Namespace: a.namespace, DryRun: !execute, Progress: bar.on(name),
+			})
+			if err != nil {
+				return err
+			}
+			bar.clear()
+			planned = planned || len(done.Bodies) > 0 || done.Deleting
+			left += done.Kept
+			return a.printCollected(done, !execute)
+		})
+		switch {
+		case planned:
+			a.sayIfPlan(!execute)
+		case err == nil && a.output != "json":
+			_, err = fmt.Fprintf(a.stdout, "There is nothing to remove; %s stay.\n", countText(left, "body"))
+		}
+		return err
+	})
+	return cmd
+}
+
+func (a *app) printCollected(done *checkpoint.Collected, dryRun bool) error {
+	if a.output == "json" {
+		item := gcJSON{
+			Namespace: done.Namespace, Name: done.Name, Executed: !dryRun, Bodies: []bodyJSON{},
+			Kept: done.Kept, Deleting: done.Deleting, Versions: done.Versions,
+		}
+		for _, b := range done.Bodies {
+			item.Bodies = append(item.Bodies, bodyJSON(b))
+		}
+		return a.printJSON(item)
+	}
+	verb, finish := "Removed", "Finished"
+	if dryRun {
+		verb, finish = "Would remove", "Would finish"
+	}
+	if done.Deleting {
+		left := ""
+		if !dryRun {
+			left = ", which had left " + versionsText(done.Versions)
+		}
+		if _, err := fmt.Fprintf(a.stdout, "%s the deletion of %s%s.\n", finish, cell(done.Name), left); err != nil {
+			return err
+		}
+	}
+	if len(done.Bodies) == 0 {
+		return nil
+	}
+	var bytes int64
+	for _, b := range done.Bodies {
+		bytes += b.Size
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s %s of %s, %s, that no version points at (%s stay):\n",
+		verb, countText(int64(len(done.Bodies)), "body"), cell(done.Name), sizeText(bytes), thousands(done.Kept))
+	for _, b := range done.Bodies {
+		if err == nil {
+			_, err = fmt.Fprintf(a.stdout, "  %s  %s\n", b.Object, sizeText(b.Size))
+		}
+	}
+	return err
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// importJSON is a [checkpoint.Imported] as JSON.
+type importJSON struct {
+	Action    string                 `json:"action"`
+	Executed  bool                   `json:"executed"`
+	Namespace string                 `json:"namespace"`
+	Name      string                 `json:"name"`
+	Versions  int64                  `json:"versions"`
+	Present   int64                  `json:"present"`
+	Newest    *checkpoint.Checkpoint `json:"newest"`
+}
+
+// importFlags are the flags of milepost import.
+type importFlags struct {
+	from, reason string
+	execute      bool
+	skip         []string
+}
+
+func (a *app) importCommand() *cobra.Command {
+	var f importFlags
+	cmd := &cobra.Command{
+		Use:   "import [FILE] | import --from s3-json s3://BUCKET/PREFIX NAME",
+		Short: "Make the history of checkpoints from an export, or from files made at home in S3",
+		Long: `Import reads what export has written, from FILE or standard input, and makes the same
+history in this store: a commit for each version, under the lease. A checkpoint that is
+there already is refused, unless an import of the same was interrupted: then it goes on.
+
+With --from s3-json it reads what jobs have that keep their checkpoints in S3 by
+themselves: a file checkpoint_<unix seconds>.json for each save, with
+last_processed_id, timestamp, batch_statistics or records_processed, custom_state and
+error. It makes them the history of the checkpoint NAME, in the order of the times in
+their names and then of their timestamps; each file is the state of its version, with
+every field that it has. Files that cannot be read, and those whose order nothing tells,
+are named. Where it is one of these that is the newest, nothing is imported until
+--skip says what to leave out.`,
+		Example: `  milepost import checkpoints.jsonl
+  milepost export --store sqlite:jobs.db | milepost import --store dynamodb://milepost --execute
+  milepost import --from s3-json s3://my-checkpoint-bucket/my-job/checkpoints my-job --execute`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case f.from == "s3-json" && len(args) != 2:
+				return usagef("import --from s3-json takes s3://BUCKET/PREFIX and the NAME of a checkpoint: it got %d arguments", len(args))
+			case f.from == "milepost" && len(args) > 1:
+				return usagef("import takes one FILE at the most, else standard input; it got %d arguments", len(args))
+			case f.from == "milepost" && len(f.skip) > 0:
+				return usagef("--skip is for --from s3-json")
+			case f.from != "milepost" && f.from != "s3-json":
+				return usagef("--from %q: write milepost or s3-json", f.from)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.from, "from", "milepost", "what is read: milepost, which export has written, or s3-json")
+	flags.BoolVar(&f.execute, "execute", false, "do it; without, all is read and checked, and only the plan is shown")
+	flags.StringVar(&f.reason, "reason", "", "why; kept with the versions")
+	flags.StringArrayVar(&f.skip, "skip", nil, "with s3-json: leave out the object of this `KEY`, as the report names it; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"milepost", "s3-json"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		mode := mustExist
+		if f.execute {
+			mode = mayCreate
+		}
+		return a.with(mode, func(ctx context.Context, s *openStore, args []string) error {
+			options := f.options(a, s)
+			if f.from == "s3-json" {
+				place, name := args[0], args[1]
+				if strings.HasPrefix(name, "s3:") {
+					place, name = name, place
+				}
+				options.Namespace = a.namespace
+				return a.importHomeMade(ctx, s, place, name, f.skip, options)
+			}
+			if cmd.Flags().Changed("namespace") {
+				options.Namespace = a.namespace
+			}
+			in := a.stdin
+			if len(args) == 1 && args[0] != "-" {
+				file, err := os.Open(args[0])
+				if err != nil {
+					return err
+				}
+				defer file.Close()
+				in = file
+			}
+			return a.importLines(ctx, s, in, options)
+		})(cmd, args)
+	}
+	return cmd
+}
+
+func (f *importFlags) options(a *app, s *openStore) *checkpoint.ImportOptions {
+	return &checkpoint.ImportOptions{
+		Reason: f.reason, DryRun: !f.execute, Lease: a.leaseOptions(),
+		Archive: s.archive.Archive, Mirror: s.archive.url.Mirror,
+	}
+}
+
+// importLines goes on after a checkpoint that fails, and fails in the end.
+func (a *app) importLines(ctx context.Context, s *openStore, in io.Reader, options *checkpoint.ImportOptions) error {
+	bar := a.newWorkBar("import")
+	defer bar.clear()
+	options.Progress = func(name string, done int64) { bar.update(name, done, 0) }
+	planned := false
+	var failed error
+	for done, err := range checkpoint.Import(ctx, s, in, options) {
+		bar.clear()
+		if err != nil {
+			if failed != nil {
+				a.say("%v", failed)
+			}
+			failed = err
+			continue
+		}
+		planned = true
+		if err := a.printImported(done, options.DryRun); err != nil {
+			return err
+		}
+	}
+	if planned {
+		a.sayIfPlan(options.DryRun)
+	}
+	return failed
+}
+
+func (a *app) printImported(done *checkpoint.Imported, dryRun bool) error {
+	if a.output == "json" {
+		return a.printJSON(importJSON{"import", !dryRun, done.Namespace, done.Name, done.Versions, done.Present, done.Newest})
+	}
+	verb := "Imported"
+	if dryRun {
+		verb = "Would import"
+	}
+	text := fmt.Sprintf("%s %s of %s", verb, versionsText(done.Versions), store.Key{Namespace: done.Namespace, Name: done.Name})
+	if done.Present > 0 {
+		text += fmt.Sprintf(", where %s were there already", thousands(done.Present))
+	}
+	if cp := done.Newest; cp != nil {
+		text += fmt.Sprintf(": the newest is at cursor %s, %s processed, saved at %s", cell(cp.Cursor), thousands(cp.Processed), clock(cp.SavedAt))
+	}
+	_, err := fmt.Fprintln(a.stdout, text)
+	return err
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+// pruneJSON is a [checkpoint.Pruned] as JSON.
+type pruneJSON struct {
+	Namespace string  `json:"namespace"`
+	Name      string  `json:"name"`
+	Executed  bool    `json:"executed"`
+	Versions  []int64 `json:"versions"` // newest first
+	Kept      int64   `json:"kept"`
+}
+
+func (a *app) pruneCommand() *cobra.Command {
+	var chosen selection
+	var execute bool
+	age, starts := "30d", checkpoint.DefaultRetainStarts
+	cmd := &cobra.Command{
+		Use:   "prune [NAME…]",
+		Short: "Remove old versions before they expire",
+		Long: `Prune removes, of the checkpoints that are named or of all, the versions that are
+older than --older-than, but for those that the newest --keep-starts sessions started
+from. The newest version and savepoints stay always, and so does the mirror; states in
+the archive that nothing points at any more are removed by gc.`,
+		Example: `  milepost prune --older-than 7d
+  milepost prune flights --older-than 36h --keep-starts 2 --execute`,
+		ValidArgsFunction: a.completeNames,
+	}
+	chosen.add(cmd)
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it; without, only the plan is shown")
+	cmd.Flags().StringVar(&age, "older-than", age, "the `age` from which versions are removed, such as 36h or 7d; at least 1h")
+	cmd.Flags().IntVar(&starts, "keep-starts", starts, "of how many sessions the versions that they started from stay, whatever their age")
+	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
+		options := checkpoint.PruneOptions{Namespace: a.namespace, RetainStarts: starts, DryRun: !execute}
+		var err error
+		if options.RetainAge, err = parseAge(age); err != nil {
+			return err
+		}
+		switch {
+		case starts < 0:
+			return usagef("--keep-starts %d: it cannot be negative", starts)
+		case starts == 0:
+			options.RetainStarts = -1
+		}
+		bar := a.newWorkBar("prune")
+		defer bar.clear()
+		planned, left := false, int64(0)
+		err = a.each(ctx, s, nil, &chosen, names, func(name string) error {
+			one := options
+			one.Progress = bar.on(name)
+			done, err := checkpoint.Prune(ctx, s, name, &one)
+			if err != nil {
+				return err
+			}
+			bar.clear()
+			planned = planned || len(done.Versions) > 0
+			left += done.Kept
+			return a.printPruned(done, !execute)
+		})
+		switch {
+		case planned:
+			a.sayIfPlan(!execute)
+		case err == nil && a.output != "json":
+			_, err = fmt.Fprintf(a.stdout, "There is nothing to remove; %s stay.\n", versionsText(left))
+		}
+		return err
+	})
+	return cmd
+}
+
+// parseAge reads a duration, in which days may be written as such.
+func parseAge(text string) (time.Duration, error) {
+	age, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n int
+		if n, err = strconv.Atoi(days); err == nil && n > int(maxAge/day) {
+			n = int(maxAge / day)
+		}
+		age = time.Duration(n) * day
+	}
+	if err != nil || age < checkpoint.MinRetainAge {
+		return 0, usagef("--older-than %q: write 36h or 7d; it is at least %v", text, checkpoint.MinRetainAge)
+	}
+	return age, nil
+}
+
+const (
+	day    = 24 * time.Hour
+	maxAge = 1<<63 - 1
+)
+
+func (a *app) printPruned(done *checkpoint.Pruned, dryRun bool) error {
+	versions := []int64{}
+	for _, v := range done.Versions {
+		versions = append(versions, v.Version)
+	}
+	if a.output == "json" {
+		return a.printJSON(pruneJSON{done.Namespace, done.Name, !dryRun, versions, done.Kept})
+	}
+	if len(versions) == 0 {
+		return nil
+	}
+	verb := "Removed"
+	if dryRun {
+		verb = "Would remove"
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s %s of %s (%s), the youngest saved at %s; %s stay.\n", verb, versionsText(int64(len(versions))),
+		cell(done.Name), strings.Join(runsOf(versions), ", "), clock(done.Versions[0].SavedAt), thousands(done.Kept))
+	return err
+}
+
+// runsOf writes numbers as runs, the lowest first: 1–40, 42.
+func runsOf(numbers []int64) []string {
+	sorted := slices.Sorted(slices.Values(numbers))
+	var runs []string
+	for i := 0; i < len(sorted); {
+		j := i
+		for j+1 < len(sorted) && sorted[j+1] == sorted[j]+1 {
+			j++
+		}
+		run := thousands(sorted[i])
+		if j > i {
+			run += "–" + thousands(sorted[j])
+		}
+		runs = append(runs, run)
+		i = j + 1
+	}
+	return runs
+}

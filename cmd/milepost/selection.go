@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"iter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// selection is of a command that works on some checkpoints: those named by its arguments, or all
+// of the namespace, or those whose names begin with a prefix.
+type selection struct{ prefix string }
+
+func (s *selection) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.prefix, "prefix", "", "instead of NAMEs: all checkpoints whose names begin with this")
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if s.prefix != "" && len(args) > 0 {
+			return usagef("give names or --prefix, not both")
+		}
+		return nil
+	}
+}
+
+// each calls do for each name, goes on after one that fails, and fails in the end. With an archive
+// names that just lie there count, too.
+func (a *app) each(ctx context.Context, s *openStore, in archive.Archive, chosen *selection, names []string, do func(name string) error) error {
+	var failed error
+	fail := func(err error) {
+		if failed != nil {
+			a.say("%v", failed)
+		}
+		failed = err
+	}
+	found := 0
+	for name, err := range a.selected(ctx, s, in, chosen, names) {
+		if err != nil {
+			fail(err)
+			break
+		}
+		found++
+		if err := do(name); err != nil {
+			fail(err)
+			if ctx.Err() != nil {
+				break
+			}
+		}
+	}
+	if found == 0 && failed == nil {
+		a.say("no checkpoints begin with %q in namespace %s of %s", chosen.prefix, a.namespace, s.url)
+	}
+	return failed
+}
+
+func (a *app) selected(ctx context.Context, s *openStore, in archive.Archive, chosen *selection, names []string) iter.Seq2[string, error] {
+	if len(names) == 0 {
+		return checkpoint.Names(ctx, s, in, chosen.prefix, &checkpoint.ListOptions{Namespace: a.namespace})
+	}
+	return func(yield func(string, error) bool) {
+		for _, name := range names {
+			if !yield(name, nil) {
+				return
+			}
+		}
+	}
+}

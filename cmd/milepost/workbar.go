@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// workBar tells people how far a command is that has much to do: a bar on a terminal, and otherwise a
+// line now and then, so that what is soon done says nothing.
+type workBar struct {
+	w    io.Writer
+	verb string
+	bar  *progressbar.ProgressBar // nil: lines
+
+	mu   sync.Mutex
+	told time.Time
+}
+
+// newWorkBar is of what the command does: "verify".
+func (a *app) newWorkBar(verb string) *workBar {
+	p := &workBar{w: a.stderr, verb: verb, told: time.Now()}
+	if isTerminal(a.stderr, a.getenv) {
+		p.bar = newBar(a.stderr, barSteps)
+	}
+	return p
+}
+
+// on returns the callback for one thing that is worked on.
+func (p *workBar) on(what string) func(done, total int64) {
+	return func(done, total int64) { p.update(what, done, total) }
+}
+
+// update tells that so much is done; a total of 0 is not known.
+func (p *workBar) update(what string, done, total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	every := lineEvery
+	if p.bar != nil {
+		every = drawEvery
+	}
+	if now.Sub(p.told) < every {
+		return
+	}
+	p.told = now
+	text := fmt.Sprintf("%s %s  %s", p.verb, cell(what), thousands(done))
+	if total > 0 {
+		text += " / " + thousands(total)
+	}
+	if p.bar == nil {
+		_, _ = fmt.Fprintln(p.w, text)
+		return
+	}
+	p.bar.Describe(text)
+	if total > 0 {
+		_ = p.bar.Set(min(int(done*barSteps/total), barSteps-1))
+	} else {
+		_ = p.bar.Set(0)
+	}
+}
+
+// clear takes the bar away, before something else is said and when all is done.
+func (p *workBar) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+}
