@@ -8,7 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testdata/policies.json is the policies as documents, of table milepost and bucket
+const policiesFile = "testdata/policies.json"
+
+// policiesFile is the policies as documents, of table milepost and bucket
 // milepost-archive in an account that nobody has, for tests that hold what is
 // permitted against what is done, without Terraform.
 func TestThePoliciesAreThoseOfTheFile(t *testing.T) {
@@ -21,7 +23,7 @@ func TestThePoliciesAreThoseOfTheFile(t *testing.T) {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	require.NoError(t, encoder.Encode(policies))
-	isFile(t, "testdata/policies.json", buffer.Bytes())
+	isFile(t, policiesFile, buffer.Bytes())
 }
 
 // decoded is v with each text in it, which is a policy, as a document.
