@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+// planEdit plans a change of a checkpoint by somebody who holds no session of it.
+func planEdit(r *request, f *fields, mode openMode, edit func(context.Context, *openStore, target, *checkpoint.EditOptions) (int64, error)) work {
+	p := r.c.target(f)
+	o := &checkpoint.EditOptions{Namespace: p.namespace, Lease: r.c.app.leaseOptions()}
+	return work{do: func(ctx context.Context) ([]byte, error) {
+		st, err := p.open(ctx, mode)
+		if err != nil {
+			return nil, err
+		}
+		version, err := edit(ctx, st, p, o)
+		if err != nil {
+			return nil, err
+		}
+		return toJSON(map[string]int64{"version": version}), nil
+	}}
+}
+
+// planCommit plans a change that is a commit.
+func planCommit(r *request, f *fields, mode openMode, edit func(context.Context, *openStore, string, *checkpoint.EditOptions) (*checkpoint.Edit, error)) work {
+	ifVersion, reason := f.whole("if_version", 0, 1, math.MaxInt64), f.text("reason")
+	return planEdit(r, f, mode, func(ctx context.Context, st *openStore, p target, o *checkpoint.EditOptions) (int64, error) {
+		o.IfVersion, o.Reason = ifVersion, reason
+		done, err := edit(ctx, st, p.name, o)
+		switch {
+		case err != nil:
+			return 0, err
+		case done.After != nil:
+			return done.After.Version, nil
+		case done.Before != nil:
+			return done.Before.Version + 1, nil
+		}
+		return 0, fmt.Errorf("%s: nothing was there, and nothing was made", p.name)
+	})
+}
+
+func planRollback(r *request, f *fields) work {
+	to := f.whole("to", 0, 1, math.MaxInt64)
+	if !f.has("to") {
+		f.fail("field %q is missing", "to")
+	}
+	return planCommit(r, f, mustExist, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return checkpoint.Rollback(ctx, st, name, to, o)
+	})
+}
+
+func planReset(r *request, f *fields) work {
+	return planCommit(r, f, mustExist, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return checkpoint.Reset(ctx, st, name, o)
+	})
+}
+
+func planSet(r *request, f *fields) work {
+	content := checkpoint.Content{State: f.state()}
+	if f.has("cursor") {
+		cursor := f.text("cursor")
+		content.Cursor = &cursor
+	}
+	for name, to := range map[string]**int64{"processed": &content.Processed, "failed": &content.Failed} {
+		if f.has(name) {
+			n := f.count(name)
+			*to = &n
+		}
+	}
+	return planCommit(r, f, mayCreate, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return checkpoint.Set(ctx, st, name, content, o)
+	})
+}
+
+func planDelete(r *request, f *fields) work {
+	return planCommit(r, f, mustExist, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return checkpoint.Delete(ctx, st, name, o)
+	})
+}
+
+func planPin(r *request, f *fields) work {
+	version, label := f.whole("version", 0, 1, math.MaxInt64), f.required("label")
+	if len(label) > checkpoint.MaxLabel {
+		f.fail("field \"label\": at most %d bytes", checkpoint.MaxLabel)
+	}
+	return planEdit(r, f, mustExist, func(ctx context.Context, st *openStore, p target, o *checkpoint.EditOptions) (int64, error) {
+		cp, err := checkpoint.Pin(ctx, st, p.name, version, label, o)
+		if err != nil {
+			return 0, err
+		}
+		return cp.Version, nil
+	})
+}
+
+func planUnpin(r *request, f *fields) work {
+	version := f.whole("version", 0, 1, math.MaxInt64)
+	return planEdit(r, f, mustExist, func(ctx context.Context, st *openStore, p target, o *checkpoint.EditOptions) (int64, error) {
+		cp, err := checkpoint.Unpin(ctx, st, p.name, version, o)
+		if err != nil {
+			return 0, err
+		}
+		return cp.Version, nil
+	})
+}
