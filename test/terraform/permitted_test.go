@@ -84,7 +84,7 @@ func meets(condition map[string]map[string]values, has map[string][]string) bool
 					return a == value || strings.HasSuffix(operator, "StringLike") && like(a, value)
 				})
 			}
-			ok := false
+			var ok bool
 			switch operator {
 			case "StringEquals", "StringLike":
 				ok = slices.ContainsFunc(present, match)
