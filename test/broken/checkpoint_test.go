@@ -17,16 +17,16 @@ var checkpointMutants = []mutant{
 	{
 		name:   "a higher epoch alone counts as a failure",
 		breaks: "a higher epoch alone proves nothing: the commit may have landed before the other took over",
-		edits: []edit{{"checkpoint/settle.go",
-			"	case head.Version.Version == base+1 && head.CommitID == p.commit.Next.CommitID:\n",
-			"	case head.Fence == mine && head.Version.Version == base+1 && head.CommitID == p.commit.Next.CommitID:\n"},
-			{"checkpoint/settle.go", "	case head.Version.Version > base+1 && p.ambiguous:\n", "	case false:\n"}},
+		edits: []edit{
+			{"checkpoint/settle.go", "head.CommitID == p.commit.Next.CommitID:", "head.CommitID == p.commit.Next.CommitID && head.Fence == mine:"},
+			{"checkpoint/settle.go", "&& p.ambiguous:\n		v, err = c.judgeCopy", "&& p.ambiguous && false:\n		v, err = c.judgeCopy"},
+		},
 		caught: onMemory("Protocol/A save/that landed before another took over is a success"),
 	},
 	{
 		name:   "HEAD further on counts as a failure",
 		breaks: "when HEAD is further on, version b+1 is V#(b+1)",
-		edits:  []edit{{"checkpoint/settle.go", "	case head.Version.Version > base+1 && p.ambiguous:\n", "	case head.Version.Version > base+9 && p.ambiguous:\n"}},
+		edits:  []edit{{"checkpoint/settle.go", "&& p.ambiguous:\n		v, err = c.judgeCopy", "&& p.ambiguous && false:\n		v, err = c.judgeCopy"}},
 		caught: onMemory("Protocol/A save/is settled by the copy of its version when HEAD has gone on"),
 	},
 	{
@@ -52,7 +52,7 @@ var checkpointMutants = []mutant{
 	{
 		name:   "an unknown save with writes is settled in silence",
 		breaks: "the next Save reports how the last was settled, instead of committing †",
-		edits:  []edit{{"checkpoint/commit.go", "if len(p.commit.Writes) > 0 || why == writesSave {", "if len(p.commit.Writes) > 1<<20 {"}},
+		edits:  []edit{{"checkpoint/commit.go", "		c.settled = s\n	}\n	return nil\n", "		_ = s\n	}\n	return nil\n"}},
 		caught: onMemory("Protocol/A save/with writes that is unknown is reported as landed by the next one, which saves nothing"),
 	},
 	{
@@ -111,7 +111,7 @@ var checkpointMutants = []mutant{
 	{
 		name:   "a delete that was interrupted is never finished",
 		breaks: "until then listings say \"deleting\", and what was interrupted is finished †",
-		edits:  []edit{{"checkpoint/delete.go", "	if !h.Deleted || !h.Listed {\n		return removed, nil\n	}\n", "	if removed >= 0 {\n		return removed, nil\n	}\n"}},
+		edits:  []edit{{"checkpoint/delete.go", "	return removed, unlist(ctx, st, key, h)\n", "	return removed, nil\n"}},
 		caught: onMemory("Protocol/Edits/an interrupted delete says so in the list until it is finished"),
 	},
 	{
