@@ -85,14 +85,12 @@ func (h *byHand) commit(ctx context.Context, c store.Commit) (int64, error) {
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }()
-	v := &c.Next
-	result, err := tx.StmtContext(ctx, h.update).ExecContext(ctx,
-		v.By.ID, v.By.Host, v.By.PID, v.By.RunID,
-		v.Version, v.CommitID, v.CommitEpoch, v.By.ID, v.By.Host, v.By.PID, v.By.RunID, v.SavedAt.UnixMicro(),
-		v.Cursor, "", v.Processed, v.Failed, v.LastError, v.Identity, v.Schema,
-		string(v.Ended), v.Deleted, v.RestoredFrom, v.Reason, v.Born, "",
-		v.State.ContentType, v.State.Encoding, v.State.Size, v.State.SHA256, v.State.Data,
-		key.Namespace, key.Name, store.Format, c.Fence.Epoch, c.Fence.LeaseID, c.Base)
+	version, err := versionValues(&c.Next)
+	if err != nil {
+		return 0, err
+	}
+	result, err := tx.StmtContext(ctx, h.update).ExecContext(ctx, slices.Concat(holderValues(c.Next.By), version,
+		[]any{key.Namespace, key.Name, store.Format, c.Fence.Epoch, c.Fence.LeaseID, c.Base})...)
 	if err != nil {
 		return 0, err
 	}
