@@ -90,6 +90,7 @@ var httpFaults = []httpFault{
 	{plot: plot{name: "overtaken, reply lost, and the other saves", ofFirst: true}, fault: overtaken(2, replyLost)},
 	{plot: plot{name: "overtaken, request lost", ofFirst: true}, fault: overtaken(0, requestLost)},
 	{plot: plot{name: "overtaken, request lost, and the other saves", ofFirst: true}, fault: overtaken(2, requestLost)},
+	{plot: plot{name: "overtaken, request lost, and the other saves once", ofFirst: true}, fault: overtaken(1, requestLost)},
 	{plot: plot{name: "overtaken, and it arrives after the next call", late: afterNextCall, ofFirst: true}, fault: overtaken(0, held)},
 	{plot: plot{name: "overtaken, and it arrives when the other has saved", late: afterNextCall, ofFirst: true}, fault: overtaken(2, held)},
 

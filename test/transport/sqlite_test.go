@@ -59,6 +59,7 @@ var callFaults = []callFault{
 	{plot{name: "overtaken, reply lost, and the other saves", ofFirst: true}, overtakenCall(2, faultstore.LoseReply)},
 	{plot{name: "overtaken, request lost", ofFirst: true}, overtakenCall(0, faultstore.LoseRequest)},
 	{plot{name: "overtaken, request lost, and the other saves", ofFirst: true}, overtakenCall(2, faultstore.LoseRequest)},
+	{plot{name: "overtaken, request lost, and the other saves once", ofFirst: true}, overtakenCall(1, faultstore.LoseRequest)},
 	{plot{name: "overtaken, and it arrives after the next call", late: afterNextCall, ofFirst: true}, overtakenCall(0, faultstore.Hold)},
 	{plot{name: "overtaken, and it arrives when the other has saved", late: afterNextCall, ofFirst: true}, overtakenCall(2, faultstore.Hold)},
 

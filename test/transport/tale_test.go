@@ -235,7 +235,7 @@ func (s *session) call(ctx context.Context, row bool, do func(context.Context, s
 		}
 		c.rightful = s.by != "first" || !s.tale.taking.Load()
 		c.last = c.err == nil || errors.Is(c.err, lease.ErrLost) || !s.tale.impatient || attempt == attempts ||
-			s.tale.cut && attempt == attemptsCut
+			s.tale.cut && !c.rightful && attempt >= attemptsCut
 		if c.err == nil {
 			c.err = s.before(ctx)
 		}

@@ -103,6 +103,9 @@ func (r truth) checkFences(tt *testing.T, when string, opened []*session) {
 			} else {
 				assert.Less(tt, v.CommitEpoch, s.Epoch(), "%s: version %d, and the %s session started from %d", when, v.Version.Version, s.by, s.base)
 			}
+			if v.Version.Version == s.base {
+				assert.Zero(tt, v.ExpiresAt, "%s: version %d expires, and the %s session started from it", when, s.base, s.by)
+			}
 		}
 	}
 	assert.Equal(tt, before, r.head.Fence.Epoch, "%s", when)
