@@ -18,8 +18,8 @@ import (
 
 // place puts the state of the version that p is about to make where it belongs: into the record, or into a body
 // of this version's own. A body is there before HEAD can point at it. write, where it is set, writes
-// the state.
-func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer) error) error {
+// the state, of that content type.
+func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer) error, contentType string) error {
 	v := &p.commit.Next
 	id := archive.BodyID{Version: v.Version, CommitID: v.CommitID}
 	own := archive.BodyKey(c.key, id)
@@ -27,7 +27,7 @@ func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer)
 	switch s := v.State; {
 	case write != nil:
 		p.body = own
-		err = c.streamState(ctx, v, id, write)
+		err = c.streamState(ctx, v, id, write, contentType)
 	case s == nil || c.archive == nil && s.Body == "":
 		return nil
 	case c.archive == nil:
@@ -45,14 +45,10 @@ func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	if err != nil {
-		return err
-	}
-	if v.State.Body == "" {
+	if err == nil && v.State.Body == "" {
 		p.body = ""
-		return nil
 	}
-	return c.lease.Ready(ctx) // writing it may have taken long
+	return err
 }
 
 // putBody creates a body of a state that is in memory.

@@ -114,6 +114,14 @@ type wireRange struct {
 
 // MarshalJSON implements [json.Marshaler].
 func (cp Checkpoint) MarshalJSON() ([]byte, error) {
+	w, err := cp.wire()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(w)
+}
+
+func (cp *Checkpoint) wire() (wire, error) {
 	w := wire{
 		Namespace: cp.Namespace, Name: cp.Name, Version: cp.Version,
 		Epoch: cp.Epoch, CommitEpoch: cp.CommitEpoch, CommitID: cp.CommitID, SavedAt: cp.SavedAt,
@@ -141,11 +149,11 @@ func (cp Checkpoint) MarshalJSON() ([]byte, error) {
 	default:
 		quoted, err := json.Marshal(cp.State)
 		if err != nil {
-			return nil, err
+			return w, err
 		}
 		w.State, w.ContentType = quoted, cp.ContentType
 	}
-	return json.Marshal(w)
+	return w, nil
 }
 
 // UnmarshalJSON implements [json.Unmarshaler]. Fields it does not know are an error.
@@ -154,6 +162,10 @@ func (cp *Checkpoint) UnmarshalJSON(data []byte) error {
 	if err := strict(data, &w); err != nil {
 		return fmt.Errorf("checkpoint as JSON: %w", err)
 	}
+	return cp.unwire(&w)
+}
+
+func (cp *Checkpoint) unwire(w *wire) error {
 	*cp = Checkpoint{
 		Namespace: w.Namespace, Name: w.Name, Version: w.Version,
 		Epoch: w.Epoch, CommitEpoch: w.CommitEpoch, CommitID: w.CommitID, SavedAt: w.SavedAt,

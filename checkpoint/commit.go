@@ -170,20 +170,37 @@ func (c *committer) settleOpen(ctx context.Context, why purpose) error {
 // [*OutcomeUnknownError]. after is called once when the outcome is known, now or
 // by a later begin, before the next commit can start.
 func (c *committer) commit(ctx context.Context, next store.Version, writes []store.Write, after func(landed bool)) error {
-	return c.commitState(ctx, next, nil, writes, after)
+	return c.commitDraft(ctx, draft{next: next, writes: writes, after: after})
 }
 
-// commitState is commit with the state that write writes, unless it is nil.
-func (c *committer) commitState(ctx context.Context, next store.Version, write func(io.Writer) error, writes []store.Write, after func(landed bool)) error {
-	c.stamp(&next)
+// draft is a version to be committed. All but next may be nil.
+type draft struct {
+	next   store.Version
+	write  func(io.Writer) error // writes the state, which is of type
+	typed  string                // this content type
+	writes []store.Write
+	before func(context.Context, *store.Version) error // comes last before it is sent; its error fails the commit
+	after  func(landed bool)
+}
+
+// commitDraft is commit.
+func (c *committer) commitDraft(ctx context.Context, d draft) error {
+	c.stamp(&d.next)
 	p := &pending{
-		commit:   store.Commit{Fence: c.lease.Fence(), Base: c.base.Version, Next: next, Writes: writes},
-		reported: len(writes) > 0 || write != nil,
-		after:    after,
+		commit:   store.Commit{Fence: c.lease.Fence(), Base: c.base.Version, Next: d.next, Writes: d.writes},
+		reported: len(d.writes) > 0 || d.write != nil,
+		after:    d.after,
 	}
-	if err := c.place(ctx, p, write); err != nil {
+	err := c.place(ctx, p, d.write, d.typed)
+	if err == nil && d.before != nil {
+		err = d.before(ctx, &p.commit.Next)
+	}
+	if err == nil && (p.body != "" || d.before != nil) { // that may have taken long
+		err = c.lease.Ready(ctx)
+	}
+	if err != nil {
 		c.settle(p, false)
-		return wrap(fmt.Sprintf("save version %d of", next.Version), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, err))
+		return wrap(fmt.Sprintf("save version %d of", d.next.Version), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, err))
 	}
 	return c.send(ctx, p)
 }

@@ -73,10 +73,16 @@ func Rollback(ctx context.Context, st store.Store, name string, to int64, opts *
 }
 
 // Reset makes a new version that begins afresh: no cursor, no state, no identity, counts of 0. The versions
-// before stay in the history. Where the store has gone backward, it leads on from there. Otherwise as [Rollback].
+// before stay in the history. Where the store has gone backward, it leads on from there; where it has lost the checkpoint, and
+// EditOptions.Archive has not, from the last version there, as [Restore] does. Otherwise as [Rollback].
 func Reset(ctx context.Context, st store.Store, name string, opts *EditOptions) (*Edit, error) {
 	o := opts.filled()
 	o.Lease.AcceptRegression = true
+	if o.Archive != nil {
+		if e, err := resetLost(ctx, st, name, o); e != nil || err != nil {
+			return e, err
+		}
+	}
 	return edit(ctx, st, name, o, func(_ context.Context, r *reader) (store.Version, error) {
 		if r.regressed() {
 			return store.Version{}, nil
@@ -84,6 +90,50 @@ func Reset(ctx context.Context, st store.Store, name string, opts *EditOptions) 
 		return store.Version{}, r.exists()
 	})
 }
+
+// resetLost begins afresh a checkpoint that the store has lost, and the archive has not. It returns nil and nil where
+// that is not so.
+func resetLost(ctx context.Context, st store.Store, name string, o *EditOptions) (*Edit, error) {
+	key, err := keyOf(o.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	found, err := st.Look(ctx, key)
+	if err != nil {
+		return nil, wrap("read", key, err)
+	}
+	if found.Head != nil && found.Head.Version.Version > 0 {
+		return nil, nil
+	}
+	var planned *Edit
+	made, err := leadOn(ctx, st, key, o, func(ctx context.Context, l *line) (leading, error) {
+		newest, ok := archive.Newest(l.ids)
+		if !ok {
+			return leading{}, errNothingLost
+		}
+		if err := o.condition(newReader(st, o.Archive, key, l.records)); err != nil {
+			return leading{}, err
+		}
+		content := store.Version{Reason: o.Reason, Ended: store.EndedDone, Born: l.next()}
+		if v, err := l.version(ctx, newest); err == nil && !v.Deleted { // else what was before is not to be shown
+			content.Born = v.Born
+		}
+		after := content
+		after.Version, after.SavedAt = l.next(), timeOf(l.records.Clock).UTC()
+		cp, err := view(key, "HEAD", &after)
+		planned = &Edit{After: cp}
+		return leading{content: content}, err
+	}, o.DryRun)
+	switch {
+	case errors.Is(err, errNothingLost):
+		return nil, nil
+	case err != nil || o.DryRun:
+		return planned, err
+	}
+	return &Edit{After: made}, nil
+}
+
+var errNothingLost = errors.New("nothing was lost")
 
 // Content is what [Set] writes. What is nil stays as it is.
 type Content struct {

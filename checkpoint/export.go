@@ -1,9 +1,17 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"time"
+	"unicode/utf8"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -27,8 +35,195 @@ type Exported struct {
 }
 
 // Export writes the versions of a checkpoint to w, oldest first, as JSON lines that [Import] reads: each is a [Checkpoint]
-// as JSON, with "fmt", and behind it in lines of their own the parts of a state that is too large for a line. The errors are
-// those of [Get]; after one, what was written is not a whole checkpoint.
+// as JSON, with "fmt", and behind it in lines of their own the parts of a state that is too large for a line. What has expired, of a
+// checkpoint that lives on, is left out. The errors are those of [Get]; after one, what was written is not a whole checkpoint.
 func Export(ctx context.Context, st store.Store, name string, w io.Writer, opts *ExportOptions) (*Exported, error) {
-	return nil, errors.New("not built yet")
+	var o ExportOptions
+	if opts != nil {
+		o = *opts
+	}
+	key, err := keyOf(o.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	out := &exporting{o: &o, w: w, done: &Exported{Namespace: key.Namespace, Name: key.Name}}
+	r, err := look(ctx, st, key, o.Archive)
+	if err != nil {
+		return nil, err
+	}
+	if o.Newest {
+		cp, err := r.labelled(ctx, r.newest())
+		if err != nil {
+			return nil, err
+		}
+		return out.done, out.export(ctx, cp, 1)
+	}
+	// The history comes newest first: so which versions there are is read first, and what they hold behind that.
+	var versions []int64
+	for e, err := range r.history(ctx, 0, time.Time{}) {
+		if err != nil {
+			return nil, err
+		}
+		versions = append(versions, e.Version.Version)
+	}
+	for _, version := range slices.Backward(versions) {
+		cp, err := r.labelled(ctx, version)
+		if errors.Is(err, store.ErrNotFound) && version < r.newest() {
+			continue // it has expired since
+		}
+		if err != nil {
+			return out.done, err
+		}
+		if err := out.export(ctx, cp, int64(len(versions))); err != nil {
+			return out.done, err
+		}
+	}
+	return out.done, nil
+}
+
+// labelled reads one version; of the newest too with its label, which HEAD does not have.
+func (r *reader) labelled(ctx context.Context, version int64) (*Checkpoint, error) {
+	cp, err := r.version(ctx, version)
+	if err != nil || version != r.newest() {
+		return cp, err
+	}
+	c, err := r.st.Version(ctx, r.key, version)
+	switch {
+	case err == nil && c.CommitID == cp.CommitID:
+		cp.Label = c.Label
+	case unlessAny(err, store.ErrNotFound) != nil:
+		return nil, wrap(fmt.Sprintf("read version %d of", version), r.key, err)
+	}
+	return cp, nil
+}
+
+// exportLine is one line of an export: a version, or a part of the state of the version before.
+type exportLine struct {
+	Format int64 `json:"fmt"`
+	wire
+
+	// Parts is how many lines with parts of the state follow; the version's line has none of it then.
+	Parts int64 `json:"state_parts,omitempty"`
+	// SHA256 is that of the state, in hexadecimal, where it comes in parts.
+	SHA256 string `json:"state_sha256,omitempty"`
+}
+
+// partLine is a part of a state.
+type partLine struct {
+	Format int64  `json:"fmt"`
+	Part   int64  `json:"part"` // from 1
+	Data   []byte `json:"data"`
+}
+
+const (
+	// partSize is how many bytes of a state are in one line, and the most that are in the version's own.
+	partSize = 512 << 10
+	// maxLine is the most bytes of a line.
+	maxLine = 4 << 20
+)
+
+// exporting is one Export under way.
+type exporting struct {
+	o    *ExportOptions
+	w    io.Writer
+	done *Exported
+}
+
+func (x *exporting) export(ctx context.Context, cp *Checkpoint, total int64) error {
+	if err := x.version(ctx, cp); err != nil {
+		return wrap(fmt.Sprintf("export version %d of", cp.Version), cp.key(), err)
+	}
+	x.done.Versions++
+	if x.o.Progress != nil {
+		x.o.Progress(x.done.Versions, total)
+	}
+	return nil
+}
+
+func (x *exporting) version(ctx context.Context, cp *Checkpoint) error {
+	for _, text := range []string{cp.Cursor, cp.Identity, cp.Label, cp.ContentType} {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%.80q is not valid UTF-8, which is all that JSON holds", text)
+		}
+	}
+	line := exportLine{Format: store.Format}
+	inline := *cp
+	inline.Body, inline.Archived, inline.StoredSize = "", false, 0
+	if cp.StateSize <= partSize && cp.Body == "" {
+		var err error
+		if line.wire, err = inline.wire(); err != nil {
+			return err
+		}
+		return x.exactly(&line, cp)
+	}
+	// The hash goes ahead of the state, so that the reader need not hold it: it is read twice.
+	sum := sha256.New()
+	if err := x.state(ctx, cp, func(p []byte) error { _, err := sum.Write(p); return err }); err != nil {
+		return err
+	}
+	inline.State = nil
+	var err error
+	if line.wire, err = inline.wire(); err != nil {
+		return err
+	}
+	line.Parts, line.SHA256 = (cp.StateSize+partSize-1)/partSize, hex.EncodeToString(sum.Sum(nil))
+	if err := x.line(&line); err != nil {
+		return err
+	}
+	part := int64(0)
+	return x.state(ctx, cp, func(p []byte) error {
+		part++
+		return x.line(&partLine{Format: store.Format, Part: part, Data: p})
+	})
+}
+
+// state calls do with the state, part by part.
+func (x *exporting) state(ctx context.Context, cp *Checkpoint, do func([]byte) error) error {
+	r, err := cp.OpenState(ctx, x.o.Archive)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	buffer := make([]byte, partSize)
+	for {
+		n, err := io.ReadFull(r, buffer)
+		if n > 0 {
+			if err := do(buffer[:n]); err != nil {
+				return err
+			}
+		}
+		switch {
+		case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// exactly writes a line whose state is read back byte for byte: as base64, where it would not be as JSON.
+func (x *exporting) exactly(line *exportLine, cp *Checkpoint) error {
+	if cp.State != nil && cp.ContentType == jsonType {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, cp.State); err != nil || !bytes.Equal(compact.Bytes(), cp.State) {
+			quoted, err := json.Marshal(cp.State)
+			if err != nil {
+				return err
+			}
+			line.State, line.ContentType = quoted, jsonType
+		}
+	}
+	return x.line(line)
+}
+
+func (x *exporting) line(v any) error {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	n, err := x.w.Write(line.Bytes())
+	x.done.Bytes += int64(n)
+	return err
 }

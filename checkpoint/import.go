@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"errors"
 	"io"
 	"iter"
 	"time"
@@ -53,12 +52,53 @@ type Imported struct {
 // import goes on behind it. One that fails is yielded with its error, and the next one follows; what cannot be read, a line of a format or
 // with a field that is not known among it, is an error with a nil Imported, and ends the import.
 func Import(ctx context.Context, st store.Store, r io.Reader, opts *ImportOptions) iter.Seq2[*Imported, error] {
-	return func(yield func(*Imported, error) bool) { yield(nil, errors.New("not built yet")) }
+	return func(yield func(*Imported, error) bool) {
+		lines := newLineReader(r)
+		for {
+			key, ok := lines.peek(opts)
+			if lines.err != nil {
+				yield(nil, lines.err)
+				return
+			}
+			if !ok {
+				return
+			}
+			done, err := importOne(ctx, st, key, opts, func() (*record, error) { return lines.next(opts, key) })
+			for err != nil && lines.err == nil { // the rest of it
+				if rec, _ := lines.next(opts, key); rec == nil {
+					break
+				}
+			}
+			if lines.err != nil {
+				yield(nil, lines.err)
+				return
+			}
+			if !yield(done, err) || ctx.Err() != nil {
+				return
+			}
+		}
+	}
 }
 
 // ImportVersions is [Import] for one checkpoint from elsewhere: versions are its history, oldest first, of which Version (any number that
 // rises), SavedAt, Cursor, Finished, counts, LastError, State, ContentType, Identity, Schema, Ended and Label are taken. An error that
 // versions yields ends the import and is returned.
 func ImportVersions(ctx context.Context, st store.Store, name string, versions iter.Seq2[*Checkpoint, error], opts *ImportOptions) (*Imported, error) {
-	return nil, errors.New("not built yet")
+	namespace := ""
+	if opts != nil {
+		namespace = opts.Namespace
+	}
+	key, err := keyOf(namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	next, stop := iter.Pull2(versions)
+	defer stop()
+	return importOne(ctx, st, key, opts, func() (*record, error) {
+		cp, err, ok := next()
+		if !ok || err != nil {
+			return nil, err
+		}
+		return &record{cp: cp}, nil
+	})
 }

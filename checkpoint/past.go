@@ -17,19 +17,19 @@ import (
 // that when it comes upon the first.
 type past struct {
 	r      *reader
-	from   int64     // the highest version that is asked for
 	until  time.Time // versions that were saved later are left out; zero: none
 	ids    []archive.ID
 	listed bool
 }
 
-func (r *reader) past(from int64, until time.Time) *past {
-	return &past{r: r, from: from, until: until}
-}
+func (r *reader) past(until time.Time) *past { return &past{r: r, until: until} }
 
 // archived reads one version from the mirror.
 func (r *reader) archived(ctx context.Context, version int64) (entry, error) {
-	for e, err := range r.past(version, time.Time{}).between(ctx, version, version) {
+	if r.old == nil {
+		r.old = r.past(time.Time{})
+	}
+	for e, err := range r.old.between(ctx, version, version) {
 		return e, err
 	}
 	return entry{}, fmt.Errorf("version %d of checkpoint %s: %w", version, r.key, store.ErrNotFound)

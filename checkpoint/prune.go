@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
@@ -41,5 +43,77 @@ type PrunedVersion struct {
 // versions that the newest RetainStarts sessions started from. The mirror keeps them; bodies that nothing points at any more
 // are for [GC]. It takes no lease, and may run at any time beside anything. No such checkpoint is [store.ErrNotFound].
 func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions) (*Pruned, error) {
-	return nil, errors.New("not built yet")
+	var o PruneOptions
+	if opts != nil {
+		o = *opts
+	}
+	key, err := keyOf(o.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	keep, err := (&Options{RetainAge: o.RetainAge, RetainStarts: max(o.RetainStarts, 0)}).filled()
+	if err != nil {
+		return nil, err
+	}
+	r, err := look(ctx, st, key, nil)
+	if err != nil {
+		return nil, err
+	}
+	if o.RetainStarts < 0 {
+		keep.RetainStarts = 0
+	}
+	done := &Pruned{Namespace: key.Namespace, Name: key.Name, Kept: 1}
+	newest := r.newest()
+	for c, err := range st.Versions(ctx, key, newest-1, max(r.head.Born, 1)) {
+		if err != nil {
+			return done, wrap("prune the versions of", key, err)
+		}
+		if r.retains(&c, keep) {
+			if r.shown(&c) {
+				done.Kept++
+			}
+		} else {
+			if err := o.prune(ctx, r, &c); err != nil {
+				return done, err
+			}
+			done.Versions = append(done.Versions, PrunedVersion{Version: c.Version.Version, SavedAt: c.SavedAt})
+		}
+		if o.Progress != nil {
+			o.Progress(newest-c.Version.Version, newest-r.head.Born)
+		}
+	}
+	return done, nil
+}
+
+// retains reports whether a copy stays. What is not mirrored yet does, where there is a mirror.
+func (r *reader) retains(c *store.Copy, keep *Options) bool {
+	starts := r.head.Starts[max(0, len(r.head.Starts)-keep.RetainStarts):]
+	through := r.head.ArchivedThrough
+	return c.Label != "" || c.SavedAt.Add(keep.RetainAge).After(r.now) || slices.Contains(starts, c.Version.Version) ||
+		through > 0 && c.Version.Version > through
+}
+
+// prune removes a copy. It lets it expire first, for that spares one that was pinned meanwhile, and one that has expired
+// cannot be pinned.
+func (o *PruneOptions) prune(ctx context.Context, r *reader, c *store.Copy) error {
+	if o.DryRun {
+		return nil
+	}
+	doing := fmt.Sprintf("prune version %d of", c.Version.Version)
+	if !c.Expired(r.now) {
+		expired := r.now.Truncate(time.Second)
+		err := persist(ctx, editTimeout, func(ctx context.Context) error {
+			return r.st.Amend(ctx, r.key, c.Version.Version, c.CommitID, store.Amendment{ExpiresAt: &expired, IfUnlabelled: true})
+		})
+		if _, changed := errors.AsType[*store.ConflictError](err); changed {
+			return nil // pinned, replaced or gone
+		}
+		if err != nil {
+			return wrap(doing, r.key, err)
+		}
+	}
+	if err := remove(ctx, r.st, r.key, *c); err != nil {
+		return wrap(doing, r.key, err)
+	}
+	return nil
 }

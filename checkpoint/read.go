@@ -124,6 +124,7 @@ type reader struct {
 	lease   *store.Lease
 	clock   store.Clock
 	now     time.Time
+	old     *past // what the archive has; nil: it was not asked for yet
 }
 
 func newReader(st store.Store, a archive.Archive, key store.Key, found store.Records) *reader {
@@ -247,7 +248,7 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 			}
 			from = newest - 1
 		}
-		old := r.past(from, until)
+		old := r.past(until)
 		next := from // the version that comes next, if it is kept
 		if from >= r.head.Born {
 			for copied, err := range r.st.Versions(ctx, r.key, from, r.head.Born) {

@@ -3,6 +3,9 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"sort"
 	"time"
 
 	"github.com/milepost-dev/milepost/lease"
@@ -54,5 +57,181 @@ type Restored struct {
 // mirror, or no version as of At, [store.ErrNotFound]. A damaged newest version is [store.ErrBadRecord], and nothing older stands in
 // for it: At chooses one. A restore that was interrupted is run again. Otherwise as [Rollback].
 func Restore(ctx context.Context, st store.Store, a archive.Archive, name string, opts *RestoreOptions) (*Restored, error) {
-	return nil, errors.New("not built yet")
+	var o RestoreOptions
+	if opts != nil {
+		o = *opts
+	}
+	key, err := keyOf(o.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	session, err := (&Options{RetainAge: o.RetainAge}).filled()
+	if err != nil {
+		return nil, err
+	}
+	o.RetainAge = session.RetainAge
+	edit := &EditOptions{
+		Namespace: key.Namespace, Reason: o.Reason, Lease: o.Lease, RetainAge: o.RetainAge, RetainStarts: o.RetainStarts,
+		Archive: a, InlineLimit: o.InlineLimit,
+	}
+	var planned *Restored
+	made, err := leadOn(ctx, st, key, edit, func(ctx context.Context, l *line) (plan leading, err error) {
+		r := &restoring{line: l, o: &o}
+		if planned, err = r.plan(ctx); err != nil || o.DryRun {
+			return leading{}, err
+		}
+		return leading{content: r.content(), beside: r.copies}, nil
+	}, o.DryRun)
+	if err != nil || o.DryRun {
+		return planned, err
+	}
+	planned.After = made
+	return planned, nil
+}
+
+// restoring is one Restore under way.
+type restoring struct {
+	o    *RestoreOptions
+	line *line
+
+	from  store.Version   // the content to restore
+	older []store.Version // of the same line, which go back into the store, newest first
+}
+
+// plan says what would be, on what mirror and store hold now.
+func (r *restoring) plan(ctx context.Context) (*Restored, error) {
+	l := r.line
+	if err := r.allowed(); err != nil {
+		return nil, err
+	}
+	target, err := r.target(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.from = *target
+	planned := &Restored{}
+	if planned.From, err = view(l.key, "mirror", target); err != nil {
+		return nil, err
+	}
+	planned.From.Archived = true
+	if h := l.records.Head; h != nil && h.Exists() {
+		if planned.Before, err = viewHead(l.key, h); err != nil {
+			return nil, err
+		}
+	}
+	after := r.content()
+	after.Version, after.SavedAt = l.next(), timeOf(l.records.Clock).UTC()
+	if planned.After, err = view(l.key, "HEAD", &after); err != nil {
+		return nil, err
+	}
+	if err := r.readOlder(ctx); err != nil {
+		return nil, err
+	}
+	planned.Copies = int64(len(r.older))
+	return planned, nil
+}
+
+// allowed refuses where nothing is lost, and where the store has an older version, unless that was expected.
+func (r *restoring) allowed() error {
+	newest, ok := archive.Newest(r.line.ids)
+	if !ok {
+		return fmt.Errorf("the mirror of checkpoint %s: %w", r.line.key, store.ErrNotFound)
+	}
+	h := r.line.records.Head
+	if h == nil || h.Version.Version == 0 {
+		return nil
+	}
+	refused := &RefusedError{Key: r.line.key, What: "version in the store", Have: archive.IDOf(&h.Version).String()}
+	switch {
+	case archive.Compare(archive.IDOf(&h.Version), newest) >= 0:
+		refused.Hint = fmt.Sprintf("and the newest in the mirror is %v, so nothing is lost: rollback goes back to an older version", newest)
+		return refused
+	case !r.o.Behind:
+		refused.Hint = fmt.Sprintf("and the newest in the mirror is %v: restore over it only if the store was brought back from a backup", newest)
+		return refused
+	}
+	return nil
+}
+
+// target is the version whose content is restored.
+func (r *restoring) target(ctx context.Context) (*store.Version, error) {
+	l := r.line
+	id, _ := archive.Newest(l.ids)
+	if !r.o.At.IsZero() {
+		ids := archive.Counting(l.ids)
+		var failed error
+		n := sort.Search(len(ids), func(i int) bool {
+			v, err := l.version(ctx, ids[i])
+			if err != nil {
+				failed = err
+				return false
+			}
+			return v.SavedAt.After(r.o.At)
+		})
+		switch {
+		case failed != nil:
+			return nil, failed
+		case n == 0:
+			return nil, fmt.Errorf("a version of checkpoint %s in the mirror as of %s: %w", l.key, r.o.At.UTC().Format(time.RFC3339), store.ErrNotFound)
+		}
+		id = ids[n-1]
+	}
+	v, err := l.version(ctx, id)
+	if err == nil && v.Deleted {
+		return nil, &RefusedError{Key: l.key, What: "mirror", Have: id.String(),
+			Hint: "with which it was deleted: name a time before that, or let it rest"}
+	}
+	return v, err
+}
+
+func (r *restoring) content() store.Version {
+	v := r.from
+	return store.Version{
+		Cursor: v.Cursor, Finished: v.Finished, Processed: v.Processed, Failed: v.Failed, State: v.State,
+		Identity: v.Identity, Schema: v.Schema, RestoredFrom: v.Version, Reason: r.o.Reason, Ended: store.EndedDone,
+		Born: v.Born, Starts: append(slices.Clone(v.Starts), v.Version),
+	}
+}
+
+// readOlder reads the versions that the store would still hold, but for the loss.
+func (r *restoring) readOlder(ctx context.Context) error {
+	now := timeOf(r.line.records.Clock)
+	starts := r.content().Starts
+	old := false // those before were saved earlier
+	for _, id := range slices.Backward(archive.Counting(r.line.ids)) {
+		if id.Version < r.from.Born || old && !slices.Contains(starts, id.Version) {
+			continue
+		}
+		v, err := r.line.version(ctx, id)
+		switch {
+		case errors.Is(err, store.ErrBadRecord): // verify names it, and what reads it later says so
+			continue
+		case err != nil:
+			return err
+		}
+		old = old || !v.SavedAt.Add(r.o.RetainAge).After(now)
+		if !v.Deleted && (!old || slices.Contains(starts, v.Version)) {
+			r.older = append(r.older, *v)
+		}
+	}
+	return nil
+}
+
+// copies puts the older versions back into the store. One that is there is left alone.
+func (r *restoring) copies(ctx context.Context) error {
+	starts := r.content().Starts
+	for i, v := range r.older {
+		c := store.Copy{Version: v}
+		if !slices.Contains(starts, v.Version) {
+			c.ExpiresAt = v.SavedAt.Add(r.o.RetainAge).Truncate(time.Second)
+		}
+		err := persist(ctx, editTimeout, func(ctx context.Context) error { return r.line.st.Copy(ctx, r.line.key, c) })
+		if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict {
+			return wrap(fmt.Sprintf("bring back version %d of", v.Version), r.line.key, err)
+		}
+		if r.o.Progress != nil {
+			r.o.Progress(int64(i+1), int64(len(r.older)))
+		}
+	}
+	return nil
 }

@@ -23,6 +23,8 @@ type shortfall struct {
 	epoch  int64 // of the version before the one that is looked at; 0: not known
 	absent int64 // the first version of a run that neither has; 0: none
 
+	seen func(*store.Version) error // is told of each version that the store has, if it is not nil
+
 	high    int64 // all up to here was looked at
 	lacking []store.Version
 	present int64
@@ -68,6 +70,11 @@ func (s *shortfall) look(ctx context.Context, low, high int64) error {
 		next, known := copies[v+1]
 		switch {
 		case there:
+			if s.seen != nil {
+				if err := s.seen(&c.Version); err != nil {
+					return err
+				}
+			}
 			s.found(&c.Version, v == s.target || !known || next.CommitEpoch != c.CommitEpoch)
 		case len(s.have[v]) > 0:
 			s.ends(slices.MaxFunc(s.have[v], func(a, b archive.ID) int { return cmp.Compare(a.Epoch, b.Epoch) }).Epoch)

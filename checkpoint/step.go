@@ -59,7 +59,7 @@ func (s *Session[T]) commitStep(ctx context.Context, snap snapshot, undo func(),
 			s.announce()
 		}
 	}()
-	err := s.c.commitState(ctx, snap.packed(), write, writes, func(landed bool) {
+	err := s.c.commitDraft(ctx, draft{next: snap.packed(), write: write, typed: snap.contentType, writes: writes, after: func(landed bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !landed {
@@ -67,7 +67,7 @@ func (s *Session[T]) commitStep(ctx context.Context, snap snapshot, undo func(),
 		}
 		s.stepping = false
 		s.landed(snap, landed)
-	})
+	}})
 	returned = true
 	if errors.Is(err, ErrOutcomeUnknown) {
 		s.mu.Lock()

@@ -95,7 +95,7 @@ func (r *stateReader) Read(p []byte) (int, error) {
 }
 
 // streamState makes the state of v of what write writes: a body, unless it is small.
-func (c *committer) streamState(ctx context.Context, v *store.Version, id archive.BodyID, write func(io.Writer) error) error {
+func (c *committer) streamState(ctx context.Context, v *store.Version, id archive.BodyID, write func(io.Writer) error, contentType string) error {
 	w := &spill{create: func() (*archive.BodyWriter, error) { return archive.CreateBody(ctx, c.archive, c.key, id) }}
 	if c.archive != nil {
 		w.most = c.inline
@@ -108,14 +108,16 @@ func (c *committer) streamState(ctx context.Context, v *store.Version, id archiv
 		return w.err
 	}
 	if w.body == nil {
-		v.State = packed(bytes.Clone(w.buffer.Bytes()), Bytes.ContentType())
+		v.State = packed(w.buffer.Bytes(), contentType)
 		return nil
 	}
 	state, body, err := w.body.Finish()
 	if err != nil {
 		return err
 	}
-	state.Body, state.ContentType = body, Bytes.ContentType()
+	if state.Body, state.ContentType = body, contentType; contentType == jsonType {
+		state.ContentType = ""
+	}
 	v.State = &state
 	return nil
 }

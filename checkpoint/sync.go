@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -34,5 +36,138 @@ type Synced struct {
 // the mirror is said to hold. It takes no lease, may run at any time beside anything, and again. A checkpoint of
 // which neither holds anything is [store.ErrNotFound].
 func Sync(ctx context.Context, st store.Store, a archive.Archive, name string, opts *SyncOptions) (*Synced, error) {
-	return nil, errors.New("not built yet")
+	var o SyncOptions
+	if opts != nil {
+		o = *opts
+	}
+	key, err := keyOf(o.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if o.InlineLimit == 0 {
+		o.InlineLimit = DefaultInlineLimit
+	}
+	if o.Mirror != MirrorEvery && o.Mirror != MirrorSessions || o.InlineLimit < 0 {
+		return nil, fmt.Errorf("sync the mirror of checkpoint %s: it is to hold every version, or each session's last", key)
+	}
+	w := &syncing{
+		st: st, o: &o, key: key, done: &Synced{Namespace: key.Namespace, Name: key.Name},
+		to: mirrorTarget{archive: a, key: key, inline: o.InlineLimit, timeout: editTimeout},
+	}
+	if err := w.sync(ctx); err != nil {
+		return w.done, err
+	}
+	return w.done, errors.Join(w.refused...)
+}
+
+// syncing is one Sync under way.
+type syncing struct {
+	st      store.Store
+	o       *SyncOptions
+	key     store.Key
+	to      mirrorTarget
+	done    *Synced
+	ids     []archive.ID // that the mirror holds by now
+	refused []error      // of versions that no mirror can hold
+}
+
+func (w *syncing) sync(ctx context.Context) error {
+	found, err := w.st.Look(ctx, w.key)
+	if err != nil {
+		return wrap("read", w.key, err)
+	}
+	have, err := w.to.list(ctx, 1)
+	if err != nil {
+		return err
+	}
+	for _, ids := range have {
+		w.ids = append(w.ids, ids...)
+	}
+	if h := found.Head; h != nil && h.Version.Version > 0 {
+		if err := w.fill(ctx, h, have); err != nil {
+			return err
+		}
+	} else if len(have) == 0 {
+		return fmt.Errorf("checkpoint %s: %w", w.key, store.ErrNotFound)
+	}
+	return w.moveLatest(ctx)
+}
+
+// fill mirrors what lacks.
+func (w *syncing) fill(ctx context.Context, h *store.Head, have map[int64][]archive.ID) error {
+	s := &shortfall{
+		st: w.st, key: w.key, policy: w.o.Mirror, have: have, born: h.Born, newest: h.Version, target: h.Version.Version,
+	}
+	low, err := s.start(ctx, 1)
+	if err != nil {
+		return wrap("read", w.key, err)
+	}
+	first := low
+	for ; low <= s.target; low = s.high + 1 {
+		if err := s.look(ctx, low, min(low+mirrorChunk-1, s.target)); err != nil {
+			return err
+		}
+		if err := w.put(ctx, s.lacking); err != nil {
+			return err
+		}
+		s.lacking = nil
+		w.done.Present, w.done.Gaps = s.present, mergeGaps(s.gaps)
+		if w.o.Progress != nil {
+			w.o.Progress(s.high-first+1, s.target-first+1)
+		}
+	}
+	return nil
+}
+
+func (w *syncing) put(ctx context.Context, versions []store.Version) error {
+	w.done.Mirrored += int64(len(versions))
+	for i := range versions {
+		w.ids = append(w.ids, archive.IDOf(&versions[i]))
+	}
+	if w.o.DryRun {
+		return nil
+	}
+	_, refused, err := w.to.putAll(ctx, versions)
+	for _, r := range refused {
+		w.done.Mirrored--
+		w.ids = slices.DeleteFunc(w.ids, func(id archive.ID) bool { return id.Version == r.version })
+		w.refused = append(w.refused, wrap(fmt.Sprintf("mirror version %d of", r.version), w.key, r.err))
+	}
+	if err != nil {
+		return wrap("mirror", w.key, err)
+	}
+	return nil
+}
+
+// moveLatest makes latest.json the newest of the mirror. One that is damaged is made anew.
+func (w *syncing) moveLatest(ctx context.Context) error {
+	newest, ok := archive.Newest(w.ids)
+	if !ok {
+		return nil
+	}
+	latest, err := archive.ReadLatest(ctx, w.to.archive, w.key)
+	damaged := errors.Is(err, store.ErrBadRecord)
+	switch {
+	case err == nil && archive.Compare(latest.ID(), newest) >= 0:
+		return nil
+	case err != nil && !damaged && !errors.Is(err, store.ErrNotFound):
+		return wrap("read latest.json of", w.key, err)
+	}
+	w.done.Moved = true
+	if w.o.DryRun {
+		return nil
+	}
+	if damaged {
+		if err := w.to.archive.Delete(ctx, archive.LatestKey(w.key)); err != nil {
+			return wrap("remove the damaged latest.json of", w.key, err)
+		}
+	}
+	data, _, err := archive.ReadAll(ctx, w.to.archive, archive.VersionKey(w.key, newest), archive.MaxReplace)
+	if err != nil {
+		return wrap("read the newest object of", w.key, err)
+	}
+	if err := w.to.moveLatest(ctx, data); err != nil {
+		return wrap("move latest.json of", w.key, err)
+	}
+	return nil
 }

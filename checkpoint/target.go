@@ -56,30 +56,21 @@ type refusal struct {
 // putAll mirrors versions, some at once, and returns the newest as it is in the mirror, and those that can never be
 // there. The error is one that may pass.
 func (t *mirrorTarget) putAll(ctx context.Context, versions []store.Version) (latest []byte, refused []refusal, err error) {
-	var (
-		mu   sync.Mutex
-		work sync.WaitGroup
-		seat = make(chan struct{}, mirrorAtOnce)
-	)
-	for i := range versions {
-		seat <- struct{}{}
-		work.Go(func() {
-			defer func() { <-seat }()
-			data, putErr := t.put(ctx, &versions[i])
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case putErr == nil && i == len(versions)-1:
-				latest = data
-			case putErr == nil:
-			case neverMirrored(putErr):
-				refused = append(refused, refusal{versions[i].Version, putErr})
-			case err == nil:
-				err = putErr
-			}
-		})
-	}
-	work.Wait()
+	var mu sync.Mutex
+	err = atOnce(versions, func(v store.Version) error {
+		data, err := t.put(ctx, &v)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil && v.Version == versions[len(versions)-1].Version:
+			latest = data
+		case err != nil && neverMirrored(err):
+			refused = append(refused, refusal{v.Version, err})
+		default:
+			return err
+		}
+		return nil
+	})
 	return latest, refused, err
 }
 

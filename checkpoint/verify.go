@@ -1,8 +1,10 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"crypto/sha256"
+	"slices"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -56,5 +58,23 @@ type Verified struct {
 // hash and all against the store. What is wrong is a Finding, not an error. It changes nothing. A checkpoint of which neither store nor
 // archive holds anything is [store.ErrNotFound].
 func Verify(ctx context.Context, st store.Store, a archive.Archive, name string, opts *VerifyOptions) (*Verified, error) {
-	return nil, errors.New("not built yet")
+	var o VerifyOptions
+	if opts != nil {
+		o = *opts
+	}
+	key, err := keyOf(o.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	w := &verifying{
+		st: st, archive: a, key: key, o: &o, found: &Verified{Namespace: key.Namespace, Name: key.Name},
+		have: map[int64][]archive.ID{}, prints: map[archive.ID][sha256.Size]byte{}, bodies: map[string]bool{},
+	}
+	if err := w.verify(ctx); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(w.found.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Object, b.Object))
+	})
+	return w.found, nil
 }

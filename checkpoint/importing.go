@@ -1,0 +1,187 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// record is one version to import.
+type record struct {
+	cp    *Checkpoint
+	write func(io.Writer) error // writes the state, where it is not in cp; it is called once, or not at all
+}
+
+// importing is one checkpoint's import under way.
+type importing struct {
+	o    ImportOptions
+	key  store.Key
+	done *Imported
+
+	e       *editor // nil: a dry run
+	base    store.Version
+	started bool // a version of this import is in the store: what follows comes behind it
+	last    int64
+}
+
+// importOne imports one checkpoint: next returns its versions, oldest first, and nil after the last.
+func importOne(ctx context.Context, st store.Store, key store.Key, opts *ImportOptions, next func() (*record, error)) (*Imported, error) {
+	im := &importing{key: key, done: &Imported{Namespace: key.Namespace, Name: key.Name}}
+	if opts != nil {
+		im.o = *opts
+	}
+	if err := im.open(ctx, st); err != nil {
+		return im.done, err
+	}
+	if im.e != nil {
+		defer im.e.abandon(ctx)
+	}
+	for {
+		rec, err := next()
+		if err != nil {
+			return im.done, err
+		}
+		if rec == nil {
+			break
+		}
+		if err := im.take(ctx, rec); err != nil {
+			return im.done, wrap(fmt.Sprintf("import version %d of", rec.cp.Version), key, err)
+		}
+		if im.o.Progress != nil {
+			im.o.Progress(key.Name, im.done.Versions+im.done.Present)
+		}
+	}
+	if !im.started {
+		return im.done, im.refused()
+	}
+	if im.e != nil {
+		im.e.close(ctx)
+	}
+	return im.done, nil
+}
+
+// open finds out what is there, and takes the lease.
+func (im *importing) open(ctx context.Context, st store.Store) error {
+	found, err := st.Look(ctx, im.key)
+	if err != nil {
+		return wrap("read", im.key, err)
+	}
+	if err := notLost(ctx, im.o.Archive, im.key, found.Head); err != nil {
+		return err
+	}
+	if found.Head != nil {
+		im.base = found.Head.Version
+	}
+	if !im.o.DryRun {
+		im.e, err = newEditor(ctx, st, im.key, &EditOptions{
+			Namespace: im.key.Namespace, Reason: im.o.Reason, Lease: im.o.Lease,
+			RetainAge: im.o.RetainAge, RetainStarts: im.o.RetainStarts,
+			Archive: im.o.Archive, InlineLimit: im.o.InlineLimit, Mirror: im.o.Mirror,
+		})
+		if err != nil {
+			return err
+		}
+		im.base = im.e.c.base
+	}
+	im.started = !im.base.Exists()
+	return nil
+}
+
+// refused: the store has a checkpoint of that name, and it is not one that an import of these versions began.
+func (im *importing) refused() error {
+	return &RefusedError{Key: im.key, What: "version in the store", Have: fmt.Sprintf("%d, at cursor %s", im.base.Version, im.base.Cursor),
+		Hint: "and none of those to import: delete it, or import under another name"}
+}
+
+// take imports one version, or finds that an import before has done so.
+func (im *importing) take(ctx context.Context, rec *record) error {
+	cp := rec.cp
+	if cp.Version <= im.last {
+		return fmt.Errorf("%w: it comes after version %d", store.ErrBadRecord, im.last)
+	}
+	im.last = cp.Version
+	next, err := im.version(cp)
+	if err != nil {
+		return err
+	}
+	im.done.Newest = cp
+	if !im.started {
+		im.done.Present++
+		im.started = im.isBase(cp)
+		return nil
+	}
+	im.done.Versions++
+	if im.o.DryRun {
+		if rec.write != nil {
+			return rec.write(io.Discard)
+		}
+		return nil
+	}
+	if err := im.commit(ctx, next, rec); err != nil {
+		im.done.Versions--
+		return err
+	}
+	return nil
+}
+
+func (im *importing) commit(ctx context.Context, next store.Version, rec *record) error {
+	c := im.e.c
+	if err := c.begin(ctx, plainSave); err != nil {
+		return err
+	}
+	defer c.end()
+	contentType := rec.cp.ContentType
+	if contentType == "" {
+		contentType = jsonType
+	}
+	if err := c.commitDraft(ctx, draft{next: next, write: rec.write, typed: contentType}); err != nil {
+		return err
+	}
+	if rec.cp.Label == "" {
+		return nil
+	}
+	if err := c.copied(ctx); err != nil {
+		return err
+	}
+	forever := time.Time{}
+	return c.amend(ctx, store.Copy{Version: c.base}, store.Amendment{Label: &rec.cp.Label, ExpiresAt: &forever})
+}
+
+// isBase reports whether cp is what the store has as its newest version, from an import that was interrupted.
+func (im *importing) isBase(cp *Checkpoint) bool {
+	b := &im.base
+	return b.RestoredFrom == cp.Version && b.Cursor == cp.Cursor && b.Processed == cp.Processed && b.Failed == cp.Failed &&
+		(cp.SavedAt.IsZero() || b.SavedAt.Equal(cp.SavedAt.Truncate(time.Microsecond)))
+}
+
+// version is cp as it is committed.
+func (im *importing) version(cp *Checkpoint) (store.Version, error) {
+	content := ContentOf(cp)
+	content.unloaded = false
+	if err := content.valid(); err != nil {
+		return store.Version{}, fmt.Errorf("%w: %w", store.ErrBadRecord, err)
+	}
+	switch cp.Ended {
+	case "", store.EndedDone, store.EndedError, store.EndedYielded, store.EndedStopped:
+	default:
+		return store.Version{}, fmt.Errorf("%w: it ended as %q", store.ErrBadRecord, cp.Ended)
+	}
+	if cp.Version < 1 || len(cp.Label) > MaxLabel {
+		return store.Version{}, fmt.Errorf("%w: its version is %d, and its label has %d bytes", store.ErrBadRecord, cp.Version, len(cp.Label))
+	}
+	v := store.Version{
+		Finished: cp.Finished, Ended: cp.Ended, RestoredFrom: cp.Version, Reason: im.o.Reason,
+		SavedAt: cp.SavedAt.UTC().Truncate(time.Microsecond),
+	}
+	if cp.LastError != "" {
+		v.LastError = (&Options{}).lastError(errors.New(cp.LastError))
+	}
+	content.Cursor = nil // which would forget what is finished above it
+	content.apply(&v)
+	v.Cursor = cp.Cursor
+	return v, nil
+}

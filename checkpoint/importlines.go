@@ -1,0 +1,159 @@
+package checkpoint
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// lineReader reads the lines of an export. Its first error is its last: what follows a line that cannot be read
+// belongs to nothing.
+type lineReader struct {
+	lines  *bufio.Scanner
+	number int64 // of the line that was read last
+	err    error
+
+	ahead *exportLine // read, and not taken yet
+	parts int64       // of the version that was taken last, which are still to come
+	part  int64       // the number of the one that was read last
+}
+
+func newLineReader(r io.Reader) *lineReader {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 64<<10), maxLine)
+	return &lineReader{lines: lines}
+}
+
+func (r *lineReader) fail(err error) error {
+	if r.err == nil {
+		r.err = fmt.Errorf("line %d: %w", r.number, err)
+	}
+	return r.err
+}
+
+// line reads one line into v. It returns false at the end.
+func (r *lineReader) line(v any) bool {
+	if r.err != nil {
+		return false
+	}
+	r.number++
+	if !r.lines.Scan() {
+		if err := r.lines.Err(); err != nil {
+			_ = r.fail(err)
+		}
+		return false
+	}
+	data := r.lines.Bytes()
+	var format struct {
+		Format int64 `json:"fmt"`
+	}
+	switch err := json.Unmarshal(data, &format); {
+	case err != nil:
+		_ = r.fail(fmt.Errorf("%w: %w", store.ErrBadRecord, err))
+	case format.Format > store.Format:
+		_ = r.fail(fmt.Errorf("%w: its format is %d, and this release knows %d", store.ErrNewerFormat, format.Format, store.Format))
+	case format.Format < 1:
+		_ = r.fail(fmt.Errorf("%w: its fmt is %d", store.ErrBadRecord, format.Format))
+	default:
+		if err := strict(data, v); err != nil {
+			_ = r.fail(fmt.Errorf("%w: %w", store.ErrBadRecord, err))
+		}
+	}
+	return r.err == nil
+}
+
+// peek reads which checkpoint the next version is of.
+func (r *lineReader) peek(opts *ImportOptions) (store.Key, bool) {
+	for r.parts > 0 { // of a version that was not wanted
+		if _, err := r.nextPart(); err != nil {
+			return store.Key{}, false
+		}
+	}
+	if r.ahead == nil {
+		line := &exportLine{}
+		if !r.line(line) {
+			return store.Key{}, false
+		}
+		r.ahead = line
+	}
+	namespace := r.ahead.Namespace
+	if opts != nil && opts.Namespace != "" {
+		namespace = opts.Namespace
+	}
+	key, err := keyOf(namespace, r.ahead.Name)
+	if err != nil {
+		_ = r.fail(err)
+		return store.Key{}, false
+	}
+	return key, true
+}
+
+// next takes the next version of that checkpoint, or returns nil where the next is another's, or there is none.
+func (r *lineReader) next(opts *ImportOptions, key store.Key) (*record, error) {
+	of, ok := r.peek(opts)
+	if r.err != nil {
+		return nil, r.err
+	}
+	if !ok || of != key {
+		return nil, nil
+	}
+	line := r.ahead
+	r.ahead = nil
+	cp := &Checkpoint{}
+	if err := cp.unwire(&line.wire); err != nil {
+		return nil, r.fail(fmt.Errorf("%w: %w", store.ErrBadRecord, err))
+	}
+	if cp.Body != "" || line.Parts < 0 || line.Parts > 0 && line.wire.State != nil && string(line.wire.State) != "null" {
+		return nil, r.fail(fmt.Errorf("%w: its state is neither here nor in the lines that follow", store.ErrBadRecord))
+	}
+	rec := &record{cp: cp}
+	if r.parts, r.part = line.Parts, 0; r.parts > 0 {
+		cp.State = nil
+		rec.write = func(w io.Writer) error { return r.state(w, line) }
+	}
+	return rec, nil
+}
+
+// state writes the state that comes in parts.
+func (r *lineReader) state(w io.Writer, line *exportLine) error {
+	sum, size := sha256.New(), int64(0)
+	for r.parts > 0 {
+		data, err := r.nextPart()
+		if err != nil {
+			return err
+		}
+		_, _ = sum.Write(data)
+		size += int64(len(data))
+		if _, err := w.Write(data); err != nil {
+			return err
+		}
+	}
+	want, err := hex.DecodeString(line.SHA256)
+	if err != nil || !bytes.Equal(sum.Sum(nil), want) || size != line.StateSize {
+		return r.fail(fmt.Errorf("%w: the state has %d bytes with the sha256 %x, and %d with %s were exported",
+			store.ErrBadRecord, size, sum.Sum(nil), line.StateSize, line.SHA256))
+	}
+	return nil
+}
+
+func (r *lineReader) nextPart() ([]byte, error) {
+	var part partLine
+	if !r.line(&part) {
+		if r.err == nil {
+			_ = r.fail(fmt.Errorf("%w: the lines end, and %d parts of a state are missing", store.ErrBadRecord, r.parts))
+		}
+		return nil, r.err
+	}
+	r.parts--
+	r.part++
+	if part.Part != r.part {
+		return nil, r.fail(fmt.Errorf("%w: part %d of a state comes where part %d should", store.ErrBadRecord, part.Part, r.part))
+	}
+	return part.Data, nil
+}
