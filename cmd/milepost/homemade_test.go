@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive/dirarchive"
+)
+
+// homeMadeOf reads objects as they would lie below a prefix in a bucket.
+func homeMadeOf(t *testing.T, objects map[string]string, skip ...string) *homeMadeHistory {
+	t.Helper()
+	a, err := dirarchive.Open(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, a.Close()) })
+	for key, content := range objects {
+		_, err := a.Create(t.Context(), key, strings.NewReader(content))
+		require.NoError(t, err)
+	}
+	h, err := readHomeMade(t.Context(), a, "s3://bucket/prefix", skip, func(int64, int64) {})
+	require.NoError(t, err)
+	return h
+}
+
+func cursorsOf(h *homeMadeHistory) (cursors []string) {
+	for _, o := range h.versions {
+		cursors = append(cursors, o.cp.Cursor)
+	}
+	return cursors
+}
+
+func TestARecordMadeAtHomeIsReadInBothFormsAndKeptWhole(t *testing.T) {
+	h := homeMadeOf(t, map[string]string{
+		"checkpoint_1712484000.json": `{"last_processed_id": "record-123", "timestamp": "2024-04-07T10:00:00Z", ` +
+			`"batch_statistics": {"processed_records": 1000, "failed_records": 5}, "custom_state": {"current_aggregation": 42.0}, "ours": 1e400}`,
+		"checkpoint_1712484010.json": `{"last_processed_id": 9007199254740993, "timestamp": "2024-04-07T10:00:10.250000", "records_processed": 2000}`,
+		"checkpoint_1712484020.json": " {\n  \"last_processed_id\": null, \"records_processed\": 0, \"error\": \"bad row\"}\n",
+		"checkpoint_1712484030.json": `{"last_processed_id": 12.5, "error": null}`,
+		"checkpoint_1712484040.json": `{"error": {"code": 3}, "timestamp": "yesterday"}`,
+	})
+	require.NoError(t, h.doubt())
+	require.Len(t, h.versions, 5)
+	first := h.versions[0].cp
+	assert.Equal(t, &checkpoint.Checkpoint{
+		Version: 1, Cursor: "record-123", Processed: 1000, Failed: 5, SavedAt: time.Unix(1712484000, 0).UTC(),
+		State: first.State, ContentType: "application/json",
+	}, first)
+	assert.Contains(t, string(first.State), `"custom_state": {"current_aggregation": 42.0}, "ours": 1e400}`, "byte for byte")
+	assert.Equal(t, []string{"record-123", "9007199254740993", "", "12.5", ""}, cursorsOf(h))
+	assert.Equal(t, time.Unix(1712484010, 250e6).UTC(), h.versions[1].cp.SavedAt, "the record's fraction, where it is of that second")
+	assert.EqualValues(t, 2000, h.versions[1].cp.Processed)
+	assert.Equal(t, "bad row", h.versions[2].cp.LastError)
+	assert.Equal(t, `{"code": 3}`, h.versions[4].cp.LastError)
+	for i, o := range h.versions {
+		assert.EqualValues(t, i+1, o.cp.Version)
+		assert.True(t, json.Valid(o.cp.State))
+	}
+}
+
+func TestTheOrderIsThatOfTheTimesAsNumbersAndThenOfTheRecords(t *testing.T) {
+	h := homeMadeOf(t, map[string]string{
+		"checkpoint_999999999.json":    `{"last_processed_id": "a"}`,
+		"checkpoint_1000000000.json":   `{"last_processed_id": "b"}`,
+		"checkpoint_1000000000.5.json": `{"last_processed_id": "c"}`,
+		// Two workers' folders, and a second that both have: the records tell.
+		"x/checkpoint_1000000001.json": `{"last_processed_id": "e", "timestamp": "2001-09-09T01:46:41.700000"}`,
+		"y/checkpoint_1000000001.json": `{"last_processed_id": "d", "timestamp": "2001-09-09T01:46:41.200000"}`,
+	})
+	assert.Equal(t, []string{"a", "b", "c", "d", "e"}, cursorsOf(h))
+	assert.Empty(t, h.ties)
+	assert.Equal(t, []string{".", "y", "x"}, h.folders)
+	assert.NoError(t, h.doubt())
+}
+
+func TestTiesAreReportedAndTheNewestIsNeverGuessed(t *testing.T) {
+	objects := map[string]string{
+		"x/checkpoint_1000000001.json":      `{"last_processed_id": "a"}`,
+		"y/checkpoint_1000000001.json":      `{"last_processed_id": "b", "timestamp": "2001-09-09T01:46:41Z"}`,
+		"x/checkpoint_1000000002.json":      `{"last_processed_id": "c", "timestamp": "2001-09-09T01:46:42Z"}`,
+		"x/checkpoint_1000000002-copy.json": `{"last_processed_id": "c", "timestamp": "2001-09-09T01:46:42Z"}`,
+		"x/checkpoint_1000000003.json":      `{"last_processed_id": "d"}`,
+	}
+	h := homeMadeOf(t, objects)
+	assert.Equal(t, []string{"a", "b", "c", "d"}, cursorsOf(h))
+	require.Len(t, h.ties, 1)
+	assert.Equal(t, []string{"x/checkpoint_1000000001.json", "y/checkpoint_1000000001.json"}, keysOf(h.ties[0]))
+	assert.Equal(t, []string{"x/checkpoint_1000000002.json"}, keysOf(h.repeated))
+	assert.NoError(t, h.doubt(), "the newest is none of them")
+
+	objects["y/checkpoint_1000000003.json"] = `{"last_processed_id": "e"}`
+	err := homeMadeOf(t, objects).doubt()
+	assert.ErrorIs(t, err, checkpoint.ErrRefused)
+	assert.ErrorContains(t, err, "which is the newest of x/checkpoint_1000000003.json and y/checkpoint_1000000003.json cannot be known")
+	h = homeMadeOf(t, objects, "x/checkpoint_1000000003.json")
+	assert.NoError(t, h.doubt())
+	assert.Equal(t, []string{"a", "b", "c", "e"}, cursorsOf(h))
+}
+
+func TestWhatCannotBeReadIsNamedAndDoesNotHideBehindAnOlderOne(t *testing.T) {
+	bad := map[string]string{
+		"":                                    "it is empty",
+		"{":                                   "unexpected end of JSON input",
+		`[]`:                                  "it is no JSON object",
+		`{"last_processed_id": NaN}`:          "invalid character",
+		`{"last_processed_id": true}`:         "neither a text nor a number",
+		`{"last_processed_id": {"a": 1}}`:     "neither a text nor a number",
+		`{"records_processed": -1}`:           "how many were processed: -1 is no count",
+		`{"records_processed": 1.5}`:          "how many were processed: 1.5 is no count",
+		`{"records_processed": "x"}`:          "invalid number literal",
+		`{"batch_statistics": 3}`:             "batch_statistics",
+		"{\"last_processed_id\": \"a\xffb\"}": "it is not valid UTF-8",
+	}
+	objects := map[string]string{"checkpoint_2000000000.json": `{"last_processed_id": "good"}`, "notes.txt": "x", "checkpoint_latest.json": "{}"}
+	i := 0
+	for content := range bad {
+		objects[fmt.Sprintf("checkpoint_%d.json", 1000000000+i)] = content
+		i++
+	}
+	h := homeMadeOf(t, objects)
+	assert.Equal(t, []string{"good"}, cursorsOf(h))
+	assert.Equal(t, []string{"checkpoint_latest.json", "notes.txt"}, h.foreign)
+	require.Len(t, h.unreadable, len(bad))
+	for _, o := range h.unreadable {
+		assert.ErrorContains(t, o.err, bad[objects[o.key]], o.key)
+	}
+	require.NoError(t, h.doubt())
+
+	objects["checkpoint_2000000001.json"] = "{"
+	err := homeMadeOf(t, objects).doubt()
+	assert.ErrorIs(t, err, checkpoint.ErrRefused)
+	assert.ErrorContains(t, err, "checkpoint_2000000001.json, the newest by its name, cannot be read")
+	assert.NoError(t, homeMadeOf(t, objects, "checkpoint_2000000001.json").doubt())
+
+	assert.ErrorIs(t, homeMadeOf(t, map[string]string{"checkpoint_1.json": "{"}).doubt(), checkpoint.ErrRefused)
+	assert.ErrorIs(t, homeMadeOf(t, map[string]string{"x": "{"}).doubt(), store.ErrNotFound)
+}
+
+func TestAnObjectToBeSkippedIsThere(t *testing.T) {
+	a, err := dirarchive.Open(t.TempDir())
+	require.NoError(t, err)
+	defer a.Close()
+	_, err = readHomeMade(t.Context(), a, "s3://b/p", []string{"checkpoint_1.json"}, func(int64, int64) {})
+	assert.ErrorIs(t, err, errUsage)
+}
+
+func TestASourceThatFailsIsNoObjectThatCannotBeRead(t *testing.T) {
+	dir, err := dirarchive.Open(t.TempDir())
+	require.NoError(t, err)
+	for i := range 40 {
+		_, err := dir.Create(t.Context(), fmt.Sprintf("checkpoint_%d.json", 1000000000+i), strings.NewReader(`{}`))
+		require.NoError(t, err)
+	}
+	read := 0
+	_, err = readHomeMade(t.Context(), dir, "s3://b/p", nil, func(done, _ int64) {
+		if read++; read == 5 {
+			_ = dir.Close()
+		}
+	})
+	require.Error(t, err)
+	assert.NotErrorIs(t, err, store.ErrNotFound)
+}
