@@ -127,8 +127,15 @@ locals {
       {
         Sid      = "ObjectChanges"
         Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"]
+        Action   = ["s3:DeleteObject", "s3:PutObject"]
         Resource = ["${local.archive_arn}/${local.bodies}*", "${local.archive_arn}/${local.mirror}*"]
+      },
+      {
+        # Objects of the mirror are too small for uploads in parts.
+        Sid      = "Uploads"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload"]
+        Resource = ["${local.archive_arn}/${local.bodies}*"]
       },
       {
         # Of `milepost check`, which proves the bucket's conditions on one.

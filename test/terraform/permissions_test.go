@@ -4,53 +4,77 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+	"github.com/milepost-dev/milepost/store/archive/s3archive"
 	"github.com/milepost-dev/milepost/store/dynamostore"
 	"github.com/milepost-dev/milepost/test/dynamotest"
 	"github.com/milepost-dev/milepost/test/s3test"
 )
 
-// programme is what each role does with the command, in this order. A role that
-// does more needs more in its policy, and a permission that no line here uses has no
-// place in one. INPUT is a file of five lines, STATE one that is too large for the
-// table, and held a checkpoint that somebody holds.
-var programme = []struct{ role, command string }{
-	{"job", "batch flights INPUT --every 2 -- cat"},
-	{"job", "list"},
-	{"job", "history flights"},
-	{"job", "get flights --version 1"},
-	{"reader", "check"},
-	{"reader", "list"},
-	{"reader", "get flights"},
-	{"reader", "get flights --version 1"},
-	{"reader", "history flights"},
-	{"reader", "runs flights"},
-	{"reader", "lease show flights"},
-	{"operator", "pin flights --version 1 --label start --execute"},
-	{"operator", "unpin flights --version 1 --execute"},
-	{"operator", "set flights --cursor 2 --execute"},
-	{"operator", "rollback flights --to 1 --execute"},
-	{"operator", "lease break held --reason test --now --execute"},
-	{"operator", "reset flights --execute"},
-	{"operator", "list"},
-	{"operator", "check"},
-	{"operator", "delete flights --execute"},
+// programme is what each role does, in this order. A role that does more needs more
+// in its policy, and a permission that no line here uses has no place in one. What
+// is in capitals is the bench's.
+var programme = []struct {
+	role, command string
+	exit          int
+}{
+	{"job", "batch flights INPUT --every 2 -- cat", 0},
+	{"job", "PROGRAM large", 0},
+	{"job", "PROGRAM large", 0}, // which loads what the first has saved
+	{"job", "PROGRAM refused", 0},
+	{"job", "list", 0},
+	{"job", "history flights", 0},
+	{"job", "get flights --version 1", 0},
+	{"reader", "check --archive none", 0},
+	{"reader", "list", 0},
+	{"reader", "get large", 0},
+	{"reader", "get flights --version 1", 0},
+	{"reader", "history flights", 0},
+	{"reader", "runs flights", 0},
+	{"reader", "lease show flights", 0},
+	{"reader", "archive verify", 0},
+	{"reader", "export --to EXPORT", 0},
+	{"operator", "check", 0},
+	{"operator", "pin flights --version 1 --label start --execute", 0},
+	{"operator", "unpin flights --version 1 --execute", 0},
+	{"operator", "set large --cursor 3 --state STATE --content-type text/plain --execute", 0},
+	{"operator", "set refused --cursor 3 --state STATE --content-type text/plain --execute", 1},
+	{"operator", "rollback large --to 2 --execute", 0},
+	{"operator", "lease break held --reason test --now --execute", 0},
+	{"operator", "reset flights --execute", 0},
+	{"operator", "list", 0},
+	{"operator", "archive sync", 0},
+	{"operator", "gc --execute", 0},
+	{"operator", "prune --older-than 1h --keep-starts 1 --execute", 0},
+	{"operator", "delete large --purge --execute", 0},
+	{"operator", "import EXPORT --namespace copied --execute", 0},
+	{"operator", "LOSE flights", 0},
+	{"operator", "archive restore flights --execute", 0},
+	{"operator", "delete flights --execute", 0},
 }
 
 // unproven are the services that no line of the programme reaches so far. Each line
 // that does takes its service off.
-var unproven = []string{"s3", "cloudwatch"}
+var unproven = []string{"cloudwatch"}
 
 func TestEachRoleDoesWhatItsPolicyAllowsAndIsAllowedNothingElse(t *testing.T) {
 	t.Parallel()
@@ -58,7 +82,7 @@ func TestEachRoleDoesWhatItsPolicyAllowsAndIsAllowedNothingElse(t *testing.T) {
 	roles := policies(t)
 	used := map[string]map[permission][]string{} // by role: the commands that used it
 	for _, step := range programme {
-		out := bench.run(t, step.command)
+		out := bench.run(t, step.command, step.exit)
 		for _, r := range bench.services.take(t) {
 			by := roles[step.role].allows(r)
 			assert.NotEmpty(t, by, "%s, milepost %s: %s on %s with %v is denied\n%s", step.role, step.command, r.Action, r.Resource, r.Keys, out)
@@ -82,27 +106,34 @@ func TestEachRoleDoesWhatItsPolicyAllowsAndIsAllowedNothingElse(t *testing.T) {
 	isFile(t, filepath.Join(moduleDir, "permissions.md"), []byte(permissionsTable(roles, used)))
 }
 
-// bench is a place for the command to work in, with its services under record.
+// bench is a place for the roles to work in, with the services under record. There
+// a checkpoint held is held by somebody, and S3 refuses large objects of a
+// checkpoint refused.
 type bench struct {
 	services    *services
 	environment []string
 	binary      string
 	files       map[string]string // what the programme calls them
+	state       []byte            // too large for the table, and for one request to S3
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	b := &bench{binary: filepath.Join(dir, "milepost"), files: map[string]string{"INPUT": filepath.Join(dir, "input"), "STATE": filepath.Join(dir, "state")}}
+	b := &bench{binary: filepath.Join(dir, "milepost"), files: map[string]string{}, state: make([]byte, 10<<20)}
+	for _, name := range []string{"INPUT", "STATE", "EXPORT"} {
+		b.files[name] = filepath.Join(dir, name)
+	}
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", b.binary, "../../cmd/milepost")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b.state) // which does not compress
 	require.NoError(t, os.WriteFile(b.files["INPUT"], []byte("1\n2\n3\n4\n5\n"), 0o600))
-	require.NoError(t, os.WriteFile(b.files["STATE"], []byte(`"`+strings.Repeat("state ", 100_000)+`"`), 0o600))
+	require.NoError(t, os.WriteFile(b.files["STATE"], b.state, 0o600))
 
 	b.services = &services{table: dynamotest.Table(t)}
 	require.NoError(t, dynamostore.CreateTable(t.Context(), dynamotest.Client(t), b.services.table, nil), "which is the module's to do")
-	held, err := lease.Acquire(t.Context(), dynamostore.New(dynamotest.Client(t), b.services.table), store.Key{Namespace: store.DefaultNamespace, Name: "held"}, nil)
+	held, err := lease.Acquire(t.Context(), dynamostore.New(dynamotest.Client(t), b.services.table), key("held"), nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = held.Release(context.WithoutCancel(t.Context())) }) // it has been broken
 	b.services.bucket, b.services.prefix = s3test.Place(t)
@@ -114,10 +145,20 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
+func key(name string) store.Key { return store.Key{Namespace: store.DefaultNamespace, Name: name} }
+
 // run runs one command of the programme, and returns what it printed.
-func (b *bench) run(t *testing.T, command string) string {
+func (b *bench) run(t *testing.T, command string, exit int) string {
 	t.Helper()
 	args := strings.Fields(command)
+	switch args[0] {
+	case "PROGRAM":
+		b.program(t, args[1])
+		return ""
+	case "LOSE":
+		b.lose(t, args[1])
+		return ""
+	}
 	for i, arg := range args {
 		if file, ok := b.files[arg]; ok {
 			args[i] = file
@@ -125,14 +166,56 @@ func (b *bench) run(t *testing.T, command string) string {
 	}
 	milepost := exec.CommandContext(t.Context(), b.binary, args...)
 	milepost.Env = b.environment
-	out, err := milepost.CombinedOutput()
-	require.NoError(t, err, "milepost %s\n%s", command, out)
+	out, _ := milepost.CombinedOutput()
+	require.Equal(t, exit, milepost.ProcessState.ExitCode(), "milepost %s\n%s", command, out)
 	return string(out)
+}
+
+// program is a job that imports the library: it saves a large state, and finds what
+// a session that died has left of another.
+func (b *bench) program(t *testing.T, name string) {
+	t.Helper()
+	st := dynamostore.New(dynamodb.New(dynamotest.Client(t).Options(), func(o *dynamodb.Options) { o.BaseEndpoint = &b.services.dynamo }), b.services.table)
+	bucket, err := s3archive.New(s3.New(s3test.Client(t).Options(), func(o *s3.Options) { o.BaseEndpoint = &b.services.s3 }), b.services.bucket, b.services.prefix, nil)
+	require.NoError(t, err)
+	err = checkpoint.Run(t.Context(), st, name, func(ctx context.Context, s *checkpoint.Session[[]byte]) error {
+		left := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Version: s.Version() + 1, CommitID: "left"}))
+		_, err := s3test.Client(t).PutObject(ctx, &s3.PutObjectInput{Bucket: &b.services.bucket, Key: &left, Body: strings.NewReader("left")})
+		require.NoError(t, err)
+		require.NoError(t, s.Save(ctx, "1", []byte("small")))
+		return s.Save(ctx, "2", b.state)
+	}, &checkpoint.Options{Archive: bucket})
+	if name == "refused" {
+		require.ErrorIs(t, err, store.ErrCredentials)
+		return
+	}
+	require.NoError(t, err)
+}
+
+// lose takes a checkpoint out of the table, behind the command's back.
+func (b *bench) lose(t *testing.T, name string) {
+	t.Helper()
+	client, pk := dynamotest.Client(t), &types.AttributeValueMemberS{Value: store.DefaultNamespace + "#" + name}
+	out, err := client.Query(t.Context(), &dynamodb.QueryInput{
+		TableName: &b.services.table, KeyConditionExpression: aws.String("pk = :pk"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": pk},
+	})
+	require.NoError(t, err)
+	require.NotEmpty(t, out.Items)
+	for _, item := range out.Items {
+		_, err := client.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
+			TableName: &b.services.table, Key: map[string]types.AttributeValue{"pk": pk, "sk": item["sk"]},
+		})
+		require.NoError(t, err)
+	}
 }
 
 // subcommand is the words of a command before its arguments.
 func subcommand(command string) string {
 	words := strings.Fields(command)
+	if words[0] == "PROGRAM" {
+		return "a Go program"
+	}
 	if len(words) > 1 && slices.Contains([]string{"archive", "lease"}, words[0]) {
 		return words[0] + " " + words[1]
 	}

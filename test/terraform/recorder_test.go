@@ -32,23 +32,38 @@ type services struct {
 // serve returns the URLs of the two.
 func (s *services) serve(t *testing.T, dynamo, s3 string) {
 	t.Helper()
-	s.dynamo = recording(t, dynamo, func(r *http.Request, body []byte) { s.keep(s.dynamoRequests(r, body)) })
-	s.s3 = recording(t, s3, func(r *http.Request, _ []byte) { s.keep(s.s3Requests(r)) })
+	s.dynamo = recording(t, dynamo, func(r *http.Request, body []byte) bool {
+		s.keep(s.dynamoRequests(r, body))
+		return true
+	})
+	s.s3 = recording(t, s3, func(r *http.Request, _ []byte) bool {
+		s.keep(s.s3Requests(r))
+		return !strings.Contains(r.URL.Path, "/refused/") || !r.URL.Query().Has("partNumber")
+	})
 }
 
-func recording(t *testing.T, endpoint string, record func(r *http.Request, body []byte)) string {
+// recording sends on what record lets pass.
+func recording(t *testing.T, endpoint string, record func(r *http.Request, body []byte) bool) string {
 	t.Helper()
 	target, err := url.Parse(endpoint)
 	require.NoError(t, err)
-	server := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
 		r.Out.Host = r.In.Host // as signed
-		body, err := io.ReadAll(r.In.Body)
-		if err == nil {
-			record(r.In, body)
+	}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client has gone
 		}
-		r.Out.Body = io.NopCloser(bytes.NewReader(body))
-	}})
+		if !record(r, body) {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		proxy.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	return server.URL
 }
