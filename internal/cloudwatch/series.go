@@ -1,0 +1,204 @@
+// Package cloudwatch sends what OpenTelemetry's SDK has collected to CloudWatch without an agent: as lines in the Embedded
+// Metric Format, and by PutMetricData. It knows the instruments that it is given, under the names
+// that CloudWatch is to have for them, and leaves all others alone.
+package cloudwatch
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/milepost-dev/milepost/store/metered"
+)
+
+// Namespace is CloudWatch's namespace of all metrics, and the dimensions that they may have. A series has
+// either the first alone, or both.
+const (
+	Namespace           = "Milepost"
+	DimensionNamespace  = "Namespace"
+	DimensionCheckpoint = "Checkpoint"
+)
+
+// value is a value and how often it was seen.
+type value struct {
+	value, count float64
+}
+
+// datum is one metric of one series.
+type datum struct {
+	metric string
+	unit   string
+	values []value
+	parts  map[string]float64 // a counter's, by outcome or cause: a property of the line, and no dimension
+	by     string             // what they are parts by
+}
+
+// series is what one checkpoint, or one namespace, has.
+type series struct {
+	namespace, checkpoint string
+	data                  []datum
+}
+
+// collect turns what was collected into series, in a fixed order.
+func collect(rm *metricdata.ResourceMetrics, known map[string]metered.Instrument) []series {
+	c := collector{at: map[[2]string]int{}}
+	for _, scope := range rm.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if i, ok := known[m.Name]; ok {
+				c.add(i, m.Data)
+			}
+		}
+	}
+	slices.SortFunc(c.all, func(a, b series) int {
+		if n := strings.Compare(a.namespace, b.namespace); n != 0 {
+			return n
+		}
+		return strings.Compare(a.checkpoint, b.checkpoint)
+	})
+	return c.all
+}
+
+type collector struct {
+	at  map[[2]string]int
+	all []series
+}
+
+func (c *collector) add(i metered.Instrument, data metricdata.Aggregation) {
+	switch d := data.(type) {
+	case metricdata.Sum[int64]:
+		for _, p := range d.DataPoints {
+			c.point(i, p.Attributes, value{float64(p.Value), 1})
+		}
+	case metricdata.Gauge[int64]:
+		for _, p := range d.DataPoints {
+			c.point(i, p.Attributes, value{float64(p.Value), 1})
+		}
+	case metricdata.Gauge[float64]:
+		for _, p := range d.DataPoints {
+			c.point(i, p.Attributes, value{p.Value, 1})
+		}
+	case metricdata.Histogram[float64]:
+		for _, p := range d.DataPoints {
+			if p.Count > 0 {
+				c.point(i, p.Attributes, buckets(p)...)
+			}
+		}
+	}
+}
+
+// buckets are a histogram's, each as its middle. The least and the most are exact.
+func buckets(p metricdata.HistogramDataPoint[float64]) []value {
+	least, _ := p.Min.Value()
+	most, ok := p.Max.Value()
+	if !ok {
+		most = math.Inf(1)
+	}
+	var values []value
+	for i, n := range p.BucketCounts {
+		if n == 0 {
+			continue
+		}
+		low, high := least, most
+		if i > 0 {
+			low = max(low, p.Bounds[i-1])
+		}
+		if i < len(p.Bounds) {
+			high = min(high, p.Bounds[i])
+		}
+		values = append(values, value{(low + high) / 2, float64(n)})
+	}
+	return values
+}
+
+func (c *collector) point(i metered.Instrument, attributes attribute.Set, values ...value) {
+	namespace, _ := attributes.Value(metered.AttrNamespace)
+	checkpoint, _ := attributes.Value(metered.AttrCheckpoint)
+	key := [2]string{dimension(namespace.AsString()), dimension(checkpoint.AsString())}
+	at, ok := c.at[key]
+	if !ok {
+		at = len(c.all)
+		c.at[key] = at
+		c.all = append(c.all, series{namespace: key[0], checkpoint: key[1]})
+	}
+	s := &c.all[at]
+	n := slices.IndexFunc(s.data, func(d datum) bool { return d.metric == i.CloudWatch })
+	if n < 0 {
+		n = len(s.data)
+		s.data = append(s.data, datum{metric: i.CloudWatch, unit: unitOf(i.Unit)})
+	}
+	d := &s.data[n]
+	if len(i.By) == 0 {
+		d.values = append(d.values, values...)
+		return
+	}
+	// Parts of one count: the whole is the metric.
+	part, _ := attributes.Value(i.By[0])
+	if d.parts == nil {
+		name := string(i.By[0])
+		d.by, d.parts = name[strings.LastIndex(name, ".")+1:], map[string]float64{}
+		d.values = []value{{0, 1}}
+	}
+	for _, v := range values {
+		d.parts[part.AsString()] += v.value
+		d.values[0].value += v.value
+	}
+}
+
+// dimension is a text as the value of a dimension, which takes printable ASCII only: other bytes are written as %XX.
+func dimension(text string) string {
+	plain := func(b byte) bool { return b >= ' ' && b <= '~' }
+	var escaped strings.Builder
+	for i := range len(text) {
+		if b := text[i]; plain(b) && (i > 0 || b != ':') {
+			escaped.WriteByte(b)
+		} else {
+			fmt.Fprintf(&escaped, "%%%02X", b)
+		}
+	}
+	return escaped.String()[:min(escaped.Len(), maxDimension)]
+}
+
+// maxDimension is the most characters of a dimension's value.
+const maxDimension = 1024
+
+// unitOf is CloudWatch's name of a unit.
+func unitOf(ucum string) string {
+	switch {
+	case ucum == "s":
+		return "Seconds"
+	case ucum == "By":
+		return "Bytes"
+	case strings.HasPrefix(ucum, "{") && strings.HasSuffix(ucum, "}/s"):
+		return "Count/Second"
+	case strings.HasPrefix(ucum, "{"):
+		return "Count"
+	}
+	return "None"
+}
+
+// knownBy are instruments by name.
+func knownBy(instruments []metered.Instrument) map[string]metered.Instrument {
+	known := make(map[string]metered.Instrument, len(instruments))
+	for _, i := range instruments {
+		known[i.Name] = i
+	}
+	return known
+}
+
+// exporting is what both exporters tell the SDK: counts since the last time, which CloudWatch adds up itself.
+type exporting struct{}
+
+// Temporality implements [metric.Exporter].
+func (exporting) Temporality(metric.InstrumentKind) metricdata.Temporality {
+	return metricdata.DeltaTemporality
+}
+
+// Aggregation implements [metric.Exporter].
+func (exporting) Aggregation(kind metric.InstrumentKind) metric.Aggregation {
+	return metric.DefaultAggregationSelector(kind)
+}

@@ -1,0 +1,197 @@
+package survey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/metered"
+)
+
+// PublishOptions say what is published.
+type PublishOptions struct {
+	metered.Options      // with Detail, checkpoints have series of their own
+	Ratio           bool // publish Expectation, too
+	Times           bool // publish times, not ages
+}
+
+// Publisher publishes what looks have shown, until the next: a checkpoint that is gone has no series any more.
+type Publisher struct {
+	opts   PublishOptions
+	beats  metric.Int64Counter
+	gauges map[string]metric.Float64ObservableGauge
+
+	mu       sync.Mutex
+	readings []reading
+}
+
+// reading is one value of one series.
+type reading struct {
+	of    metered.Instrument
+	at    attribute.Set
+	value float64
+}
+
+// NewPublisher returns a publisher with instruments of the provider's.
+func NewPublisher(provider metric.MeterProvider, opts PublishOptions) (*Publisher, error) {
+	if opts.MaxSeries == 0 {
+		opts.MaxSeries = metered.DefaultMaxSeries
+	}
+	p := &Publisher{opts: opts, gauges: map[string]metric.Float64ObservableGauge{}}
+	meter := provider.Meter(metered.Scope)
+	var failed []error
+	var all []metric.Observable
+	for _, i := range Instruments {
+		if i.Kind == metered.Counter {
+			var err error
+			p.beats, err = meter.Int64Counter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+			failed = append(failed, err)
+			continue
+		}
+		g, err := meter.Float64ObservableGauge(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+		failed = append(failed, err)
+		p.gauges[i.Name] = g
+		all = append(all, g)
+	}
+	if err := errors.Join(failed...); err != nil {
+		return nil, fmt.Errorf("make the instruments of the monitor: %w", err)
+	}
+	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, r := range p.readings {
+			o.ObserveFloat64(p.gauges[r.of.Name], r.value, metric.WithAttributeSet(r.at))
+		}
+		return nil
+	}, all...)
+	return p, err
+}
+
+// Seen is what one look has shown: of each item how it moves, and how far the archive is behind; the latter may be nil.
+type Seen struct {
+	Namespace string
+	Items     []Item
+	Movements []Movement
+	Mirrored  []Mirroring
+}
+
+// Publish replaces what is published, and beats once. With Detail the first items, in the order given, have series of their own, and
+// the rest one together: of what is added up the sum, of ages the greatest.
+func (p *Publisher) Publish(ctx context.Context, seen Seen) {
+	s := p.sum(seen)
+	p.mu.Lock()
+	p.readings = s.readings
+	p.mu.Unlock()
+	p.beats.Add(ctx, 1, metric.WithAttributes(metered.AttrNamespace.String(seen.Namespace)))
+}
+
+// summary gathers readings.
+type summary struct {
+	namespace string
+	readings  []reading
+	at        map[seriesKey]int
+}
+
+type seriesKey struct{ instrument, name string }
+
+// add adds a value up in its series, and most keeps the greatest.
+func (s *summary) add(i metered.Instrument, name string, v float64) { s.reading(i, name).value += v }
+
+func (s *summary) most(i metered.Instrument, name string, v float64) {
+	r := s.reading(i, name)
+	r.value = max(r.value, v)
+}
+
+func (s *summary) least(i metered.Instrument, name string, v float64) {
+	_, there := s.at[seriesKey{i.Name, name}]
+	if r := s.reading(i, name); !there || v < r.value {
+		r.value = v
+	}
+}
+
+func (s *summary) reading(i metered.Instrument, name string) *reading {
+	key := seriesKey{i.Name, name}
+	n, ok := s.at[key]
+	if !ok {
+		n = len(s.readings)
+		s.at[key] = n
+		attributes := []attribute.KeyValue{metered.AttrNamespace.String(s.namespace)}
+		if name != "" {
+			attributes = append(attributes, metered.AttrCheckpoint.String(name))
+		}
+		s.readings = append(s.readings, reading{of: i, at: attribute.NewSet(attributes...)})
+	}
+	return &s.readings[n]
+}
+
+func (p *Publisher) sum(seen Seen) *summary {
+	s := &summary{namespace: seen.Namespace, at: map[seriesKey]int{}}
+	series := metered.NewSeries(p.opts.Options)
+	for _, i := range []metered.Instrument{Checkpoints, Overdues, Unreadables, Leases} {
+		s.add(i, "", 0) // none is said, too
+	}
+	s.add(Checkpoints, "", float64(len(seen.Items)))
+	for n := range seen.Items {
+		i := &seen.Items[n]
+		if i.Err != nil {
+			s.add(Unreadables, "", 1)
+			continue
+		}
+		if i.Overdue() {
+			s.add(Overdues, "", 1)
+		}
+		if i.Held {
+			s.add(Leases, "", 1)
+		}
+		name := series.Name(i.Key.Name)
+		s.add(FailedRuns, name, float64(i.Failures()))
+		if seen.Mirrored != nil {
+			m := seen.Mirrored[n]
+			s.most(ArchiveLag, name, m.Lag.Seconds())
+			s.add(ArchiveGaps, name, 0)
+			if m.Gap {
+				s.add(ArchiveGaps, name, 1)
+			}
+		}
+		if name != "" {
+			p.detail(s, name, i, seen.Movements[n])
+		}
+	}
+	return s
+}
+
+func (p *Publisher) detail(s *summary, name string, i *Item, m Movement) {
+	age := func(ages, times metered.Instrument, t time.Time) {
+		switch {
+		case t.IsZero():
+		case p.opts.Times:
+			s.least(times, name, float64(t.UnixMilli())/1000)
+		default:
+			s.most(ages, name, max(i.Now.Sub(t), 0).Seconds())
+		}
+	}
+	saved := time.Time{}
+	switch {
+	case i.Saved():
+		saved = i.Head.SavedAt
+	case i.Expect != nil:
+		saved = i.Expect.SetAt
+	}
+	age(SaveAge, SaveTime, saved)
+	age(CursorAge, CursorTime, m.Advanced)
+	if i.Lease != nil && i.Lease.Status == store.Held {
+		age(RenewalAge, RenewalTime, i.Lease.RenewedAt)
+	}
+	if i.Saved() {
+		s.add(ProgressRate, name, m.Rate)
+	}
+	if p.opts.Ratio && i.Expect != nil {
+		s.most(Expectation, name, i.Ratio())
+	}
+}

@@ -1,0 +1,160 @@
+// Package survey looks at many checkpoints at once, as someone on call does: what does not move, since when, and who holds it. It reads
+// the store and asks no job, so that a dead one is seen as well.
+package survey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// parallel is how many reads are under way at once.
+const parallel = 8
+
+// Item is one checkpoint as it was seen.
+type Item struct {
+	Key   store.Key
+	Now   time.Time // when it was seen, by the store's clock where it has one
+	Err   error     // why it could not be read; nothing but Key and Now is then set
+	Head  *store.Head
+	Lease *store.Lease
+	// Expect is how often it is expected to be saved; nil: nothing is expected.
+	Expect *store.Expectation
+	Held   bool          // the lease is held, and has not run out by the store's clock
+	Left   time.Duration // how long it then still runs; 0: no end is recorded
+}
+
+// Look reads the checkpoints of a namespace whose names begin with prefix, in byte order: those that were saved, are expected to be, or whose
+// deletion is not finished. It takes one request for each page of names, and one for each 32 checkpoints, eight at a time, at half the price;
+// it may lag by a moment. States are not kept. A checkpoint that cannot be read is an item with an error.
+func Look(ctx context.Context, st store.Store, namespace, prefix string) ([]Item, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	chunks := make(chan chunk)
+	var mu sync.Mutex
+	var all []chunk
+	var workers sync.WaitGroup
+	for range parallel {
+		workers.Go(func() {
+			for c := range chunks {
+				err := c.read(ctx, st)
+				if err != nil {
+					cancel(err)
+					continue
+				}
+				mu.Lock()
+				all = append(all, c)
+				mu.Unlock()
+			}
+		})
+	}
+	err := split(ctx, st, namespace, prefix, chunks)
+	close(chunks)
+	workers.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the checkpoints of namespace %s that begin with %q: %w", namespace, prefix, err)
+	}
+	slices.SortFunc(all, func(a, b chunk) int { return a.number - b.number })
+	var items []Item
+	for _, c := range all {
+		items = append(items, c.items...)
+	}
+	return items, nil
+}
+
+// chunk is what one request reads.
+type chunk struct {
+	number int
+	keys   []store.Key
+	items  []Item
+}
+
+func split(ctx context.Context, st store.Store, namespace, prefix string, chunks chan<- chunk) error {
+	c := chunk{}
+	send := func() bool {
+		select {
+		case chunks <- c:
+			c = chunk{number: c.number + 1}
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for name, err := range st.Names(ctx, namespace, prefix, "") {
+		if err != nil {
+			return err
+		}
+		c.keys = append(c.keys, store.Key{Namespace: namespace, Name: name})
+		if len(c.keys) == store.MaxPeek && !send() {
+			return context.Cause(ctx)
+		}
+	}
+	if len(c.keys) > 0 {
+		send()
+	}
+	return nil
+}
+
+func (c *chunk) read(ctx context.Context, st store.Store) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	items, err := peek(ctx, st, c.keys)
+	c.items = items
+	return err
+}
+
+// peek reads some. A bad record among them must not hide the others.
+func peek(ctx context.Context, st store.Store, keys []store.Key) ([]Item, error) {
+	all, err := st.Peek(ctx, keys)
+	bad := errors.Is(err, store.ErrBadRecord) || errors.Is(err, store.ErrNewerFormat)
+	switch {
+	case bad && len(keys) == 1:
+		return []Item{{Key: keys[0], Now: time.Now(), Err: err}}, nil
+	case bad:
+		half := len(keys) / 2
+		first, err := peek(ctx, st, keys[:half])
+		if err != nil {
+			return nil, err
+		}
+		second, err := peek(ctx, st, keys[half:])
+		return append(first, second...), err
+	case err != nil:
+		return nil, err
+	}
+	items := make([]Item, 0, len(keys))
+	for i, key := range keys {
+		if item, ok := newItem(key, &all[i]); ok {
+			items = append(items, item)
+		}
+	}
+	return items, nil
+}
+
+// newItem reports false where the index lags: there is nothing any more.
+func newItem(key store.Key, r *store.Records) (Item, bool) {
+	item := Item{Key: key, Now: r.Clock.Wall, Head: r.Head, Lease: r.Lease, Expect: r.Expect}
+	if item.Now.IsZero() {
+		item.Now = time.Now()
+	}
+	if item.Head != nil {
+		if item.Head.State = nil; item.Head.Version.Version == 0 {
+			item.Head = nil
+		}
+	}
+	if l := r.Lease; l != nil && l.Status == store.Held && !l.Until.PassedBy(r.Clock, 0) {
+		item.Held = true
+		if !l.Until.Wall.IsZero() && !r.Clock.Wall.IsZero() {
+			item.Left = max(l.Until.Wall.Sub(r.Clock.Wall), 0)
+		}
+	}
+	return item, item.Saved() || item.Deleting() || item.Expect != nil
+}

@@ -1,0 +1,145 @@
+package metered
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Kind of an instrument.
+type Kind string
+
+// Kinds of instruments.
+const (
+	Counter   Kind = "counter"
+	Gauge     Kind = "gauge"
+	Histogram Kind = "histogram"
+)
+
+// Instrument describes one: a row of docs/metrics.md.
+type Instrument struct {
+	Name        string // in OpenTelemetry; Prometheus has it with underscores and its usual endings
+	CloudWatch  string // the metric there
+	Kind        Kind
+	Unit        string // UCUM: s, By, {save} and so on
+	Description string
+	By          []attribute.Key // attributes beside namespace and checkpoint
+}
+
+// What a job emits.
+var (
+	Saves        = Instrument{"milepost.saves", "Saves", Counter, "{save}", "Saves, by how they ended", []attribute.Key{AttrOutcome}}
+	SaveFailures = Instrument{"milepost.save.failures", "SaveFailures", Counter, "{save}", "Saves that ended otherwise than ok", nil}
+	SaveDuration = Instrument{"milepost.save.duration", "SaveLatency", Histogram, "s", "Time of a save that succeeded, from its first attempt on", nil}
+	SaveBytes    = Instrument{"milepost.save.bytes", "SaveBytes", Counter, "By", "Bytes of the states that were saved, before compression", nil}
+	Processed    = Instrument{"milepost.records.processed", "RecordsProcessed", Counter, "{record}", "Records processed, as saved", nil}
+	Failed       = Instrument{"milepost.records.failed", "RecordsFailed", Counter, "{record}", "Records that failed, as saved", nil}
+	MarksWaiting = Instrument{"milepost.marks.waiting", "MarksWaiting", Gauge, "{record}", "Records marked and not yet saved", nil}
+	Acquisitions = Instrument{"milepost.lease.acquisitions", "LeaseAcquisitions", Counter, "{lease}", "Leases acquired", nil}
+	Losses       = Instrument{"milepost.lease.losses", "LeaseLosses", Counter, "{lease}", "Leases lost by jobs that ran, by cause", []attribute.Key{AttrCause}}
+	LateRenewals = Instrument{"milepost.lease.renewals.late", "LateRenewals", Counter, "{renewal}", "Renewals more than half a lease's duration after the one before: saves waited for them", nil}
+	Takeover     = Instrument{"milepost.lease.takeover.duration", "TakeoverTime", Histogram, "s", "Time from the last renewal of a holder that died to the acquisition by the next", nil}
+	Throttles    = Instrument{"milepost.throttles", "Throttles", Counter, "{request}", "Requests that the store throttled", nil}
+)
+
+// Jobs are the instruments that a [Store] has.
+var Jobs = []Instrument{
+	Saves, SaveFailures, SaveDuration, SaveBytes, Processed, Failed, MarksWaiting,
+	Acquisitions, Losses, LateRenewals, Takeover, Throttles,
+}
+
+// Outcome says how a save ended.
+type Outcome string
+
+// How saves end.
+const (
+	OK        Outcome = "ok"
+	Conflict  Outcome = "conflict"  // the checkpoint is not at the version the save builds on, or a write of the caller's own was refused
+	Fenced    Outcome = "fenced"    // another has the lease
+	Throttled Outcome = "throttled" // and given up
+	Unknown   Outcome = "unknown"   // whether it landed was not learned
+	Failure   Outcome = "error"
+)
+
+// Causes of a loss.
+const (
+	Stolen    = "stolen"    // another has the lease
+	Expired   = "expired"   // no renewal succeeded in time
+	Regressed = "regressed" // the store has gone backward
+)
+
+var (
+	saveBounds     = []float64{.0005, .001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .15, .2, .3, .5, .75, 1, 2, 5, 10, 30}
+	takeoverBounds = []float64{.5, 1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 300, 600, 1800, 3600, 21600, 86400}
+)
+
+// instruments are those of one store.
+type instruments struct {
+	series *Series
+
+	saves, failures, bytes, processed, failed metric.Int64Counter
+	acquisitions, losses, late, throttles     metric.Int64Counter
+	duration, takeover                        metric.Float64Histogram
+	waiting                                   metric.Int64ObservableGauge
+
+	sets sync.Map // attributes by what they are of: a save should not build them anew
+}
+
+func newInstruments(m metric.Meter, series *Series, observe metric.Callback) (*instruments, error) {
+	in := &instruments{series: series}
+	var failed []error
+	counter := func(i Instrument) metric.Int64Counter {
+		c, err := m.Int64Counter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+		failed = append(failed, err)
+		return c
+	}
+	histogram := func(i Instrument, bounds []float64) metric.Float64Histogram {
+		h, err := m.Float64Histogram(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description), metric.WithExplicitBucketBoundaries(bounds...))
+		failed = append(failed, err)
+		return h
+	}
+	in.saves, in.failures, in.bytes = counter(Saves), counter(SaveFailures), counter(SaveBytes)
+	in.processed, in.failed = counter(Processed), counter(Failed)
+	in.acquisitions, in.losses, in.late, in.throttles = counter(Acquisitions), counter(Losses), counter(LateRenewals), counter(Throttles)
+	in.duration, in.takeover = histogram(SaveDuration, saveBounds), histogram(Takeover, takeoverBounds)
+
+	var err error
+	in.waiting, err = m.Int64ObservableGauge(MarksWaiting.Name, metric.WithUnit(MarksWaiting.Unit), metric.WithDescription(MarksWaiting.Description))
+	failed = append(failed, err)
+	if errors.Join(failed...) == nil {
+		_, err = m.RegisterCallback(observe, in.waiting)
+		failed = append(failed, err)
+	}
+	return in, errors.Join(failed...)
+}
+
+type setKey struct {
+	namespace, name string
+	more            attribute.KeyValue
+}
+
+// of are the attributes of a checkpoint's series.
+func (in *instruments) of(key store.Key, more ...attribute.KeyValue) metric.MeasurementOption {
+	k := setKey{namespace: key.Namespace, name: in.series.Name(key.Name)}
+	if len(more) > 0 {
+		k.more = more[0]
+	}
+	if known, ok := in.sets.Load(k); ok {
+		return known.(metric.MeasurementOption)
+	}
+	set := metric.WithAttributeSet(attributesOf(k.namespace, k.name, more...))
+	in.sets.Store(k, set)
+	return set
+}
+
+// count adds n to a counter; 0 adds no series.
+func (in *instruments) count(ctx context.Context, c metric.Int64Counter, n int64, key store.Key, more ...attribute.KeyValue) {
+	if n > 0 {
+		c.Add(ctx, n, in.of(key, more...))
+	}
+}
