@@ -124,7 +124,8 @@ func newBench(t *testing.T) *bench {
 	for _, name := range []string{"INPUT", "STATE", "EXPORT"} {
 		b.files[name] = filepath.Join(dir, name)
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", b.binary, "../../cmd/milepost")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", b.binary, "../../cmd/milepost") // as it is built for Lambda, and so once
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
 	_, _ = rand.NewChaCha8([32]byte{}).Read(b.state) // which does not compress
