@@ -1,0 +1,97 @@
+//go:build linux
+
+package archive_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What one command must not touch: the objects of all checkpoints but one.
+func (p *place) othersThan(of string) map[string]int64 {
+	all := keys(p.t, p.archive, "")
+	for key := range all {
+		for _, root := range []string{"v/", "body/"} {
+			last, found := strings.CutPrefix(key, root+of+"/")
+			if found && !strings.Contains(last, "/") {
+				delete(all, key)
+			}
+		}
+	}
+	return all
+}
+
+func TestCheckpointsWhoseKeysBeginAlikeAndNamespacesThatShareABucketNeverTouchOneAnother(t *testing.T) {
+	p := newPlace(t)
+	dir := t.TempDir()
+	type checkpoint struct{ namespace, name string }
+	all := []checkpoint{{"default", "a"}, {"default", "a/body"}, {"default", "a/v"}, {"default", "a/latest.json"}, {"other", "a"}, {"defaul", "t/a"}}
+	for i, c := range all {
+		state := filepath.Join(dir, fmt.Sprint(i))
+		require.NoError(t, os.WriteFile(state, noise(20_000, uint64(i)), 0o600))
+		for range 2 {
+			must(t, p.env, "set", c.name, "--namespace", c.namespace, "--cursor", fmt.Sprint(i), "--state", state,
+				"--content-type", "application/octet-stream", "--execute")
+		}
+		_, err := p.archive.Create(t.Context(), "body/"+c.namespace+"/"+c.name+"/1-orphan", strings.NewReader("x"))
+		require.NoError(t, err)
+	}
+	whole := func(i int) {
+		t.Helper()
+		c := all[i]
+		assert.Equal(t, noise(20_000, uint64(i)), []byte(must(t, p.env, "get", c.name, "--namespace", c.namespace, "--state-to", "-")), c)
+	}
+
+	others := p.othersThan("default/a")
+	collected := item(t, must(t, p.env, "gc", "a", "--execute", "-o", "json"))
+	assert.Len(t, collected["bodies"], 1)
+	assert.Equal(t, others, p.othersThan("default/a"), "gc of a")
+
+	must(t, p.env, "gc", "--execute") // of all in the namespace default
+	left := keys(t, p.archive, "body/")
+	assert.Contains(t, left, "body/other/a/1-orphan")
+	assert.Contains(t, left, "body/defaul/t/a/1-orphan")
+	assert.NotContains(t, left, "body/default/a/body/1-orphan")
+	for i := range all {
+		whole(i)
+	}
+
+	// Damage to one is a finding of that one alone.
+	damaged := ""
+	for key := range keys(t, p.archive, "body/default/a/body/2-") {
+		damaged = key
+	}
+	require.NotEmpty(t, damaged)
+	require.NoError(t, p.archive.Delete(t.Context(), damaged))
+	_, err := p.archive.Create(t.Context(), damaged, bytes.NewReader([]byte("flipped")))
+	require.NoError(t, err)
+	assert.Zero(t, milepost(t, p.env, "archive", "verify", "a", "a/v", "a/latest.json").exit())
+	assert.Zero(t, milepost(t, p.env, "archive", "verify", "--namespace", "other", "a").exit())
+	assert.Equal(t, 1, milepost(t, p.env, "archive", "verify", "a/body").exit())
+	assert.Equal(t, 1, milepost(t, p.env, "archive", "verify").exit())
+
+	// One is restored, and no other.
+	p.lose()
+	others = p.othersThan("default/a")
+	must(t, p.env, "archive", "restore", "a", "--execute")
+	assert.Equal(t, others, p.othersThan("default/a"), "restore of a")
+	whole(0)
+	for _, c := range all[1:] {
+		assert.NotZero(t, milepost(t, p.env, "get", c.name, "--namespace", c.namespace).exit(), c)
+	}
+	must(t, p.env, "archive", "restore", "--namespace", "other", "--execute")
+	whole(4)
+	assert.NotZero(t, milepost(t, p.env, "get", "t/a", "--namespace", "defaul").exit())
+
+	others = p.othersThan("default/a")
+	must(t, p.env, "delete", "a", "--purge", "--execute")
+	assert.Equal(t, others, p.othersThan("default/a"), "purge of a")
+	assert.Equal(t, others, keys(t, p.archive, ""), "nothing of a is left")
+}
