@@ -93,7 +93,9 @@ def script() -> Iterator[Callable[..., Script]]:
     yield start
     for one in started:
         if one.process.poll() is None:
-            one.kill()
+            one.process.kill()
+        with one.process:  # which closes its pipes
+            pass
 
 
 @pytest.fixture

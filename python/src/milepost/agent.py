@@ -6,9 +6,11 @@ back, so that the agent never waits for us and the two pipes cannot block one an
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -61,8 +63,8 @@ class Agent:
         self._ended = False  # nothing more will be read
         self._on_event = on_event
         self._write_lock = threading.RLock()  # a signal's handler may call us while we write
-        self._long: threading.Thread | None = None  # writes a line that is longer than atomic
-        self._ids = 0
+        self._long: _LongLine | None = None  # on its way
+        self._ids = itertools.count(1)
         self._waiting: dict[int, _Inbox[Message | None]] = {}
         self._max_line = 1 << 20
         self._stopping = False
@@ -117,15 +119,13 @@ class Agent:
         request meanwhile goes to ``on_event``, with its id.
         """
         inbox: _Inbox[Message | None] = SimpleQueue()
-        with self._write_lock:
-            self._ids += 1
-            number = self._ids
+        number = next(self._ids)  # in one step: a signal's handler may call, too
         self._waiting[number] = inbox
         try:
             if self._ended:
                 raise self._end()
             named = encode({"id": number, "method": method, **fields}, method)
-            self.write(f"{named[:-1]}{extra}}}\n".encode())
+            self.write(f"{named[:-1]}{extra}}}\n")
             while True:
                 message = inbox.get(timeout=patience)
                 if message is None:
@@ -143,18 +143,21 @@ class Agent:
         result: Message = message["result"]
         return result
 
-    def write(self, line: bytes) -> None:
+    def write(self, text: str) -> None:
         """Writes a line. It waits while the agent does not read, which is how a job is held to the store's pace."""
+        try:
+            line = text.encode()
+        except UnicodeEncodeError as err:  # half a surrogate pair
+            raise errors.UsageError(f"not valid text: {err.reason}") from err
         with self._write_lock:
             if self._long is not None:
-                self._long.join()
-                self._long = None
+                self._long.settle()
             try:
                 if len(line) <= _ATOMIC:
                     os.write(self._fd, line)
                 else:
                     self._write_long(line)
-            except (OSError, ValueError):  # ValueError: the descriptor is -1
+            except OSError:
                 raise self._end() from None
 
     def _write_long(self, line: bytes) -> None:
@@ -163,31 +166,16 @@ class Agent:
                 f"a request of {len(line):,} bytes is longer than the {self._max_line:,} that the agent takes: "
                 "keep less in the state, or keep it elsewhere and its name in the state"
             )
-        failed: list[OSError] = []
-
-        def write() -> None:
-            rest = memoryview(line)
-            try:
-                while rest:
-                    rest = rest[os.write(self._fd, rest) :]
-            except OSError as err:
-                failed.append(err)
-
-        # A signal's handler that raises may leave the main thread's write in mid-line; that of
-        # another thread it does not touch.
+        long = _LongLine(self._fd, line)
         if threading.current_thread() is threading.main_thread():
-            with contextlib.suppress(RuntimeError):  # the interpreter is at its end, and starts no more threads
-                thread = threading.Thread(target=write, name="milepost-write", daemon=True)
-                thread.start()
-                self._long = thread
-                thread.join()
-                self._long = None
-                if failed:
-                    raise failed[0]
-                return
-        write()
-        if failed:
-            raise failed[0]
+            self._long = long
+            while not long.written():
+                long = self._long = _LongLine(self._fd, line)
+            self._long = None
+        else:
+            long.write()
+        if long.failure is not None:
+            raise long.failure
 
     # In.
 
@@ -280,6 +268,62 @@ class Agent:
             f"the milepost agent (pid {pid}) {how}. What was saved is safe; what was marked since is to be done again. "
             "Open the checkpoint anew to go on"
         )
+
+
+class _LongLine:
+    """A line that one write may leave unfinished, and a signal's handler that raises, for good.
+
+    Handlers run in the main thread, so that its long lines are written by another. A handler may come at any
+    moment, raise, or write a line of its own, which has to wait for the one that it has interrupted.
+    """
+
+    def __init__(self, fd: int, line: bytes) -> None:
+        self.failure: OSError | None = None
+        self._fd, self._rest = fd, memoryview(line)
+        self._begun = self._done = self._dropped = False
+        self._claim: SimpleQueue[None] = SimpleQueue()  # whoever takes it, in one step, writes the line or drops it
+        self._claim.put(None)
+        self._wake: SimpleQueue[None] = SimpleQueue()
+
+    def written(self) -> bool:
+        """Has another thread write the line, and waits. False if a handler has dropped it, for its own to come first."""
+        try:
+            _thread.start_new_thread(self.write, ())  # in one step, unlike Thread.start
+            self._begun = True
+        except RuntimeError:  # the interpreter is at its end, and starts no more threads
+            self.write()
+        self._wait()
+        return not self._dropped
+
+    def write(self) -> None:
+        if not self._claimed():
+            return
+        try:
+            while self._rest:
+                self._rest = self._rest[os.write(self._fd, self._rest) :]
+        except OSError as err:
+            self.failure = err
+        self._done = True
+        self._wake.put(None)
+
+    def settle(self) -> None:
+        """Drops the line if nobody is to write it, as its own writer was interrupted before; else waits until it is written."""
+        if not self._begun and self._claimed():
+            self._dropped = True
+        self._wait()
+
+    def _claimed(self) -> bool:
+        try:
+            self._claim.get_nowait()
+        except Empty:
+            return False
+        return True
+
+    def _wait(self) -> None:
+        while not (self._done or self._dropped):
+            with contextlib.suppress(Empty):
+                self._wake.get(timeout=0.1)
+        self._wake.put(None)  # for the one that we have interrupted, and that waits, too
 
 
 _live: weakref.WeakSet[Agent] = weakref.WeakSet()

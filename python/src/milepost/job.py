@@ -37,7 +37,7 @@ def open(
     holder: str | None = None,
     run_id: str | None = None,
     duration: float | None = None,
-    wait: float = 0.5,
+    wait: float = 0.3,
     on_wait: Callable[[errors.LeaseHeld], None] | None = None,
     take_over: bool = False,
     yields: bool = False,
@@ -184,10 +184,8 @@ class Job:
         processed, failed = _counts(processed, failed)
         extra = "" if state is UNCHANGED else f',"state":{encode(state, "the state")}'
         agent.write(
-            _bytes(
-                f'{{"method":"mark","session":{self._session},"cursor":{encode(cursor, "the cursor")},'
-                f'"processed":{processed},"failed":{failed}{extra}}}\n'
-            )
+            f'{{"method":"mark","session":{self._session},"cursor":{encode(cursor, "the cursor")},'
+            f'"processed":{processed},"failed":{failed}{extra}}}\n'
         )
         self._marked(cursor, processed, failed, state)
 
@@ -394,9 +392,9 @@ class Job:
             try:
                 answer = f'"state":{encode(self._migrate(int(event["from"]), parse_state(event)), "the migrated state")}'
             except Exception as err:
-                self._agent.write(f'{{"method":"migrated","request":{request},"error":{encode(_cut(_describe(err)), "")}}}\n'.encode())
+                self._agent.write(f'{{"method":"migrated","request":{request},"error":{encode(_cut(_describe(err)), "")}}}\n')
                 raise
-            self._agent.write(f'{{"method":"migrated","request":{request},{answer}}}\n'.encode())
+            self._agent.write(f'{{"method":"migrated","request":{request},{answer}}}\n')
 
 
 def _text(cursor: Any) -> str:
@@ -413,13 +411,6 @@ def _counts(processed: int | None, failed: int) -> tuple[int, int]:
     if processed < 0 or failed < 0:
         raise errors.UsageError(f"processed {processed}, failed {failed}: a count is not negative")
     return processed, failed
-
-
-def _bytes(line: str) -> bytes:
-    try:
-        return line.encode()
-    except UnicodeEncodeError as err:
-        raise errors.UsageError(f"not valid text: {err}") from err
 
 
 def _millis(seconds: float | None) -> int | None:
