@@ -13,7 +13,7 @@ import (
 
 func TestASecondRunIsToldAtOnceWhoHoldsTheJob(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
-		j := newJob(t, e, "twice", 5000)
+		j := someFlights(t, e, "twice")
 		j.shut()
 		first := j.start("--holder", "nightly@etl-7")
 		j.halfway(j.started(first, 0, 1))

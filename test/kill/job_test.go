@@ -3,6 +3,7 @@
 package kill_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -17,16 +18,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/store"
-)
-
-// flights is the real data that the jobs process.
-const (
-	flights = "../../examples/data/flights.jsonl.zst"
-	records = 100_000
 )
 
 // eventually is how long anything may take that is to happen at once, on a machine that has other things to do.
@@ -34,19 +30,50 @@ const eventually = 30 * time.Second
 
 // job is one batch job, of any number of runs.
 type job struct {
-	t      *testing.T
-	engine engine
-	key    store.Key
-	every  int
-	ledger ledger
-	gate   string
+	t       *testing.T
+	engine  engine
+	key     store.Key
+	input   string
+	records int // in the input
+	every   int // of them in a batch
+	ledger  ledger
+	gate    string
 }
 
-func newJob(t *testing.T, e engine, name string, every int) *job {
+// allFlights is the job of the real data, and someFlights one of its first records, in 20 batches.
+func allFlights(t *testing.T, e engine, name string) *job {
+	t.Helper()
+	input, err := filepath.Abs("../../examples/data/flights.jsonl.zst")
+	require.NoError(t, err)
+	return newJob(t, e, name, input, 100_000, every)
+}
+
+func someFlights(t *testing.T, e engine, name string) *job {
+	t.Helper()
+	const batches = 20
+	all, err := os.Open("../../examples/data/flights.jsonl.zst")
+	require.NoError(t, err)
+	defer func() { _ = all.Close() }()
+	plain, err := zstd.NewReader(all)
+	require.NoError(t, err)
+	defer plain.Close()
+	var some bytes.Buffer
+	lines := bufio.NewScanner(plain)
+	for range batches * every {
+		require.True(t, lines.Scan())
+		some.Write(append(lines.Bytes(), '\n'))
+	}
+	input := filepath.Join(t.TempDir(), "flights.jsonl")
+	require.NoError(t, os.WriteFile(input, some.Bytes(), 0o600))
+	return newJob(t, e, name, input, batches*every, every)
+}
+
+func newJob(t *testing.T, e engine, name, input string, records, every int) *job {
 	t.Helper()
 	dir := t.TempDir()
 	return &job{
-		t: t, engine: e, key: store.Key{Namespace: store.DefaultNamespace, Name: name}, every: every,
+		t: t, engine: e, key: store.Key{Namespace: store.DefaultNamespace, Name: name},
+		input: input, records: records, every: every,
 		ledger: ledger{path: filepath.Join(dir, "ledger")}, gate: filepath.Join(dir, "gate"),
 	}
 }
@@ -64,20 +91,16 @@ type run struct {
 // start starts milepost batch.
 func (j *job) start(flags ...string) *run {
 	j.t.Helper()
-	self, err := os.Executable()
-	require.NoError(j.t, err)
-	input, err := filepath.Abs(flights)
-	require.NoError(j.t, err)
-	args := append([]string{"batch", j.key.Name, input, "--every", strconv.Itoa(j.every)}, flags...)
-	return j.command(append(args, "--", self)...)
+	args := append([]string{"batch", j.key.Name, j.input, "--every", strconv.Itoa(j.every)}, flags...)
+	return j.command(append(args, "--", program(j.t, "worker"))...)
 }
 
 // command starts milepost with these arguments.
 func (j *job) command(args ...string) *run {
 	j.t.Helper()
-	r := &run{t: j.t, cmd: exec.Command(binary(j.t), args...), done: make(chan struct{})}
+	r := &run{t: j.t, cmd: exec.Command(program(j.t, "milepost"), args...), done: make(chan struct{})}
 	r.cmd.Env = append(append(os.Environ(), j.engine.env()...),
-		"MILEPOST_STORE="+j.engine.url(), role+"=worker", ledgerVariable+"="+j.ledger.path, gateVariable+"="+j.gate)
+		"MILEPOST_STORE="+j.engine.url(), "KILL_LEDGER="+j.ledger.path, "KILL_GATE="+j.gate)
 	r.cmd.Stderr = r
 	r.cmd.WaitDelay = eventually
 	r.began = time.Now()
@@ -145,8 +168,8 @@ func (j *job) kill(r *run) {
 
 // alive reports whether the process of a worker runs. Whoever bears its PID by now is no worker.
 func alive(pid int) bool {
-	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid)) // empty for a zombie
-	return err == nil && bytes.Contains(environ, []byte(role+"=worker"))
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // empty for a zombie
+	return err == nil && bytes.Contains(line, []byte(programs))
 }
 
 // wait polls until what is waited for is so.
@@ -221,7 +244,7 @@ func (j *job) halfway(w worker) {
 // get is what milepost get says of the checkpoint.
 func (j *job) get() map[string]any {
 	j.t.Helper()
-	cmd := exec.CommandContext(j.t.Context(), binary(j.t), "get", j.key.Name, "-o", "json")
+	cmd := exec.CommandContext(j.t.Context(), program(j.t, "milepost"), "get", j.key.Name, "-o", "json")
 	cmd.Env = append(append(os.Environ(), j.engine.env()...), "MILEPOST_STORE="+j.engine.url())
 	out, err := cmd.Output()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -252,11 +275,11 @@ func (j *job) checkDone() int {
 	found := j.look()
 	require.Len(j.t, history, int(found.Head.Version.Version), "the history has a hole")
 	require.Equal(j.t, store.EndedDone, found.Head.Ended)
-	require.Equal(j.t, strconv.Itoa(records), found.Head.Cursor)
-	require.EqualValues(j.t, records, found.Head.Processed)
+	require.Equal(j.t, strconv.Itoa(j.records), found.Head.Cursor)
+	require.EqualValues(j.t, j.records, found.Head.Processed)
 	assert.Equal(j.t, store.Free, found.Lease.Status)
 
-	committed := make([]int64, records+1)
+	committed := make([]int64, j.records+1)
 	var epoch, done int64
 	for i, v := range history {
 		require.EqualValues(j.t, i+1, v.Version.Version)
@@ -268,7 +291,7 @@ func (j *job) checkDone() int {
 		epoch, done = v.CommitEpoch, v.Processed
 	}
 	j.ledger.read(j.t)
-	j.ledger.checkComplete(j.t, records)
+	j.ledger.checkComplete(j.t, j.records)
 	return j.ledger.checkRepeats(j.t, func(record int) int64 { return committed[record] })
 }
 

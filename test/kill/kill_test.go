@@ -21,12 +21,12 @@ const every = 500
 
 func TestAJobKilledTwentyTimesEndsAsOneThatWasNot(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
-		whole := newJob(t, e, "whole", every)
+		whole := allFlights(t, e, "whole")
 		r := whole.start()
 		require.Zero(t, r.exit(), r.said())
 		require.Zero(t, whole.checkDone(), "records processed again in a run that nobody killed")
 
-		j := newJob(t, e, "killed", every)
+		j := allFlights(t, e, "killed")
 		rng := random(t)
 		kills := moments(e, rng, times(t, "MILEPOST_KILL_TIMES", 20))
 		for i, kill := range kills {

@@ -22,55 +22,38 @@ import (
 	"go.uber.org/goleak"
 )
 
-// role makes this test binary another program: a batch's CMD, or a contender for a lease.
-const role = "MILEPOST_KILL_ROLE"
-
-func TestMain(m *testing.M) {
-	switch os.Getenv(role) {
-	case "worker":
-		os.Exit(exitOf(work()))
-	case "racer":
-		os.Exit(exitOf(race()))
-	}
-	defer os.Exit(1) // if a test ends the process
-	dir, err := os.MkdirTemp("", "milepost-kill-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return
-	}
-	built = filepath.Join(dir, "milepost")
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(exit int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(exit)
-	}))
-}
-
-func exitOf(err error) int {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
+// programs are built once, without the race detector: they are what users run, and there are many of their processes.
 var (
-	built string // where the command is built to
-	build = sync.OnceValue(func() error {
-		cmd := exec.Command("go", "build", "-race=false", "-o", built, "github.com/milepost-dev/milepost/cmd/milepost")
+	programs string // the directory
+	build    = sync.OnceValue(func() error {
+		cmd := exec.Command("go", "build", "-race=false", "-o", programs+string(filepath.Separator),
+			"github.com/milepost-dev/milepost/cmd/milepost", "./worker", "./racer")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("build milepost: %w: %s", err, out)
+			return fmt.Errorf("build the programs: %w: %s", err, out)
 		}
 		return nil
 	})
 )
 
-// binary is the command, built once.
-func binary(t *testing.T) string {
+func TestMain(m *testing.M) {
+	var err error
+	if programs, err = os.MkdirTemp("", "milepost-kill-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(exit int) {
+		_ = os.RemoveAll(programs)
+		os.Exit(exit)
+	}))
+}
+
+// program is the path of one of milepost, worker and racer.
+func program(t *testing.T, name string) string {
 	t.Helper()
 	require.NoError(t, build())
-	return built
+	return filepath.Join(programs, name)
 }
 
 // times is a count that a longer campaign raises.

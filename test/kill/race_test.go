@@ -4,8 +4,6 @@ package kill_test
 
 import (
 	"bufio"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,77 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/milepost-dev/milepost/lease"
-	"github.com/milepost-dev/milepost/store"
-	"github.com/milepost-dev/milepost/store/dynamostore"
-	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// The variables that tell a racer where the lease is: in a file, or in a table behind an endpoint.
-const (
-	fileVariable     = "MILEPOST_KILL_FILE"
-	tableVariable    = "MILEPOST_KILL_TABLE"
-	endpointVariable = "MILEPOST_KILL_ENDPOINT"
-)
-
-var raced = store.Key{Namespace: store.DefaultNamespace, Name: "raced"}
-
-// race is a contender of its own process: at each line of input it tries once to acquire the lease, says what it got,
-// and at the next line gives it back.
-func race() error {
-	ctx := context.Background()
-	st, err := racersStore(ctx)
-	if err != nil {
-		return err
-	}
-	lines := bufio.NewScanner(os.Stdin)
-	fmt.Println("ready")
-	for lines.Scan() {
-		l, err := lease.Acquire(ctx, st, raced, nil)
-		held, isHeld := errors.AsType[*lease.HeldError](err)
-		switch {
-		case isHeld:
-			fmt.Println("held by", held.Holder.PID, "of epoch", held.Epoch)
-		case err != nil:
-			return err
-		default:
-			fmt.Println("won epoch", l.Epoch())
-		}
-		if !lines.Scan() {
-			break
-		}
-		if l != nil {
-			if err := l.Release(ctx); err != nil {
-				return err
-			}
-		}
-		fmt.Println("released")
-	}
-	return lines.Err()
-}
-
-func racersStore(ctx context.Context) (store.Store, error) {
-	if path := os.Getenv(fileVariable); path != "" {
-		return sqlitestore.Open(ctx, path, nil)
-	}
-	cfg, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, err
-	}
-	client := dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.BaseEndpoint = aws.String(os.Getenv(endpointVariable)) })
-	return dynamostore.New(client, os.Getenv(tableVariable)), nil
-}
-
-func (f *file) racerEnv() []string { return []string{fileVariable + "=" + f.path} }
+func (f *file) racerEnv() []string { return []string{"RACE_FILE=" + f.path} }
 
 func (tb *table) racerEnv() []string {
-	return append(tb.environment, tableVariable+"="+tb.name, endpointVariable+"="+tb.proxy)
+	return append(tb.environment, "RACE_TABLE="+tb.name, "RACE_ENDPOINT="+tb.proxy)
 }
 
 // racer is one process that races.
@@ -97,11 +32,10 @@ type racer struct {
 
 func newRacer(t *testing.T, env []string) *racer {
 	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	r := &racer{cmd: exec.Command(self)}
-	r.cmd.Env = append(append(os.Environ(), env...), role+"=racer")
+	r := &racer{cmd: exec.Command(program(t, "racer"))}
+	r.cmd.Env = append(os.Environ(), env...)
 	r.cmd.Stderr = os.Stderr
+	var err error
 	r.in, err = r.cmd.StdinPipe()
 	require.NoError(t, err)
 	out, err := r.cmd.StdoutPipe()

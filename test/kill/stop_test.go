@@ -20,7 +20,7 @@ var shortLease = []string{"--lease-duration", "1s"}
 
 func TestARunThatWasStoppedAndOvertakenDoesNoHarm(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
-		j := newJob(t, e, "stopped", 5000)
+		j := someFlights(t, e, "stopped")
 		j.shut()
 		first := j.start(append(shortLease, "-o", "json")...)
 		w := j.started(first, 0, 1)
@@ -37,7 +37,7 @@ func TestARunThatWasStoppedAndOvertakenDoesNoHarm(t *testing.T) {
 
 func TestARunThatWasStoppedWhileItsSaveWasUnderWayDoesNoHarm(t *testing.T) {
 	tb := newTable(t)
-	j := newJob(t, tb, "stopped", 5000)
+	j := someFlights(t, tb, "stopped")
 	var late faulthttp.Late
 	kept := make(chan struct{})
 	heads := 0

@@ -38,7 +38,7 @@ func (j *job) goesOn(above int64, flags ...string) time.Duration {
 
 func TestTheNextRunOnTheSameMachineGoesOnAtOnce(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
-		j := newJob(t, e, "crashed", 5000)
+		j := someFlights(t, e, "crashed")
 		epoch, start := j.crashed("30s")
 		took := j.goesOn(epoch)
 		assert.Less(t, took, start+time.Second, "a start without a lock took %v", start)
@@ -48,7 +48,7 @@ func TestTheNextRunOnTheSameMachineGoesOnAtOnce(t *testing.T) {
 
 func TestTheNextRunElsewhereWaitsForTheLeaseAndNoLonger(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
-		j := newJob(t, e, "crashed", 5000)
+		j := someFlights(t, e, "crashed")
 		epoch, start := j.crashed("2s")
 		e.elsewhere(t, j.key)
 
@@ -62,7 +62,7 @@ func TestTheNextRunElsewhereWaitsForTheLeaseAndNoLonger(t *testing.T) {
 
 func TestAnHourOldLockIsTakenAtOnce(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
-		j := newJob(t, e, "crashed", 5000)
+		j := someFlights(t, e, "crashed")
 		epoch, start := j.crashed("30s")
 		e.elsewhere(t, j.key)
 		refused := j.start()
@@ -77,7 +77,7 @@ func TestAnHourOldLockIsTakenAtOnce(t *testing.T) {
 
 func TestARunThatIsToldToEndFinishesItsBatch(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
-		j := newJob(t, e, "ended", 5000)
+		j := someFlights(t, e, "ended")
 		j.shut()
 		r := j.start()
 		w := j.started(r, 0, 1)
