@@ -9,6 +9,7 @@ export MILEPOST_CACHE
 PACKAGES  ?= ./...
 TESTFLAGS ?=
 FUZZTIME  ?= 10s
+BENCHTIME ?= 5s
 
 # One DynamoDB endpoint for all test processes of the run.
 SERVED := $(GO) run ./test/dynamotest/serve
@@ -65,5 +66,6 @@ fuzz: ## each fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: ## every benchmark, as docs/benchmarks.md reports them
-	$(SERVED) $(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(TESTFLAGS) $(PACKAGES)
+bench: ## every benchmark, and docs/benchmarks.md written anew from what they print
+	$(SERVED) $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(TESTFLAGS) $(PACKAGES) | \
+		$(GO) run ./test/bench/report docs/benchmarks.md $(if $(NOTE),"$(NOTE)")

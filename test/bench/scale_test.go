@@ -85,8 +85,9 @@ func BenchmarkNamespace(b *testing.B) {
 		run := func(name string, f func(b *testing.B)) { b.Run(fmt.Sprintf("checkpoints=%d/%s", n, name), f) }
 
 		run("open", func(b *testing.B) { opens(b, t) })
-		run("save", func(b *testing.B) { reportCost(b, t.session(b).save) })
-		run("beat", func(b *testing.B) { reportCost(b, t.session(b).beat) })
+		cost := t.session(b)
+		run("save", func(b *testing.B) { reportCost(b, cost.save) })
+		run("beat", func(b *testing.B) { reportCost(b, cost.beat) })
 		run("names-under-a-prefix-of-1000", func(b *testing.B) { names(b, t, "jobs/000000", 1_000, loaded) })
 		run("names-all", func(b *testing.B) { names(b, t, "jobs/", n, loaded) })
 		run("list-a-prefix-of-1000", func(b *testing.B) {
