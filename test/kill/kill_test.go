@@ -26,22 +26,25 @@ func TestAJobKilledTwentyTimesEndsAsOneThatWasNot(t *testing.T) {
 		require.Zero(t, r.exit(), r.said())
 		require.Zero(t, whole.checkDone(), "records processed again in a run that nobody killed")
 
-		j := allFlights(t, e, "killed")
-		rng := random(t)
-		kills := moments(e, rng, times(t, "MILEPOST_KILL_TIMES", 20))
-		for i, kill := range kills {
-			t.Logf("kill %d: %s", i+1, kill.name)
-			kill.in(j)
-		}
-		last := j.start()
-		require.Zero(t, last.exit(), last.said())
-		again := j.checkDone()
-		assert.LessOrEqual(t, again, len(kills)*every)
-		t.Logf("%d records were processed again", again)
+		wholeEnd := whole.get()
 
-		wholeEnd, killedEnd := whole.get(), j.get()
-		for _, field := range []string{"cursor", "processed", "failed", "last_error", "state", "ended", "identity"} {
-			assert.Equal(t, wholeEnd[field], killedEnd[field], "%s", field)
+		for n := range times(t, "MILEPOST_KILL_JOBS", 1) {
+			j := allFlights(t, e, fmt.Sprintf("killed/%d", n))
+			kills := moments(e, random(t))
+			for i, kill := range kills {
+				t.Logf("kill %d: %s", i+1, kill.name)
+				kill.in(j)
+			}
+			last := j.start()
+			require.Zero(t, last.exit(), last.said())
+			again := j.checkDone()
+			assert.LessOrEqual(t, again, len(kills)*every)
+			t.Logf("%d records were processed again", again)
+
+			killedEnd := j.get()
+			for _, field := range []string{"cursor", "processed", "failed", "last_error", "state", "ended", "identity"} {
+				assert.Equal(t, wholeEnd[field], killedEnd[field], "%s", field)
+			}
 		}
 	})
 }
@@ -52,14 +55,14 @@ type moment struct {
 	in   func(*job) // starts a run, and kills it then
 }
 
-// moments are each known one once, and random ones up to n, in random order.
-func moments(e engine, rng *rand.Rand, n int) []moment {
+// moments are twenty: each known one once, and random ones, in random order.
+func moments(e engine, rng *rand.Rand) []moment {
 	all := []moment{{"while it reads", killReading}, {"child running", killWithChild}}
 	for _, w := range e.writes() {
 		all = append(all, moment{string(w), func(j *job) { killIn(j, w) }})
 	}
-	for len(all) < n {
-		batches, after := rng.IntN(6), time.Duration(rng.Int64N(int64(40*time.Millisecond)))
+	for len(all) < 20 {
+		batches, after := rng.IntN(6), time.Duration(rng.Int64N(int64(25*time.Millisecond)))
 		all = append(all, moment{fmt.Sprintf("%v after batch %d began", after, batches), func(j *job) { killAfter(j, batches, after) }})
 	}
 	rng.Shuffle(len(all), func(a, b int) { all[a], all[b] = all[b], all[a] })

@@ -4,8 +4,8 @@
 // overtakes it. It needs Linux: elsewhere no system call ends a child with its parent, and a
 // crashed run's lease is not seen to be dead at once.
 //
-// MILEPOST_KILL_SEED repeats a run's random moments; MILEPOST_KILL_TIMES and MILEPOST_KILL_ROUNDS make it longer
-// (make campaign).
+// MILEPOST_KILL_SEED repeats a job's random moments. MILEPOST_KILL_JOBS (of twenty kills, on each engine) and MILEPOST_KILL_ROUNDS (of
+// the race) make it longer.
 package kill_test
 
 import (
