@@ -2,8 +2,12 @@
 //
 //	go test -bench . ./... | go run ./test/bench/report docs/benchmarks.md [NOTE]
 //
-// A note says what else a reader should know about the machine. It shows what it reads while it reads it. If a benchmark failed, or one that the
-// document needs is missing, nothing is written.
+// A note says what else a reader should know about the machine. It shows what it
+// reads while it reads it. If a benchmark failed, or one that the document needs
+// is missing, nothing is written. After a change of the text alone, give it the
+// document to read:
+//
+//	go run ./test/bench/report docs/benchmarks.md <docs/benchmarks.md
 package main
 
 import (
@@ -12,6 +16,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -43,41 +48,34 @@ func write(path, note string, printed io.Reader) error {
 // keep is what of the output the document shows: the results, where they are from,
 // and on what machine they were measured.
 func keep(note string, printed io.Reader) (string, error) {
-	kept := []string{
-		"date: " + time.Now().UTC().Format(time.DateOnly),
-		"go: " + strings.TrimPrefix(runtime.Version(), "go"),
-		fmt.Sprint("cores: ", runtime.NumCPU()),
+	settings := map[string]string{
+		"date": time.Now().UTC().Format(time.DateOnly), "go": strings.TrimPrefix(runtime.Version(), "go"),
+		"cores": strconv.Itoa(runtime.NumCPU()), "note": note,
+		"goos": "", "goarch": "", "cpu": runtime.GOARCH, // not every system tells its processor
 	}
-	if note != "" {
-		kept = append(kept, "note: "+note)
-	}
-	seen := make(map[string]bool)
+	var results []string
 	lines := bufio.NewScanner(printed)
 	for lines.Scan() {
 		line := strings.TrimRight(lines.Text(), " \t")
+		name, value, _ := strings.Cut(line, ": ")
+		_, isSetting := settings[name]
 		switch {
 		case strings.HasPrefix(line, "FAIL"), strings.HasPrefix(line, "--- FAIL"), strings.HasPrefix(line, "panic:"):
 			_, _ = io.Copy(io.Discard, printed) // show the rest
 			return "", fmt.Errorf("nothing is written, since a benchmark failed: %s", line)
+		case isSetting:
+			settings[name] = value
+		case name == "pkg":
+			results = append(results, "", line)
 		case strings.HasPrefix(line, "Benchmark") && strings.Contains(line, "\t"):
-		case strings.HasPrefix(line, "pkg: "):
-			kept = append(kept, "") // and those of packages without benchmarks go below
-		case isSetting(line) && !seen[line]:
-			seen[line] = true
-		default:
-			continue
-		}
-		kept = append(kept, line)
-	}
-	return strings.Join(kept, "\n") + "\n", lines.Err()
-}
-
-// isSetting tells the lines that say where the benchmarks ran.
-func isSetting(line string) bool {
-	for _, name := range []string{"goos: ", "goarch: ", "cpu: "} {
-		if strings.HasPrefix(line, name) {
-			return true
+			results = append(results, line)
 		}
 	}
-	return false
+	var kept []string
+	for _, name := range []string{"date", "go", "cores", "cpu", "goos", "goarch", "note"} {
+		if value := settings[name]; value != "" {
+			kept = append(kept, name+": "+value)
+		}
+	}
+	return strings.Join(append(kept, results...), "\n") + "\n", lines.Err()
 }
