@@ -123,7 +123,7 @@ func TestOneAgentHoldsManySessions(t *testing.T) {
 func TestWhatIsReadLateIsWhatWouldHaveBeenReadEarly(t *testing.T) {
 	env := sqliteStore(t)
 	c := startAgent(t, env)
-	session := c.open("a", `"duration_ms":500`)
+	session := c.open("a", `"duration_ms":3000`)
 	const requests = 20_000
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -134,7 +134,7 @@ func TestWhatIsReadLateIsWhatWouldHaveBeenReadEarly(t *testing.T) {
 		}
 		_ = lines.Flush()
 	})
-	time.Sleep(1500 * time.Millisecond) // three durations of the lease
+	time.Sleep(4 * time.Second) // more than the lease lasts without a renewal
 	for i := range requests {
 		reply := c.next()
 		require.Equal(t, fmt.Sprintf("late %d", i+1), reply["id"], "the lease was kept: %v", reply)

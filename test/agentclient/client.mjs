@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 export class Agent {
   #waiting = new Map(); // id → the reply's promise
   #id = 0;
+  #over = false; // the agent has ended: nothing is answered any more
   onEvent = () => {};
   onLine = (line) => this.#take(JSON.parse(line));
 
@@ -20,20 +21,24 @@ export class Agent {
     const lines = createInterface({ input: this.process.stdout, crlfDelay: Infinity });
     lines.on("line", (line) => this.onLine(line));
     this.ended = once(lines, "close").then(() => {
+      this.#over = true;
       for (const { reject } of this.#waiting.values()) reject(new Error("the agent has ended"));
     });
   }
 
   // write sends a line; the promise is for who has written more than the pipe takes.
   async write(line) {
-    if (!this.process.stdin.write(line + "\n")) await once(this.process.stdin, "drain");
+    const { stdin } = this.process;
+    if (!stdin.write(line + "\n")) await Promise.race([once(stdin, "drain").catch(() => {}), this.ended]);
   }
 
   // call sends a request and returns its result, or throws its error.
   call(method, fields = {}) {
+    if (this.#over) return Promise.reject(new Error("the agent has ended"));
     const id = ++this.#id;
     const reply = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    return this.write(JSON.stringify({ id, method, ...fields })).then(() => reply);
+    this.write(JSON.stringify({ id, method, ...fields }));
+    return reply;
   }
 
   mark(session, cursor, fields = {}) {

@@ -90,6 +90,7 @@ func TestAnAgentThatIsKilledLosesNothingThatItAcknowledged(t *testing.T) {
 	env := environment(t)
 	client := exec.Command("node", "--input-type=module", "--eval", orphanedJob, binary)
 	client.Env = env
+	client.Stderr = t.Output()
 	began := time.Now()
 	out, err := client.Output()
 	require.NoError(t, err)
