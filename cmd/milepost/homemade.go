@@ -51,7 +51,7 @@ type homeMadeHistory struct {
 	repeated   []*homeMade   // one that is there under another key
 	skipped    []string
 	foreign    []string // of another form
-	folders    []string // that the versions lie in
+	folders    []string // that the versions lie in; ".": the prefix itself
 }
 
 // readHomeMade reads all that lies below the archive's root. An error is the source's.
