@@ -10,7 +10,7 @@ import sys
 from typing import Any, Mapping, NoReturn
 
 from . import errors, s3json
-from .job import Job, open
+from .job import Job, get, open
 
 __all__ = ["CheckpointManager"]
 
@@ -89,18 +89,22 @@ class CheckpointManager:
 
     def _job(self) -> Job:
         if self._opened is None:
-            job = open(self.prefix.strip("/"), **self._options)
-            try:
-                if self._import_old and job.version == 0:
-                    job = s3json.bring(job, self.bucket, self.prefix, lambda: open(job.name, **self._options))
-            except BaseException as err:
-                job.close(f"{type(err).__name__}: {err}")
-                raise
+            name = self.prefix.strip("/")
+            if self._import_old and not self._is_there(name):
+                s3json.bring(name, self.bucket, self.prefix)
+            job = open(name, **self._options)
             self._opened = job
             self._newest = _as_saved(job)
             self._counts = _RunCounts(job)
             atexit.register(self._at_exit)
         return self._opened
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            get(name, store=self._options.get("store"), namespace=self._options.get("namespace"))
+        except (errors.NotFound, errors.NoTable):  # a missing table is told by open, too, which makes a missing file
+            return False
+        return True
 
     def _at_exit(self) -> None:
         try:

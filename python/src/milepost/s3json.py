@@ -5,38 +5,35 @@ from __future__ import annotations
 import importlib
 import re
 import subprocess
-from typing import Callable
 
 from . import binary, errors
-from .job import Job
 
 __all__ = ["bring"]
 
 _OLD = re.compile(r"checkpoint_\d+\.json$")
 
 
-def bring(job: Job, bucket: str, prefix: str, reopen: Callable[[], Job]) -> Job:
-    """Imports the old objects into the job's checkpoint, which has no version yet, and returns the job to go on with.
+def bring(name: str, bucket: str, prefix: str) -> None:
+    """Imports the old objects, if there are any, into the checkpoint, which is not there yet.
 
     Raises Refused where there are old objects and they cannot be imported: a job must not start from zero then.
     """
     place = f"s3://{bucket}/{prefix}"
     count = _count(bucket, prefix)
     if count == 0:
-        return job
-    found = f"{place} holds {count} checkpoints of the manager before, and {job.name} has none in Milepost yet"
-    command = [binary.find(), "import", job.name, "--from", "s3-json", place, "--execute"]
+        return
+    about = {"name": name, "what": "old checkpoints", "have": place}
+    found = f"{place} holds {count} checkpoints of the manager before, and {name} has none in Milepost yet"
+    command = [binary.find(), "import", name, "--from", "s3-json", place, "--execute"]
     if not _can_import(command[0]):
         raise errors.Refused(
             f"{found}. This release of the milepost binary cannot import them. Set the checkpoint to where the newest of them stands "
-            f"(milepost set {job.name} --cursor … --processed … --execute), or pass import_old=False to start without them",
-            {"name": job.name, "namespace": job.namespace, "what": "old checkpoints", "have": place},
+            f"(milepost set {name} --cursor … --processed … --execute), or pass import_old=False to start without them",
+            about,
         )
-    job.close(ended="stopped")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
-        raise errors.Refused(f"{found}, and to import them failed: {done.stderr.strip()}", {"name": job.name, "have": place})
-    return reopen()
+        raise errors.Refused(f"{found}, and to import them failed: {done.stderr.strip()}", about)
 
 
 def _count(bucket: str, prefix: str) -> int:

@@ -1,0 +1,255 @@
+"""The agent's end and ours: kills, and binaries that are none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import milepost
+import pytest
+from conftest import Script
+
+NAME = "orders/eu"
+
+
+def test_kill_9_of_the_agent_is_a_clear_error_and_nothing_acknowledged_is_lost() -> None:
+    job = milepost.open(NAME)
+    job.mark("a", state={"n": 1})
+    saved = job.flush()
+    job.mark("b")
+    os.kill(job._agent._process.pid, signal.SIGKILL)
+    job._agent._process.wait()
+    for call in (lambda: job.mark("c"), job.flush, lambda: job.save({"n": 2}), job.history):
+        with pytest.raises(milepost.AgentGone, match="killed by signal 9.*Open the checkpoint anew"):
+            call()
+    with pytest.raises(milepost.AgentGone):
+        job.close()
+
+    with milepost.open(NAME) as again:
+        assert again.version >= saved
+        assert again.cursor in ("a", "b")
+        assert again.state == {"n": 1}
+        again.mark("c")
+    assert milepost.get(NAME).cursor == "c"
+
+
+def test_kill_9_of_the_agent_in_the_middle_of_marks_loses_nothing_acknowledged() -> None:
+    with pytest.raises(milepost.AgentGone), milepost.open(NAME, every=100) as job:
+        for number in range(1, 1_000_000):
+            job.mark(number, state={"sum": number * (number + 1) // 2})
+            if number == 2_000:
+                acknowledged = job.flush()
+                os.kill(job._agent._process.pid, signal.SIGKILL)
+    with milepost.open(NAME) as again:
+        assert again.version >= acknowledged
+        assert again.cursor is not None
+        number = int(again.cursor)
+        assert (again.processed, again.state) == (number, {"sum": number * (number + 1) // 2}), "cursor, count and state belong together"
+
+
+MARKS = """
+import os, time
+import milepost
+job = milepost.open("orders/eu", every=0, interval=0)
+for number in range(1, 5001):
+    job.mark(number, state={"n": number})
+print(job._agent._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_kill_9_of_python_loses_no_mark_and_the_agent_is_gone_within_a_second(
+    script: Callable[..., Script], write_script: Callable[[str], Path], milepost_command: Callable[..., Any]
+) -> None:
+    job = script(write_script(MARKS))
+    assert job.process.stdout is not None
+    agent = int(job.process.stdout.readline())
+    killed = time.monotonic()
+    job.process.kill()
+    while alive(agent):
+        assert time.monotonic() - killed < 1, "the agent goes on"
+        time.sleep(0.005)
+    assert milepost_command("lease", "show", NAME)["status"] == "free"
+    newest = milepost.get(NAME)
+    assert (newest.cursor, newest.processed, newest.state) == ("5000", 5000, {"n": 5000})
+    assert (newest.ended, "client" in newest.last_error) == ("error", True)
+
+
+def alive(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return state not in ("", "Z")  # a zombie waits only for who has inherited it
+
+
+# Binaries that are none.
+
+FAKE = """#!{python}
+import json, sys, threading, time
+def say(message):
+    print(message if isinstance(message, str) else json.dumps(message), flush=True)
+def hello(request):
+    say({{"id": request["id"], "result": {{"protocol": 1, "version": "fake", "max_line": 1000000}}}})
+OPENED = {{"session": 1, "namespace": "default", "name": "orders/eu", "epoch": 1, "version": 0, "cursor": "",
+          "processed": 0, "failed": 0, "holder": {{"id": "fake"}}}}
+requests = (json.loads(line) for line in sys.stdin)
+{body}
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes the binary one that does as its body says."""
+
+    def make(body: str) -> None:
+        path = tmp_path / "fake-milepost"
+        path.write_text(FAKE.format(python=sys.executable, body=body))
+        path.chmod(0o755)
+        monkeypatch.setenv("MILEPOST_BIN", str(path))
+
+    return make
+
+
+def test_a_missing_binary_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_BIN", "/nowhere/milepost")
+    with pytest.raises(milepost.BinaryNotFound, match="MILEPOST_BIN names '/nowhere/milepost'"):
+        milepost.open(NAME)
+    monkeypatch.delenv("MILEPOST_BIN")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(milepost.BinaryNotFound, match="none is on PATH"):
+        milepost.open(NAME)
+
+
+def test_a_binary_of_another_protocol_is_refused_with_both_numbers(fake: Callable[[str], None]) -> None:
+    fake(
+        'for request in requests: say({"id": request["id"], "error": {"kind": "usage", "exit": 2, "message": "no such protocol", "protocols": [7, 8]}})'
+    )
+    with pytest.raises(milepost.WrongBinary, match=r"speaks protocol \[7, 8\], and this package, milepost .*, protocol 1"):
+        milepost.open(NAME)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "sys.exit('unknown command: agent')",
+        "say('usage: something else')",
+        "say('[1, 2]')",
+        "for request in requests: say(request)",
+        "print('no line', end='', flush=True)",
+    ],
+    ids=["knows no agent", "other words", "other JSON", "echo", "half a line"],
+)
+def test_a_program_that_is_no_milepost_is_refused(fake: Callable[[str], None], body: str) -> None:
+    fake(body)
+    with pytest.raises(milepost.WrongBinary, match="fake-milepost is no milepost that this package goes with"):
+        milepost.open(NAME)
+
+
+def test_a_line_that_no_agent_says_ends_the_job_with_a_clear_error(fake: Callable[[str], None]) -> None:
+    fake(
+        """
+for request in requests:
+    if request["method"] == "hello": hello(request)
+    elif request["method"] == "open": say({"id": request["id"], "result": OPENED})
+    else: say('{"id": ' + "x" * 100000)
+"""
+    )
+    job = milepost.open(NAME)
+    with pytest.raises(milepost.ProtocolError, match="says what no agent says") as error:
+        job.flush()
+    assert len(str(error.value)) < 1000
+    with pytest.raises(milepost.ProtocolError):
+        job.mark("a")
+    with pytest.raises(milepost.ProtocolError):
+        job.close()
+
+
+def test_replies_late_and_in_any_order_and_events_and_fields_that_are_not_known_harm_nothing(fake: Callable[[str], None]) -> None:
+    fake(
+        """
+hello(next(requests))
+request = next(requests)
+say({"event": "weather", "session": 1, "rain": True})
+say({"id": 4711, "result": {}})
+say({"id": request["id"], "result": dict(OPENED, colour="red"), "colour": "red"})
+say({"event": "weather"})
+late = next(requests)
+for request in requests:
+    if request["method"] == "flush":
+        say({"id": request["id"], "result": {"version": 7}})
+        say({"id": late["id"], "result": {"version": 6}})
+    if request["method"] == "close":
+        say({"id": request["id"], "error": {"kind": "gremlins", "exit": 1, "message": "a kind of a later release"}})
+"""
+    )
+
+    class Alarm(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Alarm
+
+    job = milepost.open(NAME)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(Alarm):
+            job.flush()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert job.flush() == 7, "not the reply to the flush that was interrupted"
+    with pytest.raises(milepost.MilepostError, match="later release") as error:
+        job.close()
+    assert type(error.value) is milepost.MilepostError
+
+
+def test_an_agent_that_reads_nothing_holds_the_job_up_and_its_end_frees_it(fake: Callable[[str], None]) -> None:
+    fake(
+        """
+hello(next(requests))
+request = next(requests)
+say({"id": request["id"], "result": OPENED})
+time.sleep(1)
+sys.exit(3)
+"""
+    )
+    job = milepost.open(NAME)
+    with pytest.raises(milepost.AgentGone, match="exited with 3"):
+        for number in range(1_000_000):
+            job.mark(number)
+    with pytest.raises(milepost.AgentGone):
+        job.close()
+
+
+def test_a_flood_of_events_does_not_block_a_job_that_writes(fake: Callable[[str], None]) -> None:
+    fake(
+        """
+hello(next(requests))
+request = next(requests)
+say({"id": request["id"], "result": OPENED})
+for request in requests:
+    for _ in range(50): say({"event": "weather", "filler": "x" * 1000})
+    if "id" in request: say({"id": request["id"], "result": {"version": 1}})
+"""
+    )
+    with milepost.open(NAME) as job:
+        for number in range(1_000):
+            job.mark(number, state={"filler": "x" * 1000})
+
+
+def test_a_conversation_by_hand_has_its_bad_lines_refused_and_the_rest_done() -> None:
+    """What this package never sends: the agent takes it as docs/agent-protocol.md says, and the job goes on."""
+    with milepost.open(NAME) as job:
+        job.mark("a")
+        for line in ("nonsense\n", '{"id":9000,"method":"nonsense"}\n', '{"method":"mark","session":1,"cursor":7}\n'):
+            job._agent.write(line)
+        with pytest.raises(milepost.UsageError):
+            for _ in range(1_000):
+                job.flush()
+        with pytest.raises(milepost.UsageError, match="unknown method"):
+            job._call("nonsense", {})
+        job.mark("b")
+    assert (milepost.get(NAME).cursor, milepost.get(NAME).processed) == ("b", 2)
