@@ -221,6 +221,9 @@ func view(key store.Key, record string, v *store.Version) (*Checkpoint, error) {
 	if err != nil {
 		return nil, &store.BadRecordError{Key: key, Record: record, Err: err}
 	}
+	if data == nil {
+		data = []byte{} // which is a state, and no state is none
+	}
 	cp.State, cp.StoredSize = data, int64(len(v.State.Data))
 	return cp, nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -113,23 +112,29 @@ const compressAbove = 1024
 
 const zstdEncoding = "zstd"
 
-// Both are made for one-shot use from any number of goroutines, and hold no goroutine.
+// Both are made for one-shot use from any number of goroutines, and hold no goroutine. They are made with the program: a
+// channel that they made in the testing/synctest bubble of the first use could not be used from another.
 var (
-	compressor = sync.OnceValue(func() *zstd.Encoder {
-		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2))
-		if err != nil {
-			panic(err) // the options are constants
-		}
-		return e
-	})
-	decompressor = sync.OnceValue(func() *zstd.Decoder {
-		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0))
-		if err != nil {
-			panic(err) // the options are constants
-		}
-		return d
-	})
+	compressor   = newCompressor()
+	decompressor = newDecompressor()
 )
+
+func newCompressor() *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	e.EncodeAll([]byte{0}, nil) // makes what it makes once
+	return e
+}
+
+func newDecompressor() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return d
+}
 
 // packed is encoded state as it is stored: compressed where that makes it smaller.
 func packed(data []byte, contentType string) *store.State {
@@ -138,7 +143,7 @@ func packed(data []byte, contentType string) *store.State {
 		s.ContentType = ""
 	}
 	if len(data) > compressAbove {
-		if smaller := compressor().EncodeAll(data, make([]byte, 0, len(data)/2)); len(smaller) < len(data) {
+		if smaller := compressor.EncodeAll(data, make([]byte, 0, len(data)/2)); len(smaller) < len(data) {
 			s.Data, s.Encoding = smaller, zstdEncoding
 		}
 	}
@@ -178,5 +183,5 @@ func decompress(s *store.State) ([]byte, error) {
 	if !h.HasFCS || h.FrameContentSize != uint64(s.Size) {
 		return nil, fmt.Errorf("the frame holds %d bytes, and the record says %d", h.FrameContentSize, s.Size)
 	}
-	return decompressor().DecodeAll(s.Data, make([]byte, 0, s.Size))
+	return decompressor.DecodeAll(s.Data, make([]byte, 0, s.Size))
 }

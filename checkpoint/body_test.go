@@ -1,0 +1,336 @@
+package checkpoint_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+	"github.com/milepost-dev/milepost/store/faultstore"
+)
+
+func TestALargeStateLiesInTheArchiveAndASmallOneInTheStore(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "small", big{Text: noise(checkpoint.DefaultInlineLimit - 100)}))
+		assert.Empty(r, a.keys("body/"))
+		require.NoError(r, s.Save(r.Context(), "compresses", big{Text: strings.Repeat("a", 100<<10)}))
+		assert.Empty(r, a.keys("body/"), "it is what is stored that counts")
+		want := big{N: 3, Text: noise(100 << 10)}
+		require.NoError(r, s.Save(r.Context(), "large", want))
+		h := r.head()
+		body := fmt.Sprintf("%s3-%s", bodiesOf, h.CommitID)
+		assert.Equal(r, []string{body}, a.keys("body/"))
+		assert.Equal(r, body, h.State.Body)
+		assert.Empty(r, h.State.Data)
+		r.closed(s)
+
+		s = r.bigger(a, nil)
+		assert.Equal(r, want, s.State())
+		assert.Equal(r, "large", s.Cursor())
+		r.closed(s)
+		cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a})
+		require.NoError(r, err)
+		state, err := checkpoint.Decode[big](cp)
+		require.NoError(r, err)
+		assert.Equal(r, want, state)
+	})
+}
+
+func TestABodyIsThereBeforeHEADPointsAtIt(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		var bodies []string
+		r.On("Commit", 0, faultstore.Before(func() { bodies = append(bodies, a.keys("body/")...) }))
+		require.NoError(r, s.Save(r.Context(), "x", big{Text: noise(10 << 10)}))
+		require.Len(r, bodies, 1)
+		assert.Equal(r, r.head().State.Body, bodies[0])
+		r.Clear()
+		r.closed(s)
+	})
+}
+
+func TestEachVersionHasABodyOfItsOwn(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "1", big{N: 1, Text: noise(10 << 10)}))
+		s.Mark("2", nil)
+		require.NoError(r, s.Flush(r.Context()))
+		r.closed(s) // version 3
+		_, err := checkpoint.Rollback(r.Context(), r.inner, name, 1, &checkpoint.EditOptions{Archive: a})
+		require.NoError(r, err)
+		assert.Len(r, a.keys("body/"), 4)
+		h := r.head()
+		assert.Equal(r, archive.BodyKey(key, archive.BodyID{Version: 4, CommitID: h.CommitID}), h.State.Body)
+		assert.Equal(r, int64(1), h.RestoredFrom)
+
+		// So one that is removed with its version does not take another's state.
+		a.change(r, r.copy(1).State.Body, gone)
+		s = r.bigger(a, nil)
+		assert.Equal(r, 1, s.State().N)
+		r.closed(s)
+	})
+}
+
+func TestWithoutAnArchiveALargeStateStaysInTheStore(t *testing.T) {
+	over(t, func(r *rig) {
+		s, err := checkpoint.Open[big](r.Context(), r.Store, name, nil)
+		require.NoError(r, err)
+		require.NoError(r, s.Save(r.Context(), "x", big{Text: noise(100 << 10)}))
+		assert.NotEmpty(r, r.head().State.Data)
+
+		// Past what the engine takes, the save fails with size and limit, and nothing is changed.
+		r.On("Commit", 0, faultstore.Fail(&store.SizeError{Key: key, Size: 500 << 10, Limit: 400 << 10}))
+		err = s.Save(r.Context(), "y", big{Text: noise(500 << 10)})
+		var size *store.SizeError
+		require.ErrorAs(r, err, &size)
+		require.ErrorIs(r, err, store.ErrNotApplied)
+		assert.Equal(r, "x", r.get().Cursor)
+		r.Clear()
+		require.NoError(r, s.Save(r.Context(), "z", big{}))
+		r.closed(s)
+	})
+}
+
+func TestASaveThatDefinitelyFailedRemovesItsBody(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		r.On("Commit", 0, faultstore.Fail(&store.SizeError{Key: key, Size: 2, Limit: 1}))
+		require.ErrorIs(r, s.Save(r.Context(), "x", big{Text: noise(10 << 10)}), store.ErrTooLarge)
+		r.Clear()
+		time.Sleep(time.Second) // it is removed in the background
+		assert.Empty(r, a.keys("body/"))
+		require.NoError(r, s.Save(r.Context(), "x", big{Text: noise(10 << 10)}))
+		r.closed(s)
+		assert.Len(r, a.keys("body/"), 2)
+	})
+}
+
+func TestASaveWhoseBodyCannotBeWrittenFailsAndLeavesNothing(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		a.on(down)
+		err := s.Save(r.seconds(5), "x", big{Text: noise(10 << 10)})
+		require.ErrorIs(r, err, store.ErrUnavailable)
+		require.ErrorIs(r, err, store.ErrNotApplied)
+		require.ErrorIs(r, err, context.DeadlineExceeded)
+		assert.Empty(r, len(r.Calls("Commit")))
+		a.on(nil)
+		require.NoError(r, s.Save(r.Context(), "y", big{N: 2, Text: noise(10 << 10)}))
+		r.closed(s)
+		assert.Equal(r, "y", r.get().Cursor)
+	})
+}
+
+func TestABodyWhoseReplyIsLostIsFoundAgain(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		lost := 0
+		a.mu.Lock()
+		a.fault = func(ctx context.Context, call string) error {
+			if !strings.HasPrefix(call, "Create body/") || lost > 0 {
+				return nil
+			}
+			lost++
+			return fmt.Errorf("%s: %w: %w", call, archive.ErrOutcomeUnknown, store.ErrUnavailable)
+		}
+		a.mu.Unlock()
+		require.NoError(r, s.Save(r.Context(), "x", big{Text: noise(10 << 10)}))
+		assert.Equal(r, 1, lost)
+		r.closed(s)
+	})
+}
+
+func TestAnAmbiguousSaveKeepsItsBodyUntilItIsSettled(t *testing.T) {
+	for what, fault := range map[string]faultstore.Fault{"landed": faultstore.LoseReply, "did not land": faultstore.LoseRequest} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				a := newMemory()
+				s := r.bigger(a, nil)
+				r.On("Commit", 0, fault)
+				r.On("Look", 0, faultstore.Hang)
+				err := s.Save(r.seconds(3), "x", big{N: 1, Text: noise(10 << 10)})
+				require.ErrorIs(r, err, checkpoint.ErrOutcomeUnknown)
+				assert.Len(r, a.keys("body/"), 1)
+				r.Clear()
+				r.closed(s)
+				s = r.bigger(a, nil)
+				assert.Equal(r, 1, s.State().N)
+				r.closed(s)
+			})
+		})
+	}
+}
+
+// The bodies that died with their sessions lie just above the version that the next session begins with.
+func TestAClosingSessionSweepsWhatOthersHaveLeft(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.saves(a, 2, nil)
+		s := r.bigger(a, nil)
+		for _, method := range []string{"Commit", "Renew", "Look"} { // it dies here
+			r.On(method, 0, faultstore.Hang)
+		}
+		require.ErrorIs(r, s.Save(r.seconds(1), "x", big{Text: noise(10 << 10)}), checkpoint.ErrOutcomeUnknown)
+		require.Len(r, a.keys("body/"), 1)
+		orphan := a.keys("body/")[0]
+
+		next, err := checkpoint.Open[big](r.Context(), r.inner, name, &checkpoint.Options{Archive: a, Lease: lease.Options{Wait: time.Hour}})
+		require.NoError(r, err)
+		r.Clear()
+		require.NoError(r, next.Save(r.Context(), "y", big{N: 3, Text: noise(10 << 10)}))
+		r.closed(next)
+		assert.NotContains(r, a.keys("body/"), orphan)
+		assert.Len(r, a.keys("body/"), 2)
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+		assert.Len(r, a.keys("body/"), 2)
+	})
+}
+
+func TestAMissingOrDamagedBodyIsAnErrorThatNamesItAndNeverAnOlderState(t *testing.T) {
+	for what, spoil := range map[string]func([]byte) []byte{"missing": gone, "damaged": flipped} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				a := newMemory()
+				s := r.bigger(a, nil)
+				require.NoError(r, s.Save(r.Context(), "1", big{N: 1, Text: noise(10 << 10)}))
+				require.NoError(r, s.Save(r.Context(), "2", big{N: 2, Text: noise(10 << 10)}))
+				r.closed(s)
+				body := r.head().State.Body
+				a.change(r, body, spoil)
+
+				names := func(err error) {
+					r.Helper()
+					require.ErrorIs(r, err, checkpoint.ErrBodyMissing)
+					require.NotErrorIs(r, err, store.ErrNotFound)
+					var e *checkpoint.BodyError
+					require.ErrorAs(r, err, &e)
+					assert.Equal(r, key, e.Key)
+					assert.Equal(r, int64(3), e.Version)
+					assert.Equal(r, body, e.Body)
+					assert.Equal(r, what == "damaged", errors.Is(err, store.ErrBadRecord))
+				}
+				before := r.head()
+				looks := len(r.Calls("Look"))
+				_, err := checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+				names(err)
+				assert.Greater(r, len(r.Calls("Look")), looks+1, "HEAD is read again first")
+				assert.Equal(r, before.Version, r.head().Version)
+				_, err = checkpoint.Get(r.Context(), r.Store, name, &checkpoint.ReadOptions{Archive: a})
+				names(err)
+				_, err = checkpoint.Rollback(r.Context(), r.Store, name, 3, &checkpoint.EditOptions{Archive: a})
+				names(err)
+
+				cp, err := checkpoint.Rollback(r.Context(), r.Store, name, 2, &checkpoint.EditOptions{Archive: a})
+				require.NoError(r, err, "to an older one by an order")
+				assert.Equal(r, "2", cp.After.Cursor)
+			})
+		})
+	}
+}
+
+func TestABodyThatAppearsLateIsLoaded(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "1", big{N: 1, Text: noise(10 << 10)}))
+		r.closed(s)
+		tries := 0
+		a.on(func(_ context.Context, call string) error {
+			if tries++; tries == 1 && strings.HasPrefix(call, "Open body/") {
+				return fmt.Errorf("%s: %w", call, store.ErrNotFound)
+			}
+			return nil
+		})
+		s = r.bigger(a, nil)
+		assert.Equal(r, 1, s.State().N)
+		r.closed(s)
+	})
+}
+
+func TestAReaderWhoseBodyHasGoneWithItsVersionReadsHEADAgain(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "1", big{N: 1, Text: noise(10 << 10)}))
+		moved := false
+		a.mu.Lock()
+		a.after = func(call string) {
+			if strings.HasPrefix(call, "Open body/") && !moved {
+				moved = true
+			}
+		}
+		a.fault = func(_ context.Context, call string) error {
+			if strings.HasPrefix(call, "Open body/") && !moved {
+				moved = true
+				return fmt.Errorf("%s: %w", call, store.ErrNotFound)
+			}
+			return nil
+		}
+		a.mu.Unlock()
+		cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a})
+		require.NoError(r, err)
+		assert.Equal(r, "1", cp.Cursor)
+		r.closed(s)
+	})
+}
+
+func TestAStateInAnArchiveIsRefusedWhereNoneIsNamed(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "1", big{N: 1, Text: noise(10 << 10)}))
+		r.closed(s)
+		_, err := checkpoint.Open[big](r.Context(), r.Store, name, nil)
+		require.ErrorIs(r, err, checkpoint.ErrRefused)
+		assert.ErrorContains(r, err, r.head().State.Body)
+		_, err = checkpoint.Rollback(r.Context(), r.Store, name, 1, nil)
+		require.ErrorIs(r, err, checkpoint.ErrRefused)
+		cursor := "c"
+		_, err = checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{Cursor: &cursor}, nil)
+		require.ErrorIs(r, err, checkpoint.ErrRefused)
+
+		cp := r.get() // a reader is told where it lies
+		assert.Nil(r, cp.State)
+		assert.Equal(r, r.head().State.Body, cp.Body)
+		_, err = cp.OpenState(r.Context(), nil)
+		require.ErrorIs(r, err, checkpoint.ErrRefused)
+		_, err = checkpoint.Set(r.Context(), r.Store, name, checkpoint.ContentOf(cp), nil)
+		require.ErrorContains(r, err, "not loaded")
+	})
+}
+
+func TestAFailedLeaseBetweenBodyAndHEADCommitsNothing(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		a.on(func(_ context.Context, call string) error {
+			if strings.HasPrefix(call, "Create body/") {
+				r.breakLease()
+				time.Sleep(time.Minute)
+			}
+			return nil
+		})
+		err := s.Save(r.Context(), "x", big{Text: noise(10 << 10)})
+		require.ErrorIs(r, err, lease.ErrLost)
+		a.on(nil)
+		assert.Empty(r, r.Calls("Commit"))
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+		assert.Empty(r, a.keys("body/"))
+	})
+}
