@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,8 @@ func (a *app) restoreCommand() *cobra.Command {
 a store that has nothing of the checkpoint: of those named, or of all in the
 namespace. Its epoch is far above any seen, so a job that worked on before the loss
 is fenced, and cannot save any more. Until it is done such a job is refused, and none
-starts from zero. Older versions are read from the archive.
+starts from zero. Older versions are read from the archive. Of all in the namespace, those
+that are not lost, and those that were deleted, are left as they are.
 
 --behind does the same for a table that was brought back from a backup, and has
 older versions than the mirror.`,
@@ -64,6 +66,11 @@ older versions than the mirror.`,
 			one := *options
 			one.Progress = bar.on(name)
 			done, err := checkpoint.Restore(ctx, s, s.archive.Archive, name, &one)
+			if len(names) == 0 && nothingLost(ctx, s, name, &one, err) {
+				bar.clear()
+				a.say("%q is left as it is: %v", name, err)
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -77,6 +84,18 @@ older versions than the mirror.`,
 		return err
 	})
 	return cmd
+}
+
+// nothingLost reports whether a restore was refused because there is nothing to bring back, which among
+// all checkpoints is as it should be: the store has what was mirrored, or it was deleted.
+func nothingLost(ctx context.Context, s *openStore, name string, options *checkpoint.RestoreOptions, refused error) bool {
+	if !errors.Is(refused, checkpoint.ErrRefused) {
+		return false
+	}
+	anyhow := *options
+	anyhow.Behind, anyhow.DryRun = true, true
+	_, err := checkpoint.Restore(ctx, s, s.archive.Archive, name, &anyhow)
+	return errors.Is(err, checkpoint.ErrRefused)
 }
 
 func (a *app) printRestored(done *checkpoint.Restored, options *checkpoint.RestoreOptions) error {
