@@ -302,7 +302,9 @@ func (r *rig) bigger(a archive.Archive, opts *checkpoint.Options) *checkpoint.Se
 	if opts != nil {
 		o = *opts
 	}
-	o.Archive = a
+	if a != nil {
+		o.Archive = a
+	}
 	s, err := checkpoint.Open[big](r.Context(), r.Store, name, &o)
 	require.NoError(r, err)
 	return s

@@ -26,7 +26,7 @@ type mirrorTarget struct {
 // list lists what the mirror holds from a version on, by version.
 func (t *mirrorTarget) list(ctx context.Context, from int64) (map[int64][]archive.ID, error) {
 	have := map[int64][]archive.ID{}
-	bounded, cancel := context.WithTimeout(ctx, 6*t.timeout)
+	bounded, cancel := context.WithTimeout(ctx, 3*t.timeout)
 	defer cancel()
 	for object, err := range t.archive.List(bounded, archive.VersionPrefix(t.key), afterVersion(t.key, from-1)) {
 		if err != nil {

@@ -1,0 +1,387 @@
+package checkpoint_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+func TestEveryVersionIsMirroredAndLatestIsTheNewest(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		for i := range 5 {
+			require.NoError(r, s.Save(r.Context(), fmt.Sprint(i+1), big{N: i + 1, Text: noise(i * 2000)}))
+			time.Sleep(time.Second)
+		}
+		assert.Equal(r, checkpoint.Mirroring{Through: 5}, s.Mirror())
+		r.closed(s)
+		assert.Equal(r, upTo(6), mirrored(r, a))
+		assert.Equal(r, int64(6), latest(r, a))
+		assert.Equal(r, int64(5), r.head().ArchivedThrough, "piggy-backed on the next commit")
+
+		// An object is the version: what the store has, to the last field, and readable.
+		h := r.head()
+		m, err := archive.ReadVersion(r.Context(), a, key, archive.IDOf(&h.Version))
+		require.NoError(r, err)
+		assert.Equal(r, h.State.Body, m.Body)
+		assert.Equal(r, h.Cursor, m.Cursor)
+		assert.Equal(r, h.State.SHA256, m.State.SHA256)
+		assert.True(r, h.SavedAt.Equal(m.SavedAt))
+	})
+}
+
+// A save never waits for its mirror: not for one that never answers.
+func TestAnArchiveThatIsBlockedForEverSlowsNoSave(t *testing.T) {
+	for what, fault := range map[string]func(context.Context, string) error{"blocked": blocked, "down": down} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				a := newMemory()
+				s := r.bigger(a, nil)
+				a.on(fault)
+				begun := time.Now()
+				for i := range 1000 {
+					require.NoError(r, s.Save(r.Context(), fmt.Sprint(i+1), big{N: i + 1}))
+				}
+				assert.Zero(r, time.Since(begun), "of virtual time")
+				assert.Equal(r, int64(1000), s.Mirror().Waiting)
+				time.Sleep(time.Minute)
+				require.ErrorIs(r, s.Mirror().Err, store.ErrUnavailable)
+
+				// Its return is all that the mirror needs.
+				a.on(nil)
+				time.Sleep(2 * time.Minute)
+				assert.Equal(r, checkpoint.Mirroring{Through: 1000}, s.Mirror())
+				assert.Equal(r, upTo(1000), mirrored(r, a))
+				assert.Equal(r, int64(1000), latest(r, a))
+				r.closed(s)
+			})
+		})
+	}
+}
+
+func TestCloseWaitsForABlockedMirrorABoundedTimeAndTheNextSessionCatchesUp(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		a.on(blocked)
+		for i := range 100 {
+			require.NoError(r, s.Save(r.Context(), fmt.Sprint(i+1), big{N: i + 1}))
+		}
+		begun := time.Now()
+		r.closed(s)
+		assert.LessOrEqual(r, time.Since(begun), 11*time.Second)
+		a.on(nil)
+		assert.Empty(r, mirrored(r, a))
+
+		s = r.bigger(a, nil)
+		time.Sleep(time.Minute) // it need not save anything
+		assert.Equal(r, upTo(101), mirrored(r, a))
+		r.closed(s)
+		assert.Equal(r, upTo(102), mirrored(r, a))
+		assert.Equal(r, int64(102), latest(r, a))
+		assert.Equal(r, int64(101), r.head().ArchivedThrough)
+	})
+}
+
+func TestTheLeaseIsFreeWhileACloseWaitsForItsMirror(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "1", big{}))
+		a.on(blocked)
+		done := make(chan error)
+		go func() { done <- s.Close(context.Background(), nil) }()
+		time.Sleep(100 * time.Millisecond)
+		l, err := lease.Acquire(r.Context(), r.inner, key, nil)
+		require.NoError(r, err)
+		require.NoError(r, l.Release(r.Context()))
+		require.NoError(r, <-done)
+	})
+}
+
+func TestASessionThatDiesLeavesItsMirrorToTheNextHolder(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "1", big{}))
+		a.on(blocked)
+		require.NoError(r, s.Save(r.Context(), "2", big{}))
+		r.breakLease()
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+		a.on(nil)
+		r.saves(a, 1, nil)
+		assert.Equal(r, upTo(3), mirrored(r, a))
+		assert.Empty(r, r.findings(a, nil))
+	})
+}
+
+func TestWhatExpiredUnmirroredIsANamedGapAndNoWedge(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.saves(a, 3, nil)
+		a.on(down)
+		r.saves(a, 5, &checkpoint.Options{Archive: nil, Mirror: checkpoint.MirrorOff}) // 4 to 8
+		a.on(nil)
+		r.expire(5, 6)
+		s := r.bigger(a, nil)
+		time.Sleep(time.Minute)
+		assert.Equal(r, []checkpoint.Gap{{First: 5, Last: 6}}, s.Mirror().Gaps)
+		r.closed(s)
+		assert.Equal(r, []int64{1, 2, 3, 4, 7, 8, 9}, mirrored(r, a))
+		assert.Equal(r, int64(8), r.head().ArchivedThrough)
+		s = r.bigger(a, nil)
+		time.Sleep(time.Minute)
+		assert.Empty(r, s.Mirror().Gaps, "it is told once")
+		r.closed(s)
+	})
+}
+
+func TestOnlyTheLastVersionOfEachSessionIsMirroredWhereThatIsThePolicy(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		sessions := &checkpoint.Options{Mirror: checkpoint.MirrorSessions}
+		r.saves(a, 5, sessions)
+		assert.Equal(r, []int64{5}, mirrored(r, a))
+		r.saves(a, 40, sessions)
+		assert.Equal(r, []int64{5, 45}, mirrored(r, a))
+
+		// Sessions that died, and whose last version is told by the next one's epoch.
+		for range 2 {
+			s := r.bigger(a, sessions)
+			require.NoError(r, s.Save(r.Context(), "x", big{}))
+			require.NoError(r, s.Save(r.Context(), "y", big{}))
+			a.on(down)
+			r.breakLease()
+			require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+			a.on(nil)
+		}
+		r.saves(a, 2, sessions)
+		assert.Equal(r, []int64{5, 45, 47, 49, 51}, mirrored(r, a))
+		assert.Equal(r, int64(51), latest(r, a))
+		assert.Empty(r, r.findings(a, &checkpoint.VerifyOptions{Mirror: checkpoint.MirrorSessions}))
+	})
+}
+
+func TestNoVersionIsMirroredWhereThePolicyIsOff(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+		require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(10 << 10)}))
+		assert.Zero(r, s.Mirror())
+		r.closed(s)
+		assert.Empty(r, mirrored(r, a))
+		assert.Len(r, a.keys("body/"), 2)
+	})
+}
+
+func TestEditsAreMirroredToo(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.saves(a, 3, nil)
+		opts := &checkpoint.EditOptions{Archive: a}
+		_, err := checkpoint.Rollback(r.Context(), r.inner, name, 1, opts)
+		require.NoError(r, err)
+		_, err = checkpoint.Reset(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		_, err = checkpoint.Delete(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		assert.Equal(r, upTo(6), mirrored(r, a), "the tombstone among them: a deletion leaves the mirror")
+		r.saves(a, 2, nil)
+		assert.Equal(r, upTo(8), mirrored(r, a))
+		assert.Empty(r, r.findings(a, nil))
+	})
+}
+
+// A version that no mirror can hold must not keep the others out.
+func TestAVersionThatCannotBeMirroredIsAGapAndNoWedge(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "1", big{}))
+		require.NoError(r, s.Save(r.Context(), "not \xff UTF-8", big{}))
+		require.NoError(r, s.Save(r.Context(), "3", big{}))
+		time.Sleep(time.Second)
+		assert.Equal(r, []checkpoint.Gap{{First: 2, Last: 2}}, s.Mirror().Gaps)
+		r.closed(s)
+		assert.Equal(r, []int64{1, 3, 4}, mirrored(r, a))
+	})
+}
+
+func TestAStateThatWasSavedInlineIsMirroredAsABodyWhereItIsLarge(t *testing.T) {
+	over(t, func(r *rig) {
+		s, err := checkpoint.Open[big](r.Context(), r.Store, name, nil) // no archive yet
+		require.NoError(r, err)
+		require.NoError(r, s.Save(r.Context(), "1", big{N: 7, Text: noise(2 << 20)}))
+		r.closed(s)
+		a := newMemory()
+		r.saves(a, 1, nil)
+		assert.Equal(r, upTo(3), mirrored(r, a))
+		h := r.copy(1)
+		m, err := archive.ReadVersion(r.Context(), a, key, archive.IDOf(&h.Version))
+		require.NoError(r, err)
+		require.NotEmpty(r, m.Body)
+		require.Empty(r, r.collected(a))
+		require.Empty(r, r.findings(a, nil))
+		r.expire(1, 1)
+		require.Empty(r, r.collected(a), "the mirror points at it")
+		cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: 1})
+		require.NoError(r, err)
+		state, err := checkpoint.Decode[big](cp)
+		require.NoError(r, err)
+		assert.Equal(r, 7, state.N)
+	})
+}
+
+// Replies of the archive are lost at random, and its calls refused: the mirror is whole in the end.
+func TestTheMirrorIsWholeThoughItsRequestsFailAtRandom(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		n := 0
+		a.on(func(ctx context.Context, call string) error {
+			a.mu.Lock()
+			n++
+			turn := n % 7
+			a.mu.Unlock()
+			switch {
+			case strings.HasPrefix(call, "List"): // else no session opens
+				return nil
+			case turn == 0:
+				return fmt.Errorf("%s: %w", call, store.ErrThrottled)
+			case turn == 3:
+				return fmt.Errorf("%s: %w: %w", call, archive.ErrOutcomeUnknown, store.ErrUnavailable)
+			}
+			return nil
+		})
+		for range 5 {
+			s := r.bigger(a, nil)
+			for i := range 20 {
+				require.NoError(r, s.Save(r.Context(), fmt.Sprint(i), big{N: i, Text: noise(i * 500)}))
+			}
+			r.closed(s)
+		}
+		a.on(nil)
+		r.saves(a, 1, nil)
+		assert.Equal(r, upTo(106), mirrored(r, a))
+		assert.Empty(r, r.findings(a, nil))
+		assert.Equal(r, int64(106), latest(r, a))
+	})
+}
+
+func TestAnOpenThatFindsNothingAsksTheArchiveOnce(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.Len(r, a.called("List", 0), 1)
+		require.NoError(r, s.Save(r.Context(), "1", big{}))
+		r.closed(s)
+		_, err := checkpoint.Delete(r.Context(), r.inner, name, nil)
+		require.NoError(r, err)
+		s = r.bigger(a, nil) // a deleted HEAD: that begins anew
+		r.closed(s)
+
+		// The table is lost.
+		r.lose()
+		_, err = checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+		require.ErrorIs(r, err, checkpoint.ErrRefused)
+		require.ErrorContains(r, err, "restore")
+		require.ErrorContains(r, err, "reset")
+		cursor := "c"
+		_, err = checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{Cursor: &cursor}, &checkpoint.EditOptions{Archive: a})
+		require.ErrorIs(r, err, checkpoint.ErrRefused)
+		a.on(down)
+		_, err = checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+		require.ErrorIs(r, err, store.ErrUnavailable, "an archive that cannot be asked fails the open")
+		a.on(blocked)
+		_, err = checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+		require.Error(r, err)
+		assert.Zero(r, r.head().Version.Version)
+	})
+}
+
+// lose loses the table.
+func (r *rig) lose() {
+	r.Helper()
+	r.expire(1, 2000)
+	r.inner.Drop(key, "HEAD")
+	r.inner.Drop(key, "LEASE")
+}
+
+// findings is what verify finds, by kind.
+func (r *rig) findings(a archive.Archive, opts *checkpoint.VerifyOptions) (kinds []checkpoint.FindingKind) {
+	r.Helper()
+	found, err := checkpoint.Verify(r.Context(), r.inner, a, name, opts)
+	require.NoError(r, err)
+	for _, f := range found.Findings {
+		kinds = append(kinds, f.Kind)
+	}
+	return kinds
+}
+
+// collected is what gc would remove.
+func (r *rig) collected(a archive.Archive) (objects []string) {
+	r.Helper()
+	done, err := checkpoint.GC(r.Context(), r.inner, a, name, &checkpoint.GCOptions{DryRun: true})
+	require.NoError(r, err)
+	for _, b := range done.Bodies {
+		objects = append(objects, b.Object)
+	}
+	return objects
+}
+
+func TestAMirrorOfADeadLineDoesNotMoveLatestBack(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "1", big{}))
+		a.on(blocked) // its mirror hangs
+		require.NoError(r, s.Save(r.Context(), "2", big{}))
+		r.breakLease()
+		time.Sleep(time.Minute)
+		a.on(nil)
+		r.saves(a, 3, nil) // another goes on to version 5
+		require.Equal(r, int64(5), latest(r, a))
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost) // and the first one's mirror gets through
+		assert.Equal(r, int64(5), latest(r, a))
+		assert.Equal(r, upTo(5), mirrored(r, a))
+	})
+}
+
+func TestACopyThatIsDamagedIsNotMirroredAndDoesNotStopTheOthers(t *testing.T) {
+	over(t, func(r *rig) {
+		r.saves(nil, 6, nil)
+		r.inner.Damage(key, "V#00000000000000000003", store.ErrBadRecord)
+		a := newMemory()
+		r.saves(a, 1, nil)
+		assert.Equal(r, []int64{1, 2, 4, 5, 6, 7}, mirrored(r, a))
+		r.inner.Damage(key, "V#00000000000000000003", nil)
+		done, err := checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.Equal(r, int64(1), done.Mirrored)
+		assert.Equal(r, upTo(7), mirrored(r, a))
+	})
+}
+
+func TestMirroringIsNoRequestOfASaves(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "1", big{}))
+		time.Sleep(time.Second)
+		since := len(r.Calls(""))
+		require.NoError(r, s.Save(r.Context(), "2", big{}))
+		time.Sleep(time.Second)
+		assert.Equal(r, []string{"Commit", "Copy"}, r.methods(since))
+		r.closed(s)
+	})
+}
