@@ -152,6 +152,7 @@ func (o *openRequest) do(ctx context.Context) ([]byte, error) {
 		end(nil)
 		return nil, err
 	}
+	st.watch(opened)
 	var s *agentSession
 	if linked() {
 		s = o.c.add(opened, o, end)

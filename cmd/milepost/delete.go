@@ -29,9 +29,9 @@ func (a *app) deleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a checkpoint and all its versions, savepoints too",
-		Long: `Delete takes the lease, so a job that runs is in its way. Epochs and versions go on
-from where they were if the name is used again. An interrupted delete is finished
-by another, or by gc.
+		Long: `Delete takes the lease, so a job that runs is in its way. What milepost expect said of
+it goes, too. Epochs and versions go on from where they were if the name is used
+again. An interrupted delete is finished by another, or by gc.
 
 The mirror in the archive stays: milepost archive restore brings the checkpoint back
 from it. With --purge it is removed, too, with all states there. A bucket that keeps
@@ -58,6 +58,11 @@ versions keeps what is removed from it.`,
 		e, err := checkpoint.Delete(ctx, s, key.Name, options)
 		if err != nil {
 			return err
+		}
+		if !options.DryRun { // what it is expected to do went with it
+			if err := s.Expect(ctx, key, nil); err != nil {
+				return fmt.Errorf("delete what is expected of %s: %w\nmilepost expect %s --none does that", key, err, key.Name)
+			}
 		}
 		if a.output == "json" {
 			return a.printJSON(deleteJSON{editJSON{"delete", !options.DryRun, e.Before, e.After}, (*purgedJSON)(e.Purged)})

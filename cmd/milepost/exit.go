@@ -45,6 +45,7 @@ var kinds = []kind{
 	{9, "job_failed", "the job's own command failed; its status is told", errJobFailed},
 	{5, "lease_held", "another holds the lease: by whom, where, since and until when is told", lease.ErrHeld},
 	{10, "yielded", "handed over, not finished", checkpoint.ErrYielded},
+	{11, "stale", "milepost stale found checkpoints that were not saved for too long", errStale},
 	{4, "version_conflict", "--if-version N no longer holds", checkpoint.ErrVersionConflict},
 	{6, "refused", "the checkpoint and the job do not go together", checkpoint.ErrRefused},
 	{1, "outcome_unknown", "a save may have landed; the next run settles it", checkpoint.ErrOutcomeUnknown},

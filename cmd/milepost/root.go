@@ -25,6 +25,8 @@ type app struct {
 	storeText, archiveText, namespace, output string
 	verbose                                   bool
 
+	telemetry *telemetry // where metrics go; nil: nowhere
+
 	begun   bool // the command was called as it can be, and has begun
 	isBatch bool
 }
@@ -93,7 +95,8 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 
 	root.AddCommand(
-		a.batchCommand(), a.runCommand(), a.agentCommand(),
+		a.emits(a.batchCommand()), a.emits(a.runCommand()), a.emits(a.agentCommand()),
+		a.expectCommand(), a.monitorCommand(), a.staleCommand(), a.statusCommand(),
 		a.markCommand(), a.saveCommand(), a.stateCommand(),
 		a.getCommand(), a.listCommand(), a.historyCommand(), a.runsCommand(),
 		a.rollbackCommand(), a.resetCommand(), a.setCommand(), a.deleteCommand(),

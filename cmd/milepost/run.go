@@ -150,6 +150,7 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 	if err != nil {
 		return stoppedOr(opening, err)
 	}
+	st.watch(session)
 	linked()
 	opened()
 	s := newAgentSession(1, session, options, cancel)

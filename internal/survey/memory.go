@@ -130,6 +130,7 @@ func Mirrored(ctx context.Context, st store.Store, items []Item, sessionsOnly bo
 		switch {
 		case errors.Is(err, store.ErrNotFound), err == nil && c.Expired(i.Now):
 			all[n].Gap = true
+		case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat): // nobody knows
 		case err != nil:
 			return all, err
 		default:

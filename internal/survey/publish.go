@@ -91,6 +91,13 @@ func (p *Publisher) Publish(ctx context.Context, seen Seen) {
 	p.beats.Add(ctx, 1, metric.WithAttributes(metered.AttrNamespace.String(seen.Namespace)))
 }
 
+// Clear publishes nothing any more, until the next look: for a way out to which each look is sent once.
+func (p *Publisher) Clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.readings = nil
+}
+
 // summary gathers readings.
 type summary struct {
 	namespace string

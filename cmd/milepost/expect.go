@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/user"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// expectJSON is an expectation as JSON.
+type expectJSON struct {
+	Namespace string     `json:"namespace"`
+	Name      string     `json:"name"`
+	EveryMS   *int64     `json:"every_ms"` // null: nothing is expected
+	GraceMS   *int64     `json:"grace_ms"`
+	SetBy     string     `json:"set_by,omitempty"`
+	SetAt     *time.Time `json:"set_at,omitempty"`
+}
+
+func (a *app) expectCommand() *cobra.Command {
+	var every, grace longDuration
+	var none bool
+	cmd := &cobra.Command{
+		Use:   "expect NAME",
+		Short: "Say how often a job is expected to save, so that its silence is noticed",
+		Long: `Expect keeps in the store how often the checkpoint NAME is expected to be saved. It may
+be said before the job's first run: a job that never ran is noticed, too. When the
+time and its grace have passed without a save the checkpoint is overdue: milepost
+monitor counts it, milepost stale names it, milepost status puts it first.
+
+Without flags it prints what is expected. Deleting a checkpoint deletes this, too.`,
+		Example: `  milepost expect nightly --every 1d --grace 2h
+  milepost expect nightly
+  milepost expect nightly --none`,
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.completeNames,
+	}
+	cmd.Flags().Var(&every, "every", "how often it is saved at least, such as 15m, 6h, 1d or 1w")
+	cmd.Flags().Var(&grace, "grace", "how much later it may be before it is overdue")
+	cmd.Flags().BoolVar(&none, "none", false, "expect nothing any more")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		mode := mustExist
+		switch {
+		case none && (every != 0 || grace != 0):
+			return usagef("give --none or --every, not both")
+		case grace != 0 && every == 0:
+			return usagef("--grace is added to --every: give that, too")
+		case every != 0 && time.Duration(every) < time.Second:
+			return usagef("--every %s: a second at least", every.String())
+		case every != 0:
+			mode |= makesStore
+		}
+		return a.named(mode, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
+			if err := key.Validate(); err != nil {
+				return err
+			}
+			return a.expect(ctx, s, key, time.Duration(every), time.Duration(grace), none)
+		})(cmd, args)
+	}
+	return cmd
+}
+
+func (a *app) expect(ctx context.Context, s *openStore, key store.Key, every, grace time.Duration, none bool) error {
+	found, err := s.Look(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read what is expected of %s: %w", key, err)
+	}
+	e := found.Expect
+	switch {
+	case none:
+		e = nil
+	case every != 0 && (e == nil || e.Every != every || e.Grace != grace): // said again it does not begin anew
+		e = &store.Expectation{Every: every, Grace: grace, SetBy: whoami(), SetAt: time.Now()}
+		if !found.Clock.Wall.IsZero() {
+			e.SetAt = found.Clock.Wall
+		}
+		e.SetAt = e.SetAt.UTC().Truncate(time.Millisecond)
+	}
+	if e != found.Expect {
+		if err := s.Expect(ctx, key, e); err != nil {
+			return fmt.Errorf("set what is expected of %s: %w", key, err)
+		}
+	}
+	return a.printExpectation(key, e)
+}
+
+func (a *app) printExpectation(key store.Key, e *store.Expectation) error {
+	if a.output == "json" {
+		item := expectJSON{Namespace: key.Namespace, Name: key.Name}
+		if e != nil {
+			every, grace := e.Every.Milliseconds(), e.Grace.Milliseconds()
+			item.EveryMS, item.GraceMS, item.SetBy, item.SetAt = &every, &grace, e.SetBy, timeJSON(e.SetAt)
+		}
+		return a.printJSON(item)
+	}
+	text := fmt.Sprintf("Nothing is expected of %s.", key)
+	if e != nil {
+		text = fmt.Sprintf("%s is expected to be saved every %s", key, longDuration(e.Every))
+		if e.Grace > 0 {
+			text += fmt.Sprintf(", and is overdue %s later", longDuration(e.Grace))
+		}
+		text += fmt.Sprintf(" (set by %s, %s).", cell(e.SetBy), clock(e.SetAt))
+	}
+	_, err := fmt.Fprintln(a.stdout, text)
+	return err
+}
+
+func whoami() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return name + "@" + hostname()
+}
+
+// longDuration is a duration as a flag, which may be given in days and weeks as well.
+type longDuration time.Duration
+
+var daysAndRest = regexp.MustCompile(`^(?:(\d{1,5})w)?(?:(\d{1,5})d)?(.*)$`)
+
+// Set implements pflag.Value.
+func (d *longDuration) Set(text string) error {
+	parts := daysAndRest.FindStringSubmatch(text)
+	weeks, _ := strconv.Atoi("0" + parts[1])
+	days, _ := strconv.Atoi("0" + parts[2])
+	total := time.Duration(7*weeks+days) * 24 * time.Hour
+	if rest := parts[3]; rest != "" || total == 0 {
+		more, err := time.ParseDuration(rest)
+		if err != nil {
+			return fmt.Errorf("%q is no duration such as 90s, 15m, 6h, 1d or 1w", text)
+		}
+		total += more
+	}
+	if total < 0 {
+		return fmt.Errorf("%q is negative", text)
+	}
+	*d = longDuration(total)
+	return nil
+}
+
+// String implements pflag.Value.
+func (d longDuration) String() string {
+	const day = 24 * time.Hour
+	switch rest := time.Duration(d) % day; {
+	case d == 0:
+		return "0s"
+	case rest == 0:
+		return fmt.Sprintf("%dd", time.Duration(d)/day)
+	case time.Duration(d) > day:
+		return fmt.Sprintf("%dd%v", time.Duration(d)/day, rest)
+	}
+	return time.Duration(d).String()
+}
+
+// Type implements pflag.Value.
+func (*longDuration) Type() string { return "duration" }

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	cloudwatchservice "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/resource"
+
+	"github.com/milepost-dev/milepost/internal/cloudwatch"
+	"github.com/milepost-dev/milepost/internal/survey"
+	"github.com/milepost-dev/milepost/store/metered"
+)
+
+// How often a job's metrics go out, and how long one way out may take: in the background, and at the end.
+const (
+	publishEvery  = time.Minute
+	publishWithin = 10 * time.Second
+	finishWithin  = 3 * time.Second
+)
+
+// metricsFlags say which metrics go out, and how.
+type metricsFlags struct {
+	way, level string
+	most       int
+}
+
+func (f *metricsFlags) add(cmd *cobra.Command, usual string) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.way, "metrics", "", "`where` metrics go: emf (lines on standard output), emf:FILE, cloudwatch, prometheus:ADDR,\n"+
+		"auto (cloudwatch on Glue, else emf) or none (default: $MILEPOST_METRICS, else "+usual+")")
+	flags.StringVar(&f.level, "metrics-level", "summary", "how fine: none, summary (by namespace) or detail (by checkpoint, too)")
+	flags.IntVar(&f.most, "max-series", metered.DefaultMaxSeries, "with detail, how many checkpoints have series of their own; the rest is "+metered.Other)
+}
+
+// emits gives a command the flags of metrics: what it opens is then counted.
+func (a *app) emits(cmd *cobra.Command) *cobra.Command {
+	var f metricsFlags
+	f.add(cmd, "none")
+	inner := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		t, err := a.newTelemetry(f, "none")
+		if err != nil {
+			return err
+		}
+		t.decorates, t.every = true, publishEvery
+		if cmd.Name() == "agent" {
+			t.lines = a.stderr // the other one is its client's
+		}
+		a.telemetry = t
+		defer t.close()
+		return inner(cmd, args)
+	}
+	return cmd
+}
+
+// telemetry is where metrics go. Nil, or one that is off, is nowhere.
+type telemetry struct {
+	app       *app
+	flags     metricsFlags
+	way, to   string // emf, cloudwatch, prometheus, or ""; and the file or address
+	lines     io.Writer
+	decorates bool          // stores that are opened are counted
+	every     time.Duration // 0: when flush is called
+
+	once     sync.Once
+	err      error
+	provider *metric.MeterProvider
+	closing  []func()
+	counting atomic.Pointer[metered.Store] // the one opened last
+}
+
+// newTelemetry checks the flags. Nothing is opened before it is started.
+func (a *app) newTelemetry(f metricsFlags, usual string) (*telemetry, error) {
+	t := &telemetry{app: a, flags: f, lines: a.stdout}
+	text := f.way
+	for _, other := range []string{a.getenv("MILEPOST_METRICS"), usual} {
+		if text == "" {
+			text = other
+		}
+	}
+	way, to, _ := strings.Cut(text, ":")
+	if way == "auto" {
+		p := place{goos: runtime.GOOS, getenv: a.getenv}
+		if way = "emf"; p.fleeting() == "AWS Glue" {
+			way = "cloudwatch"
+		}
+	}
+	switch {
+	case way == "none" && to == "":
+		way = ""
+	case way == "emf", way == "cloudwatch" && to == "", way == "prometheus" && to != "":
+	default:
+		return nil, usagef("--metrics %q: it is emf, emf:FILE, cloudwatch, prometheus:ADDR, auto or none", text)
+	}
+	switch f.level {
+	case "none":
+		way = ""
+	case "summary", "detail":
+	default:
+		return nil, usagef("--metrics-level %q: it is none, summary or detail", f.level)
+	}
+	if f.most < 1 {
+		return nil, usagef("--max-series %d: at least 1", f.most)
+	}
+	t.way, t.to = way, to
+	return t, nil
+}
+
+func (t *telemetry) on() bool { return t != nil && t.way != "" }
+
+// options are those of what counts.
+func (t *telemetry) options() metered.Options {
+	return metered.Options{Detail: t.flags.level == "detail", MaxSeries: t.flags.most}
+}
+
+// start opens the way out. region and profile are the store's, and what cloudwatch uses where the environment names no other.
+func (t *telemetry) start(ctx context.Context, u storeURL) error {
+	t.once.Do(func() {
+		var reader metric.Reader
+		switch t.way {
+		case "emf":
+			reader, t.err = t.startLines()
+		case "cloudwatch":
+			reader, t.err = t.startPut(ctx, u)
+		case "prometheus":
+			reader, t.err = t.startPrometheus()
+		}
+		if t.err == nil {
+			t.provider = metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(resource.Empty()))
+		}
+	})
+	return t.err
+}
+
+func (t *telemetry) instruments() []metered.Instrument {
+	return append(append([]metered.Instrument{}, metered.Jobs...), survey.Instruments...)
+}
+
+func (t *telemetry) startLines() (metric.Reader, error) {
+	w := t.lines
+	if t.to != "" {
+		file, err := os.OpenFile(t.to, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		w = file
+		t.closing = append(t.closing, func() { _ = file.Close() })
+	}
+	return t.periodic(cloudwatch.NewLines(w, t.instruments(), t.properties)), nil
+}
+
+func (t *telemetry) startPut(ctx context.Context, u storeURL) (metric.Reader, error) {
+	settings, err := awsSettings(ctx, u.Region, u.Profile)
+	if err != nil {
+		return nil, err
+	}
+	if settings.Region == "" {
+		return nil, usagef("--metrics cloudwatch: no region is known: set AWS_REGION")
+	}
+	return t.periodic(cloudwatch.NewPut(cloudwatchservice.NewFromConfig(settings), t.instruments())), nil
+}
+
+func (t *telemetry) periodic(e metric.Exporter) metric.Reader {
+	every := t.every
+	if every == 0 {
+		every = math.MaxInt64
+	}
+	return metric.NewPeriodicReader(told{e, t.app.logger()}, metric.WithInterval(every), metric.WithTimeout(publishWithin))
+}
+
+// told says in the log what went wrong: the SDK would print it.
+type told struct {
+	metric.Exporter
+	log *slog.Logger
+}
+
+func (e told) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
+	if err := e.Exporter.Export(ctx, rm); err != nil {
+		e.log.Warn("metrics not published", "error", err)
+	}
+	return nil
+}
+
+func (t *telemetry) startPrometheus() (metric.Reader, error) {
+	registry := prometheus.NewRegistry()
+	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", t.to)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: connectWithin}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(listener) }()
+	t.closing = append(t.closing, func() { _ = server.Close(); <-done })
+	t.app.say("metrics at http://%s/metrics", listener.Addr())
+	return reader, nil
+}
+
+// properties are what people find beside the numbers in a line of EMF: of the job that saved last.
+func (t *telemetry) properties(namespace, checkpoint string) map[string]any {
+	counting := t.counting.Load()
+	if counting == nil {
+		return nil
+	}
+	last := counting.LastSaved()
+	if last.Version == 0 || last.Key.Namespace != namespace || checkpoint != "" && checkpoint != last.Key.Name {
+		return nil
+	}
+	return map[string]any{"Name": last.Key.Name, "Version": last.Version, "Holder": last.By.ID, "RunID": last.By.RunID}
+}
+
+// decorate counts what goes through a store. A job does not fail because its metrics cannot go out.
+func (t *telemetry) decorate(ctx context.Context, s *openStore) error {
+	if !t.on() || !t.decorates {
+		return nil
+	}
+	if err := t.start(ctx, s.url); err != nil {
+		if errors.Is(err, errUsage) {
+			t.app.say("warning: no metrics: %v", err)
+		} else {
+			t.app.logger().Warn("no metrics", "error", err)
+		}
+		return nil
+	}
+	options := t.options()
+	counting, err := metered.New(s.Store, t.provider, &options)
+	if err != nil {
+		return err
+	}
+	t.counting.Store(counting)
+	s.Store = counting
+	return nil
+}
+
+// watch counts a session's marks that wait.
+func (s *openStore) watch(session metered.Session) {
+	if counting, ok := s.Store.(*metered.Store); ok {
+		counting.Watch(session)
+	}
+}
+
+// flush sends out what there is.
+func (t *telemetry) flush(ctx context.Context) {
+	if t.provider != nil {
+		_ = t.provider.ForceFlush(ctx) // what goes wrong was told
+	}
+}
+
+// close sends out what is left, within a bound.
+func (t *telemetry) close() {
+	if t.provider != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
+		defer cancel()
+		_ = t.provider.Shutdown(ctx)
+	}
+	for _, closing := range t.closing {
+		closing()
+	}
+}

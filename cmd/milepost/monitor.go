@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"math"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
+)
+
+// monitorFlags are the flags of milepost monitor.
+type monitorFlags struct {
+	metrics        metricsFlags
+	once, ratio    bool
+	noGC           bool
+	every, gcEvery longDuration
+}
+
+func (a *app) monitorCommand() *cobra.Command {
+	f := monitorFlags{every: longDuration(time.Minute), gcEvery: longDuration(24 * time.Hour)}
+	cmd := &cobra.Command{
+		Use:   "monitor [PREFIX]",
+		Short: "Publish how the checkpoints are: what is overdue, and who is alive",
+		Long: `Monitor reads the store, and asks no job, so that a dead job is reported as well. It
+publishes how many checkpoints are overdue (milepost expect says when), and with
+--metrics-level detail for each the time since its last save, since its cursor last
+moved and since its lease was renewed. docs/metrics.md lists all. Once a look is
+complete it publishes a heartbeat: alarm on its absence, too.
+
+It also does what milepost gc does, each checkpoint once in --gc-every.`,
+		Example: `  milepost monitor --once
+  milepost monitor --every 1m --metrics prometheus:127.0.0.1:9464
+  milepost monitor --metrics cloudwatch --metrics-level detail orders/`,
+		Args: atMostOnePrefix,
+	}
+	f.metrics.add(cmd, "auto")
+	flags := cmd.Flags()
+	flags.BoolVar(&f.once, "once", false, "look once, and exit")
+	flags.Var(&f.every, "every", "how often to look; with --once, how often it is called")
+	flags.BoolVar(&f.ratio, "ratio", false, "with detail, publish the age over what is expected, too")
+	flags.BoolVar(&f.noGC, "no-gc", false, "collect nothing")
+	flags.Var(&f.gcEvery, "gc-every", "how often each checkpoint is collected")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if time.Duration(f.every) < 100*time.Millisecond || f.gcEvery < f.every {
+			return usagef("--every %s, --gc-every %s: 100ms at least, and the second no less than the first", f.every, f.gcEvery)
+		}
+		t, err := a.newTelemetry(f.metrics, "auto")
+		if err != nil {
+			return err
+		}
+		defer t.close()
+		return a.with(mustExist, func(ctx context.Context, s *openStore, args []string) error {
+			m := &monitor{app: a, store: s, flags: f, prefix: prefixOf(args), telemetry: t}
+			return m.run(ctx)
+		})(cmd, args)
+	}
+	return cmd
+}
+
+// monitor looks at the checkpoints again and again.
+type monitor struct {
+	app       *app
+	store     *openStore
+	flags     monitorFlags
+	prefix    string
+	telemetry *telemetry
+	publisher *survey.Publisher // nil: nothing is published
+	memory    survey.Memory
+}
+
+func (m *monitor) run(ctx context.Context) error {
+	if m.telemetry.on() {
+		if err := m.telemetry.start(ctx, m.store.url); err != nil {
+			return err
+		}
+		var err error
+		m.publisher, err = survey.NewPublisher(m.telemetry.provider, survey.PublishOptions{
+			Options: m.telemetry.options(), Ratio: m.flags.ratio, Times: m.telemetry.way == "prometheus",
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if m.flags.once {
+		return m.look(ctx)
+	}
+	tick := time.NewTicker(time.Duration(m.flags.every))
+	defer tick.Stop()
+	for {
+		if err := m.look(ctx); err != nil && ctx.Err() == nil {
+			m.app.logger().Error("the look failed: nothing is published until one succeeds", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// look looks once, publishes, and collects.
+func (m *monitor) look(ctx context.Context) error {
+	seen, err := m.store.survey(ctx, m.app.namespace, m.prefix, &m.memory)
+	if err != nil {
+		return err
+	}
+	if m.app.verbose {
+		overdue := 0
+		for n := range seen.Items {
+			if seen.Items[n].Overdue() {
+				overdue++
+			}
+		}
+		m.app.logger().Info("looked", "checkpoints", len(seen.Items), "overdue", overdue)
+	}
+	if m.publisher != nil {
+		m.publisher.Publish(ctx, seen)
+		if m.telemetry.way != "prometheus" { // which asks when it likes
+			m.telemetry.flush(ctx)
+			m.publisher.Clear()
+		}
+	}
+	if m.flags.noGC {
+		return nil
+	}
+	return m.collect(ctx, seen.Items)
+}
+
+// survey looks once at the checkpoints that begin with prefix, the worst first.
+func (s *openStore) survey(ctx context.Context, namespace, prefix string, memory *survey.Memory) (survey.Seen, error) {
+	seen := survey.Seen{Namespace: namespace}
+	var err error
+	if seen.Items, err = survey.Look(ctx, s, namespace, prefix); err != nil {
+		return seen, err
+	}
+	survey.Worst(seen.Items)
+	if seen.Movements, err = memory.Recall(ctx, s, seen.Items); err != nil {
+		return seen, err
+	}
+	if s.archive.Archive != nil && s.archive.url.Mirror != checkpoint.MirrorOff {
+		seen.Mirrored, err = survey.Mirrored(ctx, s, seen.Items, s.archive.url.Mirror == checkpoint.MirrorSessions)
+	}
+	return seen, err
+}
+
+// collect does what gc does for those checkpoints whose turn it is. Names are dealt to as many turns as there are looks in
+// --gc-every, so that a monitor that is started for one look knows without a memory.
+func (m *monitor) collect(ctx context.Context, items []survey.Item) error {
+	turns := max(int64(m.flags.gcEvery/m.flags.every), 1)
+	turn := time.Now().UnixNano() / int64(m.flags.every) % turns
+	var failed error
+	for n := range items {
+		i := &items[n]
+		if i.Err != nil || !i.Deleting() && turnOf(i.Key.Name, turns) != turn {
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		_, err := checkpoint.GC(ctx, m.store, m.store.archive.Archive, i.Key.Name, &checkpoint.GCOptions{Namespace: i.Key.Namespace})
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
+func turnOf(name string, turns int64) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name))
+	return int64(h.Sum64()&math.MaxInt64) % turns
+}

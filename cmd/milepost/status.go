@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/milepost-dev/milepost/internal/survey"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// statusJSON is one checkpoint's line.
+type statusJSON struct {
+	Namespace string     `json:"namespace"`
+	Name      string     `json:"name"`
+	Condition string     `json:"condition"`
+	Version   int64      `json:"version"`
+	Cursor    string     `json:"cursor"`
+	Processed int64      `json:"processed"`
+	Failed    int64      `json:"failed"`
+	SavedAt   *time.Time `json:"saved_at"`
+	AgeMS     int64      `json:"age_ms"`
+	AdvanceAt *time.Time `json:"advanced_at"`
+
+	Rate     *float64    `json:"rate"` // records a second; null: not known
+	EveryMS  *int64      `json:"every_ms,omitempty"`
+	GraceMS  *int64      `json:"grace_ms,omitempty"`
+	Holder   *holderJSON `json:"holder"`
+	Lease    string      `json:"lease"` // held, expired, free, or never
+	LeftMS   int64       `json:"left_ms,omitempty"`
+	Failures int64       `json:"failures"`
+
+	ArchiveLagMS *int64 `json:"archive_lag_ms,omitempty"`
+	ArchiveGap   bool   `json:"archive_gap,omitempty"`
+	LastError    string `json:"last_error"`
+	Error        string `json:"error,omitempty"` // why it cannot be read
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var watch bool
+	every := longDuration(2 * time.Second)
+	cmd := &cobra.Command{
+		Use:   "status [PREFIX]",
+		Short: "Show how the checkpoints are, the worst first: what does not move, since when, who holds it",
+		Long: `Status shows one line a checkpoint, the worst first: unreadable, overdue (milepost expect
+says when), deleting, died (the last run neither released its lease nor goes on),
+failing (runs came to nothing since the last save), running, quiet. MOVED is when the
+cursor last changed: a job that saves and does not move is stuck, too. Rates of a first
+look are those between the last two versions.
+
+It reads at half the price and may lag by a moment: one request for 32 checkpoints, one
+for each page of names, and single versions of 100 checkpoints at the most.`,
+		Example: `  milepost status
+  milepost status --watch orders/
+  milepost status -o json | jq 'select(.condition == "overdue")'`,
+		Args: atMostOnePrefix,
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "look again and again, until it is interrupted")
+	cmd.Flags().Var(&every, "every", "with --watch, how often")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if time.Duration(every) < 100*time.Millisecond {
+			return usagef("--every %s: 100ms at least", every)
+		}
+		return a.with(mustExist, func(ctx context.Context, s *openStore, args []string) error {
+			var memory survey.Memory
+			if !watch {
+				return a.status(ctx, s, prefixOf(args), &memory, 0)
+			}
+			return a.watchStatus(ctx, s, prefixOf(args), &memory, time.Duration(every))
+		})(cmd, args)
+	}
+	return cmd
+}
+
+// watchStatus redraws a terminal, and elsewhere prints one table after another, until it is told to stop.
+func (a *app) watchStatus(ctx context.Context, s *openStore, prefix string, memory *survey.Memory, every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		rows := 0
+		if f, ok := a.stdout.(*os.File); ok && a.output != "json" && term.IsTerminal(int(f.Fd())) {
+			if _, height, err := term.GetSize(int(f.Fd())); err == nil {
+				rows = max(height-4, 1)
+			}
+			if _, err := fmt.Fprint(a.stdout, "\x1b[H\x1b[2J"); err != nil {
+				return err
+			}
+		}
+		if err := a.status(ctx, s, prefix, memory, rows); err != nil {
+			if ctx.Err() != nil || !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrThrottled) {
+				return err
+			}
+			a.say("%v", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// status looks once. rows is how many fit; 0: all do.
+func (a *app) status(ctx context.Context, s *openStore, prefix string, memory *survey.Memory, rows int) error {
+	seen, err := s.survey(ctx, a.namespace, prefix, memory)
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		for n := range seen.Items {
+			if err := a.printJSON(statusOf(seen, n)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(seen.Items) == 0 {
+		a.say("no checkpoints begin with %q in namespace %s of %s", prefix, a.namespace, s.url)
+		return nil
+	}
+	t := newTable("NAME", "IS", "VERSION>", "CURSOR", "SAVED", "MOVED", "RATE>", "HELD BY", "LEASE", "FAILURES>", "ARCHIVE", "LAST ERROR")
+	shown := len(seen.Items)
+	if rows > 0 {
+		shown = min(shown, rows)
+	}
+	for n := range shown {
+		t.add(statusRow(seen, n)...)
+	}
+	if err := t.print(a.stdout); err != nil {
+		return err
+	}
+	if hidden := len(seen.Items) - shown; hidden > 0 {
+		_, err = fmt.Fprintf(a.stdout, "and %s that are better\n", countText(int64(hidden), "checkpoint"))
+		return err
+	}
+	if rows == 0 {
+		a.adviseOn(&seen.Items[0])
+	}
+	return nil
+}
+
+// adviseOn says what to do about the worst.
+func (a *app) adviseOn(i *survey.Item) {
+	next := map[survey.Condition]string{
+		survey.Unreadable: "runs %s",
+		survey.Overdue:    "runs %s",
+		survey.Deleting:   "gc %s --execute",
+		survey.Died:       "runs %s",
+		survey.Failing:    "runs %s",
+	}[i.Condition()]
+	if i.Condition() == survey.Overdue && !i.Saved() {
+		next = "expect %s"
+	}
+	if next != "" {
+		a.say("%s is %s: %s", cell(i.Key.Name), i.Condition(), a.call(next, i.Key.Name))
+	}
+}
+
+func statusRow(seen survey.Seen, n int) []string {
+	i, m := &seen.Items[n], seen.Movements[n]
+	name, is := cell(i.Key.Name), i.Condition().String()
+	if i.Err != nil {
+		return []string{name, is, "", "", "", "", "", "", "", "", "", cell(i.Err.Error())}
+	}
+	if i.Overdue() {
+		is += " " + span(i.Age()-i.Expect.Every-i.Expect.Grace)
+	}
+	version, cursor, saved, moved, rate, lastError := "–", "–", "never", "–", "–", "–"
+	if i.Saved() {
+		h := i.Head
+		version, cursor, saved, moved = thousands(h.Version.Version), cell(h.Cursor), ago(h.SavedAt, i.Now), ago(m.Advanced, i.Now)
+		lastError = cell(h.LastError)
+		if m.Rate > 0 {
+			rate = fmt.Sprintf("%s/s", rateText(m.Rate))
+		}
+	}
+	holder, lease := "–", leaseOf(i)
+	if lease == "held" || lease == "expired" {
+		holder = cell(i.Lease.Holder.ID)
+	}
+	if i.Held && i.Left > 0 {
+		lease = span(i.Left)
+	}
+	archived := "–"
+	if seen.Mirrored != nil && i.Saved() {
+		switch mirror := seen.Mirrored[n]; {
+		case mirror.Gap:
+			archived = "gap"
+		case mirror.Lag > 0:
+			archived = span(mirror.Lag) + " behind"
+		default:
+			archived = "ok"
+		}
+	}
+	return []string{name, is, version, cursor, saved, moved, rate, holder, lease, thousands(i.Failures()), archived, lastError}
+}
+
+func rateText(rate float64) string {
+	if rate < 10 {
+		return fmt.Sprintf("%.1f", rate)
+	}
+	return thousands(int64(rate))
+}
+
+func leaseOf(i *survey.Item) string {
+	switch {
+	case i.Lease == nil:
+		return "never"
+	case i.Held:
+		return "held"
+	case i.Lease.Status == store.Held:
+		return "expired"
+	}
+	return "free"
+}
+
+func statusOf(seen survey.Seen, n int) statusJSON {
+	i, m := &seen.Items[n], seen.Movements[n]
+	item := statusJSON{
+		Namespace: i.Key.Namespace, Name: i.Key.Name, Condition: i.Condition().String(),
+		AgeMS: i.Age().Milliseconds(), Lease: leaseOf(i), Failures: i.Failures(),
+	}
+	if i.Err != nil {
+		item.Error = i.Err.Error()
+		return item
+	}
+	if h := i.Head; i.Saved() {
+		item.Version, item.Cursor, item.Processed, item.Failed = h.Version.Version, h.Cursor, h.Processed, h.Version.Failed
+		item.SavedAt, item.AdvanceAt, item.LastError = timeJSON(h.SavedAt), timeJSON(m.Advanced), h.LastError
+		if m.Rate > 0 {
+			item.Rate = &m.Rate
+		}
+	}
+	if e := i.Expect; e != nil {
+		every, grace := e.Every.Milliseconds(), e.Grace.Milliseconds()
+		item.EveryMS, item.GraceMS = &every, &grace
+	}
+	if i.Lease != nil && i.Lease.Status == store.Held {
+		item.Holder, item.LeftMS = toHolderJSON(i.Lease.Holder), i.Left.Milliseconds()
+	}
+	if seen.Mirrored != nil {
+		lag := seen.Mirrored[n].Lag.Milliseconds()
+		item.ArchiveLagMS, item.ArchiveGap = &lag, seen.Mirrored[n].Gap
+	}
+	return item
+}
