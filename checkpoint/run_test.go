@@ -198,7 +198,7 @@ func TestASessionThatWatchesHandsOverAtOnce(t *testing.T) {
 		go func() {
 			first <- r.run(func(ctx context.Context, s *checkpoint.Session[sum]) error {
 				<-s.HandoffWanted()
-				require.NoError(r, ctx.Err(), "the step in hand may be finished")
+				assert.NoError(r, ctx.Err(), "the step in hand may be finished")
 				s.Mark("a", add(1))
 				return checkpoint.ErrYielded
 			}, yields)

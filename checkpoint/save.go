@@ -121,7 +121,7 @@ func (s *Session[T]) begin(ctx context.Context, why purpose) error {
 func (s *Session[T]) over() bool { return s.closed || s.c.lease.Lost() != nil }
 
 func (s *Session[T]) whyOver() error {
-	var why error = ErrClosed
+	why := ErrClosed
 	if lost := s.c.lease.Lost(); lost != nil && lost.Reason != lease.Released {
 		why = lost
 	}

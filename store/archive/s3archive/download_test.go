@@ -99,7 +99,7 @@ func (c *cutting) cut(make func() faulthttp.Fault) {
 }
 
 func (c *cutting) RoundTrip(req *http.Request) (*http.Response, error) {
-	send := func(ctx context.Context) (*http.Response, error) { return http.DefaultTransport.RoundTrip(req) }
+	send := func(context.Context) (*http.Response, error) { return http.DefaultTransport.RoundTrip(req) }
 	if fault := c.fault.Load(); fault != nil && req.Method == http.MethodGet {
 		c.replies.Add(1)
 		return (*fault)(req, send)

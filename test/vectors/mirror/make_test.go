@@ -134,9 +134,14 @@ func good() []goodVector {
 		{v: vector{File: "body.json", About: "a state in a body", State: "long", Body: "long.zst"},
 			m: with(func(m *archive.Mirrored) { m.State, m.Body = state, state.Body; m.State.Body = "" }), state: long, body: body},
 		{v: vector{File: "deleted.json", About: "the version that says that the checkpoint is deleted"},
-			m: with(func(m *archive.Mirrored) { m.State, m.Deleted, m.Cursor, m.Finished, m.RestoredFrom = nil, true, "", nil, 0 })},
+			m: with(func(m *archive.Mirrored) {
+				m.State, m.Deleted, m.Cursor, m.Finished, m.RestoredFrom = nil, true, "", nil, 0
+			})},
 		{v: vector{File: "name.json", About: "a name with a blank, a plus and another script, which no key escapes"},
-			m: with(func(m *archive.Mirrored) { m.Key = store.Key{Namespace: "команда", Name: "a b/c+d/日本"}; m.State = nil })},
+			m: with(func(m *archive.Mirrored) {
+				m.Key = store.Key{Namespace: "команда", Name: "a b/c+d/日本"}
+				m.State = nil
+			})},
 	}
 }
 

@@ -90,7 +90,7 @@ func stateOf(t *testing.T, v vector, m *archive.Mirrored) []byte {
 		defer a.Close()
 		_, err = a.Create(t.Context(), m.Body, bytes.NewReader(read(t, "bodies", v.Body)))
 		require.NoError(t, err)
-		return bodyOf(t, t.Context(), a, m)
+		return bodyOf(t.Context(), t, a, m)
 	}
 	if m.State.Encoding == "" {
 		return m.State.Data
@@ -103,7 +103,7 @@ func stateOf(t *testing.T, v vector, m *archive.Mirrored) []byte {
 	return data
 }
 
-func bodyOf(t *testing.T, ctx context.Context, a archive.Archive, m *archive.Mirrored) []byte {
+func bodyOf(ctx context.Context, t *testing.T, a archive.Archive, m *archive.Mirrored) []byte {
 	t.Helper()
 	r, err := archive.OpenBody(ctx, a, m.Key, &m.Version, m.Body)
 	require.NoError(t, err)
