@@ -44,7 +44,7 @@ func (a *app) agent() error {
 	defer signal.Stop(ignored)
 	defer signal.Stop(terminate)
 
-	s := &stores{app: a, open: map[string]*openStore{}}
+	s := &stores{app: a, open: map[storeName]*openStore{}}
 	defer s.close(nil)
 	c := newConversation(a, s, nil, a.stdout)
 	read := make(chan error, 1)

@@ -17,7 +17,7 @@ func planEdit(r *request, f *fields, mode openMode, edit func(context.Context, *
 		if err != nil {
 			return nil, err
 		}
-		version, err := edit(ctx, st, p, o)
+		version, err := edit(ctx, st, p, st.archive.edit(o))
 		if err != nil {
 			return nil, err
 		}

@@ -244,8 +244,8 @@ var errStopped = errors.New("the job was told to stop")
 
 func planGet(r *request, f *fields) work {
 	p := r.c.target(f)
-	o := &checkpoint.ReadOptions{Namespace: p.namespace, Version: f.whole("version", 0, 1, math.MaxInt64), At: f.time("at")}
-	if o.Version > 0 && !o.At.IsZero() {
+	version, at := f.whole("version", 0, 1, math.MaxInt64), f.time("at")
+	if version > 0 && !at.IsZero() {
 		f.fail("version and at exclude each other")
 	}
 	return work{do: func(ctx context.Context) ([]byte, error) {
@@ -253,6 +253,8 @@ func planGet(r *request, f *fields) work {
 		if err != nil {
 			return nil, err
 		}
+		o := st.reading(p.key())
+		o.Version, o.At = version, at
 		cp, err := checkpoint.Get(ctx, st, p.name, o)
 		if err != nil {
 			return nil, err
@@ -263,7 +265,7 @@ func planGet(r *request, f *fields) work {
 
 func planHistory(r *request, f *fields) work {
 	p := r.c.target(f)
-	o := &checkpoint.ReadOptions{Namespace: p.namespace, Version: f.whole("version", 0, 1, math.MaxInt64)}
+	version := f.whole("version", 0, 1, math.MaxInt64)
 	limit := int(f.whole("limit", 100, 1, 1000))
 	return work{do: func(ctx context.Context) ([]byte, error) {
 		st, err := p.open(ctx, mustExist)
@@ -274,6 +276,8 @@ func planHistory(r *request, f *fields) work {
 			Versions []json.RawMessage `json:"versions"`
 			Next     int64             `json:"next,omitempty"`
 		}{Versions: []json.RawMessage{}}
+		o := st.reading(p.key())
+		o.Version = version
 		for cp, err := range checkpoint.History(ctx, st, p.name, o) {
 			if err != nil {
 				return nil, err
@@ -296,7 +300,7 @@ func planRuns(r *request, f *fields) work {
 		if err != nil {
 			return nil, err
 		}
-		runs, err := checkpoint.Runs(ctx, st, p.name, &checkpoint.ReadOptions{Namespace: p.namespace})
+		runs, err := checkpoint.Runs(ctx, st, p.name, st.reading(p.key()))
 		if err != nil {
 			return nil, err
 		}

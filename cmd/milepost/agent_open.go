@@ -20,25 +20,36 @@ type stores struct {
 	app *app
 
 	mu   sync.Mutex
-	open map[string]*openStore
+	open map[storeName]*openStore
 }
 
-// get returns the store at a URL, "" being the command's own.
-func (s *stores) get(ctx context.Context, url string, mode openMode) (*openStore, error) {
+// storeName is what a client calls a store and its archive, "" being the command's own, and how they are
+// opened: who reads has no archive where none was made yet.
+type storeName struct {
+	url, archive string
+	mode         openMode
+}
+
+func (s *stores) get(ctx context.Context, name storeName) (*openStore, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st := s.open[url]; st != nil {
-		return st, nil
+	for _, mode := range []openMode{mayCreate, name.mode} {
+		if st := s.open[storeName{name.url, name.archive, mode}]; st != nil {
+			return st, nil
+		}
 	}
 	a := *s.app
-	if url != "" {
-		a.storeText = url
+	if name.url != "" {
+		a.storeText = name.url
 	}
-	st, err := a.open(ctx, mode)
+	if name.archive != "" {
+		a.archiveText = name.archive
+	}
+	st, err := a.open(ctx, name.mode)
 	if err != nil {
 		return nil, err
 	}
-	s.open[url] = st
+	s.open[name] = st
 	return st, nil
 }
 
@@ -56,12 +67,12 @@ func (s *stores) close(but *openStore) {
 // target is the checkpoint that a request names.
 type target struct {
 	stores          *stores
-	url             string
+	url, archive    string
 	namespace, name string
 }
 
 func (c *conversation) target(f *fields) target {
-	p := target{stores: c.stores, url: f.text("store"), namespace: c.app.namespace, name: f.required("name")}
+	p := target{stores: c.stores, url: f.text("store"), archive: f.text("archive"), namespace: c.app.namespace, name: f.required("name")}
 	if f.has("namespace") {
 		p.namespace = f.text("namespace")
 	}
@@ -69,11 +80,13 @@ func (c *conversation) target(f *fields) target {
 }
 
 func (p target) open(ctx context.Context, mode openMode) (*openStore, error) {
-	if err := (store.Key{Namespace: p.namespace, Name: p.name}).Validate(); err != nil {
+	if err := p.key().Validate(); err != nil {
 		return nil, err
 	}
-	return p.stores.get(ctx, p.url, mode)
+	return p.stores.get(ctx, storeName{p.url, p.archive, mode})
 }
+
+func (p target) key() store.Key { return store.Key{Namespace: p.namespace, Name: p.name} }
 
 // openRequest is open.
 type openRequest struct {
@@ -146,7 +159,7 @@ func (o *openRequest) do(ctx context.Context) ([]byte, error) {
 	// The session outlives the request, which may be cancelled until it is answered.
 	live, end := context.WithCancelCause(context.Background())
 	linked := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
-	opened, err := checkpoint.Open[json.RawMessage](live, st, o.target.name, &o.options)
+	opened, err := checkpoint.Open[json.RawMessage](live, st, o.target.name, st.archive.session(&o.options))
 	if err != nil {
 		linked()
 		end(nil)

@@ -142,7 +142,7 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 		return stoppedOr(opening, err)
 	}
 	defer st.close()
-	options := f.options(a)
+	options := st.archive.session(f.options(a))
 	live, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	linked := context.AfterFunc(opening, func() { cancel(context.Cause(opening)) })

@@ -34,7 +34,7 @@ func listen(path string, j *job) (*sockets, error) {
 		return nil, fmt.Errorf("listen for the command's progress: %w", err)
 	}
 	s := &sockets{path: path, job: j, listener: listener, open: map[net.Conn]bool{}}
-	s.stores = &stores{app: j.app, open: map[string]*openStore{"": j.store}}
+	s.stores = &stores{app: j.app, open: map[storeName]*openStore{{mode: mayCreate}: j.store}}
 	s.serving.Go(s.accept)
 	return s, nil
 }

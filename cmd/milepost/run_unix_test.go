@@ -3,11 +3,14 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -330,4 +333,26 @@ func TestARunInsideNohupKeepsIgnoringTheHangup(t *testing.T) {
 	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
 	assert.NoError(t, cmd.Wait())
+}
+
+func TestALargeStateLiesInTheArchive(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, env []string) {
+		archive := "file:" + t.TempDir()
+		random := make([]byte, 300<<10)
+		_, _ = rand.Read(random)
+		large := hex.EncodeToString(random)
+		c := startAgent(t, env)
+		session := c.open("a", fmt.Sprintf(`"archive":%q`, archive))
+		c.call("save", `"session":%v,"cursor":"1","state":%q`, session, large)
+		c.call("close", `"session":%v`, session)
+		assert.Equal(t, large, c.call("get", `"name":"a","archive":%q`, archive)["state"])
+		without := c.call("get", `"name":"a","archive":"none"`)
+		assert.NotContains(t, without, "state")
+		assert.NotEmpty(t, without["state_body"], "where it is")
+		require.Zero(t, c.end())
+
+		env = append(insideRun(t, env), "MILEPOST_ARCHIVE="+archive)
+		got := must(t, env, "run", "a", "--", "sh", "-c", "milepost state")
+		assert.Equal(t, strconv.Quote(large)+"\n", got)
+	})
 }
