@@ -97,9 +97,13 @@ var errUnreported = errors.New("the outcome of an earlier save waits to be repor
 // V#base is durable, and the lease allows it. The caller then calls end.
 func (c *committer) begin(ctx context.Context, why purpose) error {
 	select {
-	case <-c.turn:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-c.turn: // though ctx has ended: what is open may still be settled
+	default:
+		select {
+		case <-c.turn:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	err := c.prepare(ctx, why)
 	if err != nil {

@@ -104,11 +104,11 @@ func History(ctx context.Context, st store.Store, name string, opts *ReadOptions
 			return
 		}
 		for e, err := range r.history(ctx, o.Version, o.At) {
-			if err != nil {
-				yield(nil, err)
-				return
+			cp := (*Checkpoint)(nil)
+			if err == nil {
+				cp, err = r.view(e)
 			}
-			if !yield(r.view(e)) {
+			if !yield(cp, err) {
 				return
 			}
 		}

@@ -117,8 +117,11 @@ func (s *Session[T]) begin(ctx context.Context, why purpose) error {
 	return wrap("save", s.c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, err))
 }
 
-// over reports whether nothing can be saved any more. It is called with s.mu held.
-func (s *Session[T]) over() bool { return s.closed || s.c.lease.Lost() != nil }
+// over reports whether nothing can be saved any more, nor is there anything left to report. It
+// is called with s.mu held.
+func (s *Session[T]) over() bool {
+	return s.closed || s.c.lease.Lost() != nil && s.unreported == nil
+}
 
 func (s *Session[T]) whyOver() error {
 	why := ErrClosed

@@ -1,0 +1,272 @@
+package checkpoint_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+	"github.com/milepost-dev/milepost/store/faultstore"
+)
+
+func (r *rig) large(a archive.Archive, n int, opts *checkpoint.Options) {
+	r.Helper()
+	s := r.bigger(a, opts)
+	for i := range n {
+		require.NoError(r, s.Save(r.Context(), fmt.Sprint(i+1), big{N: i + 1, Text: noise(10_000)}))
+	}
+	r.closed(s)
+}
+
+// orphan puts a body there that belongs to no version.
+func orphan(a *memory, version int64, commit string) string {
+	body := archive.BodyKey(key, archive.BodyID{Version: version, CommitID: commit})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.put(body, []byte("orphan"))
+	return body
+}
+
+func TestGCRemovesBodiesThatNothingPointsAtAndNothingElse(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.large(a, 4, nil)
+		dead := []string{orphan(a, 1, "DEAD1"), orphan(a, 5, "DEAD5")}
+		orphan(a, 6, "ABOVE") // a slow save's
+		foreign := bodiesOf + "notes.txt"
+		a.put(foreign, []byte("mine"))
+		r.expire(1, 2) // the mirror still points at theirs
+		assert.ElementsMatch(r, dead, r.collected(a))
+		assert.Len(r, a.keys("body/"), 9, "a plan removes nothing")
+
+		done, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.Len(r, done.Bodies, 2)
+		assert.Equal(r, int64(6), done.Kept)
+		assert.Len(r, a.keys("body/"), 7)
+		assert.Contains(r, a.keys("body/"), foreign)
+		assert.Empty(r, r.collected(a))
+	})
+}
+
+func TestGCKeepsWhatAnyOfHEADCopyAndMirrorCarries(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		off := &checkpoint.Options{Mirror: checkpoint.MirrorOff}
+		r.large(a, 3, off)
+		assert.Empty(r, r.collected(a))
+		r.expire(4, 4) // the copy behind HEAD was never written
+		assert.Empty(r, r.collected(a))
+		r.expire(1, 1)
+		assert.Len(r, r.collected(a), 1, "nothing else has it")
+		r.inner.Damage(key, "V#00000000000000000002", store.ErrBadRecord)
+		_, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+		require.ErrorIs(r, err, store.ErrBadRecord, "what it says is not known")
+		assert.Len(r, a.keys("body/"), 4)
+	})
+}
+
+func TestGCRemovesNothingOfALostTable(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.large(a, 3, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+		r.lose()
+		assert.Empty(r, r.collected(a))
+	})
+}
+
+// A body that comes to be pointed at while gc runs survives, wherever gc is just then: this fails for a gc that reads HEAD,
+// copies and mirror in another order.
+func TestABodyThatIsBeingPointedAtWhileGCRunsSurvives(t *testing.T) {
+	for _, mirror := range []checkpoint.MirrorPolicy{checkpoint.MirrorOff, checkpoint.MirrorEvery} {
+		for at, calls := 1, 1; at <= calls; at++ {
+			calls = 0
+			over(t, func(r *rig) {
+				a := newMemory()
+				r.large(a, 2, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+				orphan(a, 1, "DEAD")
+				a.on(func(ctx context.Context, call string) error {
+					if strings.HasPrefix(call, "Create v/") {
+						return down(ctx, call)
+					}
+					return nil
+				})
+				s := r.bigger(a, &checkpoint.Options{Mirror: mirror})
+				land := make(chan struct{})
+				landed := make(chan error, 1)
+				r.On("Commit", 1, faultstore.Before(func() { <-land }))
+				go func() { landed <- s.Save(r.Context(), "slow", big{N: 9, Text: noise(20_000)}) }()
+				synctest.Wait() // its body is there, and HEAD does not point at it yet
+				meeting := func() {
+					if calls++; calls == at {
+						close(land)
+						require.NoError(r, <-landed)
+						require.NoError(r, s.Save(r.Context(), "next", big{N: 10, Text: noise(20_000)}))
+						a.on(nil)
+						time.Sleep(time.Minute) // so that all is mirrored
+						r.expire(1, 4)
+					}
+				}
+				collector := &met{memory: a, meeting: meeting}
+				gcStore := faultstore.New(r.inner)
+				gcStore.On("Look", 0, faultstore.Before(meeting))
+				gcStore.On("Version", 0, faultstore.Before(meeting))
+				_, err := checkpoint.GC(r.Context(), gcStore, collector, name, nil)
+				require.NoError(r, err)
+				require.GreaterOrEqual(r, calls, at)
+				assert.NotContains(r, a.keys("body/"), bodiesOf+"1-DEAD")
+				r.closed(s)
+				for _, cp := range r.history(&checkpoint.ReadOptions{Archive: a}) {
+					_, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: cp.Version})
+					require.NoError(r, err, "version %d, where gc met the save at its call %d", cp.Version, at)
+				}
+			})
+			if t.Failed() {
+				return
+			}
+			require.GreaterOrEqual(t, calls, 5)
+		}
+	}
+}
+
+// met is an archive as gc has it, which is met before each listing and removal.
+type met struct {
+	*memory
+	meeting func()
+}
+
+func (m *met) List(ctx context.Context, prefix string, opts *archive.ListOptions) iter.Seq2[archive.Object, error] {
+	m.meeting()
+	return m.memory.List(ctx, prefix, opts)
+}
+
+func (m *met) Delete(ctx context.Context, key string) error {
+	m.meeting()
+	return m.memory.Delete(ctx, key)
+}
+
+// A save may take any time between its body and HEAD: this fails for a gc that goes by age.
+func TestABodyOfASaveThatTakesDaysSurvivesGC(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.large(a, 2, nil)
+		s := r.bigger(a, &checkpoint.Options{Lease: lease.Options{Duration: time.Hour}})
+		r.On("Commit", 1, faultstore.Before(func() {
+			time.Sleep(40 * 24 * time.Hour)
+			require.Empty(r, r.collected(a))
+			_, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+			require.NoError(r, err)
+		}))
+		require.NoError(r, s.Save(r.Context(), "slow", big{N: 7, Text: noise(20_000)}))
+		r.closed(s)
+		s = r.bigger(a, nil)
+		assert.Equal(r, 7, s.State().N)
+		r.closed(s)
+	})
+}
+
+// Checkpoints whose names begin with another's name and a slash lie below its bodies.
+func TestGCOfOneCheckpointTouchesNoOthers(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.large(a, 2, nil)
+		for _, other := range []string{name + "/body", name + "/1-X", name + "2"} {
+			s, err := checkpoint.Open[big](r.Context(), r.inner, other, &checkpoint.Options{Archive: a})
+			require.NoError(r, err)
+			require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(10_000)}))
+			require.NoError(r, s.Close(r.Context(), nil))
+		}
+		s, err := checkpoint.Open[big](r.Context(), r.inner, name, &checkpoint.Options{Archive: a, Namespace: "other"})
+		require.NoError(r, err)
+		require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(10_000)}))
+		require.NoError(r, s.Close(r.Context(), nil))
+		before := len(a.keys("body/")) - 3
+		done, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.Equal(r, int64(3), done.Kept)
+		assert.Empty(r, r.findings(a, nil))
+		_, err = checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Archive: a, Purge: true})
+		require.NoError(r, err)
+		assert.Len(r, a.keys("body/"), before)
+		for _, other := range []string{name + "/body", name + "/1-X", name + "2"} {
+			found, err := checkpoint.Verify(r.Context(), r.inner, a, other, nil)
+			require.NoError(r, err)
+			assert.Empty(r, found.Findings)
+		}
+		found, err := checkpoint.Verify(r.Context(), r.inner, a, name, &checkpoint.VerifyOptions{Namespace: "other"})
+		require.NoError(r, err)
+		assert.Empty(r, found.Findings)
+		assert.Equal(r, int64(2), found.Bodies)
+	})
+}
+
+func TestADeletionRemovesTheBodiesThatTheMirrorDoesNotHold(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.large(a, 2, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+		_, err := checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Archive: a, Mirror: checkpoint.MirrorOff})
+		require.NoError(r, err)
+		assert.Empty(r, a.keys("body/"))
+		assert.False(r, r.head().Listed)
+	})
+}
+
+func TestAPurgeRemovesMirrorAndBodiesAndCountsThemInItsPlan(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.large(a, 2, nil)
+		foreign := mirrorOf + "notes.txt"
+		a.put(foreign, []byte("mine"))
+		opts := &checkpoint.EditOptions{Archive: a, Purge: true, DryRun: true}
+		plan, err := checkpoint.Delete(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		assert.Equal(r, int64(4), plan.Purged.Objects)
+		assert.Equal(r, int64(3), plan.Purged.Bodies)
+		assert.Positive(r, plan.Purged.Bytes)
+		opts.DryRun = false
+		e, err := checkpoint.Delete(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		assert.Equal(r, plan.Purged.Objects, e.Purged.Objects)
+		assert.Equal(r, plan.Purged.Bodies, e.Purged.Bodies)
+		assert.Equal(r, []string{foreign}, a.keys(""))
+		assert.Empty(r, r.findings(a, nil)[1:])
+		_, err = checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Purge: true})
+		require.ErrorContains(r, err, "no archive")
+
+		r.saves(a, 3, nil) // the next life
+		assert.Equal(r, []checkpoint.FindingKind{checkpoint.FindingForeign}, r.findings(a, nil))
+	})
+}
+
+func TestGCFinishesADeletionThatWasInterrupted(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		off := checkpoint.MirrorOff
+		r.large(a, 3, &checkpoint.Options{Mirror: off})
+		r.On("Remove", 2, faultstore.Fail(store.ErrNoTable))
+		_, err := checkpoint.Delete(r.Context(), r.Store, name, &checkpoint.EditOptions{Archive: a, Mirror: off})
+		require.ErrorIs(r, err, store.ErrNoTable)
+		require.True(r, r.head().Listed)
+		plan, err := checkpoint.GC(r.Context(), r.inner, a, name, &checkpoint.GCOptions{DryRun: true})
+		require.NoError(r, err)
+		assert.True(r, plan.Deleting)
+		assert.True(r, r.head().Listed)
+		done, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.True(r, done.Deleting)
+		assert.Equal(r, int64(3), done.Versions)
+		assert.Len(r, done.Bodies, 4)
+		assert.False(r, r.head().Listed)
+		assert.Empty(r, a.keys("body/"))
+	})
+}

@@ -1,0 +1,137 @@
+package checkpoint_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+func (r *rig) history(opts *checkpoint.ReadOptions) (all []*checkpoint.Checkpoint) {
+	r.Helper()
+	for cp, err := range checkpoint.History(r.Context(), r.inner, name, opts) {
+		require.NoError(r, err)
+		all = append(all, cp)
+	}
+	return all
+}
+
+func versions(all []*checkpoint.Checkpoint) (versions []int64) {
+	for _, cp := range all {
+		versions = append(versions, cp.Version)
+	}
+	return versions
+}
+
+// minutes makes versions, one a minute, with small states and large ones.
+func (r *rig) minutes(a archive.Archive, n int) {
+	r.Helper()
+	s := r.bigger(a, nil)
+	for i := range n - 1 {
+		require.NoError(r, s.Save(r.Context(), noise(i+1), big{N: i + 1, Text: noise(i % 2 * 10_000)}))
+		time.Sleep(time.Minute)
+	}
+	r.closed(s)
+}
+
+func TestHistoryGoesOnInTheArchiveWhereTheStoreHasHoles(t *testing.T) {
+	for what, holes := range map[string][2]int64{"at the end": {1, 7}, "in the middle": {4, 6}, "all but HEAD": {1, 9}} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				a := newMemory()
+				r.minutes(a, 10)
+				with := &checkpoint.ReadOptions{Archive: a}
+				before := r.history(with)
+				require.Len(r, before, 10)
+				calls := a.count()
+				r.history(with)
+				assert.Equal(r, calls, a.count(), "with no hole the archive is not asked")
+
+				r.expire(holes[0], holes[1])
+				after := r.history(with)
+				require.Equal(r, versions(before), versions(after))
+				for i, cp := range after {
+					sameCheckpoint(r, before[i], cp)
+					assert.Equal(r, holes[0] <= cp.Version && cp.Version <= holes[1], cp.Archived, "version %d", cp.Version)
+				}
+				assert.Len(r, r.history(nil), int(9-holes[1]+holes[0]))
+
+				for v := int64(1); v <= 10; v++ {
+					cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: v})
+					require.NoError(r, err)
+					state, err := checkpoint.Decode[big](cp)
+					require.NoError(r, err)
+					assert.Equal(r, int(min(v, 9)), state.N)
+					at, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, At: cp.SavedAt.Add(time.Second)})
+					require.NoError(r, err)
+					if v < 9 { // the last two were saved at one time
+						assert.Equal(r, v, at.Version)
+					}
+				}
+				_, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, At: before[9].SavedAt.Add(-time.Second)})
+				require.ErrorIs(r, err, store.ErrNotFound)
+				runs, err := checkpoint.Runs(r.Context(), r.inner, name, with)
+				require.NoError(r, err)
+				require.Len(r, runs, 1)
+				assert.Equal(r, int64(1), runs[0].First)
+
+				e, err := checkpoint.Rollback(r.Context(), r.inner, name, 2, &checkpoint.EditOptions{Archive: a})
+				require.NoError(r, err)
+				assert.Equal(r, noise(2), e.After.Cursor)
+				s := r.bigger(a, nil)
+				assert.Equal(r, big{N: 2, Text: noise(10_000)}, s.State())
+				r.closed(s)
+			})
+		})
+	}
+}
+
+func TestAVersionThatIsDamagedInTheArchiveIsYieldedAsItsErrorAndTheNextFollows(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 6)
+		r.expire(1, 5)
+		a.change(r, a.keys(mirrorOf)[2], flipped)
+		var seen []int64
+		failed := 0
+		for cp, err := range checkpoint.History(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a}) {
+			if err != nil {
+				require.ErrorIs(r, err, store.ErrBadRecord)
+				failed++
+				continue
+			}
+			seen = append(seen, cp.Version)
+		}
+		assert.Equal(r, []int64{6, 5, 4, 2, 1}, seen)
+		assert.Equal(r, 1, failed)
+		a.on(down)
+		for _, err := range checkpoint.History(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a}) {
+			if err != nil {
+				require.ErrorIs(r, err, store.ErrUnavailable)
+				failed++
+			}
+		}
+		assert.Equal(r, 2, failed)
+	})
+}
+
+func TestFormerLivesStayHiddenInTheArchiveToo(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 3)
+		_, err := checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Archive: a})
+		require.NoError(r, err)
+		_, err = checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: 2})
+		require.ErrorIs(r, err, store.ErrNotFound)
+		r.minutes(a, 3) // 5 to 7
+		r.expire(4, 6)
+		assert.Equal(r, []int64{7, 6, 5}, versions(r.history(&checkpoint.ReadOptions{Archive: a})))
+		_, err = checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: 2})
+		require.ErrorIs(r, err, store.ErrNotFound)
+	})
+}
