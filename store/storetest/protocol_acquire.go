@@ -136,7 +136,9 @@ func (f fixture) winner(t *testing.T) *lease.Lease {
 	var wg sync.WaitGroup
 	for i := range racers {
 		wg.Go(func() {
-			l, err := lease.Acquire(t.Context(), f.Store, f.key, f.as(fmt.Sprint(i)))
+			o := f.as(fmt.Sprint(i))
+			o.Duration = lease.DefaultDuration // fifty at once may take long: who wins must not expire over it
+			l, err := lease.Acquire(t.Context(), f.Store, f.key, o)
 			if err != nil {
 				assert.ErrorIs(t, err, lease.ErrHeld)
 				return
