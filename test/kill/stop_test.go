@@ -63,11 +63,13 @@ func TestARunThatWasStoppedWhileItsSaveWasUnderWayDoesNoHarm(t *testing.T) {
 	first.signal(syscall.SIGSTOP)
 	require.Equal(t, 1, rule.Hits())
 
+	j.shut()
 	second := j.overtake(first)
-	j.started(second, w.epoch, 2) // it has saved something
+	j.halfway(j.started(second, w.epoch, 1)) // it has saved nothing yet: the fence alone keeps off
 	statuses, err := late.Deliver(context.WithoutCancel(t.Context()))
 	require.NoError(t, err)
 	assert.Equal(t, []int{http.StatusBadRequest}, statuses, "the late save")
+	j.open()
 	require.Zero(t, second.exit(), second.said())
 	first.signal(syscall.SIGCONT)
 	j.checkOvertaken(first, w)
