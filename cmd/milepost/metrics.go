@@ -16,6 +16,8 @@ import (
 	"time"
 
 	cloudwatchservice "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/schemas"
+	"github.com/aws/smithy-go/transport/http/protocol/awsquery"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
@@ -175,7 +177,11 @@ func (t *telemetry) startPut(ctx context.Context, u storeURL) (metric.Reader, er
 	if settings.Region == "" {
 		return nil, usagef("--metrics cloudwatch: no region is known: set AWS_REGION")
 	}
-	return t.periodic(cloudwatch.NewPut(cloudwatchservice.NewFromConfig(settings), t.instruments())), nil
+	client := cloudwatchservice.NewFromConfig(settings, func(o *cloudwatchservice.Options) {
+		// The one protocol of the service's that servers that are not AWS know as well.
+		o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801)
+	})
+	return t.periodic(cloudwatch.NewPut(client, t.instruments())), nil
 }
 
 func (t *telemetry) periodic(e metric.Exporter) metric.Reader {
