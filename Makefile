@@ -66,6 +66,10 @@ fuzz: ## each fuzz target for FUZZTIME
 		done; \
 	done
 
+campaign: ## for some hours: 10,000 kills and 1,000 races on each engine, and the transport's faults a hundred times
+	MILEPOST_KILL_JOBS=500 MILEPOST_KILL_ROUNDS=1000 $(SERVED) $(GO) test -timeout 12h -v ./test/kill
+	$(SERVED) $(GO) test -timeout 12h -count 100 ./test/transport
+
 bench: ## every benchmark, and docs/benchmarks.md written anew from what they print
 	$(SERVED) $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(TESTFLAGS) $(PACKAGES) | \
 		$(GO) run ./test/bench/report docs/benchmarks.md $(if $(NOTE),"$(NOTE)")
