@@ -3,6 +3,7 @@ package checkpoint_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"strings"
 	"testing"
@@ -139,7 +140,7 @@ func TestABodyThatIsBeingPointedAtWhileGCRunsSurvives(t *testing.T) {
 	}
 }
 
-// met is an archive as gc has it, which is met before each listing and removal.
+// met is an archive that somebody is met at, before each request.
 type met struct {
 	*memory
 	meeting func()
@@ -148,6 +149,11 @@ type met struct {
 func (m *met) List(ctx context.Context, prefix string, opts *archive.ListOptions) iter.Seq2[archive.Object, error] {
 	m.meeting()
 	return m.memory.List(ctx, prefix, opts)
+}
+
+func (m *met) Open(ctx context.Context, key string) (io.ReadCloser, archive.Object, error) {
+	m.meeting()
+	return m.memory.Open(ctx, key)
 }
 
 func (m *met) Delete(ctx context.Context, key string) error {

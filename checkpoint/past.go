@@ -84,15 +84,47 @@ func (p *past) before(ctx context.Context, ids []archive.ID) ([]archive.ID, erro
 	if p.until.IsZero() {
 		return ids, nil
 	}
-	var failed error
-	n := sort.Search(len(ids), func(i int) bool {
-		e, err := p.read(ctx, ids[i])
-		if err != nil && !errors.Is(err, store.ErrBadRecord) {
-			failed = err
-		}
-		return err == nil && e.SavedAt.After(p.until)
+	n, err := savedUntil(ids, p.until, func(id archive.ID) (time.Time, error) {
+		e, err := p.read(ctx, id)
+		return e.SavedAt, err
 	})
-	return ids[:n], failed
+	if errors.Is(err, store.ErrBadRecord) { // it is yielded in its place
+		return ids[:min(n+1, len(ids))], nil
+	}
+	return ids[:n], err
+}
+
+// savedUntil returns how many of the versions, which rise, were saved at that time or before. One that is damaged is placed by
+// its neighbours; where it may be the last of them, its error is returned.
+func savedUntil(ids []archive.ID, until time.Time, saved func(archive.ID) (time.Time, error)) (n int, err error) {
+	after := func(i int) (is, known bool, _ error) {
+		at, err := saved(ids[i])
+		if errors.Is(err, store.ErrBadRecord) {
+			return false, false, nil
+		}
+		return at.After(until), err == nil, err
+	}
+	n = sort.Search(len(ids), func(i int) bool {
+		if err != nil {
+			return false
+		}
+		is, known, failed := false, false, error(nil)
+		for j := i; j < len(ids) && !known && failed == nil; j++ {
+			is, known, failed = after(j)
+		}
+		for j := i - 1; j >= 0 && !known && failed == nil; j-- {
+			is, known, failed = after(j)
+		}
+		err = failed
+		return known && is
+	})
+	// A damaged one between the last that was saved in time and the first that was not cannot be placed.
+	for _, i := range []int{n - 1, n} {
+		if i >= 0 && i < len(ids) && err == nil {
+			_, err = saved(ids[i])
+		}
+	}
+	return n, err
 }
 
 func (p *past) read(ctx context.Context, id archive.ID) (entry, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/milepost-dev/milepost/lease"
@@ -159,18 +158,16 @@ func (r *restoring) target(ctx context.Context) (*store.Version, error) {
 	id, _ := archive.Newest(l.ids)
 	if !r.o.At.IsZero() {
 		ids := archive.Counting(l.ids)
-		var failed error
-		n := sort.Search(len(ids), func(i int) bool {
-			v, err := l.version(ctx, ids[i])
+		n, err := savedUntil(ids, r.o.At, func(id archive.ID) (time.Time, error) {
+			v, err := l.version(ctx, id)
 			if err != nil {
-				failed = err
-				return false
+				return time.Time{}, err
 			}
-			return v.SavedAt.After(r.o.At)
+			return v.SavedAt, nil
 		})
 		switch {
-		case failed != nil:
-			return nil, failed
+		case err != nil:
+			return nil, err
 		case n == 0:
 			return nil, fmt.Errorf("a version of checkpoint %s in the mirror as of %s: %w", l.key, r.o.At.UTC().Format(time.RFC3339), store.ErrNotFound)
 		}

@@ -1,0 +1,399 @@
+package checkpoint_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+	"github.com/milepost-dev/milepost/store/faultstore"
+	"github.com/milepost-dev/milepost/store/memstore"
+)
+
+const leap = 1_000_000
+
+func TestALostTableIsRestoredAndTheJobResumes(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 8)
+		with := &checkpoint.ReadOptions{Archive: a}
+		before := r.history(with)
+		r.lose()
+
+		_, err := checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+		require.ErrorIs(r, err, checkpoint.ErrRefused, "not started from zero")
+		plan, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{DryRun: true})
+		require.NoError(r, err)
+		assert.Nil(r, plan.Before)
+		assert.Equal(r, int64(8), plan.From.Version)
+		assert.Equal(r, int64(9), plan.After.Version)
+		assert.Equal(r, int64(8), plan.Copies)
+		assert.Zero(r, r.head().Version.Version)
+
+		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Reason: "the region burnt"})
+		require.NoError(r, err)
+		assert.Equal(r, int64(8), done.After.RestoredFrom)
+		assert.Equal(r, "the region burnt", done.After.Reason)
+		h := r.head()
+		assert.GreaterOrEqual(r, h.Fence.Epoch, int64(leap))
+		assert.Equal(r, h.Fence.Epoch, h.CommitEpoch)
+		assert.Equal(r, archive.BodyKey(key, archive.BodyID{Version: 9, CommitID: h.CommitID}) != "", true)
+
+		after := r.history(nil) // the store has them again
+		require.Equal(r, append([]int64{9}, versions(before)...), versions(after))
+		for i, cp := range after[1:] {
+			sameCheckpoint(r, before[i], cp)
+		}
+		for v := int64(1); v <= 9; v++ {
+			cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: v})
+			require.NoError(r, err)
+			state, err := checkpoint.Decode[big](cp)
+			require.NoError(r, err)
+			assert.Equal(r, int(min(v, 7)), state.N)
+		}
+		assert.Empty(r, r.findings(a, nil))
+		assert.Equal(r, int64(9), latest(r, a))
+		assert.Empty(r, r.collected(a))
+
+		s := r.bigger(a, nil)
+		assert.Equal(r, before[0].Cursor, s.Cursor())
+		assert.Equal(r, 7, s.State().N)
+		assert.Greater(r, s.Epoch(), h.Fence.Epoch)
+		require.NoError(r, s.Save(r.Context(), "on", big{N: 8}))
+		r.closed(s)
+		assert.Equal(r, int64(11), r.head().Version.Version)
+		assert.Empty(r, r.findings(a, nil))
+	})
+}
+
+func TestEpochsRiseThroughEveryRestore(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.saves(a, 3, nil)
+		var epochs []int64
+		for i := range 4 {
+			epochs = append(epochs, r.head().Fence.Epoch)
+			r.lose()
+			_, err := checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+			require.NoError(r, err)
+			assert.Greater(r, r.head().Fence.Epoch, epochs[i]+leap-1)
+		}
+		assert.Equal(r, int64(7), r.head().Version.Version)
+		assert.Empty(r, r.findings(a, nil))
+	})
+}
+
+// A session that was alive before the loss: it is fenced, and what it has sent late neither blocks the new line nor
+// shows in it.
+func TestASessionThatOutlivesTheTableIsFencedAndItsLateWritesMeanNothing(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 4)
+		s := r.bigger(a, nil)
+		require.NoError(r, s.Save(r.Context(), "5", big{N: 5}))
+		time.Sleep(time.Second)
+
+		// Its next version lands; the copy and the mirror's object are held up on their way.
+		r.On("Copy", 0, faultstore.Hold)
+		late := map[string][]byte{}
+		a.on(func(ctx context.Context, call string) error {
+			if strings.HasPrefix(call, "Create v/") {
+				return blocked(ctx, call)
+			}
+			return nil
+		})
+		require.NoError(r, s.Save(r.Context(), "6, never mirrored", big{N: 6}))
+		time.Sleep(time.Second)
+		dead := r.head().Version
+		data, err := archive.Encode(&archive.Mirrored{Key: key, Version: dead})
+		require.NoError(r, err)
+		late[archive.VersionKey(key, archive.IDOf(&dead))] = data
+		held := r.Held()
+		require.NotEmpty(r, held)
+
+		r.lose()
+		r.Clear()
+		a.on(nil)
+		a.mu.Lock()
+		delete(a.objects, archive.VersionKey(key, archive.IDOf(&dead)))
+		a.mu.Unlock()
+		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		restored := r.head()
+		assert.Equal(r, int64(6), restored.Version.Version)
+		assert.Equal(r, "5", restored.Cursor)
+
+		// What was held up is delivered.
+		for _, call := range held {
+			_ = call.Deliver(r.Context())
+		}
+		for object, data := range late {
+			a.mu.Lock()
+			a.put(object, data)
+			a.mu.Unlock()
+		}
+		err = s.Save(r.Context(), "7", big{N: 7})
+		require.ErrorIs(r, err, lease.ErrLost)
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+		assert.Equal(r, restored.CommitID, r.head().CommitID)
+
+		next := r.bigger(a, nil)
+		assert.Equal(r, "5", next.Cursor())
+		for i := range 3 {
+			require.NoError(r, next.Save(r.Context(), fmt.Sprint("new ", i), big{N: 100 + i}))
+		}
+		r.closed(next)
+		var cursors []string
+		for _, cp := range r.history(&checkpoint.ReadOptions{Archive: a}) {
+			cursors = append(cursors, cp.Cursor)
+		}
+		assert.NotContains(r, cursors, "6, never mirrored")
+		assert.Equal(r, int64(10), r.head().Version.Version)
+		assert.Equal(r, int64(10), latest(r, a))
+		assert.Empty(r, r.findings(a, nil))
+
+		// And with the table lost once more, the dead line is still no part of it.
+		r.lose()
+		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.Equal(r, "new 2", done.From.Cursor)
+	})
+}
+
+func TestARestoreAsOfATime(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 8)
+		before := r.history(nil)
+		r.lose()
+		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: before[4].SavedAt.Add(time.Second)})
+		require.NoError(r, err)
+		assert.Equal(r, int64(4), done.From.Version)
+		assert.Equal(r, int64(9), done.After.Version)
+		assert.Equal(r, before[4].Cursor, r.get().Cursor)
+		assert.Equal(r, append([]int64{9}, upTo(8)[7:]...), versions(r.history(nil))[:2], "what lies between stays in the history")
+		_, err = checkpoint.Restore(r.Context(), memstore.New(nil), a, name, &checkpoint.RestoreOptions{At: before[7].SavedAt.Add(-time.Second)})
+		require.ErrorIs(r, err, store.ErrNotFound)
+		_, err = checkpoint.Restore(r.Context(), memstore.New(nil), newMemory(), name, nil)
+		require.ErrorIs(r, err, store.ErrNotFound)
+	})
+}
+
+func TestARestoreOverWhatIsThereIsRefused(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 6)
+		_, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Behind: true})
+		require.ErrorIs(r, err, checkpoint.ErrRefused)
+		require.ErrorContains(r, err, "nothing is lost")
+
+		// A table from a backup, which is behind.
+		old := r.copy(4).Version
+		r.lose()
+		r.put(old)
+		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		require.ErrorIs(r, err, checkpoint.ErrRefused)
+		assert.Equal(r, int64(4), r.head().Version.Version)
+		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Behind: true})
+		require.NoError(r, err)
+		assert.Equal(r, int64(4), done.Before.Version)
+		assert.Equal(r, int64(7), r.head().Version.Version)
+		assert.Equal(r, []int64{7, 6, 5, 4, 3, 2, 1}, versions(r.history(nil)))
+		assert.Empty(r, r.findings(a, nil))
+	})
+}
+
+func TestARestoreWaitsForNobodyWhoHoldsTheLease(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 4)
+		r.lose()
+		other, err := lease.Acquire(r.Context(), r.inner, key, nil)
+		require.NoError(r, err)
+		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		require.ErrorIs(r, err, lease.ErrHeld)
+		require.NoError(r, other.Release(r.Context()))
+		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+	})
+}
+
+func TestADamagedNewestVersionIsNeverReplacedByAnOlderOne(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 6)
+		before := r.history(nil)
+		r.lose()
+		a.change(r, objectOf(r, a, 6), flipped)
+		_, err := checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		require.ErrorIs(r, err, store.ErrBadRecord)
+		require.ErrorContains(r, err, "version 6")
+		assert.Zero(r, len(r.Calls("Commit"))-6)
+		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: before[0].SavedAt.Add(time.Hour)})
+		require.ErrorContains(r, err, "version 6", "it is the newest of then, too")
+		for _, v := range []int64{3, 2} {
+			a.change(r, objectOf(r, a, v), flipped) // wherever the search looks
+		}
+		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: before[2].SavedAt})
+		require.NoError(r, err, "by an order")
+		assert.Equal(r, int64(4), done.From.Version)
+		assert.Equal(r, int64(3), done.Copies, "the damaged ones are not among them")
+	})
+}
+
+func TestARestoreThatIsInterruptedAnywhereIsRunAgain(t *testing.T) {
+	for at := 1; at < 40; at++ {
+		done := false
+		over(t, func(r *rig) {
+			a := newMemory()
+			r.minutes(a, 4)
+			r.lose()
+			calls := 0
+			die := func(ctx context.Context, call string) error {
+				a.mu.Lock()
+				calls++
+				dead := calls >= at
+				a.mu.Unlock()
+				if dead {
+					return fmt.Errorf("%s: %w: the process is gone", call, store.ErrCredentials)
+				}
+				return nil
+			}
+			a.on(die)
+			dying := faultstore.New(r.inner)
+			dying.On("", 0, func(ctx context.Context, c *faultstore.Call) error {
+				if err := die(ctx, c.Method); err != nil {
+					return fmt.Errorf("%w: %w", store.ErrNotApplied, err)
+				}
+				return c.Deliver(ctx)
+			})
+			_, err := checkpoint.Restore(r.seconds(30), dying, a, name, nil)
+			done = err == nil
+			a.on(nil)
+			time.Sleep(time.Minute)
+			if !done {
+				_, err = checkpoint.Open[big](r.Context(), r.inner, name, &checkpoint.Options{Archive: a, Lease: lease.Options{Wait: time.Hour}})
+				if err == nil {
+					require.FailNow(r, "a job began from zero", "interrupted at %d", at)
+				}
+				require.ErrorIs(r, err, checkpoint.ErrRefused)
+				_, err = checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Lease: lease.Options{Wait: time.Hour}})
+				require.NoError(r, err, "interrupted at %d", at)
+			}
+			s, err := checkpoint.Open[big](r.Context(), r.inner, name, &checkpoint.Options{Archive: a, Lease: lease.Options{Wait: time.Hour}})
+			require.NoError(r, err)
+			assert.Equal(r, 3, s.State().N)
+			r.closed(s)
+			_, err = checkpoint.GC(r.Context(), r.inner, a, name, nil)
+			require.NoError(r, err)
+			assert.Empty(r, r.findings(a, nil), "interrupted at %d", at)
+		})
+		if done || t.Failed() {
+			require.Greater(t, at, 10)
+			return
+		}
+	}
+	require.FailNow(t, "it was never whole")
+}
+
+// Two restores into two tables at once, which no lease keeps apart: each sees the other's object, and they end
+// as two lines of which one is the newer.
+func TestTwoRestoresAtOnceStartOverAndEndApart(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 4)
+		r.lose()
+		others := memstore.New(nil)
+		var both sync.WaitGroup
+		first := true
+		meet := make(chan struct{})
+		a.on(func(_ context.Context, call string) error { // they meet at the object that each mirrors first
+			if !strings.HasPrefix(call, "Create v/") {
+				return nil
+			}
+			a.mu.Lock()
+			waits := first
+			first = false
+			a.mu.Unlock()
+			if waits {
+				<-meet
+			} else {
+				select {
+				case <-meet:
+				default:
+					close(meet)
+				}
+			}
+			return nil
+		})
+		errs := make([]error, 2)
+		for i, st := range []store.Store{r.inner, others} {
+			both.Go(func() { _, errs[i] = checkpoint.Restore(r.Context(), st, a, name, nil) })
+		}
+		both.Wait()
+		require.NoError(r, errs[0])
+		require.NoError(r, errs[1])
+		a.on(nil)
+		var epochs []int64
+		for _, st := range []store.Store{r.inner, others} {
+			found, err := st.Look(r.Context(), key)
+			require.NoError(r, err)
+			epochs = append(epochs, found.Head.CommitEpoch)
+		}
+		assert.NotEqual(r, epochs[0], epochs[1])
+	})
+}
+
+func TestAResetLeadsOnWhereTheTableIsLost(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 4)
+		r.lose()
+		_, err := checkpoint.Reset(r.Context(), r.inner, name, nil)
+		require.ErrorIs(r, err, store.ErrNotFound, "without the archive nothing is known of it")
+		opts := &checkpoint.EditOptions{Archive: a, DryRun: true, Reason: "anew"}
+		plan, err := checkpoint.Reset(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		assert.Equal(r, int64(5), plan.After.Version)
+		found, err := r.inner.Look(r.Context(), key)
+		require.NoError(r, err)
+		assert.Nil(r, found.Head)
+		opts.DryRun = false
+		_, err = checkpoint.Reset(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		s := r.bigger(a, nil)
+		assert.Empty(r, s.Cursor())
+		assert.Greater(r, s.Epoch(), int64(leap))
+		r.closed(s)
+		assert.Equal(r, []int64{6, 5, 4, 3, 2, 1}, versions(r.history(&checkpoint.ReadOptions{Archive: a})))
+		assert.Empty(r, r.findings(a, nil))
+	})
+}
+
+func TestADeletedCheckpointIsNotRestoredButAsOfBefore(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 4)
+		before := r.history(nil)
+		time.Sleep(time.Hour)
+		_, err := checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Archive: a})
+		require.NoError(r, err)
+		r.lose()
+		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		require.ErrorIs(r, err, checkpoint.ErrRefused)
+		require.ErrorContains(r, err, "deleted")
+		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: before[0].SavedAt})
+		require.NoError(r, err)
+		assert.Equal(r, []int64{6, 4, 3, 2, 1}, versions(r.history(nil)))
+		assert.Equal(r, before[0].Cursor, r.get().Cursor)
+	})
+}
