@@ -188,7 +188,7 @@ func TestHistoryGoesOnInTheArchive(t *testing.T) {
 		assert.Equal(t, 3, milepost(t, without(env), "get", "flights", "--version", "2").exit)
 		assert.Contains(t, must(t, env, "rollback", "flights", "--to", "2"), "cursor   6  →  2")
 		must(t, env, "rollback", "flights", "--to", "2", "--execute")
-		assert.Equal(t, `{"n":2}`, string(must(t, env, "get", "flights", "--state-to", "-")))
+		assert.Equal(t, `{"n":2}`, must(t, env, "get", "flights", "--state-to", "-"))
 		assert.Regexp(t, `(?m) 1–1 `, must(t, env, "runs", "flights"))
 	})
 }

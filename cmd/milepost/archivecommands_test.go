@@ -117,7 +117,7 @@ func TestVerifyFindsWhatIsWrongAndExitsWithOne(t *testing.T) {
 }
 
 func TestAFileThatIsLostIsRestored(t *testing.T) {
-	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
+	onEachArchive(t, func(t *testing.T, env []string, _ archive.Archive) {
 		threeVersions(t, env, "flights")
 		must(t, env, "set", "orders", "--cursor", "x", "--execute")
 		must(t, env, "delete", "orders", "--execute")

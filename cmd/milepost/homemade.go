@@ -144,19 +144,18 @@ func (o *homeMade) read(ctx context.Context, source archive.Archive) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrTooLarge):
 		o.err = err
-		return nil
 	case err != nil:
 		return err
+	default:
+		o.data = bytes.TrimSpace(data)
+		o.cp, o.recorded, o.err = parseHomeMade(o.data)
 	}
-	o.data = bytes.TrimSpace(data)
-	o.cp, o.recorded, o.err = parseHomeMade(o.data)
-	if o.err != nil {
-		return nil
-	}
-	// The name's time is the machine's clock, and the one that orders; a record's may be of any zone.
-	o.cp.SavedAt = o.named
-	if o.recorded.Truncate(time.Second).Equal(o.named) {
-		o.cp.SavedAt = o.recorded
+	if o.cp != nil {
+		// The name's time is the machine's clock, and the one that orders; a record's may be of any zone.
+		o.cp.SavedAt = o.named
+		if o.recorded.Truncate(time.Second).Equal(o.named) {
+			o.cp.SavedAt = o.recorded
+		}
 	}
 	return nil
 }

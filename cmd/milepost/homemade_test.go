@@ -159,7 +159,7 @@ func TestASourceThatFailsIsNoObjectThatCannotBeRead(t *testing.T) {
 		require.NoError(t, err)
 	}
 	read := 0
-	_, err = readHomeMade(t.Context(), dir, "s3://b/p", nil, func(done, _ int64) {
+	_, err = readHomeMade(t.Context(), dir, "s3://b/p", nil, func(int64, int64) {
 		if read++; read == 5 {
 			_ = dir.Close()
 		}
