@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+import zstandard
 
 JOBS = Path(__file__).parent / "jobs"
 REPOSITORY = Path(__file__).parents[2]
@@ -54,10 +55,10 @@ class Script:
     """A Python script in a process of its own."""
 
     def __init__(self, path: Path, *arguments: str, **variables: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(JOBS), *sys.path]), **variables}
-        self.process = subprocess.Popen(
-            [sys.executable, str(path), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+        examples = [str(REPOSITORY / "examples" / name) for name in ("python", "pyspark", "glue")]
+        modules = [*filter(None, [variables.pop("PYTHONPATH_FIRST", "")]), str(JOBS), *examples, *sys.path]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(modules), **variables}
+        self.process = subprocess.Popen([sys.executable, str(path), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
     def says(self, line: str) -> None:
         """Waits until it prints the line."""
@@ -71,7 +72,7 @@ class Script:
         self.process.kill()
         self.end()
 
-    def end(self, patience: float = 120) -> tuple[int, str, str]:
+    def end(self, patience: float = 900) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=patience)
         return self.process.returncode, out, err
 
@@ -115,6 +116,14 @@ def chance() -> random.Random:
     return random.Random(seed)
 
 
+@pytest.fixture(scope="session")
+def flights() -> list[str]:
+    """The first 10,000 flights of examples/data, as lines of JSON."""
+    packed = (REPOSITORY / "examples" / "data" / "flights.jsonl.zst").read_bytes()
+    text = zstandard.ZstdDecompressor().decompress(packed, max_output_size=1 << 26).decode()
+    return text.splitlines(keepends=True)[:10_000]
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
     """A bucket of the test's own, on the S3 endpoint that boto3 finds, too."""
@@ -127,7 +136,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch, milepost_command: Callable[..., Any]) -> str:
+def table(milepost_command: Callable[..., Any]) -> str:
     """The URL of a DynamoDB table of the test's own."""
     url = f"dynamodb://milepost-{uuid.uuid4().hex}?endpoint={endpoint('MILEPOST_TEST_DYNAMODB')}"
     milepost_command("table", "create", "--store", url)

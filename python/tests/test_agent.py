@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-import milepost
 import pytest
+
+import milepost
 from conftest import Script
 
 NAME = "orders/eu"
@@ -25,7 +26,7 @@ def test_kill_9_of_the_agent_is_a_clear_error_and_nothing_acknowledged_is_lost()
     os.kill(job._agent._process.pid, signal.SIGKILL)
     job._agent._process.wait()
     for call in (lambda: job.mark("c"), job.flush, lambda: job.save({"n": 2}), job.history):
-        with pytest.raises(milepost.AgentGone, match="killed by signal 9.*Open the checkpoint anew"):
+        with pytest.raises(milepost.AgentGone, match=r"killed by signal 9.*Open the checkpoint anew"):
             call()
     with pytest.raises(milepost.AgentGone):
         job.close()
@@ -124,9 +125,7 @@ def test_a_missing_binary_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_binary_of_another_protocol_is_refused_with_both_numbers(fake: Callable[[str], None]) -> None:
-    fake(
-        'for request in requests: say({"id": request["id"], "error": {"kind": "usage", "exit": 2, "message": "no such protocol", "protocols": [7, 8]}})'
-    )
+    fake('for request in requests: say({"id": request["id"], "error": {"kind": "usage", "exit": 2, "message": "no such protocol", "protocols": [7, 8]}})')
     with pytest.raises(milepost.WrongBinary, match=r"speaks protocol \[7, 8\], and this package, milepost .*, protocol 1"):
         milepost.open(NAME)
 

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Callable
 
-import milepost
 import pytest
+
+import milepost
 from conftest import JOBS, Script
 
 sys.path.insert(0, str(JOBS))
@@ -71,9 +72,7 @@ def test_killed_at_ten_random_moments_it_ends_as_if_it_had_not_been_and_its_coun
     assert newest.ended == "done"
 
 
-def test_the_manager_made_at_home_loses_counts_under_the_same_kills(
-    tmp_path: Path, bucket: str, script: Start, chance: random.Random
-) -> None:
+def test_the_manager_made_at_home_loses_counts_under_the_same_kills(tmp_path: Path, bucket: str, script: Start, chance: random.Random) -> None:
     output = tmp_path / "output"
     arguments = (bucket, PREFIX, str(RECORDS), str(output))
     for _ in range(10):
@@ -128,9 +127,7 @@ def length(job: str) -> int:
     return sum(1 for line in body.splitlines() if line.strip())
 
 
-def test_of_two_runs_at_once_the_second_is_told_within_a_second_who_holds_the_lease(
-    ported: Path, tmp_path: Path, bucket: str, script: Start
-) -> None:
+def test_of_two_runs_at_once_the_second_is_told_within_a_second_who_holds_the_lease(ported: Path, tmp_path: Path, bucket: str, script: Start) -> None:
     output = tmp_path / "output"
     first = script(ported, bucket, PREFIX, "1000000", str(output))
     while not output.exists() or output.stat().st_size == 0:

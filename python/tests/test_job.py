@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any, Callable
 
-import milepost
 import pytest
+
+import milepost
 from conftest import Script
 
 Command = Callable[..., Any]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
 from typing import Any, Callable
 
 import boto3
-import milepost
 import pytest
+
+import milepost
 from conftest import Script
 
 NAME = "my-job/checkpoints"
+FILLER = random.Random(1).randbytes(50_000).hex()  # what compression does not make small
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def manager() -> Any:
 
 
 def new(**options: Any) -> milepost.CheckpointManager:
-    return milepost.CheckpointManager("bucket", NAME, import_old=False, **options)
+    return milepost.CheckpointManager("bucket", NAME, import_old=False, **{"archive": "none", **options})
 
 
 def save(manager: milepost.CheckpointManager, id: Any, count: int, **more: Any) -> bool:
@@ -111,9 +114,7 @@ def test_an_error_before_anything_was_saved_starts_from_zero_again(manager: mile
     assert (milepost.get(NAME).cursor, milepost.get(NAME).processed) == (None, 0)
 
 
-def test_a_cursor_that_an_operator_has_set_is_the_one_that_is_loaded(
-    manager: milepost.CheckpointManager, milepost_command: Callable[..., Any]
-) -> None:
+def test_a_cursor_that_an_operator_has_set_is_the_one_that_is_loaded(manager: milepost.CheckpointManager, milepost_command: Callable[..., Any]) -> None:
     save(manager, 1000, 1000, custom_state={"sum": 7})
     manager.close()
     milepost_command("set", NAME, "--cursor", "500", "--execute")
@@ -141,7 +142,7 @@ def test_the_same_prefix_in_another_bucket_is_refused(manager: milepost.Checkpoi
     save(manager, "r-1", 1)
     manager.close()
     with pytest.raises(milepost.Refused):
-        milepost.CheckpointManager("other", NAME, import_old=False).load_latest_checkpoint()
+        milepost.CheckpointManager("other", NAME, import_old=False, archive="none").load_latest_checkpoint()
 
 
 def test_a_load_that_fails_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,14 +154,18 @@ def test_a_load_that_fails_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 EXITS = """
 import sys, milepost
-manager = milepost.CheckpointManager("bucket", "my-job/checkpoints", import_old=False)
+manager = milepost.CheckpointManager("bucket", "my-job/checkpoints", import_old=False, archive="none")
 manager.save_checkpoint({"last_processed_id": "r-1", "records_processed": 1})
 """
 
 
 @pytest.mark.parametrize(
     ("end", "ended", "error"),
-    [("", "done", ""), ("raise ValueError('broken')", "error", "ValueError: broken"), ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "error", "client")],
+    [
+        ("", "done", ""),
+        ("raise ValueError('broken')", "error", "ValueError: broken"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "error", "client"),
+    ],
 )
 def test_the_lease_ends_with_the_process(
     end: str, ended: str, error: str, script: Callable[..., Script], write_script: Callable[[str], Path], milepost_command: Callable[..., Any]
@@ -175,12 +180,33 @@ def test_the_lease_ends_with_the_process(
     assert error in newest.last_error
 
 
-def test_old_objects_that_cannot_be_imported_are_no_start_from_zero(bucket: str) -> None:
-    boto3.client("s3").put_object(Bucket=bucket, Key=f"{NAME}/checkpoint_1712484000.json", Body=b'{"last_processed_id": "r-5"}')
-    with pytest.raises(milepost.Refused, match="holds 1 checkpoints of the manager before"):
-        milepost.CheckpointManager(bucket, NAME).load_latest_checkpoint()
-    with pytest.raises(milepost.Refused):
-        milepost.CheckpointManager(bucket, NAME).save_checkpoint({"last_processed_id": "r-6"})
+def put_old(bucket: str, second: int, body: str) -> None:
+    boto3.client("s3").put_object(Bucket=bucket, Key=f"{NAME}/checkpoint_{1712484000 + second}.json", Body=body.encode())
+
+
+def test_old_objects_are_imported_on_first_use_the_newest_by_the_time_in_its_name(bucket: str) -> None:
+    for second in (2, 0, 1):
+        put_old(bucket, second, f'{{"last_processed_id": "r-{second}000", "records_processed": {second}000, "custom_state": {{"sum": 1.5}}}}')
+    manager = milepost.CheckpointManager(bucket, NAME)
+    assert manager.load_latest_checkpoint() == {"last_processed_id": "r-2000", "records_processed": 2000, "custom_state": {"sum": 1.5}}
+    save(manager, "r-2500", 500)
+    manager.close()
+    put_old(bucket, 100, '{"last_processed_id": "r-9", "records_processed": 9}')
+    again = milepost.CheckpointManager(bucket, NAME)
+    loaded = again.load_latest_checkpoint()
+    assert loaded is not None
+    assert loaded["last_processed_id"] == "r-2500", "what is written there later has no part in it"
+    again.close()
+
+
+def test_old_objects_of_which_the_newest_cannot_be_read_are_no_start_from_zero(bucket: str) -> None:
+    put_old(bucket, 0, '{"last_processed_id": "r-5"}')
+    put_old(bucket, 1, "{")
+    for _ in range(2):
+        with pytest.raises(milepost.MilepostError, match=r"checkpoint_1712484001.json.*import_old=False"):
+            milepost.CheckpointManager(bucket, NAME).load_latest_checkpoint()
+        with pytest.raises(milepost.MilepostError):
+            milepost.CheckpointManager(bucket, NAME).save_checkpoint({"last_processed_id": "r-6"})
 
 
 def test_without_old_objects_the_first_run_starts_from_zero(bucket: str) -> None:
@@ -192,5 +218,19 @@ def test_without_old_objects_the_first_run_starts_from_zero(bucket: str) -> None
 
 def test_a_bucket_that_cannot_be_asked_is_no_start_from_zero(bucket: str) -> None:
     assert bucket
-    with pytest.raises(milepost.MilepostError, match="cannot tell whether"):
+    with pytest.raises(milepost.MilepostError, match="no-such-bucket-here"):
         milepost.CheckpointManager("no-such-bucket-here", NAME).load_latest_checkpoint()
+
+
+def test_the_bucket_is_the_archive(bucket: str) -> None:
+    manager = milepost.CheckpointManager(bucket, NAME)
+    save(manager, "r-1", 1, custom_state={"filler": FILLER})
+    manager.close()
+    keys = [item["Key"] for item in boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=NAME)["Contents"]]
+    assert any(key.startswith(f"{NAME}/body/") for key in keys), keys
+    assert any(key.startswith(f"{NAME}/v/") for key in keys), keys
+    again = milepost.CheckpointManager(bucket, NAME)
+    loaded = again.load_latest_checkpoint()
+    assert loaded is not None
+    assert loaded["custom_state"] == {"filler": FILLER}
+    again.close()

@@ -17,8 +17,9 @@ import subprocess
 import threading
 import time
 import weakref
+from collections.abc import Iterator, Mapping
 from queue import Empty, SimpleQueue
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, cast
 
 from . import binary, errors
 from .version import __version__
@@ -55,9 +56,9 @@ class Agent:
     has no reply, the loss of the lease, or the end of the agent.
     """
 
-    def __init__(self, on_event: Callable[[Message], None], command: str | None = None) -> None:
+    def __init__(self, on_event: Callable[[Message], None]) -> None:
         """Starts the agent. Raises BinaryNotFound or WrongBinary."""
-        self.command = command or binary.find()
+        self.command = binary.find()
         self.failure: errors.MilepostError | None = None
         self._passing = False  # the failure is of one line, and raised once
         self._ended = False  # nothing more will be read
@@ -69,13 +70,11 @@ class Agent:
         self._max_line = 1 << 20
         self._stopping = False
         try:
-            self._process = subprocess.Popen(
-                [self.command, "agent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-            )
+            self._process = subprocess.Popen([self.command, "agent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         except OSError as err:
             raise errors.WrongBinary(f"cannot start {self.command}: {err}") from err
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._stdin = cast(io.FileIO, self._process.stdin)  # as bufsize=0 has them
+        self._stdout = cast(io.FileIO, self._process.stdout)
         self._fd = self._stdin.fileno()
         self._reader = threading.Thread(target=self._read, name="milepost-agent", daemon=True)
         self._reader.start()
@@ -209,7 +208,7 @@ class Agent:
         elif message["id"] is None:
             self.fail(errors.from_reply(message["error"]), passing=True)
         else:
-            message["result" if "error" not in message else "error"]  # noqa: B018 it has one of them
+            message["result" if "error" not in message else "error"]
             inbox = self._waiting.get(message["id"])
             if inbox is not None:  # else its caller was interrupted, and waits no more
                 inbox.put(message)
@@ -265,8 +264,7 @@ class Agent:
             time.sleep(0.005)
         how = "ended" if code is None else f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
         return errors.AgentGone(
-            f"the milepost agent (pid {pid}) {how}. What was saved is safe; what was marked since is to be done again. "
-            "Open the checkpoint anew to go on"
+            f"the milepost agent (pid {pid}) {how}. What was saved is safe; what was marked since is to be done again. Open the checkpoint anew to go on"
         )
 
 

@@ -6,8 +6,9 @@ command, whose exit code for it is in ``exit_code``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Mapping
+from typing import Any
 
 from .records import Holder, parse_holder, parse_time
 

@@ -1,15 +1,16 @@
 """AWS Glue: a checkpoint named after the job, and runs and retries that can be told apart.
 
-    args = getResolvedOptions(sys.argv, ["JOB_NAME"])
-    with milepost.glue.open(args) as job:
-        ...
+args = getResolvedOptions(sys.argv, ["JOB_NAME"])
+with milepost.glue.open(args) as job:
+    ...
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Mapping, NamedTuple, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from . import job as jobs
 from .errors import UsageError

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import operator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Callable, Iterable, Iterator, Mapping, NoReturn, TypeVar
+from typing import Any, Callable, NoReturn, TypeVar
 
 from . import errors
 from .agent import Agent, Message, encode
@@ -33,6 +34,7 @@ def open(
     name: str,
     *,
     store: str | None = None,
+    archive: str | None = None,
     namespace: str | None = None,
     holder: str | None = None,
     run_id: str | None = None,
@@ -60,6 +62,8 @@ def open(
 
     store: URL, ``dynamodb://TABLE?region=…`` or ``sqlite:PATH``; default: MILEPOST_STORE, on Glue the table
         ``milepost`` in the job's region, elsewhere a file in the user's state directory.
+    archive: URL of where large states and a mirror of the versions lie, ``s3://BUCKET/PREFIX?region=…`` or ``file:DIR``, or ``none``;
+        default: MILEPOST_ARCHIVE.
     wait: how long to wait for a lease that is held. The default is enough for a run that has just been killed
         to have released it.
     on_wait: called with each holder that is waited for.
@@ -73,6 +77,7 @@ def open(
         "name": name,
         "namespace": namespace,
         "store": store or default_store(),
+        "archive": archive,
         "holder": holder,
         "run_id": run_id,
         "duration_ms": _millis(duration),
@@ -95,12 +100,12 @@ def open(
     return Job({field: value for field, value in fields.items() if value is not None}, on_wait, migrate)
 
 
-def get(name: str, *, version: int | None = None, store: str | None = None, namespace: str | None = None) -> Checkpoint:
+def get(name: str, *, version: int | None = None, store: str | None = None, archive: str | None = None, namespace: str | None = None) -> Checkpoint:
     """The newest version of a checkpoint, or one that is named. It takes no lease.
 
     Raises NotFound and others of this package's errors.
     """
-    target = {"name": name, "store": store or default_store(), "namespace": namespace, "version": version}
+    target = {"name": name, "store": store or default_store(), "archive": archive, "namespace": namespace, "version": version}
     agent = Agent(lambda _: None)
     try:
         return parse_checkpoint(agent.call("get", {field: value for field, value in target.items() if value is not None}))
@@ -183,15 +188,10 @@ class Job:
             cursor = _text(cursor)
         processed, failed = _counts(processed, failed)
         extra = "" if state is UNCHANGED else f',"state":{encode(state, "the state")}'
-        agent.write(
-            f'{{"method":"mark","session":{self._session},"cursor":{encode(cursor, "the cursor")},'
-            f'"processed":{processed},"failed":{failed}{extra}}}\n'
-        )
+        agent.write(f'{{"method":"mark","session":{self._session},"cursor":{encode(cursor, "the cursor")},"processed":{processed},"failed":{failed}{extra}}}\n')
         self._marked(cursor, processed, failed, state)
 
-    def save(
-        self, state: Any = UNCHANGED, *, cursor: str | int | None = None, processed: int | None = None, failed: int = 0
-    ) -> int:
+    def save(self, state: Any = UNCHANGED, *, cursor: str | int | None = None, processed: int | None = None, failed: int = 0) -> int:
         """Saves, with a last mark if there is a cursor, and returns the new version when it is durable.
 
         On an error other than the loss of the lease the session goes on, with cursor, counts and state as marked.
@@ -343,10 +343,7 @@ class Job:
                 _log.warning("milepost: %s could not be closed: %s", self.name, err)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a milepost job cannot be pickled: one process, the Spark driver, holds the lease. "
-            "Send its epoch (job.epoch, a number) instead"
-        )
+        raise TypeError("a milepost job cannot be pickled: one process, the Spark driver, holds the lease. Send its epoch (job.epoch, a number) instead")
 
     def __repr__(self) -> str:
         standing = "closed" if self._closed else "lost" if self.lost else f"epoch {self.epoch}"
@@ -355,11 +352,8 @@ class Job:
     # The conversation.
 
     def _target(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "namespace": self.namespace,
-            **({"store": self._fields["store"]} if "store" in self._fields else {}),
-        }
+        where: dict[str, Any] = {field: self._fields[field] for field in ("store", "archive") if field in self._fields}
+        return {"name": self.name, "namespace": self.namespace, **where}
 
     def _call(self, method: str, fields: Mapping[str, Any], extra: str = "") -> Message:
         return self._agent.call(method, fields, extra)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import os
 import re
 import sys
-from typing import Any, Mapping, NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from . import errors, s3json
 from .job import Job, get, open
+from .stores import default_store
 
 __all__ = ["CheckpointManager"]
 
@@ -23,7 +26,8 @@ class CheckpointManager:
     """``save_checkpoint(dict) -> bool`` and ``load_latest_checkpoint() -> dict | None``, as jobs have them already.
 
     The first call of either acquires the lease of the checkpoint named by the prefix, which is held until the
-    process exits, or :meth:`close`. Old objects under the prefix (``checkpoint_<time>.json``) are imported then.
+    process exits, or :meth:`close`. Where there is no such checkpoint yet, the old objects under the prefix
+    (``checkpoint_<time>.json``) are imported first. The archive is ``s3://bucket/prefix`` unless MILEPOST_ARCHIVE says otherwise.
 
     It is safe for a job that takes None for a start from zero and ignores False: None is returned only if there is
     no checkpoint, and what a job cannot go on after is raised: LeaseHeld, LeaseLost, Refused, a load that fails.
@@ -35,7 +39,10 @@ class CheckpointManager:
         self.bucket = bucket
         self.prefix = prefix
         self._import_old = import_old
-        self._options = {"identity": f"s3://{bucket}/{prefix.strip('/')}", **options}
+        place = f"s3://{bucket}/{prefix.strip('/')}"
+        archive = os.environ.get("MILEPOST_ARCHIVE") or place
+        self._options = {"identity": place, "archive": archive, "store": default_store(), **options}
+        self._where = {name: self._options[name] for name in ("store", "archive", "namespace") if self._options.get(name)}
         self._opened: Job | None = None
         self._newest: dict[str, Any] | None = None  # as it would be loaded now
         self._start: Any = None  # the id that this run has loaded
@@ -91,7 +98,7 @@ class CheckpointManager:
         if self._opened is None:
             name = self.prefix.strip("/")
             if self._import_old and not self._is_there(name):
-                s3json.bring(name, self.bucket, self.prefix)
+                s3json.bring(name, f"s3://{self.bucket}/{name}", [f"--{flag}={value}" for flag, value in self._where.items()])
             job = open(name, **self._options)
             self._opened = job
             self._newest = _as_saved(job)
@@ -101,7 +108,7 @@ class CheckpointManager:
 
     def _is_there(self, name: str) -> bool:
         try:
-            get(name, store=self._options.get("store"), namespace=self._options.get("namespace"))
+            get(name, **self._where)
         except (errors.NotFound, errors.NoTable):  # a missing table is told by open, too, which makes a missing file
             return False
         return True

@@ -8,7 +8,8 @@ when Spark repeats it.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Mapping, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable, NamedTuple
 
 from .errors import Refused, UsageError
 from .job import Job
@@ -16,7 +17,7 @@ from .records import Checkpoint
 
 __all__ = ["Output", "foreach_batch", "outputs"]
 
-_KEY = "spark_outputs"
+_OUTPUTS, _STREAM = "spark_outputs", "spark_stream"
 
 
 class Output(NamedTuple):
@@ -28,62 +29,77 @@ class Output(NamedTuple):
 
     @property
     def name(self) -> str:
-        """A name for it that no other attempt has, such as ``batch-000000000007-e3-v120``: of a directory or file, or a value of a column."""
+        """A name that no other attempt has, such as ``batch-000000000007-e3-v120``: of a directory or file, or a value of a column."""
         return f"batch-{self.batch:012d}-e{self.epoch}-v{self.version}"
 
 
 def foreach_batch(job: Job, write: Callable[[Any, Output], object]) -> Callable[[Any, int], None]:
     """A function for ``DataStreamWriter.foreachBatch``, on the driver.
 
-    ``write(df, output)`` writes the batch under ``output.name``, replacing what is there by that name. When it has returned, the
-    checkpoint is saved, with the batch as its cursor. Those who read the output take what :func:`outputs` lists.
+    ``write(df, output)`` writes the batch under ``output.name``, replacing what is there by that name. When it has
+    returned, the checkpoint is saved, with the batch as its cursor. Those who read the output take what
+    :func:`outputs` lists.
 
-    The stream keeps its own ``checkpointLocation``; give it the same one on each run. A job serves one stream,
-    and its state is for this function. What is raised in it ends the query with a StreamingQueryException; ``job.lost`` tells
-    whether that was the loss of the lease.
+    The stream keeps its own ``checkpointLocation``, the same one on each run: another is refused, since its batches
+    are others. A job serves one stream, and its state is for this function. What is raised in here ends the
+    query with a StreamingQueryException; ``job.lost`` tells whether that was the loss of the lease.
     """
-    runs = _runs(job.state)
-    if job.cursor is not None and not runs:
-        raise UsageError(f"the checkpoint {job.name} stands at {job.cursor!r}, and is not one of Spark batches: use one of its own for the stream")
+    if job.cursor is not None and not _ranges(job.state):
+        raise UsageError(f"{job.name} stands at {job.cursor!r} and has no Spark batches: use a checkpoint of its own for the stream")
 
     def process(df: Any, batch: int) -> None:
-        done = int(job.cursor) if job.cursor is not None else None
-        if done is not None and batch <= done:
-            return
-        if done is not None and batch != done + 1:
-            raise Refused(
-                f"the stream is at batch {batch}, and {job.name} at {done}: the stream's checkpointLocation is not that of the run before",
-                {"name": job.name, "what": "batch", "have": str(done), "want": str(batch)},
-            )
         job.flush()  # raises if the lease is lost, before anything is written
+        state = job.state if isinstance(job.state, Mapping) else {}
+        stream, before = _stream(df), state.get(_STREAM)
+        if stream and before and stream != before:
+            raise _refused(job, "stream", before, stream)
+        if job.cursor is not None:
+            done = int(job.cursor)
+            if batch == done:
+                return  # Spark died before it could note that the batch was done
+            if batch != done + 1:
+                raise _refused(job, "batch", str(done + 1), str(batch))
         output = Output(batch, job.epoch, job.version + 1)
         write(df, output)
-        grown = _with(runs, output)
-        job.save({_KEY: grown}, cursor=batch)
-        runs[:] = grown
+        job.save({_OUTPUTS: _with(_ranges(state), output), _STREAM: stream or before}, cursor=batch)
 
     return process
 
 
 def outputs(checkpoint: Job | Checkpoint) -> Iterator[Output]:
-    """The outputs that count, in the order of their batches: of a job, or as :func:`milepost.get` gives its newest version."""
-    for first, last, epoch, version in _runs(checkpoint.state):
+    """The outputs that count, in the order of their batches: of a job, or of what :func:`milepost.get` returns."""
+    for first, last, epoch, version in _ranges(checkpoint.state):
         for batch in range(first, last + 1):
             yield Output(batch, epoch, version + batch - first)
 
 
-# The list grows by one line a run of the driver, not by one a batch: [first batch, last batch, epoch, first version].
-_Run = "list[int]"
+# The list grows by an entry a run of the driver, not by one a batch: [first batch, last batch, epoch, first version].
 
 
-def _runs(state: Any) -> list[list[int]]:
-    runs = state.get(_KEY, []) if isinstance(state, Mapping) else []
-    return [[int(number) for number in run] for run in runs]
+def _ranges(state: Any) -> list[list[int]]:
+    ranges = state.get(_OUTPUTS, []) if isinstance(state, Mapping) else []
+    return [[int(number) for number in each] for each in ranges]
 
 
-def _with(runs: list[list[int]], output: Output) -> list[list[int]]:
-    if runs:
-        first, last, epoch, version = runs[-1]
+def _with(ranges: list[list[int]], output: Output) -> list[list[int]]:
+    if ranges:
+        first, last, epoch, version = ranges[-1]
         if output == (last + 1, epoch, version + last + 1 - first):
-            return [*runs[:-1], [first, output.batch, epoch, version]]
-    return [*runs, [output.batch, output.batch, output.epoch, output.version]]
+            return [*ranges[:-1], [first, output.batch, epoch, version]]
+    return [*ranges, [output.batch, output.batch, output.epoch, output.version]]
+
+
+def _stream(df: Any) -> str | None:
+    """The id of the stream, which lies in its checkpointLocation; None if Spark does not tell."""
+    session = getattr(df, "sparkSession", None)
+    if session is None:
+        return None
+    found = session.sparkContext.getLocalProperty("sql.streaming.queryId")
+    return str(found) if found else None
+
+
+def _refused(job: Job, what: str, have: str, want: str) -> Refused:
+    return Refused(
+        f"{job.name} is to go on with {what} {have}, and Spark is at {want}: its checkpointLocation is not that of the run before",
+        {"namespace": job.namespace, "name": job.name, "what": what, "have": have, "want": want},
+    )

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import milepost
 from sink import Sink
+
+import milepost
 
 
 def process_data_with_checkpointing(name: str, data_source: Iterator[dict[str, Any]], sink: Sink) -> None:

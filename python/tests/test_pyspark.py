@@ -1,0 +1,74 @@
+"""PySpark itself, in local mode: the driver of examples/pyspark is killed, and no row is missing or doubled."""
+
+from __future__ import annotations
+
+import collections
+import json
+import random
+import time
+from pathlib import Path
+from typing import Callable
+
+import milepost
+import milepost.spark
+from conftest import JOBS, Script
+
+BATCHES, ROWS = 200, 50
+
+
+def split(flights: list[str], source: Path) -> list[int]:
+    """A file for each micro-batch. Returns the ids of their flights."""
+    source.mkdir()
+    for batch in range(BATCHES):
+        (source / f"{batch:04d}.json").write_text("".join(flights[batch * ROWS : (batch + 1) * ROWS]))
+    return [json.loads(line)["id"] for line in flights[: BATCHES * ROWS]]
+
+
+def test_the_driver_is_killed_again_and_again_and_no_row_is_missing_or_doubled(
+    tmp_path: Path, script: Callable[..., Script], chance: random.Random, flights: list[str]
+) -> None:
+    source, target = tmp_path / "flights", tmp_path / "output"
+    ids = split(flights, source)
+
+    def start(*batch: str) -> Script:
+        return script(JOBS / "flights_killed.py", str(source), str(target), *batch, PYSPARK_SUBMIT_ARGS=SUBMIT)
+
+    def written() -> int:
+        return sum(1 for path in target.glob("batch-*"))
+
+    # Between the output of a batch and its checkpoint.
+    between = chance.randrange(5, 40)
+    code, _, err = start(str(between)).end()
+    assert code == -9, err
+    assert milepost.get("flights-stream").cursor == str(between - 1)
+
+    # Anywhere.
+    for _ in range(3):
+        driver = start()
+        goal = written() + chance.randrange(2, 35)
+        while written() < goal:
+            assert driver.process.poll() is None, driver.end()
+            time.sleep(0.01)
+        time.sleep(chance.random() * 0.3)
+        driver.kill()
+    start().ends_well()
+
+    newest = milepost.get("flights-stream")
+    assert newest.cursor == str(BATCHES - 1)
+    listed = list(milepost.spark.outputs(newest))
+    assert [output.batch for output in listed] == list(range(BATCHES))
+    assert len(newest.state["spark_outputs"]) <= 5, "an entry for each run of the driver that wrote"
+    rows = collections.Counter(
+        json.loads(line)["id"] for output in listed for part in (target / output.name).glob("part-*") for line in part.open()
+    )
+    assert rows == collections.Counter(ids)
+    assert written() > BATCHES, "the output whose driver died before its checkpoint lies there, and is not counted"
+
+    # And a stream that has lost its own checkpointLocation is not taken for the same one.
+    (target / "_stream").rename(tmp_path / "elsewhere")
+    code, _, err = start().end()
+    assert code == 1
+    assert "its checkpointLocation is not that of the run before" in err
+
+
+SUBMIT = "--master local[1] --driver-memory 1g --conf spark.ui.enabled=false --conf spark.sql.streaming.minBatchesToRetain=10 pyspark-shell"
