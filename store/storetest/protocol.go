@@ -56,12 +56,13 @@ func cut(line *faultstore.Store) {
 	line.On("", 0, faultstore.LoseRequest)
 }
 
-// duration is that of the leases: short where time is real.
+// duration is that of the leases: short where time is real, and long enough for a machine
+// that is busy with other tests.
 func (f fixture) duration() time.Duration {
 	if f.engine.Virtual {
 		return 30 * time.Second
 	}
-	return time.Second
+	return 2 * time.Second
 }
 
 // as returns options of a holder on a machine of its own.
