@@ -68,15 +68,17 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 		if err != nil {
 			return done, wrap("prune the versions of", key, err)
 		}
-		if r.retains(&c, keep) {
-			if r.shown(&c) {
-				done.Kept++
-			}
-		} else {
-			if err := o.prune(ctx, r, &c); err != nil {
+		pruned := false
+		if !r.retains(&c, keep) {
+			if pruned, err = o.prune(ctx, r, &c); err != nil {
 				return done, err
 			}
+		}
+		switch {
+		case pruned:
 			done.Versions = append(done.Versions, PrunedVersion{Version: c.Version.Version, SavedAt: c.SavedAt})
+		case r.shown(&c):
+			done.Kept++
 		}
 		if o.Progress != nil {
 			o.Progress(newest-c.Version.Version, newest-r.head.Born)
@@ -93,11 +95,11 @@ func (r *reader) retains(c *store.Copy, keep *Options) bool {
 		through > 0 && c.Version.Version > through
 }
 
-// prune removes a copy. It lets it expire first, for that spares one that was pinned meanwhile, and one that has expired
+// prune removes a copy, and reports whether it did. It lets it expire first, for that spares one that was pinned meanwhile, and one that has expired
 // cannot be pinned.
-func (o *PruneOptions) prune(ctx context.Context, r *reader, c *store.Copy) error {
+func (o *PruneOptions) prune(ctx context.Context, r *reader, c *store.Copy) (bool, error) {
 	if o.DryRun {
-		return nil
+		return true, nil
 	}
 	doing := fmt.Sprintf("prune version %d of", c.Version.Version)
 	if !c.Expired(r.now) {
@@ -106,14 +108,14 @@ func (o *PruneOptions) prune(ctx context.Context, r *reader, c *store.Copy) erro
 			return r.st.Amend(ctx, r.key, c.Version.Version, c.CommitID, store.Amendment{ExpiresAt: &expired, IfUnlabelled: true})
 		})
 		if _, changed := errors.AsType[*store.ConflictError](err); changed {
-			return nil // pinned, replaced or gone
+			return false, nil // pinned, replaced or gone
 		}
 		if err != nil {
-			return wrap(doing, r.key, err)
+			return false, wrap(doing, r.key, err)
 		}
 	}
 	if err := remove(ctx, r.st, r.key, *c); err != nil {
-		return wrap(doing, r.key, err)
+		return false, wrap(doing, r.key, err)
 	}
-	return nil
+	return true, nil
 }

@@ -1,0 +1,129 @@
+package checkpoint_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/faultstore"
+)
+
+// daily makes a session a day of so many versions, each after the other.
+func (r *rig) daily(days, versions int) {
+	r.Helper()
+	for range days {
+		r.saves(nil, versions, nil)
+		time.Sleep(24 * time.Hour)
+	}
+}
+
+func TestPruneRemovesWhatNeitherAgeNorStartsKeep(t *testing.T) {
+	over(t, func(r *rig) {
+		r.daily(10, 3) // versions 1 to 30; sessions started from 3, 6, … 27
+		_, err := checkpoint.Pin(r.Context(), r.inner, name, 2, "before the migration", nil)
+		require.NoError(r, err)
+		opts := &checkpoint.PruneOptions{RetainAge: 60 * time.Hour, RetainStarts: 3, DryRun: true}
+		plan, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		var want []int64
+		for v := int64(24); v > 0; v-- {
+			if v != 24 && v != 21 && v != 2 {
+				want = append(want, v)
+			}
+		}
+		var got []int64
+		for _, v := range plan.Versions {
+			got = append(got, v.Version)
+		}
+		assert.Equal(r, want, got)
+		assert.Equal(r, int64(9), plan.Kept)
+		assert.Len(r, r.history(nil), 30, "a plan removes nothing")
+
+		opts.DryRun = false
+		done, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		assert.Equal(r, plan, done)
+		assert.Equal(r, []int64{30, 29, 28, 27, 26, 25, 24, 21, 2}, versions(r.history(nil)))
+		for v := range r.inner.Versions(r.Context(), key, 100, 1) {
+			assert.NotContains(r, got, v.Version.Version, "they are gone, not just hidden")
+		}
+		again, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		assert.Empty(r, again.Versions)
+		assert.Equal(r, int64(9), again.Kept)
+
+		opts.RetainStarts = -1
+		done, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		assert.Len(r, done.Versions, 2)
+		assert.Equal(r, []int64{30, 29, 28, 27, 26, 25, 2}, versions(r.history(nil)), "of the last 60 hours")
+	})
+}
+
+func TestPruneKeepsTheNewestHoweverOldAndWhatIsLessThanAnHourOld(t *testing.T) {
+	over(t, func(r *rig) {
+		r.daily(1, 3)
+		time.Sleep(400 * 24 * time.Hour)
+		opts := &checkpoint.PruneOptions{RetainAge: time.Hour, RetainStarts: -1}
+		_, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		assert.Equal(r, []int64{3}, versions(r.history(nil)))
+		r.saves(nil, 2, nil)
+		_, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+		require.NoError(r, err)
+		assert.Equal(r, []int64{5, 4}, versions(r.history(nil))[:2])
+		_, err = checkpoint.Prune(r.Context(), r.inner, name, &checkpoint.PruneOptions{RetainAge: time.Minute})
+		require.ErrorContains(r, err, "at least 1h")
+		_, err = checkpoint.Prune(r.Context(), r.inner, "none", nil)
+		require.ErrorIs(r, err, store.ErrNotFound)
+	})
+}
+
+func TestPruneKeepsWhatIsNotMirroredYet(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 6)
+		require.Equal(r, int64(5), r.head().ArchivedThrough)
+		s := r.bigger(a, nil)
+		a.on(down)
+		for range 4 {
+			require.NoError(r, s.Save(r.Context(), "x", big{}))
+		}
+		r.closed(s)
+		a.on(nil)
+		time.Sleep(100 * 24 * time.Hour)
+		_, err := checkpoint.Prune(r.Context(), r.inner, name, &checkpoint.PruneOptions{RetainStarts: -1})
+		require.NoError(r, err)
+		kept := r.head().ArchivedThrough
+		var left []int64
+		for c, err := range r.inner.Versions(r.Context(), key, 10, 1) {
+			require.NoError(r, err)
+			left = append(left, c.Version.Version)
+		}
+		for v := kept + 1; v <= 11; v++ {
+			if v <= 10 {
+				assert.Contains(r, left, v)
+			}
+		}
+		assert.NotContains(r, left, int64(1))
+	})
+}
+
+func TestAVersionThatIsPinnedWhilePruneRunsStays(t *testing.T) {
+	over(t, func(r *rig) {
+		r.daily(3, 3)
+		r.On("Amend", 1, faultstore.Before(func() { // the copy has been read, without its label
+			c := r.copy(8)
+			label, forever := "pinned", time.Time{}
+			assert.NoError(r, r.inner.Amend(r.Context(), key, 8, c.CommitID, store.Amendment{Label: &label, ExpiresAt: &forever}))
+		}))
+		done, err := checkpoint.Prune(r.Context(), r.Store, name, &checkpoint.PruneOptions{RetainAge: time.Hour, RetainStarts: -1})
+		require.NoError(r, err)
+		assert.Len(r, done.Versions, 7)
+		assert.Equal(r, []int64{9, 8}, versions(r.history(nil)))
+	})
+}
