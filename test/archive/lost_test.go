@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -190,14 +191,22 @@ func TestATableThatIsBehindItsMirrorIsLedOnFromIt(t *testing.T) {
 
 func TestARestoreGoesBackToATime(t *testing.T) {
 	p := newPlace(t)
+	saved := func(v map[string]any) time.Time {
+		at, err := time.Parse(time.RFC3339Nano, v["saved_at"].(string))
+		require.NoError(t, err)
+		return at
+	}
+	// The service's clock has whole seconds, and that is how exact the order of times is.
 	var history []map[string]any
-	wait(t, "a save in another second than the one before", func() bool {
+	var at time.Time
+	wait(t, "a save in a later second than the one before", func() bool {
 		must(t, p.env, "set", "flights", "--cursor", fmt.Sprint(len(history)+1), "--execute")
 		history = items(t, must(t, p.env, "history", "flights", "-o", "json"))
-		return len(history) > 2 && history[0]["saved_at"] != history[1]["saved_at"]
+		at = saved(history[0]).Truncate(time.Second).Add(-time.Millisecond)
+		return len(history) > 2 && saved(history[1]).Before(at)
 	})
 	p.lose()
-	must(t, p.env, "archive", "restore", "flights", "--at", history[1]["saved_at"].(string), "--execute")
+	must(t, p.env, "archive", "restore", "flights", "--at", at.Format(time.RFC3339Nano), "--execute")
 	cp := item(t, must(t, p.env, "get", "flights", "-o", "json"))
 	assert.Equal(t, history[1]["cursor"], cp["cursor"])
 	assert.EqualValues(t, len(history)+1, number(t, cp["version"]))
