@@ -2,7 +2,6 @@
 package metrics_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -197,7 +196,7 @@ func TestAStoreThatWentBackwardIsALossOfItsOwnCause(t *testing.T) {
 	s.faults.Use(memstore.New(nil))
 	err := s.commit()
 	var conflict *store.ConflictError
-	require.True(t, errors.As(err, &conflict), "%v", err)
+	require.ErrorAs(t, err, &conflict)
 	assert.Equal(t, int64(1), sums(t, reader)["milepost.lease.losses regressed"])
 }
 
