@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import milepost.glue
 from awsglue.utils import getResolvedOptions
+
+import milepost.glue
 
 
 def flights(source: str) -> Iterator[dict[str, Any]]:

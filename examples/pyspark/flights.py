@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import lit
 
 import milepost
 import milepost.spark
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.functions import lit
 
 NAME = "flights-stream"
 SCHEMA = "id long, date string, origin string, destination string, distance long, delay long"
@@ -51,9 +51,10 @@ def count(target: str) -> None:
     counted(target).groupBy("origin").count().orderBy("count", ascending=False).show(10)
 
 
-def main(command: str, *paths: Any) -> None:
-    {"run": run, "count": count}[command](*paths)
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:2] == ["run"] and len(sys.argv) == 4:
+        run(*sys.argv[2:])
+    elif sys.argv[1:2] == ["count"] and len(sys.argv) == 3:
+        count(sys.argv[2])
+    else:
+        sys.exit(__doc__)

@@ -1,6 +1,6 @@
 """A job that goes on where it stopped: run it again after it fails or is killed.
 
-    python orders.py [ID-THAT-FAILS]
+python orders.py [ID-THAT-FAILS]
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, Callable
 
+import pytest
+
 import milepost
 import milepost.glue
-import pytest
 from conftest import REPOSITORY, Script
 from milepost.glue import Run, this_run
 from milepost.stores import default_store

@@ -58,9 +58,7 @@ def test_the_driver_is_killed_again_and_again_and_no_row_is_missing_or_doubled(
     listed = list(milepost.spark.outputs(newest))
     assert [output.batch for output in listed] == list(range(BATCHES))
     assert len(newest.state["spark_outputs"]) <= 5, "an entry for each run of the driver that wrote"
-    rows = collections.Counter(
-        json.loads(line)["id"] for output in listed for part in (target / output.name).glob("part-*") for line in part.open()
-    )
+    rows = collections.Counter(json.loads(line)["id"] for output in listed for part in (target / output.name).glob("part-*") for line in part.open())
     assert rows == collections.Counter(ids)
     assert written() > BATCHES, "the output whose driver died before its checkpoint lies there, and is not counted"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import milepost
 import pytest
+
+import milepost
 
 NAME = "orders"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-import milepost
 import pytest
+
+import milepost
 from milepost.spark import Output, foreach_batch, outputs
 
 NAME = "stream"
@@ -103,4 +104,4 @@ def test_a_checkpoint_of_another_kind_is_not_taken_for_a_stream() -> None:
     with milepost.open(NAME) as job:
         job.mark("ord-1")
         with pytest.raises(milepost.UsageError, match="of its own"):
-            foreach_batch(job, lambda df, output: None)
+            foreach_batch(job, lambda *_: None)

@@ -9,6 +9,7 @@ import sys
 from typing import Any, Callable
 
 import flights
+
 import milepost.spark
 
 source, target, *batch = sys.argv[1:]

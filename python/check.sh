@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Checks the Python package, as CI does: format, lint, types, the oldest Python that its syntax
+# is for, the wheel of this platform in an empty environment, and every test against the binary in
+# that wheel.
+#
+#   python/check.sh [PYTEST-ARGUMENT…]
+#
+# Needs Go, npm, Java 17 (for PySpark) and a Python with venv, 3.10 or later. The rest comes into the project's cache.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+python=${PYTHON:-python3}
+cache=${MILEPOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/milepost}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# One environment for each Python and set of pins.
+key=$("$python" -c 'import hashlib, sys; print(hashlib.sha256((sys.version + sys.prefix + open("requirements-dev.txt").read()).encode()).hexdigest()[:12])')
+venv=$cache/python-$key
+if [ ! -e "$venv/ready" ]; then
+	rm -rf "$venv"
+	"$python" -m venv "$venv"
+	"$venv/bin/pip" install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	touch "$venv/ready"
+fi
+
+"$venv/bin/ruff" format --config pyproject.toml --quiet --check . ../examples/python ../examples/pyspark ../examples/glue
+"$venv/bin/ruff" check --config pyproject.toml --quiet . ../examples/python ../examples/pyspark ../examples/glue
+"$venv/bin/mypy"
+"$venv/bin/vermin" --quiet --no-tips --violations -t=3.9- src wheel_hook.py ../examples/python ../examples/glue
+
+# The wheel, in an environment with nothing else in it, and away from the sources.
+"$venv/bin/python" wheels.py --out "$work/wheel" here
+"$python" -m venv "$work/empty"
+"$work/empty/bin/pip" install --quiet --disable-pip-version-check --no-index "$work"/wheel/*.whl
+cat >"$work/use.py" <<'PYTHON'
+import milepost
+
+with milepost.open("wheel") as job:
+    for record in job.remaining(["a", "b", "c"]):
+        job.mark(record, state={"last": record})
+print(milepost.get("wheel").cursor)
+PYTHON
+use() { (cd "$work" && env -u MILEPOST_BIN PATH=/usr/bin:/bin MILEPOST_STORE="sqlite:$work/$1.db" "${@:2}" "$work/use.py"); }
+test "$(use installed "$work/empty/bin/python")" = c
+test "$(use zipped env PYTHONPATH="$(echo "$work"/wheel/*.whl)" "$(command -v "$venv/bin/python")")" = c
+"$work/empty/bin/milepost" version
+echo "the wheel works from an empty environment, and from the zip that it is"
+
+binary=$("$work/empty/bin/python" -c 'from milepost import binary; print(binary.find())')
+cd ..
+MILEPOST_BIN=$binary PYTHONPATH=python/src go run ./test/python/serve \
+	"$venv/bin/pytest" --quiet --rootdir python --config-file python/pyproject.toml -p no:cacheprovider --durations 5 "${@:-python/tests}"
