@@ -193,12 +193,7 @@ func (p *place) collects(name string) {
 // bodyOf is the body that an object of the mirror points at.
 func (p *place) bodyOf(object string) string {
 	p.t.Helper()
-	r, _, err := p.archive.Open(p.t.Context(), object)
-	require.NoError(p.t, err)
-	defer r.Close()
-	data, err := io.ReadAll(r)
-	require.NoError(p.t, err)
-	body, _ := item(p.t, strings.ReplaceAll(string(data), "\n", " ")+"\n")["state_body"].(string)
+	body, _ := item(p.t, strings.ReplaceAll(p.text(object), "\n", " ")+"\n")["state_body"].(string)
 	return body
 }
 

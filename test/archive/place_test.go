@@ -103,3 +103,11 @@ func keys(t *testing.T, a archive.Archive, prefix string) map[string]int64 {
 	}
 	return all
 }
+
+// text is the content of an object.
+func (p *place) text(object string) string {
+	p.t.Helper()
+	data, _, err := archive.ReadAll(p.t.Context(), p.archive, object, archive.MaxReplace)
+	require.NoError(p.t, err)
+	return string(data)
+}
