@@ -53,6 +53,7 @@ type pending struct {
 	reported  bool   // the caller must be told what became of it
 	ambiguous bool   // an attempt had no definite answer: sticky until it is settled
 	refused   bool   // an unexplained definite error was seen once
+	refusals  int    // how often the caller's own write was refused, after an ambiguous attempt
 	after     func(landed bool)
 }
 
@@ -156,6 +157,9 @@ func (c *committer) settleOpen(ctx context.Context, why purpose) error {
 	}
 	err := c.send(ctx, p)
 	if c.open != nil {
+		if unknown, ok := errors.AsType[*OutcomeUnknownError](err); ok {
+			unknown.Earlier = true
+		}
 		return err
 	}
 	if p.reported || why == writesSave {

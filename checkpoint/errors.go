@@ -68,9 +68,17 @@ type OutcomeUnknownError struct {
 	Version  int64  // the version it would be
 	CommitID string // version Version carries this id if and only if the save landed
 	Err      error  // why nothing is known
+
+	// Earlier says that all this is of a save before, which could not be settled yet: the
+	// call that returned this has begun nothing, and saved nothing.
+	Earlier bool
 }
 
 func (e *OutcomeUnknownError) Error() string {
+	if e.Earlier {
+		return fmt.Sprintf("nothing was saved of %s: an earlier save (version %d, commit %s): %v: %v",
+			e.Key, e.Version, e.CommitID, ErrOutcomeUnknown, e.Err)
+	}
 	return fmt.Sprintf("save version %d of %s (commit %s): %v: %v", e.Version, e.Key, e.CommitID, ErrOutcomeUnknown, e.Err)
 }
 

@@ -19,6 +19,10 @@ const (
 	unknowable                // version base+1 cannot be read any more
 )
 
+// mostRefusals is how often the caller's own write may be refused after an ambiguous attempt before
+// the question is left open.
+const mostRefusals = 5
+
 // send sends the commit, the same bytes each time, until its outcome is known or ctx ends. It
 // returns nil if it landed, even where the lease was lost since.
 func (c *committer) send(ctx context.Context, p *pending) error {
@@ -125,6 +129,14 @@ func (c *committer) attempt(ctx context.Context, p *pending) (verdict, error) {
 	}
 	// This attempt was refused for good, but an earlier one may have landed.
 	v, judgeErr := c.look(ctx, p)
+	if _, write := errors.AsType[*store.WriteError](err); write && v == undecided {
+		p.refusals++
+	}
+	if v == undecided && p.refusals >= mostRefusals {
+		// Sending the same bytes on would keep everybody waiting until the lease ends. The refusal is told
+		// as text: it is no answer for the earlier attempt.
+		return unknowable, fmt.Errorf("an attempt may still land, though another was refused (%s); the next session settles it", err.Error())
+	}
 	return v, errors.Join(judgeErr, err)
 }
 

@@ -222,3 +222,28 @@ func TestMarksWaitForAStepInFlight(t *testing.T) {
 		assert.Equal(r, int64(10), r.sum())
 	})
 }
+
+func TestAWriteRefusedAfterALostReplyHoldsUpNobody(t *testing.T) {
+	over(t, func(r *rig) {
+		s := r.open(nil)
+		r.On("Commit", 1, faultstore.LoseRequest)
+		began := time.Now()
+		err := s.SaveWith(r.Context(), "a", refuses())
+		unknown, ok := errors.AsType[*checkpoint.OutcomeUnknownError](err)
+		require.True(r, ok, "got %v", err)
+		assert.False(r, unknown.Earlier)
+		assert.NotErrorIs(r, err, errCondition, "the refusal is no answer for the first attempt")
+
+		err = s.Save(r.Context(), "b", sum{})
+		again, ok := errors.AsType[*checkpoint.OutcomeUnknownError](err)
+		require.True(r, ok, "got %v", err)
+		assert.True(r, again.Earlier, "this call has begun nothing")
+		assert.Equal(r, unknown.CommitID, again.CommitID)
+		assert.ErrorIs(r, s.Close(r.Context(), nil), checkpoint.ErrOutcomeUnknown)
+		assert.Less(r, time.Since(began), 10*time.Second)
+
+		next := r.open(nil)
+		assert.Zero(r, next.Version(), "the new fence makes the answer final: it has not landed")
+		r.done(next)
+	})
+}
