@@ -23,7 +23,7 @@ func BenchmarkSaveOnSQLite(b *testing.B) {
 }
 
 func onSQLite(b *testing.B) *duel {
-	session, save := open(b, sqliteStore(b, newFile(b)))
+	session, save := open(b, sqliteStore(b, newFile(b)), asJSON)
 	b.Cleanup(func() { closeSession(b, session) })
 	return &duel{save: save, byHand: writeAgain(b), other: writeAgain(b)}
 }
@@ -41,7 +41,7 @@ func sqliteStore(b *testing.B, path string) *sqlitestore.Store {
 // its next version.
 func writeAgain(b *testing.B) request {
 	path := newFile(b)
-	session, _ := open(b, sqliteStore(b, path))
+	session, _ := open(b, sqliteStore(b, path), asJSON)
 	closeSession(b, session)
 	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(path)+
 		"?_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_txlock=immediate")
