@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -278,16 +279,14 @@ const (
 	bodiesOf = "body/default/" + name + "/"
 )
 
-// noise is a text that does not compress, of so many bytes.
-func noise(n int) string {
-	var b strings.Builder
-	sum := sha256.Sum256([]byte("noise"))
-	for b.Len() < n {
-		sum = sha256.Sum256(sum[:])
-		b.WriteString(hex.EncodeToString(sum[:]))
-	}
-	return b.String()[:n]
-}
+// noise is a text that hardly compresses, of so many bytes, at most 4 MiB.
+func noise(n int) string { return allNoise[:n] }
+
+var allNoise = func() string {
+	random := make([]byte, 2<<20)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(random)
+	return hex.EncodeToString(random)
+}()
 
 // big is a state that may be large.
 type big struct {

@@ -56,7 +56,7 @@ func (r *rig) odd(a archive.Archive) {
 	s, err := checkpoint.Open[json.RawMessage](r.Context(), r.inner, name, o)
 	require.NoError(r, err)
 	for i, state := range []string{
-		`{"n": 9223372036854775807, "x": 1e400, "y": 0.10}`, "null", " [ ]\n", `"<>&` + "\u2028" + `"`, "0", `{"text":"` + noise(2<<20) + `"}`, `{"small":1}`,
+		`{"n": 9223372036854775807, "x": 1e400, "y": 0.10}`, "null", " [ ]\n", `"<>&` + "\u2028" + `"`, "0", `{"text":"` + noise(1_100_000) + `"}`, `{"small":1}`,
 	} {
 		time.Sleep(time.Minute + 123456*time.Microsecond)
 		require.NoError(r, s.Save(r.Context(), fmt.Sprintf("cursor <%d> \x00é", i), json.RawMessage(state)))
@@ -214,7 +214,7 @@ func TestOneCheckpointThatCannotBeImportedDoesNotKeepTheOthersOut(t *testing.T) 
 		for _, n := range names {
 			s, err := checkpoint.Open[big](r.Context(), r.inner, n, nil)
 			require.NoError(r, err)
-			require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(1 << 20)}))
+			require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(600_000)}))
 			r.closed(s)
 			_, err = checkpoint.Export(r.Context(), r.inner, n, &data, nil)
 			require.NoError(r, err)
@@ -246,7 +246,7 @@ func TestALineThatCannotBeReadEndsTheImportWithItsNumber(t *testing.T) {
 		r.minutes(nil, 2)
 		s, err := checkpoint.Open[big](r.Context(), r.inner, name, nil)
 		require.NoError(r, err)
-		require.NoError(r, s.Save(r.Context(), "parts", big{Text: noise(2 << 20)}))
+		require.NoError(r, s.Save(r.Context(), "parts", big{Text: noise(1_100_000)}))
 		r.closed(s)
 		lines := strings.SplitAfter(string(r.exported(nil)), "\n")
 		require.Greater(r, len(lines), 6)

@@ -222,7 +222,7 @@ func TestAStateThatWasSavedInlineIsMirroredAsABodyWhereItIsLarge(t *testing.T) {
 	over(t, func(r *rig) {
 		s, err := checkpoint.Open[big](r.Context(), r.Store, name, nil) // no archive yet
 		require.NoError(r, err)
-		require.NoError(r, s.Save(r.Context(), "1", big{N: 7, Text: noise(2 << 20)}))
+		require.NoError(r, s.Save(r.Context(), "1", big{N: 7, Text: noise(600_000)}))
 		r.closed(s)
 		a := newMemory()
 		r.saves(a, 1, nil)

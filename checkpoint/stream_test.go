@@ -49,7 +49,7 @@ func (r *rig) streamed(s opener) string {
 }
 
 func TestAStateIsStreamedInAndOut(t *testing.T) {
-	for what, size := range map[string]int{"empty": 0, "small": 100, "at the limit": checkpoint.DefaultInlineLimit, "large": 3 << 20} {
+	for what, size := range map[string]int{"empty": 0, "small": 100, "at the limit": checkpoint.DefaultInlineLimit, "large": 1 << 20} {
 		t.Run(what, func(t *testing.T) {
 			over(t, func(r *rig) {
 				a := newMemory()
