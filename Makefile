@@ -52,7 +52,7 @@ endif
 lint: $(LINT) ## formatting, vet, and the linters of .golangci.yml
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these: $$unformatted" >&2; exit 1; }
 	$(GO) vet $(PACKAGES)
-	$(LINT) run $(PACKAGES)
+	$(LINT) run --allow-parallel-runners $(PACKAGES)
 
 $(LINT):
 	mkdir -p $(MILEPOST_CACHE)
