@@ -259,10 +259,13 @@ func TestALineThatCannotBeReadEndsTheImportWithItsNumber(t *testing.T) {
 			"a newer format":   {func(l []string) []string { l[1] = strings.Replace(l[1], `"fmt":1`, `"fmt":2`, 1); return l }, store.ErrNewerFormat, "line 2"},
 			"no format":        {func(l []string) []string { l[1] = strings.Replace(l[1], `"fmt":1,`, "", 1); return l }, store.ErrBadRecord, "line 2"},
 			"an unknown field": {func(l []string) []string { l[1] = strings.Replace(l[1], `"fmt":1`, `"fmt":1,"x":1`, 1); return l }, store.ErrBadRecord, "line 2"},
-			"a wrong type":     {func(l []string) []string { l[1] = strings.Replace(l[1], `"processed":0`, `"processed":"0"`, 1); return l }, store.ErrBadRecord, "line 2"},
-			"a bad name":       {func(l []string) []string { l[0] = strings.Replace(l[0], name, "../x", 1); return l }, store.ErrName, "line 1"},
-			"a part missing":   {func(l []string) []string { return append(l[:4:4], l[5:]...) }, store.ErrBadRecord, "line 5"},
-			"the end cut off":  {func(l []string) []string { return l[:5] }, store.ErrBadRecord, "parts of a state are missing"},
+			"a wrong type": {func(l []string) []string {
+				l[1] = strings.Replace(l[1], `"processed":0`, `"processed":"0"`, 1)
+				return l
+			}, store.ErrBadRecord, "line 2"},
+			"a bad name":      {func(l []string) []string { l[0] = strings.Replace(l[0], name, "../x", 1); return l }, store.ErrName, "line 1"},
+			"a part missing":  {func(l []string) []string { return append(l[:4:4], l[5:]...) }, store.ErrBadRecord, "line 5"},
+			"the end cut off": {func(l []string) []string { return l[:5] }, store.ErrBadRecord, "parts of a state are missing"},
 			"a part changed": {func(l []string) []string {
 				l[4] = strings.Replace(l[4], `"data":"`, `"data":"AAAA`, 1)
 				return l

@@ -248,7 +248,7 @@ func TestTheMirrorIsWholeThoughItsRequestsFailAtRandom(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		n := 0
-		a.on(func(ctx context.Context, call string) error {
+		a.on(func(_ context.Context, call string) error {
 			a.mu.Lock()
 			n++
 			turn := n % 7

@@ -48,7 +48,8 @@ func TestPruneRemovesWhatNeitherAgeNorStartsKeep(t *testing.T) {
 		require.NoError(r, err)
 		assert.Equal(r, plan, done)
 		assert.Equal(r, []int64{30, 29, 28, 27, 26, 25, 24, 21, 2}, versions(r.history(nil)))
-		for v := range r.inner.Versions(r.Context(), key, 100, 1) {
+		for v, err := range r.inner.Versions(r.Context(), key, 100, 1) {
+			require.NoError(r, err)
 			assert.NotContains(r, got, v.Version.Version, "they are gone, not just hidden")
 		}
 		again, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
