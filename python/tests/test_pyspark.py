@@ -13,15 +13,15 @@ import milepost
 import milepost.spark
 from conftest import JOBS, Script
 
-BATCHES, ROWS = 200, 50
+FILES, ROWS = 206, 40  # Spark takes a file or two for a micro-batch after it was killed
 
 
 def split(flights: list[str], source: Path) -> list[int]:
     """A file for each micro-batch. Returns the ids of their flights."""
     source.mkdir()
-    for batch in range(BATCHES):
+    for batch in range(FILES):
         (source / f"{batch:04d}.json").write_text("".join(flights[batch * ROWS : (batch + 1) * ROWS]))
-    return [json.loads(line)["id"] for line in flights[: BATCHES * ROWS]]
+    return [json.loads(line)["id"] for line in flights[: FILES * ROWS]]
 
 
 def test_the_driver_is_killed_again_and_again_and_no_row_is_missing_or_doubled(
@@ -54,13 +54,14 @@ def test_the_driver_is_killed_again_and_again_and_no_row_is_missing_or_doubled(
     start().ends_well()
 
     newest = milepost.get("flights-stream")
-    assert newest.cursor == str(BATCHES - 1)
     listed = list(milepost.spark.outputs(newest))
-    assert [output.batch for output in listed] == list(range(BATCHES))
+    assert len(listed) >= 200
+    assert newest.cursor == str(len(listed) - 1)
+    assert [output.batch for output in listed] == list(range(len(listed)))
     assert len(newest.state["spark_outputs"]) <= 5, "an entry for each run of the driver that wrote"
     rows = collections.Counter(json.loads(line)["id"] for output in listed for part in (target / output.name).glob("part-*") for line in part.open())
     assert rows == collections.Counter(ids)
-    assert written() > BATCHES, "the output whose driver died before its checkpoint lies there, and is not counted"
+    assert written() > len(listed), "the output whose driver died before its checkpoint lies there, and is not counted"
 
     # And a stream that has lost its own checkpointLocation is not taken for the same one.
     (target / "_stream").rename(tmp_path / "elsewhere")

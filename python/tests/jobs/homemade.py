@@ -1,7 +1,7 @@
 """What people have: a checkpoint manager made at home over S3. It is here to be compared with, faults and all."""
 
 import json
-import time
+from time import time
 from typing import Any, Optional
 
 import boto3
@@ -15,7 +15,7 @@ class CheckpointManager:
 
     def save_checkpoint(self, checkpoint_data: dict[str, Any]) -> bool:
         try:
-            key = f"{self.prefix}/checkpoint_{int(time.time())}.json"
+            key = f"{self.prefix}/checkpoint_{int(time())}.json"
             self.s3.put_object(Bucket=self.bucket, Key=key, Body=json.dumps(checkpoint_data))
         except Exception as error:
             print(f"Could not save the checkpoint: {error}")

@@ -1,0 +1,13 @@
+"""docs/glue.md says what each manager lost, and it is what each loses."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from conftest import JOBS, REPOSITORY, Script
+
+
+def test_the_table_of_the_guide_is_what_is_measured(bucket: str, script: Callable[..., Script]) -> None:
+    assert bucket  # on the S3 endpoint that this has set
+    table = script(JOBS / "faults.py").ends_well()
+    assert table in (REPOSITORY / "docs" / "glue.md").read_text(), table
