@@ -51,6 +51,17 @@ def test_a_job_is_named_after_the_glue_job_and_its_history_says_which_attempt() 
         assert 55 < (held.value.until - held.value.renewed_at).total_seconds() < 65, "the lease is one of 60 seconds"
 
 
+def test_the_jobs_parameters_name_store_archive_and_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:{tmp_path / 'other.db'}"
+    monkeypatch.setattr("sys.argv", ["x.py", "--milepost_store", url, f"--milepost_archive=file:{tmp_path / 'archive'}"])
+    with milepost.glue.open({"JOB_NAME": "etl", "milepost_namespace": "glue"}) as job:
+        job.mark(1)
+    assert milepost.get("etl", store=url, namespace="glue").cursor == "1"
+    assert list((tmp_path / "archive").rglob("latest.json"))
+    with milepost.glue.open({"JOB_NAME": "etl"}, store=url, namespace="own") as job:
+        assert job.namespace == "own"
+
+
 def test_without_a_name_it_says_so() -> None:
     with pytest.raises(milepost.UsageError, match="name="):
         milepost.glue.open()

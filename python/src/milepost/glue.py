@@ -48,8 +48,7 @@ def this_run(args: Mapping[str, str] | None = None, argv: Sequence[str] | None =
     JOB_RUN_ID is in that dict without being asked for; to name it among the options is an error of awsglue's.
     A Python shell job may have neither awsglue nor these arguments; then name the job.
     """
-    told = dict(_arguments(sys.argv[1:] if argv is None else argv))
-    told.update({name: value for name, value in (args or {}).items() if isinstance(value, str)})
+    told = _told(args, argv)
     run = told.get("JOB_RUN_ID", "")
     match = _ATTEMPT.fullmatch(run)
     if match is not None:
@@ -60,8 +59,9 @@ def this_run(args: Mapping[str, str] | None = None, argv: Sequence[str] | None =
 def open(args: Mapping[str, str] | None = None, *, name: str | None = None, **options: Any) -> jobs.Job:
     """Opens the checkpoint of this Glue job: :func:`milepost.open`, with the job's name, holder and run id.
 
-    ``args`` is what ``getResolvedOptions`` returned. ``options`` are those of :func:`milepost.open`. Raises UsageError
-    where neither ``name`` nor Glue names the job.
+    ``args`` is what ``getResolvedOptions`` returned. The job's parameters ``--milepost_store``, ``--milepost_archive`` and
+    ``--milepost_namespace`` are taken from it, or from ``sys.argv``. ``options`` are those of :func:`milepost.open`, and come before these.
+    Raises UsageError where neither ``name`` nor Glue names the job.
     """
     run = this_run(args)
     name = name or run.job
@@ -70,7 +70,15 @@ def open(args: Mapping[str, str] | None = None, *, name: str | None = None, **op
     own: dict[str, Any] = {"duration": DURATION, "wait": WAIT, "holder": run.holder or name}
     if run.run:
         own["run_id"] = run.run_id
+    told = _told(args, None)
+    own.update({option: told[f"milepost_{option}"] for option in ("store", "archive", "namespace") if told.get(f"milepost_{option}")})
     return jobs.open(name, **{**own, **options})
+
+
+def _told(args: Mapping[str, str] | None, argv: Sequence[str] | None) -> dict[str, str]:
+    told = dict(_arguments(sys.argv[1:] if argv is None else argv))
+    told.update({name: value for name, value in (args or {}).items() if isinstance(value, str)})
+    return told
 
 
 def _arguments(argv: Sequence[str]) -> list[tuple[str, str]]:
