@@ -1,0 +1,191 @@
+// Package large_test saves and loads a state of 1 GiB through a session, on SQLite beside a directory and beside a bucket,
+// and measures the memory that it takes.
+package large_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+	"github.com/milepost-dev/milepost/store/archive/dirarchive"
+	"github.com/milepost-dev/milepost/store/archive/s3archive"
+	"github.com/milepost-dev/milepost/store/sqlitestore"
+	"github.com/milepost-dev/milepost/test/s3test"
+)
+
+// The work is done by this test, run again as a process of its own, whose peak of memory the system knows.
+func TestASessionSavesAndLoads1GiBInLessThan200MiB(t *testing.T) {
+	if where := os.Getenv("LARGE_ARCHIVE"); where != "" {
+		throughASession(t, where)
+		fmt.Printf("peak %d\n", peakMemory(t))
+		return
+	}
+	bucket, prefix := s3test.Place(t)
+	for what, where := range map[string]string{"directory": "file:" + t.TempDir(), "S3": "s3://" + bucket + "/" + prefix} {
+		t.Run(what, func(t *testing.T) {
+			begun := time.Now()
+			cmd := exec.Command(os.Args[0], "-test.run=^"+strings.Split(t.Name(), "/")[0]+"$", "-test.timeout=20m")
+			cmd.Env = append(append(os.Environ(), s3test.Env(t)...), "LARGE_ARCHIVE="+where)
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			said := regexp.MustCompile(`peak (\d+)`).FindSubmatch(out)
+			require.NotNil(t, said, "%s", out)
+			peak, err := strconv.Atoi(string(said[1]))
+			require.NoError(t, err)
+			t.Logf("%d MiB saved, taken over by a closing version, and loaded in %v, peak %d MiB",
+				largeState>>20, time.Since(begun).Round(time.Second/10), peak>>20)
+			assert.Less(t, peak, mostMemory)
+		})
+	}
+}
+
+// throughASession saves the state in one session, whose closing version takes it over, and loads it in another.
+func throughASession(t *testing.T, where string) {
+	st, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "jobs.db"), nil)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, st.Close()) }()
+	opts := &checkpoint.Options{Archive: openAt(t, where), Lease: lease.Options{Duration: 5 * time.Minute}}
+	s, err := checkpoint.Open[checkpoint.Stream](t.Context(), st, "large", opts)
+	require.NoError(t, err)
+	require.NoError(t, checkpoint.SaveStream(t.Context(), s, "all of it", func(w io.Writer) error {
+		_, err := io.Copy(w, noise())
+		return err
+	}))
+	require.NoError(t, s.Close(t.Context(), nil))
+
+	s, err = checkpoint.Open[checkpoint.Stream](t.Context(), st, "large", opts)
+	require.NoError(t, err)
+	require.Equal(t, "all of it", s.Cursor())
+	require.Equal(t, int64(largeState), s.Resumed().StateSize)
+	r, err := s.OpenState(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, equal(noise(), r))
+	require.NoError(t, r.Close())
+	require.NoError(t, s.Close(t.Context(), checkpoint.ErrYielded))
+
+	found, err := checkpoint.Verify(t.Context(), st, opts.Archive, "large", nil)
+	require.NoError(t, err)
+	require.Empty(t, found.Findings)
+	require.Equal(t, int64(3), found.Bodies)
+}
+
+// A save of a small state does not wait for the archive: its median is the same with one that never answers.
+func TestTheMedianOfSavesIsTheSameWithAnArchiveThatNeverAnswers(t *testing.T) {
+	st, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "jobs.db"), nil)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, st.Close()) }()
+	up := openAt(t, "file:"+t.TempDir())
+	medians := map[string]time.Duration{}
+	took := map[string][]time.Duration{}
+	sessions := map[string]*checkpoint.Session[int]{}
+	for name, a := range map[string]archive.Archive{"up": up, "black-holed": &hole{Archive: up}} {
+		s, err := checkpoint.Open[int](t.Context(), st, name, &checkpoint.Options{Archive: a})
+		require.NoError(t, err)
+		sessions[name] = s
+	}
+	for i := range 1000 {
+		for name, s := range sessions {
+			begun := time.Now()
+			require.NoError(t, s.Save(t.Context(), strconv.Itoa(i), i))
+			took[name] = append(took[name], time.Since(begun))
+		}
+	}
+	for name, s := range sessions {
+		require.NoError(t, s.Close(t.Context(), nil))
+		slices.Sort(took[name])
+		medians[name] = took[name][len(took[name])/2]
+	}
+	t.Logf("medians of 1,000 saves each, interleaved: %v", medians)
+	assert.Less(t, float64(medians["black-holed"]), 1.25*float64(medians["up"]))
+
+	// Once it answers, the next session brings the mirror up to date.
+	s, err := checkpoint.Open[int](t.Context(), st, "black-holed", &checkpoint.Options{Archive: up})
+	require.NoError(t, err)
+	for deadline := time.Now().Add(time.Minute); s.Mirror().Waiting > 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	}
+	require.NoError(t, s.Close(t.Context(), nil))
+	found, err := checkpoint.Verify(t.Context(), st, up, "black-holed", nil)
+	require.NoError(t, err)
+	assert.Empty(t, found.Findings)
+	assert.Zero(t, found.Waiting)
+	assert.Equal(t, int64(1003), found.Objects)
+}
+
+// hole is an archive whose writes are never answered, once a session is open.
+type hole struct{ archive.Archive }
+
+func (h *hole) Create(ctx context.Context, key string, _ io.Reader) (archive.Object, error) {
+	<-ctx.Done()
+	return archive.Object{}, fmt.Errorf("create %s: %w: %w", key, store.ErrUnavailable, ctx.Err())
+}
+
+// noise yields the state: what does not compress, the same each time.
+func noise() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{7}), largeState) }
+
+func openAt(t *testing.T, where string) archive.Archive {
+	t.Helper()
+	if dir, ok := strings.CutPrefix(where, "file:"); ok {
+		a, err := dirarchive.Open(dir)
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, a.Close()) })
+		return a
+	}
+	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(where, "s3://"), "/")
+	a, err := s3archive.New(s3test.Client(t), bucket, prefix, nil)
+	require.NoError(t, err)
+	return a
+}
+
+// equal compares two streams to their ends.
+func equal(want, got io.Reader) error {
+	a, b := make([]byte, 1<<20), make([]byte, 1<<20)
+	for at := 0; ; at += len(a) {
+		n, wantErr := io.ReadFull(want, a)
+		m, gotErr := io.ReadFull(got, b)
+		if !bytes.Equal(a[:n], b[:m]) {
+			return fmt.Errorf("they differ within the MiB at byte %d", at)
+		}
+		switch {
+		case errors.Is(wantErr, io.EOF) && errors.Is(gotErr, io.EOF):
+			return nil
+		case wantErr != nil || gotErr != nil:
+			return fmt.Errorf("at byte %d: want %w, got %w", at, wantErr, gotErr)
+		}
+	}
+}
+
+// peakMemory is the most memory that this process has had at once, in bytes.
+func peakMemory(t *testing.T) int {
+	t.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil { // where that is not told: what the Go runtime has asked for, which is more
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.Sys)
+	}
+	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
+	require.NotNil(t, found, "%s", status)
+	kib, err := strconv.Atoi(string(found[1]))
+	require.NoError(t, err)
+	return kib << 10
+}
