@@ -1,0 +1,116 @@
+"""Measures what the package costs, and prints docs/python-benchmarks.md: run it under test/python/serve.
+
+MILEPOST_BIN=bin/milepost PYTHONPATH=python/src go run ./test/python/serve python3 python/bench.py
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Callable
+
+import milepost
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MARKS, MARK_ROUNDS = 200_000, 9
+SAVES, SAVE_ROUNDS = 50, 12
+
+
+def spread(values: list[float], unit: str) -> str:
+    return f"{statistics.median(values):.2f} {unit} ({min(values):.2f} to {max(values):.2f})"
+
+
+def each(step: Callable[[int], object]) -> float:
+    """Microseconds for one of many."""
+    begun = time.perf_counter()
+    for number in range(MARKS):
+        step(number)
+    return (time.perf_counter() - begun) / MARKS * 1e6
+
+
+def marks(store: str) -> list[str]:
+    """job.mark in the caller, beside a bare dict and a line to a pipe that somebody reads; interleaved."""
+    read, write = os.pipe()
+    drain = subprocess.Popen(["cat"], stdin=read, stdout=subprocess.DEVNULL)
+    os.close(read)
+    progress: dict[str, int] = {}
+    line = b'{"method":"mark","session":1,"cursor":"123456","processed":1,"failed":0}\n'
+    took: dict[str, list[float]] = {"a dict update": [], "a line to a pipe": [], "`job.mark(n)`": [], "`job.mark(n)`, and all saved": []}
+    with milepost.open("bench/marks", store=store) as job:
+        for _ in range(MARK_ROUNDS):
+            took["a dict update"].append(each(lambda number: progress.__setitem__("cursor", number)))
+            took["a line to a pipe"].append(each(lambda _: os.write(write, line)))
+            begun = time.perf_counter()
+            took["`job.mark(n)`"].append(each(job.mark))
+            job.flush()
+            took["`job.mark(n)`, and all saved"].append((time.perf_counter() - begun) / MARKS * 1e6)
+    os.close(write)
+    drain.wait()
+    rows = [f"| {what} | {spread(times, 'µs')} | {1e6 / statistics.median(times):,.0f} |" for what, times in took.items()]
+    return ["| in the caller, median of rounds (least to most) | each | a second |", "|---|---|---|", *rows]
+
+
+class Saver:
+    """A Go program that saves when told to."""
+
+    def __init__(self, binary: str, engine: str, place: str) -> None:
+        command = [binary, engine, place, "bench/go"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.line()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def save(self) -> float:
+        assert self.process.stdin is not None
+        self.process.stdin.write('{"n":1}\n')
+        return int(self.line()) / 1000
+
+    def end(self) -> None:
+        self.process.communicate()
+
+
+def saves(engine: str, place: str, store: str, saver: str) -> str:
+    go = Saver(saver, engine, place)
+    from_go: list[float] = []
+    from_python: list[float] = []
+    with milepost.open("bench/python", store=store) as job:
+        for _ in range(SAVE_ROUNDS):
+            from_go += [go.save() for _ in range(SAVES)]
+            for _ in range(SAVES):
+                begun = time.perf_counter()
+                job.save({"n": 1})
+                from_python.append((time.perf_counter() - begun) * 1e6)
+    go.end()
+    a, b = statistics.median(from_go), statistics.median(from_python)
+    return f"| {engine} | {a / 1000:.2f} ms | {b / 1000:.2f} ms | {b / a:.2f} |"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        saver = str(Path(directory, "saver"))
+        subprocess.run(["go", "build", "-o", saver, "./test/python/saver"], cwd=REPOSITORY, check=True)
+        file = str(Path(directory, "jobs.db"))
+        table = f"bench-{os.getpid()}"
+        url = f"dynamodb://{table}?endpoint={os.environ['MILEPOST_TEST_DYNAMODB']}"
+        subprocess.run([os.environ["MILEPOST_BIN"], "table", "create", "--store", url], check=True, stdout=subprocess.DEVNULL)
+        print("# What the Python package costs\n")
+        print(f"Printed by `python/bench.py` on {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}.\n")
+        print("\n".join(marks(f"sqlite:{file}")))
+        print("\nA save of a small state, 1 after another, through the agent from Python and by the library from Go, in turns; p50 of each.\n")
+        print("| store | from Go | from Python | ratio |\n|---|---|---|---|")
+        print(saves("sqlite", file, f"sqlite:{file}", saver))
+        print(saves("dynamodb", table, url, saver))
+
+
+if __name__ == "__main__":
+    assert threading.active_count() == 1
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Where the binary is found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+import milepost
+from conftest import REPOSITORY, Script
+
+SOURCES = REPOSITORY / "python" / "src" / "milepost"
+SHOW = "from milepost import binary; print(binary.find()); import milepost; job = milepost.open('x'); job.mark(1); job.close()"
+
+
+def package(directory: Path, binary: str | None, mode: int = 0o755) -> Path:
+    """A copy of the package, as a wheel installs it."""
+    shutil.copytree(SOURCES, directory / "milepost", ignore=shutil.ignore_patterns("__pycache__", "bin"))
+    if binary is not None:
+        (directory / "milepost" / "bin").mkdir()
+        shutil.copy(binary, directory / "milepost" / "bin" / "milepost")
+        (directory / "milepost" / "bin" / "milepost").chmod(mode)
+    return directory
+
+
+def found(path: Path, **variables: str) -> str:
+    environment = {**os.environ, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(path), **variables}
+    if "MILEPOST_BIN" not in variables:
+        environment.pop("MILEPOST_BIN", None)
+    done = subprocess.run([sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_it_is_found_beside_the_package_and_on_path_and_where_the_variable_says(binary: str, tmp_path: Path) -> None:
+    beside, without = package(tmp_path / "beside", binary), package(tmp_path / "without", None)
+    assert found(beside) == str(beside / "milepost" / "bin" / "milepost")
+    assert found(beside, MILEPOST_BIN=binary) == binary, "who names one has it"
+    on_path = tmp_path / "on-path"
+    on_path.mkdir()
+    shutil.copy(binary, on_path / "milepost")
+    assert found(without, PATH=f"{on_path}:/usr/bin:/bin") == str(on_path / "milepost")
+
+
+def test_a_run_bit_that_was_lost_is_given_back(binary: str, tmp_path: Path) -> None:
+    beside = package(tmp_path / "beside", binary, mode=0o644)
+    assert found(beside) == str(beside / "milepost" / "bin" / "milepost")
+
+
+def test_in_a_zip_it_is_unpacked_for_as_long_as_the_process_lives(binary: str, tmp_path: Path) -> None:
+    beside = package(tmp_path / "beside", binary)
+    wheel = tmp_path / "milepost.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file in beside.rglob("*"):
+            archive.write(file, file.relative_to(beside))
+    unpacked = Path(found(wheel))
+    assert unpacked.name == "milepost"
+    assert not unpacked.exists()
+
+
+def test_what_cannot_be_started_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "milepost"
+    broken.write_bytes(b"\x7fELF and no more")
+    broken.chmod(0o755)
+    monkeypatch.setenv("MILEPOST_BIN", str(broken))
+    with pytest.raises(milepost.WrongBinary, match="cannot start"):
+        milepost.open("x")
+
+
+def test_the_job_and_its_agent_leave_no_process_behind(script: Callable[..., Script], write_script: Callable[[str], Path]) -> None:
+    out = script(write_script("import milepost\nwith milepost.open('x') as job: print(job._agent._process.pid)\n")).ends_well()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(out), 0)

@@ -1,0 +1,74 @@
+// Saver saves a checkpoint once for each line that it reads, and answers with how long that took,
+// in nanoseconds: python/bench.py holds a save through the agent against it.
+//
+//	saver sqlite PATH NAME
+//	saver dynamodb TABLE NAME      at MILEPOST_TEST_DYNAMODB
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/dynamostore"
+	"github.com/milepost-dev/milepost/store/sqlitestore"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "saver:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) != 3 {
+		return errors.New("name an engine, a place and a checkpoint")
+	}
+	st, err := open(ctx, args[0], args[1])
+	if err != nil {
+		return err
+	}
+	s, err := checkpoint.Open[json.RawMessage](ctx, st, args[2], nil)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	lines := bufio.NewScanner(os.Stdin)
+	for n := 0; lines.Scan(); n++ {
+		began := time.Now()
+		if err := s.Save(ctx, strconv.Itoa(n), json.RawMessage(lines.Text())); err != nil {
+			return err
+		}
+		fmt.Println(time.Since(began).Nanoseconds())
+	}
+	return s.Close(ctx, nil)
+}
+
+func open(ctx context.Context, engine, place string) (store.Store, error) {
+	switch engine {
+	case "sqlite":
+		return sqlitestore.Open(ctx, place, nil)
+	case "dynamodb":
+		settings, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return nil, err
+		}
+		client := dynamodb.NewFromConfig(settings, func(o *dynamodb.Options) {
+			o.BaseEndpoint = aws.String(os.Getenv("MILEPOST_TEST_DYNAMODB"))
+		})
+		return dynamostore.New(client, place), nil
+	}
+	return nil, fmt.Errorf("unknown engine %q", engine)
+}
