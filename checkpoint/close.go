@@ -21,7 +21,7 @@ import (
 //
 // Close returns nil, or why not all was saved or released; after a loss that is the
 // [*lease.LostError]. It does its work though ctx, and the session's, have ended, and takes at the most about two lease
-// durations. Calling it again returns the same.
+// durations, and five seconds for the archive, for which nobody waits: the lease is free by then. Calling it again returns the same.
 func (s *Session[T]) Close(ctx context.Context, err error) error {
 	s.closing.Do(func() { s.closeErr = s.close(ctx, err) })
 	return s.closeErr
@@ -54,8 +54,7 @@ func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 		err = wrap("copy the last version of", s.c.key, behind)
 	}
 	released := s.release(ctx)
-	s.c.finishMirror(ctx)
-	s.c.sweep(ctx)
+	s.c.finishArchive(ctx)
 	if lost := s.c.lease.Lost(); errors.Is(err, lost) {
 		return err
 	}

@@ -356,7 +356,7 @@ func (e *editor) close(ctx context.Context) {
 	if err := errors.Join(e.c.close(bounded), e.lease.Release(bounded)); err != nil {
 		e.c.log.Warn("the change was made, and not tidied up after", "checkpoint", e.c.key.String(), "error", err)
 	}
-	e.c.finishMirror(ctx)
+	e.c.finishArchive(ctx)
 }
 
 // abandon gives the lease back where the change was not made.

@@ -173,11 +173,6 @@ const mostSwept = 10_000
 // sweep removes what saves that failed, and sessions that died on their first one, have left among the bodies of the
 // versions since the session began. It is one listing, and more only where there is something to remove.
 func (c *committer) sweep(ctx context.Context) {
-	if c.archive == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorPatience)
-	defer cancel()
 	if err := c.sweepSince(ctx, c.from); err != nil {
 		c.log.Warn("bodies that failed saves may have left were not looked for; gc does it", "checkpoint", c.key.String(), "error", err)
 	}

@@ -116,14 +116,22 @@ func (m *mirror) finish(ctx context.Context) {
 	<-m.done
 }
 
-// finishMirror gives the mirror some time to come to the end of a session.
-func (c *committer) finishMirror(ctx context.Context) {
-	if c.mirror == nil {
+// finishArchive gives the mirror, and then the sweep, some time to come to the end of a session.
+func (c *committer) finishArchive(ctx context.Context) {
+	if c.archive == nil {
 		return
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorPatience)
 	defer cancel()
-	c.mirror.finish(bounded)
+	c.finishMirror(bounded)
+	c.sweep(bounded)
+}
+
+func (c *committer) finishMirror(ctx context.Context) {
+	if c.mirror == nil {
+		return
+	}
+	c.mirror.finish(ctx)
 	if s := c.mirror.status(); s.Waiting > 0 {
 		c.log.Warn("not all is mirrored; the next session or sync goes on from there",
 			"checkpoint", c.key.String(), "through", s.Through, "waiting", s.Waiting, "error", s.Err)

@@ -185,6 +185,10 @@ func (s *Session[T]) snapshot() (snapshot, error) {
 		snap.state, s.encoded = s.encoded, nil
 	}
 	s.taken = s.marked
+	select {
+	case <-s.wake: // whoever asked for a save has it with this one
+	default:
+	}
 	return snap, nil
 }
 

@@ -38,6 +38,29 @@ func TestMarksAreSavedEverySoManyRecords(t *testing.T) {
 	})
 }
 
+func TestMarksWhileASaveWaitsAskForNoOtherBesideIt(t *testing.T) {
+	over(t, func(r *rig) {
+		s := r.open(&checkpoint.Options{Every: 3})
+		r.On("Copy", 1, faultstore.Delay(5*time.Second))
+		r.On("Commit", 2, faultstore.Delay(5*time.Second))
+		mark := func(n int) {
+			for range n {
+				s.Mark("a", add(1))
+			}
+			synctest.Wait()
+		}
+		mark(3)
+		mark(3) // the second save waits for the copy of the first
+		mark(1) // and takes this along
+		time.Sleep(6 * time.Second)
+		mark(1) // while it is on its way
+		time.Sleep(6 * time.Second)
+		assert.Len(r, r.Calls("Commit"), 2, "one record is no reason for a third")
+		assert.Equal(r, int64(7), r.get().Processed)
+		r.done(s)
+	})
+}
+
 func TestMarksAreSavedAfterSoMuchTime(t *testing.T) {
 	over(t, func(r *rig) {
 		s := r.open(&checkpoint.Options{Interval: time.Minute})

@@ -121,8 +121,7 @@ func TestTheMedianOfSavesIsTheSameWithAnArchiveThatNeverAnswers(t *testing.T) {
 	// Once it answers, the next session brings the mirror up to date.
 	s, err := checkpoint.Open[int](t.Context(), st, "black-holed", &checkpoint.Options{Archive: up})
 	require.NoError(t, err)
-	for deadline := time.Now().Add(time.Minute); s.Mirror().Waiting > 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-	}
+	require.Eventually(t, func() bool { return s.Mirror().Waiting == 0 }, time.Minute, 10*time.Millisecond)
 	require.NoError(t, s.Close(t.Context(), nil))
 	found, err := checkpoint.Verify(t.Context(), st, up, "black-holed", nil)
 	require.NoError(t, err)

@@ -1,0 +1,209 @@
+// Package lifecycle_test takes a checkpoint with an archive through its whole life on real engines: saved, mirrored, expired,
+// verified, collected, lost, restored, moved to another store, and purged.
+package lifecycle_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+	"github.com/milepost-dev/milepost/store/archive/dirarchive"
+	"github.com/milepost-dev/milepost/store/archive/s3archive"
+	"github.com/milepost-dev/milepost/store/dynamostore"
+	"github.com/milepost-dev/milepost/store/sqlitestore"
+	"github.com/milepost-dev/milepost/test/dynamotest"
+	"github.com/milepost-dev/milepost/test/s3test"
+)
+
+const name = "orders/eu"
+
+var key = store.Key{Namespace: store.DefaultNamespace, Name: name}
+
+type state struct {
+	N    int
+	Text string
+}
+
+func newSQLite(t *testing.T) store.Store {
+	t.Helper()
+	st, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "jobs.db"), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, st.Close()) })
+	return st
+}
+
+func newDynamo(t *testing.T) store.Store {
+	t.Helper()
+	client, table := dynamotest.Client(t), dynamotest.Table(t)
+	require.NoError(t, dynamostore.CreateTable(t.Context(), client, table, nil))
+	return dynamostore.New(client, table)
+}
+
+func newDirectory(t *testing.T) archive.Archive {
+	t.Helper()
+	a, err := dirarchive.Open(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, a.Close()) })
+	return a
+}
+
+func newBucket(t *testing.T) archive.Archive {
+	t.Helper()
+	bucket, prefix := s3test.Place(t)
+	a, err := s3archive.New(s3test.Client(t), bucket, prefix, nil)
+	require.NoError(t, err)
+	return a
+}
+
+// life is one checkpoint's.
+type life struct {
+	*testing.T
+	st      store.Store
+	archive archive.Archive
+	opts    *checkpoint.Options
+	read    *checkpoint.ReadOptions
+}
+
+func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
+	for what, on := range map[string]struct {
+		store   func(*testing.T) store.Store
+		archive func(*testing.T) archive.Archive
+	}{
+		"SQLite and a directory": {newSQLite, newDirectory},
+		"SQLite and a bucket":    {newSQLite, newBucket},
+		"DynamoDB and a bucket":  {newDynamo, newBucket},
+	} {
+		t.Run(what, func(t *testing.T) {
+			a := on.archive(t)
+			l := &life{T: t, st: on.store(t), archive: a, opts: &checkpoint.Options{Archive: a}, read: &checkpoint.ReadOptions{Archive: a}}
+			l.saves("first", 6)
+			l.sound(7)
+			before := l.history()
+			require.Len(t, before, 7)
+
+			l.expires(1, 4)
+			l.same(before, l.history())
+			l.collects(0)
+			e, err := checkpoint.Rollback(t.Context(), l.st, name, 2, &checkpoint.EditOptions{Archive: a})
+			require.NoError(t, err)
+			assert.Equal(t, "first 2", e.After.Cursor)
+			l.sound(8)
+			l.collects(0)
+
+			// The table is lost: another takes its place, and so does yet another.
+			for i := range 2 {
+				before = l.history()
+				l.st = on.store(t)
+				_, err = checkpoint.Open[state](t.Context(), l.st, name, l.opts)
+				require.ErrorIs(t, err, checkpoint.ErrRefused)
+				restored, err := checkpoint.Restore(t.Context(), l.st, a, name, nil)
+				require.NoError(t, err)
+				assert.Equal(t, "first 2", restored.After.Cursor)
+				assert.GreaterOrEqual(t, restored.After.Epoch, int64(i+1)*1_000_000)
+				l.same(before, l.history()[1:])
+				l.sound(int64(9 + i))
+				l.collects(0)
+			}
+			l.saves("restored", 3)
+			l.sound(14)
+
+			var lines bytes.Buffer
+			_, err = checkpoint.Export(t.Context(), l.st, name, &lines, &checkpoint.ExportOptions{Archive: a})
+			require.NoError(t, err)
+			into := newSQLite(t)
+			for done, err := range checkpoint.Import(t.Context(), into, &lines, &checkpoint.ImportOptions{Archive: newDirectory(t)}) {
+				require.NoError(t, err)
+				assert.Equal(t, int64(14), done.Versions)
+			}
+			cp, err := checkpoint.Get(t.Context(), into, name, nil)
+			require.NoError(t, err)
+			assert.Equal(t, "restored 3", cp.Cursor)
+
+			purged, err := checkpoint.Delete(t.Context(), l.st, name, &checkpoint.EditOptions{Archive: a, Purge: true})
+			require.NoError(t, err)
+			assert.Equal(t, int64(15), purged.Purged.Objects)
+			for object, err := range a.List(t.Context(), "", nil) {
+				require.NoError(t, err)
+				assert.Fail(t, "left behind", object.Key)
+			}
+		})
+	}
+}
+
+// saves makes so many versions, with small states and large ones, and a closing one.
+func (l *life) saves(about string, n int) {
+	l.Helper()
+	s, err := checkpoint.Open[state](l.Context(), l.st, name, l.opts)
+	require.NoError(l, err)
+	random := make([]byte, 10_000)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(random)
+	for i := range n {
+		v := state{N: i + 1, Text: hex.EncodeToString(random[:i%2*len(random)])}
+		require.NoError(l, s.Save(l.Context(), fmt.Sprintf("%s %d", about, i+1), v))
+	}
+	require.NoError(l, s.Close(l.Context(), nil))
+}
+
+// sound requires that verify finds nothing wrong with so many versions.
+func (l *life) sound(versions int64) {
+	l.Helper()
+	found, err := checkpoint.Verify(l.Context(), l.st, l.archive, name, nil)
+	require.NoError(l, err)
+	assert.Empty(l, found.Findings)
+	assert.Zero(l, found.Waiting)
+	assert.Equal(l, versions+1, found.Objects)
+}
+
+// collects requires that gc would remove so many bodies.
+func (l *life) collects(n int) {
+	l.Helper()
+	done, err := checkpoint.GC(l.Context(), l.st, l.archive, name, nil)
+	require.NoError(l, err)
+	assert.Len(l, done.Bodies, n)
+}
+
+func (l *life) history() (all []*checkpoint.Checkpoint) {
+	l.Helper()
+	for cp, err := range checkpoint.History(l.Context(), l.st, name, l.read) {
+		require.NoError(l, err)
+		all = append(all, cp)
+	}
+	return all
+}
+
+// same requires that the versions are the same, and that their states can be read.
+func (l *life) same(want, got []*checkpoint.Checkpoint) {
+	l.Helper()
+	require.Len(l, got, len(want))
+	for i := range want {
+		a, b := *want[i], *got[i]
+		a.Epoch, b.Epoch = 0, 0
+		a.ExpiresAt, b.ExpiresAt = time.Time{}, time.Time{}
+		a.Archived, b.Archived = false, false
+		assert.Equal(l, a, b)
+		cp, err := checkpoint.Get(l.Context(), l.st, name, &checkpoint.ReadOptions{Archive: l.archive, Version: b.Version})
+		require.NoError(l, err)
+		_, err = checkpoint.Decode[state](cp)
+		require.NoError(l, err)
+	}
+}
+
+// expires removes copies, as the service does in its own time.
+func (l *life) expires(first, last int64) {
+	l.Helper()
+	for v := first; v <= last; v++ {
+		c, err := l.st.Version(l.Context(), key, v)
+		require.NoError(l, err)
+		require.NoError(l, l.st.Remove(l.Context(), key, v, c.CommitID))
+	}
+}
