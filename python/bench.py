@@ -20,7 +20,7 @@ import milepost
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MARKS, MARK_ROUNDS = 200_000, 9
-SAVES, SAVE_ROUNDS = 50, 12
+SAVES, SAVE_ROUNDS = 20, 50
 
 
 def spread(values: list[float], unit: str) -> str:
