@@ -261,9 +261,9 @@ func TestWhatWasSentBeforeTheCommandEndedCounts(t *testing.T) {
 	for i := range 20_000 {
 		fmt.Fprintf(&lines, `{"method":"mark","session":1,"cursor":"%d"}`+"\n", i+1)
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
 	_, err = conn.Write([]byte(lines.String()))
 	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
 	require.NoError(t, conn.Close())
 	require.Zero(t, (<-done).exit)
 	cp := newest(t, env, "a")
