@@ -61,9 +61,7 @@ func TestASessionSavesAndLoads1GiBInLessThan200MiB(t *testing.T) {
 
 // throughASession saves the state in one session, whose closing version takes it over, and loads it in another.
 func throughASession(t *testing.T, where string) {
-	st, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "jobs.db"), nil)
-	require.NoError(t, err)
-	defer func() { assert.NoError(t, st.Close()) }()
+	st := openSQLite(t)
 	opts := &checkpoint.Options{Archive: openAt(t, where), Lease: lease.Options{Duration: 5 * time.Minute}}
 	s, err := checkpoint.Open[checkpoint.Stream](t.Context(), st, "large", opts)
 	require.NoError(t, err)
@@ -91,17 +89,16 @@ func throughASession(t *testing.T, where string) {
 
 // A save of a small state does not wait for the archive: its median is the same with one that never answers.
 func TestTheMedianOfSavesIsTheSameWithAnArchiveThatNeverAnswers(t *testing.T) {
-	st, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "jobs.db"), nil)
-	require.NoError(t, err)
-	defer func() { assert.NoError(t, st.Close()) }()
 	up := openAt(t, "file:"+t.TempDir())
 	medians := map[string]time.Duration{}
 	took := map[string][]time.Duration{}
 	sessions := map[string]*checkpoint.Session[int]{}
+	stores := map[string]store.Store{}
 	for name, a := range map[string]archive.Archive{"up": up, "black-holed": &hole{Archive: up}} {
+		st := openSQLite(t) // of its own: nobody waits for the other's copies
 		s, err := checkpoint.Open[int](t.Context(), st, name, &checkpoint.Options{Archive: a})
 		require.NoError(t, err)
-		sessions[name] = s
+		stores[name], sessions[name] = st, s
 	}
 	for i := range 1000 {
 		for name, s := range sessions {
@@ -119,6 +116,7 @@ func TestTheMedianOfSavesIsTheSameWithAnArchiveThatNeverAnswers(t *testing.T) {
 	assert.Less(t, float64(medians["black-holed"]), 1.5*float64(medians["up"]))
 
 	// Once it answers, the next session brings the mirror up to date.
+	st := stores["black-holed"]
 	s, err := checkpoint.Open[int](t.Context(), st, "black-holed", &checkpoint.Options{Archive: up})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return s.Mirror().Waiting == 0 }, time.Minute, 10*time.Millisecond)
@@ -136,6 +134,14 @@ type hole struct{ archive.Archive }
 func (h *hole) Create(ctx context.Context, key string, _ io.Reader) (archive.Object, error) {
 	<-ctx.Done()
 	return archive.Object{}, fmt.Errorf("create %s: %w: %w", key, store.ErrUnavailable, ctx.Err())
+}
+
+func openSQLite(t *testing.T) store.Store {
+	t.Helper()
+	st, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "jobs.db"), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, st.Close()) })
+	return st
 }
 
 // noise yields the state: what does not compress, the same each time.
