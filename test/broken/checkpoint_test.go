@@ -32,7 +32,7 @@ var checkpointMutants = []mutant{
 	{
 		name:   "a version that cannot be read any more counts as a failure",
 		breaks: "version b+1 cannot be read any more → ErrOutcomeUnknown",
-		edits:  []edit{{"checkpoint/settle.go", "		return unknowable, fmt.Errorf(", "		return failed, fmt.Errorf("}},
+		edits:  []edit{{"checkpoint/settle.go", "		return unknowable, fmt.Errorf(\"HEAD", "		return failed, fmt.Errorf(\"HEAD"}},
 		caught: onMemory("Protocol/A save/whose version cannot be read any more is unknown for ever"),
 	},
 	{
