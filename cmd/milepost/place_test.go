@@ -72,7 +72,7 @@ func TestServicesWhoseFilesVanishAreKnownByTheirVariables(t *testing.T) {
 
 func TestAContainerWithoutAVolumeIsNoticed(t *testing.T) {
 	docker := placeWith("linux", nil, "/.dockerenv")
-	assert.True(t, docker.container("/root/.local/state/milepost/milepost.db"))
+	assert.True(t, docker.container("/home/job/.local/state/milepost/milepost.db"))
 	assert.True(t, docker.container("/database/milepost.db"), "beside /data, not in it")
 	assert.False(t, docker.container("/data/milepost.db"))
 	assert.False(t, docker.container("/my volume/milepost.db"))
