@@ -311,6 +311,30 @@ func TestAStateInAnArchiveIsRefusedWhereNoneIsNamed(t *testing.T) {
 	})
 }
 
+// Writing a body may take longer than a commit may start after a renewal.
+func TestNoCommitStartsAfterASlowBodyUntilTheLeaseIsRenewed(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		s := r.bigger(a, nil)
+		r.On("Renew", 0, faultstore.Throttle)
+		a.on(func(_ context.Context, call string) error {
+			if strings.HasPrefix(call, "Create body/") {
+				time.Sleep(18 * time.Second) // of the lease's 30: past a half, and not lost yet
+			}
+			return nil
+		})
+		begun := time.Now()
+		r.On("Commit", 0, func(ctx context.Context, c *faultstore.Call) error {
+			assert.Fail(r, "a commit was sent", "after %v", time.Since(begun))
+			return c.Deliver(ctx)
+		})
+		require.ErrorIs(r, s.Save(r.Context(), "x", big{Text: noise(9000)}), lease.ErrLost)
+		a.on(nil)
+		r.Clear()
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+	})
+}
+
 func TestAFailedLeaseBetweenBodyAndHEADCommitsNothing(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()

@@ -156,6 +156,12 @@ func TestASessionThatOutlivesTheTableIsFencedAndItsLateWritesMeanNothing(t *test
 			cursors = append(cursors, cp.Cursor)
 		}
 		assert.NotContains(r, cursors, "6, never mirrored")
+		r.expire(1, 9) // so that the mirror alone has them
+		var later []string
+		for _, cp := range r.history(&checkpoint.ReadOptions{Archive: a}) {
+			later = append(later, cp.Cursor)
+		}
+		assert.Equal(r, cursors, later)
 		assert.Equal(r, int64(10), r.head().Version.Version)
 		assert.Equal(r, int64(10), latest(r, a))
 		assert.Empty(r, r.findings(a, nil))
@@ -302,6 +308,43 @@ func TestARestoreThatIsInterruptedAnywhereIsRunAgain(t *testing.T) {
 		}
 	}
 	require.FailNow(t, "it was never whole")
+}
+
+func TestARestoreWhoseReplyIsLostIsSettled(t *testing.T) {
+	for what, fault := range map[string]faultstore.Fault{"landed": faultstore.LoseReply, "lost": faultstore.LoseRequest} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				a := newMemory()
+				r.large(a, 3, nil)
+				r.lose()
+				for _, method := range []string{"Acquire", "Raise", "Commit", "Copy"} {
+					r.On(method, 1, fault)
+				}
+				done, err := checkpoint.Restore(r.Context(), r.Store, a, name, nil)
+				require.NoError(r, err)
+				assert.Equal(r, r.head().CommitID, done.After.CommitID)
+				assert.Equal(r, upTo(5), mirrored(r, a))
+				assert.Empty(r, r.findings(a, nil))
+				assert.Empty(r, r.collected(a))
+			})
+		})
+	}
+}
+
+func TestARestoreThatDefinitelyFailedLeavesNothingInTheArchive(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.large(a, 3, nil)
+		r.lose()
+		before := a.keys("")
+		r.On("Commit", 0, faultstore.Fail(&store.SizeError{Key: key, Size: 2, Limit: 1}))
+		_, err := checkpoint.Restore(r.Context(), r.Store, a, name, nil)
+		require.ErrorIs(r, err, store.ErrTooLarge)
+		assert.Equal(r, before, a.keys(""))
+		r.Clear()
+		_, err = checkpoint.Restore(r.Context(), r.Store, a, name, nil)
+		require.NoError(r, err)
+	})
 }
 
 // Two restores into two tables at once, which no lease keeps apart: each sees the other's object, and they end
