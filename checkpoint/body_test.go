@@ -319,11 +319,12 @@ func TestNoCommitStartsAfterASlowBodyUntilTheLeaseIsRenewed(t *testing.T) {
 		r.On("Renew", 0, faultstore.Throttle)
 		a.on(func(_ context.Context, call string) error {
 			if strings.HasPrefix(call, "Create body/") {
-				time.Sleep(18 * time.Second) // of the lease's 30: past a half, and not lost yet
+				time.Sleep(9 * time.Second)
 			}
 			return nil
 		})
 		begun := time.Now()
+		time.Sleep(9 * time.Second) // so that 18 of the lease's 30 have passed with the body there: it is not lost, and no commit may start
 		r.On("Commit", 0, func(ctx context.Context, c *faultstore.Call) error {
 			assert.Fail(r, "a commit was sent", "after %v", time.Since(begun))
 			return c.Deliver(ctx)
