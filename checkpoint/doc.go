@@ -8,6 +8,10 @@
 // lease. [Rollback], [Reset], [Set] and [Delete] are commits like any save: they are made
 // under the lease, so that no live job is changed unnoticed.
 //
+// With [Options].Archive, states that are too large for the store lie in an archive, every version is mirrored there behind the
+// saves, and what the store no longer holds is read from there. [Sync], [Verify] and [GC] keep it in order; [Restore] brings a checkpoint
+// back that the store has lost; [Export] and [Import] move one to another store.
+//
 // # What is promised
 //
 // A save that returned nil is never lost, and the next run resumes from the newest. A save that failed

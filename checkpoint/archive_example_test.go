@@ -1,0 +1,75 @@
+package checkpoint_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store/archive/dirarchive"
+	"github.com/milepost-dev/milepost/store/memstore"
+)
+
+// A state that does not fit in memory is written as it is made, and read as a stream.
+func ExampleSaveStream() {
+	ctx, st := context.Background(), memstore.New(nil)
+	dir, _ := os.MkdirTemp("", "archive-")
+	defer os.RemoveAll(dir)
+	a, _ := dirarchive.Open(dir) // or a bucket: s3archive.New(client, "bucket", "prefix", nil)
+	defer a.Close()
+
+	job := func(ctx context.Context, s *checkpoint.Session[checkpoint.Stream]) error {
+		return checkpoint.SaveStream(ctx, s, "row-1000000", func(w io.Writer) error {
+			for range 1_000_000 {
+				if _, err := io.WriteString(w, "seen\n"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	opts := &checkpoint.Options{Archive: a}
+	if err := checkpoint.Run(ctx, st, "dedupe", job, opts); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	cp, _ := checkpoint.Get(ctx, st, "dedupe", nil)
+	state, _ := cp.OpenState(ctx, a)
+	defer state.Close()
+	n, err := io.Copy(io.Discard, state)
+	fmt.Println(cp.Cursor, n, err)
+	// Output: row-1000000 5000000 <nil>
+}
+
+// A table is lost. A job that starts on the empty one is refused, and after the restore resumes.
+func ExampleRestore() {
+	ctx := context.Background()
+	dir, _ := os.MkdirTemp("", "archive-")
+	defer os.RemoveAll(dir)
+	a, _ := dirarchive.Open(dir)
+	defer a.Close()
+	opts := &checkpoint.Options{Archive: a}
+	job := func(_ context.Context, s *checkpoint.Session[struct{}]) error {
+		fmt.Printf("starts at %q\n", s.Cursor())
+		s.Mark(s.Cursor()+"x", nil)
+		return nil
+	}
+	fmt.Println(checkpoint.Run(ctx, memstore.New(nil), "orders", job, opts))
+
+	empty := memstore.New(nil)
+	err := checkpoint.Run(ctx, empty, "orders", job, opts)
+	fmt.Println(strings.Contains(err.Error(), "restore it from the archive"))
+	restored, err := checkpoint.Restore(ctx, empty, a, "orders", &checkpoint.RestoreOptions{Reason: "the table is gone"})
+	fmt.Println(restored.After.Version, restored.After.Epoch > 1_000_000, err)
+	fmt.Println(checkpoint.Run(ctx, empty, "orders", job, opts))
+	// Output:
+	// starts at ""
+	// <nil>
+	// true
+	// 2 true <nil>
+	// starts at "x"
+	// <nil>
+}
