@@ -18,21 +18,13 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// takeOverWait is how long --take-over waits for the holder if --wait says nothing.
-const takeOverWait = 5 * time.Minute
-
 // batchFlags are the flags of milepost batch.
 type batchFlags struct {
-	every         int
-	csv, verify   bool
-	retries       int
-	grace         time.Duration
-	leaseDuration time.Duration
-	wait          time.Duration
-	holder        string
-	sameHolder    bool
-	takeOver      bool
-	yield         bool
+	leaseFlags
+	every       int
+	csv, verify bool
+	retries     int
+	grace       time.Duration
 }
 
 func (a *app) batchCommand() *cobra.Command {
@@ -80,12 +72,7 @@ On SIGTERM or SIGINT the batch in hand may finish within --grace and is saved.`,
 	flags.BoolVar(&f.verify, "verify-input", false, "when resuming, hash all of the input before the cursor, not just 64 KiB at two places")
 	flags.IntVar(&f.retries, "retries", 0, "how often to run CMD again on a batch that failed, with growing pauses")
 	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long the batch in hand may go on after SIGTERM or SIGINT")
-	flags.DurationVar(&f.leaseDuration, "lease-duration", lease.DefaultDuration, "how long the lease lasts when this process is gone or stopped")
-	flags.DurationVar(&f.wait, "wait", 0, "how long to wait for a lease that another run holds")
-	flags.StringVar(&f.holder, "holder", "", "stable `ID` of this job (default: user@host)")
-	flags.BoolVar(&f.sameHolder, "same-holder", false, "promise that one process at a time has this --holder: a restart then takes its lease at once")
-	flags.BoolVar(&f.takeOver, "take-over", false, "ask the run that holds the lease to hand over, and wait for it (5m unless --wait says otherwise)")
-	flags.BoolVar(&f.yield, "yield", false, "hand over after the batch in hand when another run asks; exits with 10")
+	f.add(flags, "hand over after the batch in hand when another run asks; exits with 10")
 	return cmd
 }
 
@@ -97,14 +84,8 @@ func (f *batchFlags) check() error {
 		return usagef("--retries %d: it cannot be negative", f.retries)
 	case f.grace < 0:
 		return usagef("--grace %v: it cannot be negative", f.grace)
-	case f.wait < 0:
-		return usagef("--wait %v: it cannot be negative", f.wait)
-	case f.leaseDuration < lease.MinDuration || f.leaseDuration > lease.MaxDuration || f.leaseDuration%time.Millisecond != 0:
-		return usagef("--lease-duration %v: whole milliseconds, from %v to %v", f.leaseDuration, lease.MinDuration, lease.MaxDuration)
-	case f.sameHolder && f.holder == "":
-		return usagef("--same-holder promises something about --holder: give both")
 	}
-	return nil
+	return f.leaseFlags.check()
 }
 
 func (f *batchFlags) format() string {
@@ -119,27 +100,13 @@ func (f *batchFlags) identity() string { return "milepost batch, " + f.format() 
 
 // options are those of the job's session. Every save is one that the job asks for: one a batch.
 func (f *batchFlags) options(a *app) *checkpoint.Options {
-	options := &checkpoint.Options{
+	return &checkpoint.Options{
 		Namespace: a.namespace,
-		Lease: lease.Options{
-			Holder: store.Holder{ID: f.holder}, Duration: f.leaseDuration, Wait: f.wait,
-			SameHolder: f.sameHolder, TakeOver: f.takeOver, Yield: f.yield,
-		},
-		Every: math.MaxInt32, MaxUnsaved: math.MaxInt32, Interval: math.MaxInt64,
+		Lease:     f.lease(a),
+		Every:     math.MaxInt32, MaxUnsaved: math.MaxInt32, Interval: math.MaxInt64,
 		Identity: f.identity(),
 		Logger:   a.logger(),
 	}
-	if f.takeOver && f.wait == 0 {
-		options.Lease.Wait = takeOverWait
-	}
-	told := false
-	options.Lease.OnWait = func(held *lease.HeldError) {
-		if !told {
-			told = true
-			a.say("waiting for %s, who holds %q, up to %v", holderText(held.Holder), held.Key, options.Lease.Wait)
-		}
-	}
-	return options
 }
 
 // batch is milepost batch.

@@ -12,19 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
-	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
 
 // runFlags are the flags of milepost run.
 type runFlags struct {
-	grace         time.Duration
-	leaseDuration time.Duration
-	wait          time.Duration
-	holder        string
-	sameHolder    bool
-	takeOver      bool
-	yield         bool
+	leaseFlags
+	grace time.Duration
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -69,48 +63,22 @@ Signals are forwarded to them. When CMD has ended, what it left running is ended
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long CMD may go on after SIGTERM, before SIGKILL")
-	flags.DurationVar(&f.leaseDuration, "lease-duration", lease.DefaultDuration, "how long the lease lasts when this process is gone or stopped")
-	flags.DurationVar(&f.wait, "wait", 0, "how long to wait for a lease that another run holds")
-	flags.StringVar(&f.holder, "holder", "", "stable `ID` of this job (default: user@host)")
-	flags.BoolVar(&f.sameHolder, "same-holder", false, "promise that one process at a time has this --holder: a restart then takes its lease at once")
-	flags.BoolVar(&f.takeOver, "take-over", false, "ask the run that holds the lease to hand over, and wait for it (5m unless --wait says otherwise)")
-	flags.BoolVar(&f.yield, "yield", false, "hand over when another run asks: CMD gets SIGTERM; exits with 10")
+	f.add(flags, "hand over when another run asks: CMD gets SIGTERM; exits with 10")
 	return cmd
 }
 
 func (f *runFlags) check() error {
-	switch {
-	case f.grace < 0:
+	if f.grace < 0 {
 		return usagef("--grace %v: it cannot be negative", f.grace)
-	case f.wait < 0:
-		return usagef("--wait %v: it cannot be negative", f.wait)
-	case f.leaseDuration < lease.MinDuration || f.leaseDuration > lease.MaxDuration || f.leaseDuration%time.Millisecond != 0:
-		return usagef("--lease-duration %v: whole milliseconds, from %v to %v", f.leaseDuration, lease.MinDuration, lease.MaxDuration)
-	case f.sameHolder && f.holder == "":
-		return usagef("--same-holder promises something about --holder: give both")
 	}
-	return nil
+	return f.leaseFlags.check()
 }
 
 func (f *runFlags) options(a *app) *checkpoint.Options {
-	options := &checkpoint.Options{
+	return &checkpoint.Options{
 		Namespace: a.namespace, Codec: jsonState{}, Logger: a.logger(),
-		Lease: lease.Options{
-			Holder: store.Holder{ID: f.holder}, Duration: f.leaseDuration, Wait: f.wait,
-			SameHolder: f.sameHolder, TakeOver: f.takeOver, Yield: f.yield,
-		},
+		Lease: f.lease(a),
 	}
-	if f.takeOver && f.wait == 0 {
-		options.Lease.Wait = takeOverWait
-	}
-	told := false
-	options.Lease.OnWait = func(held *lease.HeldError) {
-		if !told {
-			told = true
-			a.say("waiting for %s, who holds %q, up to %v", holderText(held.Holder), held.Key, options.Lease.Wait)
-		}
-	}
-	return options
 }
 
 // runJob is milepost run.
