@@ -139,14 +139,24 @@ func (c *committer) prepare(ctx context.Context, why purpose) error {
 			return err
 		}
 	}
-	if c.retired != nil && why == closingSave {
-		select {
-		case <-c.retired:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if why == closingSave {
+		c.awaitRetired(ctx)
 	}
 	return c.lease.Ready(ctx)
+}
+
+// awaitRetired gives the starts that fell out a moment to leave the list with the closing
+// commit. It is housekeeping: a store that does not answer it must not cost the last save.
+func (c *committer) awaitRetired(ctx context.Context) {
+	if c.retired == nil {
+		return
+	}
+	moment, cancel := context.WithTimeout(ctx, c.timeout/2)
+	defer cancel()
+	select {
+	case <-c.retired:
+	case <-moment.Done():
+	}
 }
 
 // settleOpen sends the open commit again until its outcome is known.

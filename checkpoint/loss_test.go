@@ -1,0 +1,100 @@
+package checkpoint_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store/faultstore"
+)
+
+// landsAndLoses applies the commit; before its reply is lost, so is the lease, and the session knows.
+func (r *rig) landsAndLoses(ctx context.Context, c *faultstore.Call) error {
+	if err := c.Deliver(ctx); err != nil {
+		return err
+	}
+	r.breakLease()
+	<-ctx.Done() // the next beat finds out
+	return fmt.Errorf("the reply was lost: %w", ctx.Err())
+}
+
+func TestASaveThatLandedBeforeTheLeaseWasLostIsNoUnknown(t *testing.T) {
+	over(t, func(r *rig) {
+		s := r.open(nil)
+		r.On("Commit", 1, r.landsAndLoses)
+		require.NoError(r, s.Save(r.Context(), "a", sum{Sum: 1}))
+		assert.Equal(r, "a", r.get().Cursor)
+		require.ErrorIs(r, s.Save(r.Context(), "b", sum{}), lease.ErrLost)
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+	})
+}
+
+func TestALostLeaseDoesNotHideWhatBecameOfTheCallersWrites(t *testing.T) {
+	for name, fault := range map[string]faultstore.Fault{"landed": faultstore.LoseReply, "did not": faultstore.LoseRequest} {
+		t.Run(name, func(t *testing.T) {
+			for range 10 { // the session's end and its turn to speak come at once: neither may win by chance
+				over(t, func(r *rig) {
+					var out sink
+					s := r.open(nil)
+					r.On("Commit", 1, fault)
+					r.On("Commit", 0, faultstore.Throttle)
+					require.ErrorIs(r, s.SaveWith(r.seconds(2), "a", out.put("a")), checkpoint.ErrOutcomeUnknown)
+					r.Clear()
+					r.breakLease()
+					time.Sleep(10 * time.Second) // a beat finds out
+					require.Error(r, s.Context().Err())
+
+					err := s.SaveWith(r.Context(), "b", out.put("b"))
+					settled, ok := errors.AsType[*checkpoint.SettledError](err)
+					require.True(r, ok, "got %v", err)
+					assert.ErrorIs(r, err, lease.ErrLost)
+					assert.Equal(r, name == "landed", settled.Landed)
+					assert.NotContains(r, out.rows, "b")
+					require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+				})
+			}
+		})
+	}
+}
+
+func TestHousekeepingThatHangsDoesNotCostTheLastSave(t *testing.T) {
+	over(t, func(r *rig) {
+		opts := &checkpoint.Options{RetainStarts: 1}
+		for range 2 {
+			r.done(r.open(opts))
+		}
+		r.On("Amend", 0, faultstore.Hang)
+		s := r.open(opts)
+		require.NoError(r, s.Save(r.Context(), "a", sum{}))
+		s.Mark("b", nil)
+		_ = s.Close(r.Context(), nil) // it may complain of what it could not do
+		assert.Equal(r, "b", r.get().Cursor)
+	})
+}
+
+func TestAStartThatASessionHadNoTimeForLeavesWithTheNext(t *testing.T) {
+	over(t, func(r *rig) {
+		opts := &checkpoint.Options{RetainStarts: 1}
+		for range 2 {
+			r.done(r.open(opts))
+		}
+		r.On("Amend", 0, faultstore.Hang)
+		s := r.open(opts)
+		require.NoError(r, s.Save(r.Context(), "a", sum{}))
+		_ = s.Close(r.Context(), nil)
+		fell := r.head().Starts[0]
+		require.True(r, r.copy(fell).ExpiresAt.IsZero(), "the session had no time for it")
+
+		r.Clear()
+		r.done(r.open(opts))
+		assert.NotContains(r, r.head().Starts, fell)
+		assert.False(r, r.copy(fell).ExpiresAt.IsZero())
+	})
+}
