@@ -89,6 +89,9 @@ func (s *Session[T]) bounded(ctx context.Context) (context.Context, context.Canc
 	ctx, cancel := context.WithCancelCause(ctx)
 	live := s.c.lease.Context()
 	undo := context.AfterFunc(live, func() { cancel(context.Cause(live)) })
+	if live.Err() != nil { // now, not when the scheduler comes to it: what follows must not depend on that
+		cancel(context.Cause(live))
+	}
 	return ctx, func() { undo(); cancel(nil) }
 }
 
