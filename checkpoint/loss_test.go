@@ -98,3 +98,16 @@ func TestAStartThatASessionHadNoTimeForLeavesWithTheNext(t *testing.T) {
 		assert.False(r, r.copy(fell).ExpiresAt.IsZero())
 	})
 }
+
+func TestNoMarkCountsOnceTheContextHasEndedForALoss(t *testing.T) {
+	over(t, func(r *rig) {
+		s := r.open(nil)
+		s.Mark("1", nil)
+		require.NoError(r, s.Flush(r.Context()))
+		r.breakLease()
+		s.Mark("2", func(*sum) { <-s.Context().Done() }) // begun before it, and holding up whoever would stop the next
+		s.Mark("3", nil)
+		assert.Equal(r, "2", s.Cursor())
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+	})
+}

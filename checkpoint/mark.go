@@ -29,7 +29,7 @@ func (s *Session[T]) MarkBatch(cursor string, processed, failed int64, update fu
 func (s *Session[T]) mark(cursor string, processed, failed int64, update func(*T)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if (s.blocked || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
+	if (s.blocked || s.lost.Load() || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
 		return
 	}
 	if !s.window.idle() {
@@ -125,5 +125,5 @@ func (s *Session[T]) announce() {
 		close(s.changed)
 		s.changed = make(chan struct{})
 	}
-	s.blocked = s.closed || s.unreported != nil || s.stepping || s.c.lease.Lost() != nil
+	s.blocked = s.closed || s.unreported != nil || s.stepping
 }

@@ -56,7 +56,7 @@ func (s *Session[T]) Holding() (cursor string, since time.Time) {
 func (s *Session[T]) finish(r *Record[T], processed, failed int64, update func(*T)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if (s.blocked || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
+	if (s.blocked || s.lost.Load() || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
 		return
 	}
 	if r.finished {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/milepost-dev/milepost/lease"
@@ -33,7 +34,8 @@ type Session[T any] struct {
 	every       int64
 	mostUnsaved int64
 	mostAhead   int
-	watched     bool // the lease is to be told of progress
+	watched     bool        // the lease is to be told of progress
+	lost        atomic.Bool // apart from mu, which a caller's update may hold when the lease is lost
 
 	mu        sync.Mutex
 	state     T
@@ -148,6 +150,7 @@ func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *O
 	s.c = newCommitter(ctx, st, l, o)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	context.AfterFunc(l.Context(), func() {
+		s.lost.Store(true) // before anybody is told: no mark counts after that
 		s.cancel(context.Cause(l.Context()))
 		s.mu.Lock()
 		defer s.mu.Unlock()
