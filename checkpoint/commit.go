@@ -233,7 +233,7 @@ func (c *committer) stamp(next *store.Version) {
 	by := c.lease.Holder()
 	next.By = store.Holder{ID: by.ID, Host: by.Host, PID: by.PID, RunID: by.RunID}
 	if next.SavedAt.IsZero() {
-		next.SavedAt = c.now().Truncate(time.Microsecond)
+		next.SavedAt = c.savedAt()
 	}
 	if next.Born == 0 {
 		c.carry(next)
@@ -241,6 +241,19 @@ func (c *committer) stamp(next *store.Version) {
 	if c.first && next.Reason == "" {
 		next.Reason = c.lease.Reason()
 	}
+}
+
+// secondsOff is how far two readings of a store's clock, each of whole seconds, may contradict each other.
+const secondsOff = 2 * time.Second
+
+// savedAt is the time of the next version, which is not before the last one's: what is read as of a time goes by that. A
+// clock that was set back by more is believed, or one that was once set wrong would stop time for as long.
+func (c *committer) savedAt() time.Time {
+	now := c.now().Truncate(time.Microsecond)
+	if before := c.base.SavedAt; before.After(now) && before.Sub(now) <= secondsOff {
+		return before.UTC()
+	}
+	return now
 }
 
 // now is the store's time, or this machine's where the store has no clock.

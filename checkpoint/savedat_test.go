@@ -1,0 +1,44 @@
+package checkpoint_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/faultstore"
+	"github.com/milepost-dev/milepost/store/memstore"
+)
+
+// A service's clock counts whole seconds, and a session counts on from the reading that it had: so the next session, whose reading was
+// cut to the second, may be behind what the one before has written.
+func TestNoVersionIsSavedBeforeTheOneBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wrong atomic.Int64
+		inner := memstore.New(&memstore.Options{Clock: func() store.Clock {
+			return store.Clock{Wall: time.Now().Round(0).Add(time.Duration(wrong.Load()))}
+		}})
+		r := &rig{T: t, Store: faultstore.New(inner), inner: inner}
+		save := func() time.Time {
+			s := r.open(nil)
+			require.NoError(r, s.Save(r.Context(), "1", sum{}))
+			r.done(s)
+			return r.head().SavedAt
+		}
+		first := save()
+		wrong.Store(int64(-900 * time.Millisecond))
+		assert.Equal(r, first, save())
+		cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{At: first})
+		require.NoError(r, err)
+		assert.Equal(r, int64(4), cp.Version)
+
+		// A clock that was wrong by hours, and was set right, is believed.
+		wrong.Store(int64(-3 * time.Hour))
+		assert.Equal(r, first.Add(-3*time.Hour), save())
+	})
+}
