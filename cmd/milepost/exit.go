@@ -143,16 +143,19 @@ func exitCodesTopic() *cobra.Command {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "EXIT\tKIND\tWHEN")
-	byExit := slices.Clone(kinds)
-	slices.SortStableFunc(byExit, func(a, b kind) int { return a.exit - b.exit })
-	for _, k := range byExit {
-		if k.when != "" || k.exit == 0 {
-			_, _ = fmt.Fprintf(w, "%d\t%s\t%s\n", k.exit, k.name, k.when)
-		}
+	for _, k := range kindsByExit() {
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\n", k.exit, k.name, k.when)
 	}
 	_ = w.Flush()
 	return &cobra.Command{
 		Use: "exit-codes", Short: "How the command ends: exit codes and kinds of error",
 		Long: "With -o json an error is one line of JSON on standard error, with its kind.\n\n" + b.String(),
 	}
+}
+
+// kindsByExit are the kinds that people are told of.
+func kindsByExit() []kind {
+	told := slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k.when == "" && k.exit != 0 })
+	slices.SortStableFunc(told, func(a, b kind) int { return a.exit - b.exit })
+	return told
 }

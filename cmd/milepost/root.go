@@ -102,7 +102,7 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 		a.rollbackCommand(), a.resetCommand(), a.setCommand(), a.deleteCommand(),
 		a.pinCommand(), a.unpinCommand(),
 		a.archiveCommand(), a.exportCommand(), a.importCommand(), a.gcCommand(), a.pruneCommand(),
-		a.leaseCommand(), a.tableCommand(), a.checkCommand(), a.versionCommand(),
+		a.leaseCommand(), a.tableCommand(), a.checkCommand(), a.versionCommand(), a.manCommand(),
 		exitCodesTopic(),
 	)
 	return root

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
+
+// released is the version of a release, which its build sets by the linker's flag
+// -X main.released=v1.2.3. Other builds leave it empty.
+var released string
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -22,7 +28,7 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.output == "json" {
 				return a.printJSON(v)
 			}
-			_, err := fmt.Fprintf(a.stdout, "milepost %s, %s, %s\n", v.Version, v.Go, v.Platform)
+			_, err := fmt.Fprintln(a.stdout, v)
 			return err
 		},
 	}
@@ -30,15 +36,46 @@ func (a *app) versionCommand() *cobra.Command {
 
 type versionJSON struct {
 	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"` // of the commit
+	Time     string `json:"time,omitempty"`     // of the commit
+	Modified bool   `json:"modified,omitempty"` // built from more than the commit
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
 
-// buildVersion is what the Go toolchain stamped into the binary.
+func (v versionJSON) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "milepost %s, %s, %s", v.Version, v.Go, v.Platform)
+	if v.Revision != "" {
+		fmt.Fprintf(&b, ", commit %.12s of %s", v.Revision, v.Time)
+	}
+	if v.Modified {
+		b.WriteString(" with changes")
+	}
+	return b.String()
+}
+
 func buildVersion() versionJSON {
-	v := versionJSON{Version: "(unknown)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		v.Version = info.Main.Version
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{}
+	}
+	return versionOf(released, info)
+}
+
+// versionOf tells the version of a release, of a module that was installed by its version, or of a checkout, which the Go
+// toolchain names after the newest tag and the commit.
+func versionOf(released string, info *debug.BuildInfo) versionJSON {
+	v := versionJSON{Version: cmp.Or(released, info.Main.Version, "(unknown)"), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.Revision = s.Value
+		case "vcs.time":
+			v.Time = s.Value
+		case "vcs.modified":
+			v.Modified = s.Value == "true"
+		}
 	}
 	return v
 }
