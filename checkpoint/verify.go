@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"slices"
+	"time"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -14,6 +15,10 @@ import (
 type VerifyOptions struct {
 	Namespace string
 	Mirror    MirrorPolicy // which versions the mirror is to hold; as in [Options]
+
+	// KnownBefore says that gaps are known which end before a version of that time: they are Notes. What a mirror has
+	// lost never comes back, and must not be told as news for ever. Zero: none is known.
+	KnownBefore time.Time
 
 	// Progress is called as the work goes on, with how many objects were read of how many.
 	Progress func(done, total int64)
@@ -52,11 +57,15 @@ type Verified struct {
 	Bytes           int64 // that were read
 	Waiting         int64 // versions that are not mirrored yet, as is normal just after they were saved
 	Findings        []Finding
+
+	// Notes are gaps that nobody need look into: those below the first version of the mirror, which are from before the archive was
+	// set, and those that are known.
+	Notes []Finding
 }
 
 // Verify reads every object of a checkpoint's mirror and every body that a version points at, holds each against its
 // hash and all against the store. What is wrong is a Finding, not an error. It changes nothing. A checkpoint of which neither store nor
-// archive holds anything is [store.ErrNotFound].
+// archive holds anything, not even the body of a save that never landed, is [store.ErrNotFound].
 func Verify(ctx context.Context, st store.Store, a archive.Archive, name string, opts *VerifyOptions) (*Verified, error) {
 	var o VerifyOptions
 	if opts != nil {
@@ -69,12 +78,15 @@ func Verify(ctx context.Context, st store.Store, a archive.Archive, name string,
 	w := &verifying{
 		st: st, archive: a, key: key, o: &o, found: &Verified{Namespace: key.Namespace, Name: key.Name},
 		have: map[int64][]archive.ID{}, prints: map[archive.ID][sha256.Size]byte{}, bodies: map[string]bool{},
+		saved: map[int64]time.Time{},
 	}
 	if err := w.verify(ctx); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(w.found.Findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Object, b.Object))
-	})
+	for _, findings := range [][]Finding{w.found.Findings, w.found.Notes} {
+		slices.SortStableFunc(findings, func(a, b Finding) int {
+			return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Object, b.Object))
+		})
+	}
 	return w.found, nil
 }

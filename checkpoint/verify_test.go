@@ -241,3 +241,77 @@ func TestSyncMirrorsWhatAnyoneHasLeftAndPlansFirst(t *testing.T) {
 		assert.False(r, again.Moved)
 	})
 }
+
+func TestVerifyTellsAVersionThatWasSkippedFromOneThatWaits(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.saves(nil, 5, nil) // so that archived_through says nothing
+		time.Sleep(time.Hour)
+		found, err := checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.Empty(r, found.Findings)
+		assert.Equal(r, int64(5), found.Waiting)
+
+		_, err = checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		require.Zero(r, r.head().ArchivedThrough)
+		three := objectOf(r, a, 3)
+		a.change(r, three, gone)
+		found, err = checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.Zero(r, found.Waiting)
+		require.Len(r, found.Findings, 1)
+		assert.Equal(r, checkpoint.FindingMissing, found.Findings[0].Kind)
+		assert.Equal(r, three, found.Findings[0].Object)
+	})
+}
+
+func TestVersionsFromBeforeTheArchiveAreNotedAndThoseThatTheMirrorLostAreFound(t *testing.T) {
+	over(t, func(r *rig) {
+		r.minutes(nil, 8)
+		r.expire(1, 5)
+		a := newMemory()
+		found, err := checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.Empty(r, found.Findings, "the archive is new")
+		require.Len(r, found.Notes, 1)
+		assert.Equal(r, [2]int64{1, 5}, [2]int64{found.Notes[0].First, found.Notes[0].Last})
+		assert.Equal(r, int64(3), found.Waiting)
+
+		r.minutes(a, 4) // 9 to 12
+		found, err = checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.Empty(r, found.Findings)
+		require.Len(r, found.Notes, 1)
+		assert.Equal(r, [2]int64{1, 5}, [2]int64{found.Notes[0].First, found.Notes[0].Last})
+
+		// Above the first that was mirrored it is a loss, until somebody says that it is known.
+		a.change(r, objectOf(r, a, 7), gone)
+		r.expire(7, 7)
+		assert.Equal(r, []checkpoint.FindingKind{checkpoint.FindingGap}, r.findings(a, nil))
+		after := r.copy(8).SavedAt
+		assert.Equal(r, []checkpoint.FindingKind{checkpoint.FindingGap}, r.findings(a, &checkpoint.VerifyOptions{KnownBefore: after}))
+		found, err = checkpoint.Verify(r.Context(), r.inner, a, name, &checkpoint.VerifyOptions{KnownBefore: after.Add(time.Second)})
+		require.NoError(r, err)
+		assert.Empty(r, found.Findings)
+		assert.Len(r, found.Notes, 2)
+
+		// A mirror that is gone as a whole was not set late.
+		r.expire(1, 11)
+		for _, object := range a.keys("v/") {
+			a.change(r, object, gone)
+		}
+		assert.Contains(r, r.findings(a, nil), checkpoint.FindingGap)
+	})
+}
+
+func TestTheBodyOfASaveThatNeverLandedIsNoReasonToSayThatThereIsNothing(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		orphan(a, 1, "C")
+		found, err := checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		assert.Equal(r, &checkpoint.Verified{Namespace: "default", Name: name}, found)
+		assert.Empty(r, r.collected(a), "the save may still be under way")
+	})
+}

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -23,11 +25,13 @@ type verifying struct {
 	records store.Records
 	ids     []archive.ID
 	have    map[int64][]archive.ID
+	stored  int // bodies, whether anything points at them or not
 
 	mu     sync.Mutex
 	found  *Verified
 	prints map[archive.ID][sha256.Size]byte // of the objects that are sound
 	bodies map[string]bool                  // that were looked at
+	saved  map[int64]time.Time              // when versions were, wherever they are
 	read   int64
 }
 
@@ -50,7 +54,7 @@ func (w *verifying) verify(ctx context.Context) error {
 		return err
 	}
 	h := w.records.Head
-	if (h == nil || h.Version.Version == 0) && len(w.ids) == 0 && len(w.found.Findings) == 0 {
+	if (h == nil || h.Version.Version == 0) && len(w.ids) == 0 && w.stored == 0 && len(w.found.Findings) == 0 {
 		return fmt.Errorf("checkpoint %s: %w", w.key, store.ErrNotFound)
 	}
 	if err := w.objects(ctx); err != nil {
@@ -87,6 +91,7 @@ func (w *verifying) list(ctx context.Context) error {
 		if body.Foreign {
 			w.about(FindingForeign, body.Object.Key, 0, "it lies among the bodies, and is none")
 		}
+		w.stored++
 	}
 	return nil
 }
@@ -131,7 +136,7 @@ func (w *verifying) sound(ctx context.Context, m *archive.Mirrored) error {
 		return err
 	}
 	w.mu.Lock()
-	w.prints[m.ID()] = sum
+	w.prints[m.ID()], w.saved[m.Version.Version] = sum, m.SavedAt
 	if m.State != nil {
 		w.found.Bytes += int64(len(m.State.Data))
 	}
@@ -203,23 +208,52 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 			return err
 		}
 	}
+	var first, last int64 // of this life's in the mirror
+	for version := range counting {
+		if version >= h.Born {
+			first, last = min(cmp.Or(first, version), version), max(last, version)
+		}
+	}
 	for i := range s.lacking {
 		v := &s.lacking[i]
-		if w.o.Mirror == MirrorOff || v.Version > h.ArchivedThrough {
+		if w.o.Mirror == MirrorOff || v.Version > h.ArchivedThrough && (v.Version > last || w.beingMirrored(h)) {
 			w.found.Waiting++
 			continue
 		}
-		w.about(FindingMissing, archive.VersionKey(w.key, archive.IDOf(v)), v.Version, "the store has the version, and the mirror is said to")
+		w.about(FindingMissing, archive.VersionKey(w.key, archive.IDOf(v)), v.Version, "the store has the version, and the mirror is said to, or has later ones")
 	}
 	for _, g := range mergeGaps(s.gaps) {
-		w.finding(Finding{Kind: FindingGap, First: g.First, Last: g.Last, Detail: "neither the store nor the mirror holds them any more"})
+		w.gap(g, first, h)
 	}
 	return nil
+}
+
+// gap judges a run of versions that neither has. first is the first of the mirror; 0: it has none.
+func (w *verifying) gap(g Gap, first int64, h *store.Head) {
+	f := Finding{Kind: FindingGap, First: g.First, Last: g.Last}
+	above := w.saved[g.Last+1]
+	switch {
+	case g.Last < first, first == 0 && h.ArchivedThrough == 0:
+		f.Detail = "they expired before the archive was set: the mirror begins above them"
+	case !above.IsZero() && above.Before(w.o.KnownBefore):
+		f.Detail = "neither the store nor the mirror holds them any more, as is known"
+	default:
+		f.Detail = "neither the store nor the mirror holds them any more"
+		w.finding(f)
+		return
+	}
+	w.found.Notes = append(w.found.Notes, f)
+}
+
+// beingMirrored reports whether a session runs, or has just ended: its mirror may be at several versions at once.
+func (w *verifying) beingMirrored(h *store.Head) bool {
+	return w.beingWritten() || timeOf(w.records.Clock).Sub(h.SavedAt) < 2*mirrorPatience
 }
 
 // version holds one version of the store against the mirror's.
 func (w *verifying) version(ctx context.Context, v *store.Version, mirrored []archive.ID) error {
 	id := archive.IDOf(v)
+	w.saved[v.Version] = v.SavedAt
 	for _, other := range mirrored {
 		if other != id && other.Epoch <= w.records.Head.CommitEpoch {
 			w.about(FindingDiffers, archive.VersionKey(w.key, other), v.Version, fmt.Sprintf("the store has %v", id))

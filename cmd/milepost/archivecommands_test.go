@@ -270,3 +270,53 @@ func TestSizesAndCountsReadWell(t *testing.T) {
 	assert.Equal(t, "0 versions", versionsText(0))
 	assert.Equal(t, "versions 1–4", rangeText(1, 4))
 }
+
+func TestWhatAFirstSaveThatDiedHasLeftIsNoLostCheckpoint(t *testing.T) {
+	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
+		must(t, env, "set", "orders", "--cursor", "x", "--execute")
+		put(t, a, "body/default/flights/1-C", []byte("half a save"))
+		assert.Contains(t, must(t, env, "archive", "verify"), "2 checkpoints, 2 objects and 0 bodies read")
+		assert.Contains(t, must(t, env, "archive", "verify", "flights"), "1 checkpoint, 0 objects and 0 bodies read")
+		r := milepost(t, env, "archive", "restore", "--execute")
+		assert.Zero(t, r.exit, r.stderr)
+		assert.Contains(t, r.stderr, `"flights" is left as it is`)
+		assert.Equal(t, 3, milepost(t, env, "archive", "restore", "flights").exit)
+		assert.Contains(t, must(t, env, "gc"), "There is nothing to remove; 1 body stay.")
+		must(t, env, "set", "flights", "--cursor", "1", "--execute")
+	})
+}
+
+func TestVersionsFromBeforeTheArchiveAreNoted(t *testing.T) {
+	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
+		s := openFile(t, env)
+		key := store.Key{Namespace: "default", Name: "flights"}
+		expire := func(version int64) {
+			c, err := s.Version(t.Context(), key, version)
+			require.NoError(t, err)
+			require.NoError(t, s.Remove(t.Context(), key, version, c.CommitID))
+		}
+		for i := range 3 {
+			must(t, without(env), "set", "flights", "--cursor", fmt.Sprint(i+1), "--execute")
+		}
+		expire(1)
+		must(t, env, "archive", "sync")
+		for i := range 3 {
+			must(t, env, "set", "flights", "--cursor", fmt.Sprint(i+4), "--execute")
+		}
+		out := must(t, env, "archive", "verify")
+		assert.Regexp(t, `(?m)^flights +gap \(note\) +1 +– +they expired before the archive was set`, out)
+		assert.Contains(t, out, ": 0 findings, 1 note\n")
+
+		require.NoError(t, a.Delete(t.Context(), keys(t, a, "v/default/flights/00000000000000000004")[0]))
+		expire(4)
+		assert.Equal(t, 1, milepost(t, env, "archive", "verify").exit)
+		known := time.Now().Add(time.Minute).UTC().Format(time.RFC3339)
+		all := items(t, must(t, env, "archive", "verify", "--known-before", known, "-o", "json"))
+		require.Len(t, all, 3)
+		assert.Equal(t, true, all[1]["note"])
+		assert.EqualValues(t, "2", all[2]["notes"])
+		r := milepost(t, env, "archive", "verify", "--known-before", "yesterday")
+		assert.Equal(t, 2, r.exit)
+		assert.Contains(t, r.stderr, `--known-before "yesterday"`)
+	})
+}

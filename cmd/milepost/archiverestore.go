@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // restoreJSON is a [checkpoint.Restored] as JSON.
@@ -55,7 +57,7 @@ older versions than the mirror.`,
 		}
 		if at != "" {
 			var err error
-			if options.At, err = parseTime(at, time.Now()); err != nil {
+			if options.At, err = parseTime("at", at, time.Now()); err != nil {
 				return err
 			}
 		}
@@ -87,8 +89,11 @@ older versions than the mirror.`,
 }
 
 // nothingLost reports whether a restore was refused because there is nothing to bring back, which among
-// all checkpoints is as it should be: the store has what was mirrored, or it was deleted.
+// all checkpoints is as it should be: the store has what was mirrored, or it was deleted, or nothing of it was ever mirrored.
 func nothingLost(ctx context.Context, s *openStore, name string, options *checkpoint.RestoreOptions, refused error) bool {
+	if errors.Is(refused, store.ErrNotFound) {
+		return neverMirrored(ctx, s.archive, store.Key{Namespace: options.Namespace, Name: name})
+	}
 	if !errors.Is(refused, checkpoint.ErrRefused) {
 		return false
 	}
@@ -96,6 +101,16 @@ func nothingLost(ctx context.Context, s *openStore, name string, options *checkp
 	anyhow.Behind, anyhow.DryRun = true, true
 	_, err := checkpoint.Restore(ctx, s, s.archive.Archive, name, &anyhow)
 	return errors.Is(err, checkpoint.ErrRefused)
+}
+
+// neverMirrored reports whether all that the archive has of a checkpoint is what a first save that died has left.
+func neverMirrored(ctx context.Context, in openArchive, key store.Key) bool {
+	for listed, err := range archive.Versions(ctx, in, key) {
+		if err != nil || !listed.Foreign {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *app) printRestored(done *checkpoint.Restored, options *checkpoint.RestoreOptions) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ type findingJSON struct {
 	First     int64  `json:"first_version,omitempty"`
 	Last      int64  `json:"last_version,omitempty"`
 	Detail    string `json:"detail,omitempty"`
+	Note      bool   `json:"note,omitempty"` // nothing to look into
 }
 
 // verifyJSON is the last line of what verify prints as JSON.
@@ -29,34 +31,49 @@ type verifyJSON struct {
 	Bytes       int64 `json:"bytes"`
 	Waiting     int64 `json:"waiting"`
 	Findings    int64 `json:"findings"`
+	Notes       int64 `json:"notes"`
 }
 
 func (a *app) verifyCommand() *cobra.Command {
 	var chosen selection
+	var knownBefore string
 	cmd := &cobra.Command{
 		Use:   "verify [NAME…]",
 		Short: "Hold every object of the archive to its hash, and all of them to the store",
 		Long: `Verify reads every mirrored version and every body that one points at, of the
 checkpoints that are named or of all, and says what is damaged, missing, foreign or
 lost, and whether latest.json is the newest. It changes nothing, and exits with 1 if
-it has found anything. Versions that wait to be mirrored are no finding.`,
+it has found anything. Versions that wait to be mirrored are no finding, and versions that
+expired before there was an archive are only noted.
+
+What a mirror has lost never comes back. Once a gap was looked into, --known-before says
+so: gaps that end before that time are noted, too, and do not fail.`,
 		Example: `  milepost archive verify
-  milepost archive verify flights -o json`,
+  milepost archive verify flights -o json
+  milepost archive verify --known-before 2026-11-24T02:00:00Z`,
 		ValidArgsFunction: a.completeNames,
 	}
 	chosen.add(cmd)
+	cmd.Flags().StringVar(&knownBefore, "known-before", "", "gaps that end before this `time` are known: note them, and do not fail")
 	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
 		if err := s.archive.must(); err != nil {
 			return err
+		}
+		options := checkpoint.VerifyOptions{Namespace: a.namespace, Mirror: s.archive.url.Mirror}
+		if knownBefore != "" {
+			var err error
+			if options.KnownBefore, err = parseTime("known-before", knownBefore, time.Now()); err != nil {
+				return err
+			}
 		}
 		bar := a.newWorkBar("verify")
 		defer bar.clear()
 		var sum verifyJSON
 		t := newTable("NAME", "FINDING", "VERSIONS", "OBJECT", "DETAIL")
 		failed := a.each(ctx, s, s.archive.Archive, &chosen, names, func(name string) error {
-			done, err := checkpoint.Verify(ctx, s, s.archive.Archive, name, &checkpoint.VerifyOptions{
-				Namespace: a.namespace, Mirror: s.archive.url.Mirror, Progress: bar.on(name),
-			})
+			one := options
+			one.Progress = bar.on(name)
+			done, err := checkpoint.Verify(ctx, s, s.archive.Archive, name, &one)
 			if err != nil {
 				return err
 			}
@@ -74,27 +91,41 @@ func (a *app) addVerified(sum *verifyJSON, t *table, done *checkpoint.Verified) 
 	sum.Bodies += done.Bodies
 	sum.Bytes += done.Bytes
 	sum.Waiting += done.Waiting
+	sum.Findings += int64(len(done.Findings))
+	sum.Notes += int64(len(done.Notes))
 	for _, f := range done.Findings {
-		sum.Findings++
-		if a.output == "json" {
-			if err := a.printJSON(findingJSON{done.Namespace, done.Name, string(f.Kind), f.Object, f.First, f.Last, f.Detail}); err != nil {
-				return err
-			}
-			continue
+		if err := a.addFinding(t, done, f, false); err != nil {
+			return err
 		}
-		about := "–"
-		if f.First > 0 {
-			about = fmt.Sprint(f.First)
-		}
-		if f.Last > f.First {
-			about += fmt.Sprintf("–%d", f.Last)
-		}
-		object := f.Object // whole: it is what one has to look for
-		if object == "" {
-			object = "–"
-		}
-		t.add(cell(done.Name), string(f.Kind), about, object, f.Detail)
 	}
+	for _, f := range done.Notes {
+		if err := a.addFinding(t, done, f, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) addFinding(t *table, done *checkpoint.Verified, f checkpoint.Finding, note bool) error {
+	if a.output == "json" {
+		return a.printJSON(findingJSON{done.Namespace, done.Name, string(f.Kind), f.Object, f.First, f.Last, f.Detail, note})
+	}
+	kind := string(f.Kind)
+	if note {
+		kind += " (note)"
+	}
+	about := "–"
+	if f.First > 0 {
+		about = fmt.Sprint(f.First)
+	}
+	if f.Last > f.First {
+		about += fmt.Sprintf("–%d", f.Last)
+	}
+	object := f.Object // whole: it is what one has to look for
+	if object == "" {
+		object = "–"
+	}
+	t.add(cell(done.Name), kind, about, object, f.Detail)
 	return nil
 }
 
@@ -109,13 +140,16 @@ func (a *app) printVerified(s *openStore, sum *verifyJSON, t *table) error {
 				return err
 			}
 		}
-		waiting := ""
+		also := ""
+		if sum.Notes > 0 {
+			also = ", " + countText(sum.Notes, "note")
+		}
 		if sum.Waiting > 0 {
-			waiting = fmt.Sprintf("; %s not mirrored yet", versionsText(sum.Waiting))
+			also += fmt.Sprintf("; %s not mirrored yet", versionsText(sum.Waiting))
 		}
 		_, err := fmt.Fprintf(a.stdout, "%s, %s and %s read, %s: %s%s\n",
 			countText(sum.Checkpoints, "checkpoint"), countText(sum.Objects, "object"), countText(sum.Bodies, "body"), sizeText(sum.Bytes),
-			countText(sum.Findings, "finding"), waiting)
+			countText(sum.Findings, "finding"), also)
 		if err != nil {
 			return err
 		}

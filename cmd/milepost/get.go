@@ -40,7 +40,7 @@ func (a *app) getCommand() *cobra.Command {
 		}
 		if at != "" {
 			var err error
-			if options.At, err = parseTime(at, time.Now()); err != nil {
+			if options.At, err = parseTime("at", at, time.Now()); err != nil {
 				return err
 			}
 		}
@@ -62,7 +62,7 @@ func (a *app) getCommand() *cobra.Command {
 }
 
 // parseTime reads a time as people write it, or a duration before now.
-func parseTime(text string, now time.Time) (time.Time, error) {
+func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
 		if t, err := time.ParseInLocation(layout, text, time.UTC); err == nil {
 			return t, nil
@@ -71,7 +71,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, usagef("--at %q: write 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for that long ago", text)
+	return time.Time{}, usagef("--%s %q: write 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for that long ago", flag, text)
 }
 
 func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {

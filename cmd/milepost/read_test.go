@@ -147,7 +147,7 @@ func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
 		"2026-11-24":                time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC),
 		"90m":                       time.Date(2026, 11, 24, 10, 30, 0, 0, time.UTC),
 	} {
-		got, err := parseTime(text, now)
+		got, err := parseTime("at", text, now)
 		require.NoError(t, err, text)
 		assert.WithinDuration(t, want, got, 0, text)
 	}
