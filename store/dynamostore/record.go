@@ -1,6 +1,7 @@
 package dynamostore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -171,7 +172,7 @@ func decode[W any](key store.Key, sk string, it item) (*W, error) {
 		return nil, bad(key, sk, err)
 	}
 	again["pk"], again["sk"] = str(partition(key)), str(sk)
-	if reflect.DeepEqual(it, again) {
+	if sameItem(it, again) {
 		return w, nil
 	}
 	names := make(map[string]bool)
@@ -188,11 +189,40 @@ func decode[W any](key store.Key, sk string, it item) (*W, error) {
 			return nil, bad(key, sk, fmt.Errorf("attribute %s is missing", name))
 		case want == nil:
 			return nil, bad(key, sk, fmt.Errorf("attribute %s is not known, or has a value that is never written", name))
-		case !reflect.DeepEqual(got, want):
+		case !same(got, want):
 			return nil, bad(key, sk, fmt.Errorf("attribute %s has a value that is never written", name))
 		}
 	}
 	return w, nil
+}
+
+func sameItem(a, b item) bool {
+	return maps.EqualFunc(a, b, same)
+}
+
+// same compares the types that records have. By reflect.DeepEqual it took half the time of reading a record.
+func same(a, b types.AttributeValue) bool {
+	switch a := a.(type) {
+	case *types.AttributeValueMemberS:
+		b, ok := b.(*types.AttributeValueMemberS)
+		return ok && a.Value == b.Value
+	case *types.AttributeValueMemberN:
+		b, ok := b.(*types.AttributeValueMemberN)
+		return ok && a.Value == b.Value
+	case *types.AttributeValueMemberB:
+		b, ok := b.(*types.AttributeValueMemberB)
+		return ok && bytes.Equal(a.Value, b.Value)
+	case *types.AttributeValueMemberBOOL:
+		b, ok := b.(*types.AttributeValueMemberBOOL)
+		return ok && a.Value == b.Value
+	case *types.AttributeValueMemberM:
+		b, ok := b.(*types.AttributeValueMemberM)
+		return ok && sameItem(a.Value, b.Value)
+	case *types.AttributeValueMemberL:
+		b, ok := b.(*types.AttributeValueMemberL)
+		return ok && slices.EqualFunc(a.Value, b.Value, same)
+	}
+	return false // a record has no other
 }
 
 // known looks at the format before anything else: of a newer one, nothing else
