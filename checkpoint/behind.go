@@ -117,7 +117,7 @@ func (r *retention) expiry(saved time.Time) time.Time { return saved.Add(r.age).
 func (c *committer) carry(next *store.Version) {
 	next.ArchivedThrough = c.base.ArchivedThrough
 	if c.mirror != nil {
-		next.ArchivedThrough = max(next.ArchivedThrough, c.mirror.mirroredThrough())
+		next.ArchivedThrough = max(next.ArchivedThrough, c.mirror.throughAt(next.Version))
 	}
 	if c.base.Version == 0 || c.base.Deleted || next.Deleted {
 		next.Born, next.Starts = next.Version, nil

@@ -141,6 +141,9 @@ func (c *committer) prepare(ctx context.Context, why purpose) error {
 	}
 	if why == closingSave {
 		c.awaitRetired(ctx)
+		if c.mirror != nil {
+			c.mirror.await(ctx)
+		}
 	}
 	return c.lease.Ready(ctx)
 }

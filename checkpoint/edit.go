@@ -334,7 +334,7 @@ func (e *editor) reader() *reader {
 }
 
 func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, error) {
-	if err := e.c.begin(ctx, plainSave); err != nil {
+	if err := e.c.begin(ctx, closingSave); err != nil { // it is the only one
 		return nil, err
 	}
 	defer e.c.end()

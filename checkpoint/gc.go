@@ -149,18 +149,17 @@ func withoutMirror(ctx context.Context, a archive.Archive, key store.Key, bodies
 	low := slices.MinFunc(bodies, byBodyVersion).ID.Version
 	high := slices.MaxFunc(bodies, byBodyVersion).ID.Version
 	mirrored := map[archive.BodyID]bool{}
-	for object, err := range a.List(ctx, archive.VersionPrefix(key), afterVersion(key, low-1)) {
-		if err != nil {
+	for listed, err := range archive.VersionsFrom(ctx, a, key, low) {
+		switch {
+		case err != nil:
 			return nil, wrap("list the mirror of", key, err)
+		case listed.Foreign:
+			continue
 		}
-		_, id, err := archive.ParseVersionKey(object.Key)
-		if err != nil {
-			continue // no version's
-		}
-		if id.Version > high {
+		if listed.ID.Version > high {
 			break
 		}
-		mirrored[archive.BodyID{Version: id.Version, CommitID: id.CommitID}] = true
+		mirrored[archive.BodyID{Version: listed.ID.Version, CommitID: listed.ID.CommitID}] = true
 	}
 	return slices.DeleteFunc(bodies, func(b archive.ListedBody) bool { return mirrored[b.ID] }), nil
 }

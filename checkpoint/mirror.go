@@ -19,6 +19,8 @@ const (
 	mirrorChunk = 32
 	// mirrorPatience is how long a closing session waits for its mirror: the next one, or Sync, does the rest.
 	mirrorPatience = 5 * time.Second
+	// mirrorMoment is how long a closing commit waits, to say of earlier sessions' versions that they are mirrored.
+	mirrorMoment = time.Second
 	// mirrorPause is the longest that passes between two tries.
 	mirrorPause = 30 * time.Second
 )
@@ -31,9 +33,11 @@ type mirror struct {
 	policy MirrorPolicy
 	base   int64 // what the session started from: the last version of the one before
 	born   int64 // the first version of that one's life
+	began  int64 // through at the beginning; 0: there was no archive before, for all that is known
 
 	cancel context.CancelFunc
 	wake   chan struct{} // there is something to do
+	moved  chan struct{} // it has come further, or a try has failed
 	ending chan struct{} // closed when no more versions come
 	done   chan struct{} // closed when the goroutine has ended
 
@@ -50,8 +54,8 @@ type mirror struct {
 func newMirror(ctx context.Context, c *committer, policy MirrorPolicy) *mirror {
 	m := &mirror{
 		c: c, to: mirrorTarget{archive: c.archive, key: c.key, inline: c.inline, timeout: c.timeout}, policy: policy,
-		base: c.base.Version, born: c.base.Born, newest: c.base, through: c.base.ArchivedThrough,
-		wake: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}),
+		base: c.base.Version, born: c.base.Born, newest: c.base, through: c.base.ArchivedThrough, began: c.base.ArchivedThrough,
+		wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}),
 	}
 	ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go m.run(ctx)
@@ -75,10 +79,42 @@ func (m *mirror) offer(v store.Version) {
 	}
 }
 
-func (m *mirror) mirroredThrough() int64 {
+// throughAt is up to where the mirror holds all that it is to hold once that version is committed.
+func (m *mirror) throughAt(next int64) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.policy == MirrorSessions && m.through >= m.base {
+		return next - 1 // of this session only the last is to be mirrored, and that is none of those before
+	}
 	return m.through
+}
+
+// await gives the mirror a moment to look what the sessions before have left, so that one that is short can say that it is there: else
+// jobs of one save each would never say so. A mirror that fails is not waited for, and neither are the session's own versions.
+func (m *mirror) await(ctx context.Context) {
+	moment, cancel := context.WithTimeout(ctx, mirrorMoment)
+	defer cancel()
+	for {
+		m.mu.Lock()
+		enough := m.err != nil || m.through >= m.base
+		m.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-m.moved:
+		case <-moment.Done():
+			return
+		}
+	}
+}
+
+// hasMoved wakes who awaits it.
+func (m *mirror) hasMoved() {
+	select {
+	case m.moved <- struct{}{}:
+	default:
+	}
 }
 
 // mirroredElsewhere says that there is nothing to do up to and with that version.
@@ -196,6 +232,7 @@ func (m *mirror) note(err error) {
 		m.err = before // the reason, and not that the session would not wait for it
 	}
 	m.mu.Unlock()
+	m.hasMoved()
 	if err != nil && before == nil {
 		m.c.log.Warn("not mirrored; it is tried again", "checkpoint", m.c.key.String(), "error", err)
 	}
@@ -266,11 +303,16 @@ func (m *mirror) put(ctx context.Context, versions []store.Version, gaps []Gap, 
 		gaps = append(gaps, Gap{First: r.version, Last: r.version})
 	}
 	for _, g := range gaps {
+		if g.First <= max(m.born, 1) && m.began == 0 {
+			m.c.log.Warn("versions from before there was an archive have expired", "checkpoint", m.c.key.String(), "first", g.First, "last", g.Last)
+			continue
+		}
 		m.c.log.Error("versions expired before they were mirrored", "checkpoint", m.c.key.String(), "first", g.First, "last", g.Last)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.through = max(m.through, high)
 	m.gaps = mergeGaps(append(m.gaps, gaps...))
+	m.hasMoved()
 	return nil
 }

@@ -385,3 +385,51 @@ func TestMirroringIsNoRequestOfASaves(t *testing.T) {
 		r.closed(s)
 	})
 }
+
+// A job of one save a run has no later save to say what was mirrored: so the closing one looks first.
+func TestArchivedThroughKeepsUpWithSessionsOfOneCommit(t *testing.T) {
+	for what, policy := range map[string]checkpoint.MirrorPolicy{"every": checkpoint.MirrorEvery, "sessions": checkpoint.MirrorSessions} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				a := newMemory()
+				a.on(func(ctx context.Context, _ string) error { time.Sleep(50 * time.Millisecond); return nil })
+				for i := range 5 {
+					r.saves(a, 1, &checkpoint.Options{Mirror: policy})
+					assert.Equal(r, int64(2*i), r.head().ArchivedThrough)
+					cursor := fmt.Sprint(i)
+					_, err := checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{Cursor: &cursor}, &checkpoint.EditOptions{Archive: a, Mirror: policy})
+					require.NoError(r, err)
+					assert.Equal(r, int64(2*i+1), r.head().ArchivedThrough)
+				}
+				assert.Equal(r, upTo(10), mirrored(r, a))
+
+				// An archive that does not answer is waited for a moment, with what it was given before.
+				a.on(blocked)
+				s := r.bigger(a, &checkpoint.Options{Mirror: policy})
+				begun := time.Now()
+				r.closed(s)
+				assert.LessOrEqual(r, time.Since(begun), 7*time.Second)
+				assert.Equal(r, int64(9), r.head().ArchivedThrough)
+			})
+		})
+	}
+}
+
+func TestOfASessionWhoseLastVersionAloneIsMirroredTheOthersAreNotBehind(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		sessions := &checkpoint.Options{Mirror: checkpoint.MirrorSessions}
+		r.saves(a, 5, sessions)
+		assert.Equal(r, int64(4), r.head().ArchivedThrough)
+		s := r.bigger(a, sessions)
+		time.Sleep(time.Second)
+		require.NoError(r, s.Save(r.Context(), "x", big{}))
+		require.NoError(r, s.Save(r.Context(), "y", big{}))
+		assert.Equal(r, int64(6), r.head().ArchivedThrough)
+		r.breakLease() // it died: the next one mirrors its last version
+		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+		r.saves(a, 2, sessions)
+		assert.Equal(r, []int64{5, 7, 9}, mirrored(r, a))
+		assert.Empty(r, r.findings(a, &checkpoint.VerifyOptions{Mirror: checkpoint.MirrorSessions}))
+	})
+}

@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"context"
 	"errors"
-	"math"
 	"strings"
 	"sync"
 	"time"
@@ -28,23 +27,15 @@ func (t *mirrorTarget) list(ctx context.Context, from int64) (map[int64][]archiv
 	have := map[int64][]archive.ID{}
 	bounded, cancel := context.WithTimeout(ctx, 3*t.timeout)
 	defer cancel()
-	for object, err := range t.archive.List(bounded, archive.VersionPrefix(t.key), afterVersion(t.key, from-1)) {
+	for listed, err := range archive.VersionsFrom(bounded, t.archive, t.key, from) {
 		if err != nil {
 			return nil, wrap("list the mirror of", t.key, err)
 		}
-		if _, id, err := archive.ParseVersionKey(object.Key); err == nil && id.Version >= from {
-			have[id.Version] = append(have[id.Version], id)
+		if !listed.Foreign {
+			have[listed.ID.Version] = append(have[listed.ID.Version], listed.ID)
 		}
 	}
 	return have, nil
-}
-
-// afterVersion lists the objects of a mirror whose version is higher.
-func afterVersion(key store.Key, version int64) *archive.ListOptions {
-	return &archive.ListOptions{
-		Delimiter: true,
-		After:     archive.VersionKey(key, archive.ID{Version: version, Epoch: math.MaxInt64, CommitID: "zzzz"}),
-	}
 }
 
 // refusal is a version that can never be mirrored, and why.

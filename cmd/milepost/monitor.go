@@ -143,7 +143,7 @@ func (s *openStore) survey(ctx context.Context, namespace, prefix string, memory
 		return seen, err
 	}
 	if s.archive.Archive != nil && s.archive.url.Mirror != checkpoint.MirrorOff {
-		seen.Mirrored, err = survey.Mirrored(ctx, s, seen.Items, s.archive.url.Mirror == checkpoint.MirrorSessions)
+		seen.Mirrored, err = survey.Mirrored(ctx, s, s.archive.Archive, seen.Items, s.archive.url.Mirror == checkpoint.MirrorSessions)
 	}
 	return seen, err
 }

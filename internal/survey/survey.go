@@ -70,6 +70,23 @@ func Look(ctx context.Context, st store.Store, namespace, prefix string) ([]Item
 	return items, nil
 }
 
+// LookAt is [Look] for some names of a namespace, in the order given. One of which there is nothing is left out.
+func LookAt(ctx context.Context, st store.Store, namespace string, names []string) ([]Item, error) {
+	var all []Item
+	for some := range slices.Chunk(names, store.MaxPeek) {
+		keys := make([]store.Key, 0, len(some))
+		for _, name := range some {
+			keys = append(keys, store.Key{Namespace: namespace, Name: name})
+		}
+		items, err := peek(ctx, st, keys)
+		if err != nil {
+			return nil, fmt.Errorf("look at %s and those after it: %w", keys[0], err)
+		}
+		all = append(all, items...)
+	}
+	return all, nil
+}
+
 // chunk is what one request reads.
 type chunk struct {
 	number int

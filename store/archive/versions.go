@@ -136,17 +136,22 @@ type Listed struct {
 // rising version, those that do not count (see [Counting]) and foreign ones among
 // them. It ends after the first error.
 func Versions(ctx context.Context, a Archive, key store.Key) iter.Seq2[Listed, error] {
-	return listVersions(ctx, a, key, VersionPrefix(key))
+	return listVersions(ctx, a, key, VersionPrefix(key), "")
+}
+
+// VersionsFrom is [Versions] for those of one version and higher.
+func VersionsFrom(ctx context.Context, a Archive, key store.Key, version int64) iter.Seq2[Listed, error] {
+	return listVersions(ctx, a, key, VersionPrefix(key), fmt.Sprintf("%s%0*d", VersionPrefix(key), versionDigits, version))
 }
 
 // VersionsAt is [Versions] for those of one version.
 func VersionsAt(ctx context.Context, a Archive, key store.Key, version int64) iter.Seq2[Listed, error] {
-	return listVersions(ctx, a, key, fmt.Sprintf("%s%0*d-", VersionPrefix(key), versionDigits, version))
+	return listVersions(ctx, a, key, fmt.Sprintf("%s%0*d-", VersionPrefix(key), versionDigits, version), "")
 }
 
-func listVersions(ctx context.Context, a Archive, key store.Key, prefix string) iter.Seq2[Listed, error] {
+func listVersions(ctx context.Context, a Archive, key store.Key, prefix, after string) iter.Seq2[Listed, error] {
 	return func(yield func(Listed, error) bool) {
-		for object, err := range a.List(ctx, prefix, &ListOptions{Delimiter: true}) {
+		for object, err := range a.List(ctx, prefix, &ListOptions{Delimiter: true, After: after}) {
 			if err != nil {
 				yield(Listed{}, err)
 				return

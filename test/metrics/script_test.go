@@ -122,7 +122,7 @@ func (s *script) look(o survey.PublishOptions) {
 	var memory survey.Memory
 	movements, err := memory.Recall(t.Context(), s.counting, items)
 	require.NoError(t, err)
-	mirrored, err := survey.Mirrored(t.Context(), s.counting, items, false)
+	mirrored, err := survey.Mirrored(t.Context(), s.counting, nil, items, false)
 	require.NoError(t, err)
 	p.Publish(t.Context(), survey.Seen{Namespace: "default", Items: items, Movements: movements, Mirrored: mirrored})
 }

@@ -1,0 +1,91 @@
+package survey
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// Mirroring is how far the archive is behind.
+type Mirroring struct {
+	Lag time.Duration // since the oldest version was saved that is not known to be mirrored; 0: it keeps up
+	Gap bool          // that version has expired: the archive will never have it
+}
+
+// MaxMirrors is for how many checkpoints one look asks the archive, and reads the version that is to be mirrored next.
+const MaxMirrors = 1000
+
+// askArchive bounds one question to the archive. After one that is not answered, a look asks no more.
+const askArchive = 5 * time.Second
+
+// Mirrored returns how far the archive is behind with each of the items, in their order. The newest version is not counted: it becomes
+// known to be mirrored with the next save. Of those that are behind as far as HEAD knows, at most [MaxMirrors], it lists what the
+// archive has, since a session that has closed, or a sync, may have mirrored the rest; and where there is a hole it reads one
+// version. A nil archive is not asked. One that does not answer is no error: then what HEAD knows is all that is known.
+func Mirrored(ctx context.Context, st store.Store, a archive.Archive, items []Item, sessionsOnly bool) ([]Mirroring, error) {
+	all := make([]Mirroring, len(items))
+	budget := MaxMirrors
+	for n := range items {
+		i := &items[n]
+		if !i.Saved() || i.Head.ArchivedThrough >= i.Head.Version.Version-1 || sessionsOnly && i.Held {
+			continue
+		}
+		if budget--; budget < 0 {
+			break
+		}
+		next := max(i.Head.ArchivedThrough+1, i.Head.Born)
+		if a != nil && next < i.Head.Version.Version {
+			there, err := mirroredFrom(ctx, a, i, next, sessionsOnly)
+			switch {
+			case ctx.Err() != nil:
+				return all, ctx.Err()
+			case err != nil:
+				a = nil
+			default:
+				next = there
+			}
+		}
+		if next >= i.Head.Version.Version {
+			continue
+		}
+		c, err := st.Version(ctx, i.Key, next)
+		switch {
+		case errors.Is(err, store.ErrNotFound), err == nil && c.Expired(i.Now):
+			if next <= i.Head.Born && i.Head.ArchivedThrough == 0 { // nothing was ever mirrored, so that it is no loss of the mirror's
+				all[n].Lag = max(i.Now.Sub(i.Head.SavedAt), 0)
+			} else {
+				all[n].Gap = true
+			}
+		case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat): // nobody knows
+		case err != nil:
+			return all, err
+		default:
+			all[n].Lag = max(i.Now.Sub(c.SavedAt), 0)
+		}
+	}
+	return all, nil
+}
+
+// mirroredFrom returns the first version from next on that the archive lacks.
+func mirroredFrom(ctx context.Context, a archive.Archive, i *Item, next int64, sessionsOnly bool) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, askArchive)
+	defer cancel()
+	first := i.Head.ArchivedThrough == 0 // what is below the first that was mirrored is from before there was an archive
+	for listed, err := range archive.VersionsFrom(ctx, a, i.Key, next) {
+		switch {
+		case err != nil:
+			return next, err
+		case listed.Foreign || listed.ID.Epoch > i.Head.CommitEpoch:
+			continue
+		case listed.ID.Version > i.Head.Version.Version:
+			return next, nil
+		case listed.ID.Version > next && !first && !sessionsOnly:
+			return next, nil
+		}
+		next, first = max(next, listed.ID.Version+1), false
+	}
+	return next, nil
+}
