@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -353,11 +352,10 @@ func TestBadInputsExitWithTheirCodeAndASentence(t *testing.T) {
 }
 
 func TestNoChildOutlivesAKilledBatch(t *testing.T) {
-	require.Equal(t, "linux", runtime.GOOS, "only Linux sees to it")
 	pids := filepath.Join(t.TempDir(), "pids")
 	p := startProcess(t, append(sqliteStore(t), "PIDS="+pids), "batch", "a", writeFile(t, "in", numbered(10)), "--",
-		"sh", "-c", `echo $$ >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; while :; do sleep 0.01; done`)
-	waitForFile(pids)
+		"sh", "-c", `sh -c 'sleep 60; :' & echo $$ $! >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; wait`)
+	waitForKeeper(t, pids)
 	require.NoError(t, p.cmd.Process.Kill())
 	assert.Equal(t, -1, p.exit(t))
 	assertGone(t, pids)

@@ -2,23 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
-	"runtime"
 	"strings"
 	"time"
 )
 
-const (
-	// killAfter is how long a command that was told to end may take for it.
-	killAfter = 5 * time.Second
-
-	// pipeDelay is how long to wait for what a command's children still write
-	// when it has ended itself.
-	pipeDelay = 2 * time.Second
-)
+// killAfter is how long a command that was told to end may take for it.
+const killAfter = 5 * time.Second
 
 // command is the user's program, run once for each batch.
 type command struct {
@@ -64,42 +56,18 @@ func (c *command) run(ctx, stop context.Context, data []byte, env ...string) err
 	cmd := exec.Command(c.argv[0], c.argv[1:]...)
 	cmd.Env = append(append([]string{}, c.env...), env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, c.stdout, c.stderr
-	cmd.WaitDelay = pipeDelay
-	group := newGroup(cmd)
-	defer group.close()
-
-	started, done := make(chan error, 1), make(chan error, 1)
-	go func() {
-		// On Linux the child dies with the thread that started it.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		if err == nil {
-			if err = group.started(); err != nil {
-				group.kill()
-				_ = cmd.Wait()
-			}
-		}
-		started <- err
-		if err != nil {
-			return
-		}
-		err = cmd.Wait()
-		if errors.Is(err, exec.ErrWaitDelay) {
-			err = nil // it exited with 0, and left someone behind who holds its output
-		}
-		done <- err
-	}()
-	if err := <-started; err != nil {
+	p, err := launch(cmd, newGroup(cmd), "")
+	if err != nil {
 		return fmt.Errorf("start %s: %w", c.argv[0], err)
 	}
-	return c.wait(ctx, stop, group, done)
+	defer p.close()
+	return c.wait(ctx, stop, p)
 }
 
-func (c *command) wait(ctx, stop context.Context, group *group, done <-chan error) error {
+func (c *command) wait(ctx, stop context.Context, p *process) error {
 	var cause error
 	select {
-	case err := <-done:
+	case err := <-p.done:
 		return err
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
@@ -107,7 +75,7 @@ func (c *command) wait(ctx, stop context.Context, group *group, done <-chan erro
 		grace := time.NewTimer(c.grace)
 		defer grace.Stop()
 		select {
-		case err := <-done:
+		case err := <-p.done:
 			return err
 		case <-ctx.Done():
 			cause = context.Cause(ctx)
@@ -115,15 +83,15 @@ func (c *command) wait(ctx, stop context.Context, group *group, done <-chan erro
 			cause = context.Cause(stop)
 		}
 	}
-	group.terminate()
+	p.terminate()
 	kill := time.NewTimer(c.killAfter)
 	defer kill.Stop()
 	var err error
 	select {
-	case err = <-done:
+	case err = <-p.done:
 	case <-kill.C:
-		group.kill()
-		err = <-done
+		p.kill()
+		err = <-p.done
 	}
 	if err == nil {
 		return nil // it was told to end, and finished its batch

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -122,6 +123,19 @@ func waitForFile(path string) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// waitForKeeper waits until the group of the first process that is named in the file has what ends it.
+func waitForKeeper(t *testing.T, pids string) {
+	t.Helper()
+	waitForFile(pids)
+	content, err := os.ReadFile(pids)
+	require.NoError(t, err)
+	keeper := regexp.MustCompile(`(?m)^ *` + strings.Fields(string(content))[0] + ` .*kill -KILL 0`)
+	require.Eventually(t, func() bool {
+		all, err := exec.Command("ps", "-A", "-o", "pgid=,args=").Output()
+		return err == nil && keeper.Match(all)
+	}, 30*time.Second, 5*time.Millisecond)
 }
 
 func assertGone(t *testing.T, pids string) {

@@ -109,7 +109,7 @@ func (j *job) supervise(env []string, dir string) error {
 	for {
 		select {
 		case s := <-j.signals:
-			p.group.forward(s)
+			p.forward(s)
 			if stops(s) && s != os.Interrupt { // at SIGINT some go on, as a shell does
 				tell(&signalError{s})
 			} else if stops(s) && ending == nil {
@@ -119,14 +119,14 @@ func (j *job) supervise(env []string, dir string) error {
 			over = nil
 			ending = nil // it comes before a signal
 			tell(context.Cause(j.session.Context()))
-			p.group.terminate()
+			p.terminate()
 		case <-wanted:
 			wanted = nil
 			tell(checkpoint.ErrYielded)
-			p.group.terminate()
+			p.terminate()
 		case <-kill:
 			kill = nil
-			p.group.kill()
+			p.kill()
 		case err := <-p.done:
 			p.sweep()
 			if ending == nil && p.interrupted(err) {

@@ -238,7 +238,7 @@ func TestNoProcessOutlivesAKilledRun(t *testing.T) {
 	env := append(insideRun(t, sqliteStore(t)), "DIR="+dir)
 	p := startProcess(t, env, "run", "a", "--", "sh", "-c",
 		`milepost save --cursor 1; dirname "$MILEPOST_SOCKET" >"$DIR/files"; sh -c 'sleep 60; :' & echo $$ $! >"$DIR/pids.tmp"; mv "$DIR/pids.tmp" "$DIR/pids"; wait`)
-	waitForFile(filepath.Join(dir, "pids"))
+	waitForKeeper(t, filepath.Join(dir, "pids"))
 	require.NoError(t, p.cmd.Process.Kill())
 	p.exit(t)
 	assertGone(t, filepath.Join(dir, "pids"))
