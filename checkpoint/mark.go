@@ -6,7 +6,7 @@ import (
 
 // Mark records that everything up to and including the record at cursor is processed, and
 // changes the state in the same step: what is saved is always a state that belongs to its
-// cursor. It counts one record as processed. update may be nil; it must not keep its argument.
+// cursor, which is text in UTF-8. It counts one record as processed. update may be nil; it must not keep its argument.
 //
 // Mark does not wait for the store while fewer than Options.MaxUnsaved records are unsaved; past
 // that it waits for a save, or for the end of the session. It allocates nothing. After the

@@ -10,7 +10,7 @@ type Record[T any] struct {
 }
 
 // Start says that the record at cursor is being worked on. Call it in the order of the
-// input; the records may then finish in any order. The checkpoint's cursor is the low-water mark:
+// input, with a cursor that no other record has; the records may then finish in any order. The checkpoint's cursor is the low-water mark:
 // everything up to it is finished. What is finished above it is saved as well, since counts
 // and state contain it, and Start returns nil and false for such a record after a resume: skip it.
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -170,6 +171,9 @@ func (s *Session[T]) snapshot() (snapshot, error) {
 		Cursor: s.cursor, Finished: s.window.ranges(), Processed: s.processed, Failed: s.failed,
 		Identity: s.from.identity, Schema: s.opts.Schema,
 	}}
+	if err := asText(&snap.version); err != nil {
+		return snapshot{}, s.unsavable(err)
+	}
 	if err := s.inOrder(s.cursor); err != nil {
 		return snapshot{}, err
 	}
@@ -193,6 +197,20 @@ func (s *Session[T]) snapshot() (snapshot, error) {
 	default:
 	}
 	return snap, nil
+}
+
+// asText refuses what not every engine, nor the archive, could give back as it was.
+func asText(v *store.Version) error {
+	texts := []string{v.Cursor, v.Identity}
+	for _, r := range v.Finished {
+		texts = append(texts, r.First, r.Last)
+	}
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%.80q is not valid UTF-8, which cursors and identities must be; base64 makes text of bytes", text)
+		}
+	}
+	return nil
 }
 
 // inOrder holds the cursor to the order that the job declared.

@@ -32,7 +32,7 @@ func (s *Session[T]) saveNowAndThen() {
 			s.fail(err)
 			s.mu.Unlock()
 			return
-		case errors.Is(err, lease.ErrLost) || s.saving.Err() != nil:
+		case errors.Is(err, lease.ErrLost) || errors.Is(err, ErrClosed) || s.saving.Err() != nil: // the closing save does it
 			return
 		default:
 			s.opts.Logger.Warn("not saved in the background; it is tried again", "checkpoint", s.c.key.String(), "error", err)

@@ -233,3 +233,20 @@ func TestAfterALossMarksDoNothingAndSavesSayWhy(t *testing.T) {
 		assert.Equal(r, "a", r.get().Cursor)
 	})
 }
+
+func TestACursorThatIsNoTextIsRefusedOnEveryEngine(t *testing.T) {
+	over(t, func(r *rig) {
+		s := r.open(nil)
+		require.NoError(r, s.Save(r.Context(), "a", sum{Sum: 1}))
+		err := s.Save(r.Context(), "b\xff", sum{Sum: 2})
+		require.ErrorIs(r, err, store.ErrNotApplied)
+		assert.ErrorContains(r, err, `"b\xff" is not valid UTF-8`)
+		require.NoError(r, s.Save(r.Context(), "c", sum{Sum: 3}), "and the session goes on")
+		s.Mark("d\xff", nil)
+		require.ErrorContains(r, s.Close(r.Context(), nil), "not valid UTF-8")
+		cp := r.get()
+		assert.Equal(r, "c", cp.Cursor, "the closing save keeps what was saved last")
+		assert.Equal(r, store.EndedError, cp.Ended)
+		assert.Contains(r, cp.LastError, "not valid UTF-8")
+	})
+}
