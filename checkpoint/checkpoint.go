@@ -46,6 +46,10 @@ type Checkpoint struct {
 	Born         int64       // the first version since the last delete
 	Archived     bool        // it was read from the archive: the store does not hold it any more
 
+	// ArchivedThrough is the version up to which the mirror was known to be complete when the newest one was
+	// committed, which itself becomes known with the next. It is 0 if none was, and of older versions.
+	ArchivedThrough int64
+
 	stored *store.State // of a state in Body
 }
 
@@ -98,6 +102,7 @@ type wire struct {
 	ExpiresAt    *time.Time      `json:"expires_at,omitempty"`
 	Born         int64           `json:"born,omitempty"`
 	Archived     bool            `json:"archived,omitempty"`
+	Through      int64           `json:"archived_through,omitempty"`
 }
 
 type wireHolder struct {
@@ -128,7 +133,7 @@ func (cp *Checkpoint) wire() (wire, error) {
 		Cursor: cp.Cursor, Processed: cp.Processed, Failed: cp.Failed, LastError: cp.LastError,
 		StateSize: max(cp.StateSize, int64(len(cp.State))), StoredSize: cp.StoredSize, StateBody: cp.Body, Identity: cp.Identity, Schema: cp.Schema,
 		Ended: cp.Ended, RestoredFrom: cp.RestoredFrom, Reason: cp.Reason, Label: cp.Label, Born: cp.Born,
-		Archived: cp.Archived,
+		Archived: cp.Archived, Through: cp.ArchivedThrough,
 	}
 	if cp.By != (store.Holder{}) {
 		w.SavedBy = &wireHolder{ID: cp.By.ID, Host: cp.By.Host, PID: cp.By.PID, RunID: cp.By.RunID}
@@ -172,7 +177,7 @@ func (cp *Checkpoint) unwire(w *wire) error {
 		Cursor: w.Cursor, Processed: w.Processed, Failed: w.Failed, LastError: w.LastError,
 		StateSize: w.StateSize, StoredSize: w.StoredSize, Body: w.StateBody, Identity: w.Identity, Schema: w.Schema,
 		Ended: w.Ended, RestoredFrom: w.RestoredFrom, Reason: w.Reason, Label: w.Label, Born: w.Born,
-		Archived: w.Archived,
+		Archived: w.Archived, ArchivedThrough: w.Through,
 	}
 	if h := w.SavedBy; h != nil {
 		cp.By = store.Holder{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
@@ -233,7 +238,7 @@ func viewHead(key store.Key, h *store.Head) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	cp.Epoch = h.Fence.Epoch
+	cp.Epoch, cp.ArchivedThrough = h.Fence.Epoch, h.Version.ArchivedThrough
 	return cp, nil
 }
 

@@ -12,7 +12,7 @@ import (
 // Delete deletes the checkpoint, under the lease: a version that says so is committed, then all
 // older versions are removed, savepoints too, with the bodies in EditOptions.Archive that the mirror does not hold, and then the name leaves
 // the listings. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
-// unless EditOptions.Purge says otherwise. Where the store has gone backward, it leads on from there. A deletion that was interrupted is finished by
+// unless EditOptions.Purge says otherwise. What is expected of it goes. Where the store has gone backward, it leads on from there. A deletion that was interrupted is finished by
 // calling it again, or by [FinishDelete] or [GC]. Otherwise as [Rollback].
 func Delete(ctx context.Context, st store.Store, name string, opts *EditOptions) (*Edit, error) {
 	o := opts.filled()
@@ -79,7 +79,7 @@ func FinishDelete(ctx context.Context, st store.Store, name string, opts *EditOp
 	return finishDelete(ctx, st, o.Archive, key, found, nil)
 }
 
-// finishDelete removes versions, what purged counts if it is not nil, bodies, and last the name from the index.
+// finishDelete removes versions, what purged counts if it is not nil, bodies, what is expected, and last the name from the index.
 func finishDelete(ctx context.Context, st store.Store, a archive.Archive, key store.Key, found store.Records, purged *Purged) (removed int, err error) {
 	removed, err = removeFormer(ctx, st, key, found)
 	h := found.Head
@@ -98,7 +98,7 @@ func finishDelete(ctx context.Context, st store.Store, a archive.Archive, key st
 		}
 		purged.count(done.Bodies)
 	}
-	return removed, unlist(ctx, st, key, h)
+	return removed, unlist(ctx, st, key, found)
 }
 
 // removeFormer removes the versions of former lives.
@@ -134,10 +134,16 @@ func removeFormer(ctx context.Context, st store.Store, key store.Key, found stor
 	return removed, nil
 }
 
-// unlist takes a deleted checkpoint out of the index.
-func unlist(ctx context.Context, st store.Store, key store.Key, h *store.Head) error {
+// unlist takes a deleted checkpoint out of the index, and before that what is expected of it: later that is the next life's.
+func unlist(ctx context.Context, st store.Store, key store.Key, found store.Records) error {
+	h := found.Head
 	if h == nil || !h.Deleted || !h.Listed {
 		return nil
+	}
+	if found.Expect != nil {
+		if err := persist(ctx, editTimeout, func(ctx context.Context) error { return st.Expect(ctx, key, nil) }); err != nil {
+			return wrap("delete what is expected of", key, err)
+		}
 	}
 	err := persist(ctx, editTimeout, func(ctx context.Context) error { return st.Unlist(ctx, key, h.CommitID) })
 	if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict { // else the next life has begun

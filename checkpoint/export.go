@@ -148,7 +148,7 @@ func (x *exporting) version(ctx context.Context, cp *Checkpoint) error {
 	}
 	line := exportLine{Format: store.Format}
 	inline := *cp
-	inline.Body, inline.Archived, inline.StoredSize = "", false, 0
+	inline.Body, inline.Archived, inline.ArchivedThrough, inline.StoredSize = "", false, 0, 0
 	if cp.StateSize <= partSize && cp.Body == "" {
 		var err error
 		if line.wire, err = inline.wire(); err != nil {

@@ -70,7 +70,7 @@ func GC(ctx context.Context, st store.Store, a archive.Archive, name string, opt
 	if o.DryRun {
 		return done, nil
 	}
-	return done, unlist(ctx, st, key, found.Head)
+	return done, unlist(ctx, st, key, found)
 }
 
 // collect removes the bodies that no version points at.

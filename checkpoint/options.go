@@ -86,6 +86,12 @@ type Options struct {
 	// Mirror says which versions are mirrored in Archive. Default: every one.
 	Mirror MirrorPolicy
 
+	// Expect is how often the job is expected to save, so that its silence is noticed. The session's opening keeps it in the
+	// store, which is one request more (2 write units) if it differs from what is there, and none if not. What a job declared
+	// before is replaced; what a person has said with milepost expect stays, and is logged, unless Expect.Override says otherwise. One
+	// that cannot be kept is logged, and tried again by the next session.
+	Expect Expectation
+
 	// Redact is applied to the text of an error before it is saved.
 	Redact func(string) string
 
@@ -160,5 +166,5 @@ func (o *Options) filled() (*Options, error) {
 	case f.OnIdentity < Refuse || f.OnIdentity > Restart:
 		return nil, fmt.Errorf("checkpoint options: OnIdentity %d is none of Refuse, Warn, Fork and Restart", f.OnIdentity)
 	}
-	return &f, nil
+	return &f, f.Expect.validate()
 }

@@ -93,6 +93,7 @@ func Open[T any](ctx context.Context, st store.Store, name string, opts *Options
 		abandon(ctx, l)
 		return nil, err
 	}
+	o.declare(ctx, st, l)
 	return s, nil
 }
 

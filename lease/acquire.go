@@ -152,7 +152,7 @@ func (c *contender) take(ctx context.Context, found store.Records, looked time.D
 		return nil, err
 	}
 	l := newLease(ctx, c, next, sent, sentWall, clock)
-	l.prior = found.Lease
+	l.prior, l.expect = found.Lease, found.Expect
 	head, err := c.raise(l, found.Head)
 	if err == nil {
 		err = c.fell(found, head)

@@ -20,6 +20,7 @@ type Lease struct {
 	reason string
 	head   store.Head
 	prior  *store.Lease
+	expect *store.Expectation
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -73,6 +74,9 @@ func (l *Lease) Head() store.Head { return l.head }
 
 // Prior is LEASE as it stood before this acquisition; nil if there was none.
 func (l *Lease) Prior() *store.Lease { return l.prior }
+
+// Expected is EXPECT as it stood before this acquisition; nil if there was none.
+func (l *Lease) Expected() *store.Expectation { return l.expect }
 
 // Reason is the reason of an operator's steal that no version carries yet; the first
 // commit takes it over. Usually empty.

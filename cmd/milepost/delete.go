@@ -59,11 +59,6 @@ versions keeps what is removed from it.`,
 		if err != nil {
 			return err
 		}
-		if !options.DryRun { // what it is expected to do went with it
-			if err := s.Expect(ctx, key, nil); err != nil {
-				return fmt.Errorf("delete what is expected of %s: %w\nmilepost expect %s --none does that", key, err, key.Name)
-			}
-		}
 		if a.output == "json" {
 			return a.printJSON(deleteJSON{editJSON{"delete", !options.DryRun, e.Before, e.After}, (*purgedJSON)(e.Purged)})
 		}

@@ -1,0 +1,60 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Expectation is how often a job is expected to save. It is kept in the store, where milepost monitor, stale and
+// status judge by it whether the checkpoint is overdue.
+type Expectation struct {
+	// Every is the longest time between two saves; at least a second. 0: the job declares nothing, and what the store has stays.
+	Every time.Duration
+
+	// Grace is how much later a save may be before the checkpoint is overdue.
+	Grace time.Duration
+
+	// Override also replaces what a person has said with milepost expect.
+	Override bool
+}
+
+func (e Expectation) validate() error {
+	switch {
+	case e.Every == 0 && (e.Grace != 0 || e.Override):
+		return errors.New("checkpoint options: Expect.Grace and Expect.Override go with an Expect.Every")
+	case e.Every != 0 && e.Every < time.Second, e.Grace < 0:
+		return fmt.Errorf("checkpoint options: Expect %v and %v: a second at least, and a grace that is not negative", e.Every, e.Grace)
+	}
+	return nil
+}
+
+// setByJob begins what the store says of who set an expectation that a job declared. A person's begins with their name.
+const setByJob = "job "
+
+// declare keeps the job's expectation in the store, if it is not there already. The acquisition has read what is, so
+// that nothing is asked. A job does not fail because its silence could not be made known: that is logged.
+func (o *Options) declare(ctx context.Context, st store.Store, l *lease.Lease) {
+	want, has := o.Expect, l.Expected()
+	every, grace := want.Every.Truncate(time.Millisecond), want.Grace.Truncate(time.Millisecond)
+	switch {
+	case every == 0, has != nil && has.Every == every && has.Grace == grace:
+		return
+	case has != nil && !want.Override && !strings.HasPrefix(has.SetBy, setByJob):
+		o.Logger.Warn("another expectation than the job's stays, since a person has set it", "checkpoint", l.Key().String(),
+			"every", has.Every, "grace", has.Grace, "set_by", has.SetBy, "job_every", every, "job_grace", grace)
+		return
+	}
+	at := timeOf(l.Clock()).UTC().Truncate(time.Millisecond)
+	next := &store.Expectation{Every: every, Grace: grace, SetBy: setByJob + l.Holder().ID, SetAt: at}
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := st.Expect(bounded, l.Key(), next); err != nil {
+		o.Logger.Warn("what is expected of the job was not set", "checkpoint", l.Key().String(), "error", err)
+	}
+}
