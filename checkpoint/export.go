@@ -23,6 +23,9 @@ type ExportOptions struct {
 	Archive   archive.Archive // as in [ReadOptions]
 	Newest    bool            // the newest version alone
 
+	// Open leaves the last line to [EndExport], so that other checkpoints can follow.
+	Open bool
+
 	// Progress is called as the work goes on, with how many versions were written of how many.
 	Progress func(done, total int64)
 }
@@ -35,7 +38,8 @@ type Exported struct {
 }
 
 // Export writes the versions of a checkpoint to w, oldest first, as JSON lines that [Import] reads: each is a [Checkpoint]
-// as JSON, with "fmt", and behind it in lines of their own the parts of a state that is too large for a line. What has expired, of a
+// as JSON, with "fmt", and behind it in lines of their own the parts of a state that is too large for a line. The last line says how many
+// there were, so that an export that was cut short is none. What has expired, of a
 // checkpoint that lives on, is left out. The errors are those of [Get]; after one, what was written is not a whole checkpoint.
 func Export(ctx context.Context, st store.Store, name string, w io.Writer, opts *ExportOptions) (*Exported, error) {
 	var o ExportOptions
@@ -47,22 +51,42 @@ func Export(ctx context.Context, st store.Store, name string, w io.Writer, opts 
 		return nil, err
 	}
 	out := &exporting{o: &o, w: w, done: &Exported{Namespace: key.Namespace, Name: key.Name}}
-	r, err := look(ctx, st, key, o.Archive)
-	if err != nil {
-		return nil, err
+	if err := out.checkpoint(ctx, st, key); err != nil || o.Open {
+		return out.done, err
 	}
-	if o.Newest {
+	return out.done, out.end(out.done)
+}
+
+// EndExport writes the line that ends an export of those checkpoints, which were written with ExportOptions.Open, one after the other.
+func EndExport(w io.Writer, all ...*Exported) error {
+	return (&exporting{w: w, done: &Exported{}}).end(all...)
+}
+
+func (x *exporting) end(all ...*Exported) error {
+	end := exportEnd{Checkpoints: int64(len(all))}
+	for _, done := range all {
+		end.Versions += done.Versions
+	}
+	return x.line(&endLine{Format: store.Format, End: end})
+}
+
+func (x *exporting) checkpoint(ctx context.Context, st store.Store, key store.Key) error {
+	r, err := look(ctx, st, key, x.o.Archive)
+	if err != nil {
+		return err
+	}
+	if x.o.Newest {
 		cp, err := r.labelled(ctx, r.newest())
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return out.done, out.export(ctx, cp, 1)
+		return x.export(ctx, cp, 1)
 	}
 	// The history comes newest first: so which versions there are is read first, and what they hold behind that.
 	var versions []int64
 	for e, err := range r.history(ctx, 0, time.Time{}) {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		versions = append(versions, e.Version.Version)
 	}
@@ -72,13 +96,13 @@ func Export(ctx context.Context, st store.Store, name string, w io.Writer, opts 
 			continue // it has expired since
 		}
 		if err != nil {
-			return out.done, err
+			return err
 		}
-		if err := out.export(ctx, cp, int64(len(versions))); err != nil {
-			return out.done, err
+		if err := x.export(ctx, cp, int64(len(versions))); err != nil {
+			return err
 		}
 	}
-	return out.done, nil
+	return nil
 }
 
 // labelled reads one version; of the newest too with its label, which HEAD does not have.
@@ -97,7 +121,7 @@ func (r *reader) labelled(ctx context.Context, version int64) (*Checkpoint, erro
 	return cp, nil
 }
 
-// exportLine is one line of an export: a version, or a part of the state of the version before.
+// exportLine is one line of an export: a version, a part of the state of the version before, or the end.
 type exportLine struct {
 	Format int64 `json:"fmt"`
 	wire
@@ -106,6 +130,21 @@ type exportLine struct {
 	Parts int64 `json:"state_parts,omitempty"`
 	// SHA256 is that of the state, in hexadecimal, where it comes in parts.
 	SHA256 string `json:"state_sha256,omitempty"`
+
+	// End is set in the last line, which has nothing else.
+	End *exportEnd `json:"end,omitempty"`
+}
+
+// endLine is the last line.
+type endLine struct {
+	Format int64     `json:"fmt"`
+	End    exportEnd `json:"end"`
+}
+
+// exportEnd counts what the lines before have, from the end of another export on, if there is one.
+type exportEnd struct {
+	Checkpoints int64 `json:"checkpoints"`
+	Versions    int64 `json:"versions"`
 }
 
 // partLine is a part of a state.

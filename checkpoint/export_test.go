@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -141,7 +142,7 @@ func TestAnExportHasWhatOnlyTheArchiveHas(t *testing.T) {
 		a := newMemory()
 		r.saves(a, 8, nil)
 		r.expire(1, 5)
-		assert.Equal(r, 3, bytes.Count(r.exported(nil), []byte("\n")))
+		assert.Equal(r, 3+1, bytes.Count(r.exported(nil), []byte("\n")))
 		assert.Equal(r, 8, bytes.Count(r.exported(&checkpoint.ExportOptions{Archive: a}), []byte(`"cursor"`)))
 		assert.Equal(r, 1, bytes.Count(r.exported(&checkpoint.ExportOptions{Archive: a, Newest: true}), []byte(`"cursor"`)))
 		_, err := checkpoint.Export(r.Context(), r.inner, "none", &bytes.Buffer{}, nil)
@@ -329,5 +330,59 @@ func TestAnImportOfWhatTheStoreHasLostIsRefused(t *testing.T) {
 		require.Len(r, errs, 1)
 		require.ErrorIs(r, errs[0], checkpoint.ErrRefused)
 		require.ErrorContains(r, errs[0], "restore")
+	})
+}
+
+func TestAnExportThatWasCutShortIsNone(t *testing.T) {
+	over(t, func(r *rig) {
+		r.minutes(nil, 4)
+		one := string(r.exported(nil))
+		lines := strings.SplitAfter(one, "\n")
+		require.JSONEq(r, `{"fmt":1,"end":{"checkpoints":1,"versions":4}}`, lines[4])
+		cut := strings.Join(lines[:3], "")
+		for what, c := range map[string]struct {
+			data string
+			is   error
+			says string
+		}{
+			"the end missing":        {cut, checkpoint.ErrCutShort, "line 4"},
+			"nothing":                {"", checkpoint.ErrCutShort, "line 1"},
+			"a version missing":      {cut + lines[4], store.ErrBadRecord, "had 4 versions of 1 checkpoints, and 3 of 1 are here"},
+			"more behind the end":    {one + lines[0], checkpoint.ErrCutShort, "line 7"},
+			"an end of other fields": {strings.Replace(one, `"end":{`, `"end":{"x":1,`, 1), store.ErrBadRecord, "line 5"},
+			"a version that ends":    {strings.Replace(one, `{"fmt":1,`, `{"fmt":1,"end":{"checkpoints":0,"versions":0},`, 1), store.ErrBadRecord, "line 1"},
+		} {
+			into := memstore.New(nil)
+			for _, dry := range []bool{true, false} {
+				_, errs := imported(r.Context(), into, []byte(c.data), &checkpoint.ImportOptions{DryRun: dry})
+				require.Len(r, errs, 1, what)
+				require.ErrorIs(r, errs[0], c.is, what)
+				require.ErrorContains(r, errs[0], c.says, what)
+			}
+			found, err := into.Look(r.Context(), key)
+			require.NoError(r, err)
+			require.Nil(r, found.Head, "%s: nothing was made of it", what)
+		}
+
+		// Out of a pipe it is learned at the end, and an import of the whole goes on behind what is there.
+		into := memstore.New(nil)
+		var errs []error
+		for _, err := range checkpoint.Import(r.Context(), into, iotest.OneByteReader(strings.NewReader(cut)), nil) {
+			errs = append(errs, err)
+		}
+		require.ErrorIs(r, errors.Join(errs...), checkpoint.ErrCutShort)
+		assert.Len(r, historyOf(r, into, nil), 3)
+		done, errs := imported(r.Context(), into, []byte(one), nil)
+		require.Empty(r, errs)
+		assert.Equal(r, [2]int64{3, 1}, [2]int64{done[0].Present, done[0].Versions})
+
+		// What there is, for who says so; and two exports put together are one.
+		done, errs = imported(r.Context(), memstore.New(nil), []byte(cut), &checkpoint.ImportOptions{Partial: true})
+		require.Empty(r, errs)
+		assert.Equal(r, int64(3), done[0].Versions)
+		done, errs = imported(r.Context(), memstore.New(nil), []byte(one+strings.ReplaceAll(one, name, "other")), nil)
+		require.Empty(r, errs)
+		require.Len(r, done, 2)
+		assert.Equal(r, "other", done[1].Name)
 	})
 }

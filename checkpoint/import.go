@@ -19,6 +19,9 @@ type ImportOptions struct {
 	// Reason is kept on the versions, for people.
 	Reason string
 
+	// Partial imports what there is of an export that was cut short: what was exported behind that is not in the store then.
+	Partial bool
+
 	// DryRun reads and checks everything, changes nothing, takes no lease, and returns what would be.
 	DryRun bool
 
@@ -50,10 +53,19 @@ type Imported struct {
 //
 // A checkpoint that st has already is a [*RefusedError], unless its newest version is one of those to import: then an interrupted
 // import goes on behind it. One that fails is yielded with its error, and the next one follows; what cannot be read, a line of a format or
-// with a field that is not known among it, is an error with a nil Imported, and ends the import.
+// with a field that is not known among it, is an error with a nil Imported, and ends the import. An export that was cut short is such an
+// error, which matches [ErrCutShort]. Where r is an [io.Seeker], all of it is read and checked before the first version is made; else what
+// comes before such a line is in the store, and an import of the whole goes on behind it.
 func Import(ctx context.Context, st store.Store, r io.Reader, opts *ImportOptions) iter.Seq2[*Imported, error] {
 	return func(yield func(*Imported, error) bool) {
-		lines := newLineReader(r)
+		partial := opts != nil && opts.Partial
+		if dry := opts != nil && opts.DryRun; !dry && !partial {
+			if err := checkLines(r); err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+		lines := newLineReader(r, partial)
 		for {
 			key, ok := lines.peek(opts)
 			if lines.err != nil {

@@ -19,15 +19,75 @@ type lineReader struct {
 	number int64 // of the line that was read last
 	err    error
 
-	ahead *exportLine // read, and not taken yet
-	parts int64       // of the version that was taken last, which are still to come
-	part  int64       // the number of the one that was read last
+	partial bool        // an export that was cut short will do
+	seen    exportEnd   // since the beginning, or the last end
+	of      store.Key   // the checkpoint of the version that was read last, as the line has it
+	open    bool        // the last line was no end
+	ahead   *exportLine // read, and not taken yet
+	parts   int64       // of the version that was taken last, which are still to come
+	part    int64       // the number of the one that was read last
 }
 
-func newLineReader(r io.Reader) *lineReader {
+func newLineReader(r io.Reader, partial bool) *lineReader {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
-	return &lineReader{lines: lines}
+	return &lineReader{lines: lines, partial: partial, open: true}
+}
+
+// checkLines reads all lines of an export, and goes back to where it began: nothing is to be made of one that is not whole. What cannot
+// be read twice is not checked.
+func checkLines(r io.Reader) error {
+	seeker, ok := r.(io.ReadSeeker)
+	if !ok {
+		return nil
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil //nolint:nilerr // it is a pipe
+	}
+	lines := newLineReader(seeker, false)
+	for {
+		key, ok := lines.peek(nil)
+		if !ok {
+			break
+		}
+		rec, err := lines.next(nil, key)
+		if err == nil && rec.write != nil {
+			err = rec.write(io.Discard)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if lines.err != nil {
+		return lines.err
+	}
+	_, err = seeker.Seek(start, io.SeekStart)
+	return err
+}
+
+// ErrCutShort: an export does not end in the line that says how much it has.
+var ErrCutShort = fmt.Errorf("%w: the export was cut short", store.ErrBadRecord)
+
+// end holds the line that ends an export against what came before it.
+func (r *lineReader) end(end *exportEnd) error {
+	seen := r.seen
+	r.seen, r.of, r.open = exportEnd{}, store.Key{}, false
+	if *end != seen {
+		return r.fail(fmt.Errorf("%w: the export had %d versions of %d checkpoints, and %d of %d are here",
+			store.ErrBadRecord, end.Versions, end.Checkpoints, seen.Versions, seen.Checkpoints))
+	}
+	return nil
+}
+
+// count takes note of a version's line.
+func (r *lineReader) count(line *exportLine) {
+	r.open = true
+	r.seen.Versions++
+	if of := (store.Key{Namespace: line.Namespace, Name: line.Name}); of != r.of {
+		r.of = of
+		r.seen.Checkpoints++
+	}
 }
 
 func (r *lineReader) fail(err error) error {
@@ -75,12 +135,23 @@ func (r *lineReader) peek(opts *ImportOptions) (store.Key, bool) {
 			return store.Key{}, false
 		}
 	}
-	if r.ahead == nil {
+	for r.ahead == nil {
 		line := &exportLine{}
-		if !r.line(line) {
+		switch {
+		case !r.line(line):
+			if r.err == nil && r.open && !r.partial {
+				_ = r.fail(fmt.Errorf("%w: its last line, which says how much it has, is missing", ErrCutShort))
+			}
+			return store.Key{}, false
+		case line.End == nil:
+			r.count(line)
+			r.ahead = line
+		case line.Name != "":
+			_ = r.fail(fmt.Errorf("%w: it is the end, and a version's", store.ErrBadRecord))
+			return store.Key{}, false
+		case r.end(line.End) != nil:
 			return store.Key{}, false
 		}
-		r.ahead = line
 	}
 	namespace := r.ahead.Namespace
 	if opts != nil && opts.Namespace != "" {

@@ -181,7 +181,8 @@ func TestAnExportIsWholeOrNotThere(t *testing.T) {
 		file, err := os.ReadFile(to)
 		require.NoError(t, err)
 		assert.Equal(t, string(file), must(t, env, "export"))
-		assert.Len(t, items(t, must(t, env, "export", "orders", "--newest")), 1)
+		assert.Len(t, items(t, must(t, env, "export", "orders", "--newest")), 1+1)
+		assert.True(t, strings.HasSuffix(string(file), "{\"fmt\":1,\"end\":{\"checkpoints\":2,\"versions\":4}}\n"))
 
 		require.NoError(t, a.Delete(t.Context(), keys(t, a, "body/default/flights/")[0]))
 		r = milepost(t, env, "export", "--to", to, "-o", "json")
@@ -215,6 +216,16 @@ func TestAnExportIsImportedIntoEachEngine(t *testing.T) {
 		r := milepost(t, env, "import", file, "--execute")
 		assert.Equal(t, 6, r.exit, r.stderr)
 		must(t, env, "import", file, "--namespace", "other", "--execute")
+
+		cut := string(must(t, from, "export"))
+		cut = cut[:strings.LastIndexByte(strings.TrimSpace(cut), '\n')+1]
+		r = milepost(t, env, "import", writeFile(t, "cut", []byte(cut)), "--namespace", "cut", "--execute")
+		assert.Equal(t, 1, r.exit)
+		assert.Contains(t, r.stderr, "--partial")
+		assert.Equal(t, 3, milepost(t, env, "get", "orders/eu", "--namespace", "cut").exit)
+		must(t, env, "import", writeFile(t, "cut", []byte(cut)), "--namespace", "cut", "--partial", "--execute")
+		assert.Equal(t, 2, milepost(t, env, "import", "--from", "s3-json", "s3://a/b", "c", "--partial").exit)
+
 		bad := writeFile(t, "bad", []byte("{\"fmt\":2}\n"))
 		assert.Equal(t, "newer_format", milepost(t, env, "import", bad, "-o", "json").failure(t).Kind)
 		bad = writeFile(t, "bad", []byte("no line of an export\n"))

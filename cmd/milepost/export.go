@@ -20,7 +20,8 @@ func (a *app) exportCommand() *cobra.Command {
 		Short: "Write checkpoints as JSON lines, for import into another store",
 		Long: `Export writes the versions of the checkpoints that are named, or of all in the
 namespace, to standard output: one line a version, as get -o json prints it, oldest
-first. Milepost import reads them, into a store of any kind. A job may run meanwhile; what
+first, and a last one that says how many there were. Milepost import reads them, into a
+store of any kind, and refuses an export that was cut short. A job may run meanwhile; what
 it saves from then on is not in it.`,
 		Example: `  milepost export > checkpoints.jsonl
   milepost export flights --store sqlite:jobs.db | milepost import --store dynamodb://milepost --execute
@@ -39,7 +40,7 @@ it saves from then on is not in it.`,
 		} else if err := e.run(ctx, a.stdout); err != nil {
 			return err
 		}
-		a.say("exported %s of %s", versionsText(e.versions), countText(e.checkpoints, "checkpoint"))
+		a.say("exported %s of %s", versionsText(e.versions), countText(int64(len(e.done)), "checkpoint"))
 		return nil
 	})
 	return cmd
@@ -52,7 +53,8 @@ type export struct {
 	names  []string
 	newest bool
 
-	checkpoints, versions int64
+	done     []*checkpoint.Exported
+	versions int64
 }
 
 // run ends with the first error: what is imported of an export must not depend on where it broke off.
@@ -67,7 +69,7 @@ func (e *export) run(ctx context.Context, w io.Writer) error {
 			return err
 		}
 	}
-	return nil
+	return checkpoint.EndExport(w, e.done...)
 }
 
 // one writes a checkpoint once all of it was read: half a history has an older newest version.
@@ -81,7 +83,7 @@ func (e *export) one(ctx context.Context, w io.Writer, name string, progress fun
 		_ = os.Remove(spool.Name())
 	}()
 	done, err := checkpoint.Export(ctx, e.store, name, spool, &checkpoint.ExportOptions{
-		Namespace: e.app.namespace, Archive: e.store.archive.Archive, Newest: e.newest, Progress: progress,
+		Namespace: e.app.namespace, Archive: e.store.archive.Archive, Newest: e.newest, Open: true, Progress: progress,
 	})
 	if err != nil {
 		return err
@@ -92,7 +94,7 @@ func (e *export) one(ctx context.Context, w io.Writer, name string, progress fun
 	if _, err := io.Copy(w, spool); err != nil {
 		return fmt.Errorf("write the export of %q: %w", name, err)
 	}
-	e.checkpoints++
+	e.done = append(e.done, done)
 	e.versions += done.Versions
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +29,7 @@ type importJSON struct {
 type importFlags struct {
 	from, reason string
 	execute      bool
+	partial      bool
 	skip         []string
 }
 
@@ -39,6 +41,8 @@ func (a *app) importCommand() *cobra.Command {
 		Long: `Import reads what export has written, from FILE or standard input, and makes the same
 history in this store: a commit for each version, under the lease. A checkpoint that is
 there already is refused, unless an import of the same was interrupted: then it goes on.
+All of it is read and checked first. An export that was cut short is refused; where there
+is no other, --partial takes what there is of it.
 
 With --from s3-json it reads what jobs have that keep their checkpoints in S3 by
 themselves: a file checkpoint_<unix seconds>.json for each save, with
@@ -59,6 +63,8 @@ are named. Where it is one of these that is the newest, nothing is imported unti
 				return usagef("import takes one FILE at the most, else standard input; it got %d arguments", len(args))
 			case f.from == "milepost" && len(f.skip) > 0:
 				return usagef("--skip is for --from s3-json")
+			case f.from == "s3-json" && f.partial:
+				return usagef("--partial is for an export")
 			case f.from != "milepost" && f.from != "s3-json":
 				return usagef("--from %q: write milepost or s3-json", f.from)
 			}
@@ -68,6 +74,7 @@ are named. Where it is one of these that is the newest, nothing is imported unti
 	flags := cmd.Flags()
 	flags.StringVar(&f.from, "from", "milepost", "what is read: milepost, which export has written, or s3-json")
 	flags.BoolVar(&f.execute, "execute", false, "do it; without, all is read and checked, and only the plan is shown")
+	flags.BoolVar(&f.partial, "partial", false, "take what there is of an export that was cut short: the newest versions may be missing")
 	flags.StringVar(&f.reason, "reason", "", "why; kept with the versions")
 	flags.StringArrayVar(&f.skip, "skip", nil, "with s3-json: leave out the object of this `KEY`, as the report names it; may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"milepost", "s3-json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -98,7 +105,15 @@ are named. Where it is one of these that is the newest, nothing is imported unti
 				defer file.Close()
 				in = file
 			}
-			return a.importLines(ctx, s, in, options)
+			if f.execute {
+				spool, remove, err := readTwice(in)
+				if err != nil {
+					return err
+				}
+				defer remove()
+				in = spool
+			}
+			return hintCutShort(a.importLines(ctx, s, in, options))
 		})(cmd, args)
 	}
 	return cmd
@@ -106,9 +121,41 @@ are named. Where it is one of these that is the newest, nothing is imported unti
 
 func (f *importFlags) options(a *app, s *openStore) *checkpoint.ImportOptions {
 	return &checkpoint.ImportOptions{
-		Reason: f.reason, DryRun: !f.execute, Lease: a.leaseOptions(),
+		Reason: f.reason, DryRun: !f.execute, Partial: f.partial, Lease: a.leaseOptions(),
 		Archive: s.archive.Archive, Mirror: s.archive.url.Mirror,
 	}
+}
+
+// readTwice makes of a pipe a file, so that all of it can be checked before anything is made of it.
+func readTwice(in io.Reader) (spool io.Reader, remove func(), err error) {
+	if seeker, ok := in.(io.Seeker); ok {
+		if _, err := seeker.Seek(0, io.SeekCurrent); err == nil {
+			return in, func() {}, nil
+		}
+	}
+	file, err := os.CreateTemp("", "milepost-import-*.jsonl")
+	if err != nil {
+		return nil, nil, err
+	}
+	remove = func() {
+		_ = file.Close()
+		_ = os.Remove(file.Name())
+	}
+	if _, err = io.Copy(file, in); err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		remove()
+		return nil, nil, fmt.Errorf("read the export: %w", err)
+	}
+	return file, remove, nil
+}
+
+func hintCutShort(err error) error {
+	if errors.Is(err, checkpoint.ErrCutShort) {
+		err = fmt.Errorf("%w\nexport again; where that cannot be, --partial takes what there is, which may lack the newest versions", err)
+	}
+	return err
 }
 
 // importLines goes on after a checkpoint that fails, and fails in the end.

@@ -54,7 +54,7 @@ func TestWhatIsWrittenFitsItsSchema(t *testing.T) {
 	export, err := jsonschema.NewCompiler().Compile("../../docs/schema/export.schema.json")
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSuffix(must(t, p.env, "export"), "\n"), "\n")
-	require.Len(t, lines, 8+4, "the versions, and one's state in parts")
+	require.Len(t, lines, 8+4+1, "the versions, one's state in parts, and the end")
 	for _, line := range lines {
 		fits(export, line[:min(200, len(line))], line)
 	}
