@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,49 +20,179 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/dynamostore"
+	"github.com/milepost-dev/milepost/store/sqlitestore"
 	"github.com/milepost-dev/milepost/test/dynamotest"
 )
 
+// many is how many checkpoints the tests of scale look at.
+const many = 10_000
+
+// What a look may cost: one request for MaxPeek checkpoints, and one for each page of names.
+const (
+	maxRequests = (many+store.MaxPeek-1)/store.MaxPeek + 3
+	maxUnits    = 1.5*many + 100 // half a unit for HEAD, LEASE and EXPECT each, there or not, and for each 4 KiB of names
+	maxInFlight = 8 + 1          // the peeks, and the page of names ahead of them
+)
+
 func TestStatusOver10000CheckpointsTakesABoundedNumberOfRequests(t *testing.T) {
-	const n = 10_000
-	table, env := tableOf(t, n)
-	began := time.Now()
-	out, said := must(t, env, "status", "-o", "json", "-v", "--store", table)
-	took := time.Since(began)
-	assert.Equal(t, n, strings.Count(out, "\n"))
+	name := tableOf(t, many)
+	var sent counted
+	st := dynamostore.New(dynamotest.ClientOver(t, &sent), name)
+	surveyed(t, st, many)
+	assert.LessOrEqual(t, sent.requests.Load(), int64(maxRequests))
+	assert.LessOrEqual(t, sent.most.Load(), int64(maxInFlight), "under way at once")
+	assert.LessOrEqual(t, st.Cost().ReadUnits, maxUnits)
+	assert.Equal(t, sent.requests.Load(), st.Cost().Requests)
+
+	out, said := must(t, dynamotest.Env(t), "status", "-o", "json", "-v", "--store", urlOf(t, name))
+	assert.Equal(t, many, strings.Count(out, "\n"))
 	cost := regexp.MustCompile(`cost ([\d,]+) requests, [\d.]+ write units, ([\d.]+) read units`).FindStringSubmatch(said)
 	require.NotNil(t, cost, said)
-	requests, err := strconv.Atoi(strings.ReplaceAll(cost[1], ",", ""))
+	requests, err := strconv.ParseInt(strings.ReplaceAll(cost[1], ",", ""), 10, 64)
 	require.NoError(t, err)
-	units, err := strconv.ParseFloat(cost[2], 64)
-	require.NoError(t, err)
-	t.Logf("status over %d checkpoints: %d requests, %.1f read units, %v", n, requests, units, took)
+	assert.Equal(t, sent.requests.Load(), requests, "the command takes as many")
 
-	const peeks, pages = (n + store.MaxPeek - 1) / store.MaxPeek, 3
-	assert.LessOrEqual(t, requests, peeks+pages)
-	// Half a unit for HEAD, LEASE and EXPECT each, of which two are absent here; half a unit for each 4 KiB of names.
-	assert.LessOrEqual(t, units, 1.5*n+100)
-
-	out, said = must(t, env, "monitor", "--once", "--no-gc", "-v", "--metrics", "emf", "--store", table)
-	assert.Contains(t, out, fmt.Sprintf(`"Checkpoints":%d`, n))
-	assert.Contains(t, said, "cost "+cost[1]+" requests", "the monitor takes as many")
+	out, said = must(t, dynamotest.Env(t), "monitor", "--once", "--no-gc", "-v", "--metrics", "emf", "--store", urlOf(t, name))
+	assert.Contains(t, out, fmt.Sprintf(`"Checkpoints":%d`, many))
+	assert.Contains(t, said, "cost "+cost[1]+" requests", "and so does the monitor")
 }
 
-// tableOf returns the URL of a table with n checkpoints.
-func tableOf(t *testing.T, n int) (url string, env []string) {
+// BenchmarkStatus is what status reads and works out of 10,000 checkpoints, of which none is held; on DynamoDB interleaved with a
+// loop that asks for the same items, as many in a request and requests at once, and looks at none of them.
+func BenchmarkStatus(b *testing.B) {
+	b.Run("dynamodb", func(b *testing.B) {
+		name, client := tableOf(b, many), dynamotest.Client(b)
+		st := dynamostore.New(client, name)
+		var status, bare []time.Duration
+		var cost dynamostore.Cost
+		for b.Loop() {
+			before := st.Cost()
+			status = append(status, timing(func() { surveyed(b, st, many) }))
+			after := st.Cost()
+			cost = dynamostore.Cost{Requests: after.Requests - before.Requests, ReadUnits: after.ReadUnits - before.ReadUnits}
+			bare = append(bare, timing(func() { readBare(b, client, name) }))
+		}
+		reportStatus(b, status)
+		b.ReportMetric(float64(cost.Requests), "requests")
+		b.ReportMetric(cost.ReadUnits, "RCU")
+		b.ReportMetric(float64(median(bare).Milliseconds()), "bare-p50-ms")
+		b.ReportMetric(float64(median(status))/float64(median(bare)), "x-bare")
+	})
+	b.Run("sqlite", func(b *testing.B) {
+		st, err := sqlitestore.Open(b.Context(), filepath.Join(b.TempDir(), "jobs.db"), nil)
+		require.NoError(b, err)
+		b.Cleanup(func() { require.NoError(b, st.Close()) })
+		for i := range many {
+			s, err := checkpoint.Open[int](b.Context(), st, jobName(i), nil)
+			require.NoError(b, err)
+			s.Mark("100", nil)
+			require.NoError(b, s.Close(b.Context(), nil))
+		}
+		var status []time.Duration
+		for b.Loop() {
+			status = append(status, timing(func() { surveyed(b, st, many) }))
+		}
+		reportStatus(b, status)
+	})
+}
+
+func reportStatus(b *testing.B, status []time.Duration) {
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(median(status).Milliseconds()), "p50-ms")
+}
+
+func timing(f func()) time.Duration {
+	began := time.Now()
+	f()
+	return time.Since(began)
+}
+
+// surveyed does what status does before it prints.
+func surveyed(t testing.TB, st store.Store, n int) {
+	t.Helper()
+	items, err := survey.Look(t.Context(), st, "default", "")
+	require.NoError(t, err)
+	require.Len(t, items, n)
+	survey.Worst(items)
+	var memory survey.Memory
+	_, err = memory.Recall(t.Context(), st, items)
+	require.NoError(t, err)
+}
+
+func readBare(b *testing.B, client *dynamodb.Client, table string) {
+	batches := make(chan []map[string]types.AttributeValue)
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			for keys := range batches {
+				_, err := client.BatchGetItem(b.Context(), &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{table: {Keys: keys}}})
+				assert.NoError(b, err)
+			}
+		})
+	}
+	for from := 0; from < many; from += store.MaxPeek {
+		var keys []map[string]types.AttributeValue
+		for i := from; i < min(from+store.MaxPeek, many); i++ {
+			for _, sk := range []string{"EXPECT", "HEAD", "LEASE"} {
+				keys = append(keys, itemKey(i, sk))
+			}
+		}
+		batches <- keys
+	}
+	close(batches)
+	readers.Wait()
+}
+
+// counted is a transport that counts.
+type counted struct {
+	requests, now, most atomic.Int64
+}
+
+func (c *counted) RoundTrip(req *http.Request) (*http.Response, error) {
+	c.requests.Add(1)
+	now := c.now.Add(1)
+	defer c.now.Add(-1)
+	for most := c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); most = c.most.Load() {
+	}
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+func jobName(i int) string { return fmt.Sprintf("jobs/%06d", i) }
+
+func itemKey(i int, sk string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{
+		"pk": &types.AttributeValueMemberS{Value: "default#" + jobName(i)}, "sk": &types.AttributeValueMemberS{Value: sk},
+	}
+}
+
+func urlOf(t testing.TB, table string) string {
+	t.Helper()
+	url := "dynamodb://" + table
+	if endpoint := dynamotest.Endpoint(t); endpoint != "" {
+		url += "?endpoint=" + endpoint
+	}
+	return url
+}
+
+// tableOf returns the name of a table with n checkpoints, each saved once and its lease free.
+func tableOf(t testing.TB, n int) string {
 	t.Helper()
 	client, name := dynamotest.Client(t), dynamotest.Table(t)
 	require.NoError(t, dynamostore.CreateTable(t.Context(), client, name, &dynamostore.CreateOptions{NoDeletionProtection: true}))
-	require.NoError(t, checkpoint.Run(t.Context(), dynamostore.New(client, name), "jobs/first",
+	require.NoError(t, checkpoint.Run(t.Context(), dynamostore.New(client, name), jobName(0),
 		func(_ context.Context, s *checkpoint.Session[int]) error { s.Mark("100", nil); return nil }, nil))
-	found, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: map[string]types.AttributeValue{
-		"pk": &types.AttributeValueMemberS{Value: "default#jobs/first"}, "sk": &types.AttributeValueMemberS{Value: "HEAD"},
-	}})
-	require.NoError(t, err)
-	var loaders sync.WaitGroup
+	record := func(sk string) map[string]types.AttributeValue {
+		found, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: itemKey(0, sk)})
+		require.NoError(t, err)
+		require.NotEmpty(t, found.Item, sk)
+		return found.Item
+	}
+	head, lease := record("HEAD"), record("LEASE")
 	batches := make(chan []types.WriteRequest)
+	var loaders sync.WaitGroup
 	for range 8 {
 		loaders.Go(func() {
 			for batch := range batches {
@@ -75,20 +208,20 @@ func tableOf(t *testing.T, n int) (url string, env []string) {
 	}
 	var batch []types.WriteRequest
 	for i := 1; i < n; i++ {
-		it := maps.Clone(found.Item)
-		job := fmt.Sprintf("jobs/%06d", i)
-		it["pk"], it["name"] = &types.AttributeValueMemberS{Value: "default#" + job}, &types.AttributeValueMemberS{Value: job}
-		batch = append(batch, types.WriteRequest{PutRequest: &types.PutRequest{Item: it}})
-		if len(batch) == 25 || i == n-1 {
+		for _, of := range []map[string]types.AttributeValue{head, lease} {
+			it := maps.Clone(of)
+			maps.Copy(it, itemKey(i, it["sk"].(*types.AttributeValueMemberS).Value))
+			if _, listed := it["name"]; listed {
+				it["name"] = &types.AttributeValueMemberS{Value: jobName(i)}
+			}
+			batch = append(batch, types.WriteRequest{PutRequest: &types.PutRequest{Item: it}})
+		}
+		if len(batch) >= 24 || i == n-1 {
 			batches <- batch
 			batch = nil
 		}
 	}
 	close(batches)
 	loaders.Wait()
-	url = "dynamodb://" + name
-	if endpoint := dynamotest.Endpoint(t); endpoint != "" {
-		url += "?endpoint=" + endpoint
-	}
-	return url, dynamotest.Env(t)
+	return name
 }
