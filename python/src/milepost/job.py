@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Iterable, Iterator, Mapping
+from json.encoder import encode_basestring
 from types import TracebackType
 from typing import Any, Callable, NoReturn, TypeVar
 
@@ -162,6 +163,7 @@ class Job:
         """The seconds in which another run asks to have the lease, once it does; None until then."""
         result = self._agent.call("open", self._fields, on_event=self._while_opening)
         self._session = int(result["session"])
+        self._mark = f'{{"method":"mark","session":{self._session},"cursor":'
         self.namespace, self.name = str(result["namespace"]), str(result["name"])
         self.epoch, self.version = int(result["epoch"]), int(result["version"])
         self.holder = parse_holder(result["holder"])
@@ -188,7 +190,7 @@ class Job:
             cursor = _text(cursor)
         processed, failed = _counts(processed, failed)
         extra = "" if state is UNCHANGED else f',"state":{encode(state, "the state")}'
-        agent.write(f'{{"method":"mark","session":{self._session},"cursor":{encode(cursor, "the cursor")},"processed":{processed},"failed":{failed}{extra}}}\n')
+        agent.write(f'{self._mark}{encode_basestring(cursor)},"processed":{processed},"failed":{failed}{extra}}}\n')
         self._marked(cursor, processed, failed, state)
 
     def save(self, state: Any = UNCHANGED, *, cursor: str | int | None = None, processed: int | None = None, failed: int = 0) -> int:

@@ -2,16 +2,24 @@
 // that packages dynamotest and s3test find or start:
 //
 //	go run ./test/python/serve python/.venv/bin/pytest python
+//
+// With -far 2ms, MILEPOST_FAR_DYNAMODB names the same DynamoDB endpoint with replies that come so much later, for benchmarks.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/milepost-dev/milepost/test/dynamotest"
 	"github.com/milepost-dev/milepost/test/s3test"
@@ -20,7 +28,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := serve(ctx, os.Args[1:]); err != nil {
+	far := flag.Duration("far", 0, "how much later replies come from MILEPOST_FAR_DYNAMODB")
+	flag.Parse()
+	if err := serve(ctx, *far, flag.Args()); err != nil {
 		if status := (*exec.ExitError)(nil); errors.As(err, &status) {
 			os.Exit(max(status.ExitCode(), 1))
 		}
@@ -29,7 +39,7 @@ func main() {
 	}
 }
 
-func serve(ctx context.Context, command []string) error {
+func serve(ctx context.Context, far time.Duration, command []string) error {
 	if len(command) == 0 {
 		return errors.New("name a command to run")
 	}
@@ -49,5 +59,24 @@ func serve(ctx context.Context, command []string) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// The S3 endpoint checks its credentials, and so comes last.
 	cmd.Env = append(append(os.Environ(), table.Env()...), bucket.Env()...)
+	if far > 0 {
+		slow, err := later(table.URL, far)
+		if err != nil {
+			return err
+		}
+		defer slow.Close()
+		cmd.Env = append(cmd.Env, "MILEPOST_FAR_DYNAMODB="+slow.URL)
+	}
 	return cmd.Run()
+}
+
+// later hands over the endpoint's replies so much later.
+func later(endpoint string, delay time.Duration) (*httptest.Server, error) {
+	target, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.ModifyResponse = func(*http.Response) error { time.Sleep(delay); return nil }
+	return httptest.NewServer(proxy), nil
 }
