@@ -42,7 +42,7 @@ func inRealTime(rule string) by { return by{"./store/storetest", "TestRunInRealT
 func TestBroken(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
-	all := slices.Concat(storeMutants, engineMutants, leaseMutants, checkpointMutants, peerMutants)
+	all := slices.Concat(storeMutants, engineMutants, leaseMutants, checkpointMutants, archiveMutants, peerMutants)
 	names := map[string]bool{}
 	tests := map[string][]string{} // by package
 	for _, m := range all {
