@@ -67,8 +67,9 @@ fuzz: ## each fuzz target for FUZZTIME
 		done; \
 	done
 
-campaign: ## for some hours: 10,000 kills and 1,000 races on each engine, and the transport's faults a hundred times
+campaign: ## for some hours: 10,000 kills and 1,000 races on each engine, 1,000 kills of large saves, and the transport's faults a hundred times
 	MILEPOST_KILL_JOBS=500 MILEPOST_KILL_ROUNDS=1000 $(SERVED) $(GO) test -timeout 12h -v ./test/kill
+	MILEPOST_ARCHIVE_KILLS=1000 $(SERVED) $(GO) test -timeout 12h -v -run Killed ./test/archive
 	$(SERVED) $(GO) test -timeout 12h -count 100 ./test/transport
 
 bench: ## every benchmark, and docs/benchmarks.md written anew from what they print
