@@ -1,8 +1,0 @@
-//go:build !race
-
-package archive_test
-
-const (
-	largeState = 1 << 30   // bytes
-	mostMemory = 200 << 20 // bytes
-)
