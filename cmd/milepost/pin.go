@@ -44,7 +44,7 @@ func (a *app) pinCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.printPin("pin", key, cp, options, fmt.Sprintf("it never expires, and its label is %q", cp.Label))
+		return a.printPin("pin", key, cp, options, fmt.Sprintf("it never expires, and its label is %q", cp.Label), "")
 	})
 	return cmd
 }
@@ -56,12 +56,13 @@ func (a *app) unpinCommand() *cobra.Command {
 		Use:   "unpin NAME --version N",
 		Short: "Take the label off a savepoint: it expires as others do",
 		Example: `  milepost unpin orders/eu --version 1200
-  milepost unpin orders/eu --version 1200 --execute`,
+  milepost unpin orders/eu --version 1200 --reason INC-123 --execute`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
 	}
 	cmd.Flags().Int64Var(&version, "version", 0, "the version")
 	f.add(cmd)
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why; told in the answer, for whoever keeps that: what carried a reason, the label, is gone")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 		options, err := f.options(a, s, cmd)
 		if err != nil {
@@ -83,7 +84,7 @@ func (a *app) unpinCommand() *cobra.Command {
 		} else {
 			becomes += ", and expires at " + clock(cp.ExpiresAt)
 		}
-		return a.printPin("unpin", key, cp, options, becomes)
+		return a.printPin("unpin", key, cp, options, becomes, f.reason)
 	})
 	return cmd
 }
@@ -95,9 +96,18 @@ func checkVersion(cmd *cobra.Command, version int64) error {
 	return nil
 }
 
-func (a *app) printPin(action string, key store.Key, cp *checkpoint.Checkpoint, options *checkpoint.EditOptions, becomes string) error {
+// pinJSON is a pin, or the end of one, as JSON.
+type pinJSON struct {
+	editJSON
+	Reason string `json:"reason,omitempty"` // that no record keeps
+}
+
+func (a *app) printPin(action string, key store.Key, cp *checkpoint.Checkpoint, options *checkpoint.EditOptions, becomes, reason string) error {
 	if a.output == "json" {
-		return a.printJSON(editJSON{Action: action, Executed: !options.DryRun, After: cp})
+		return a.printJSON(pinJSON{editJSON{Action: action, Executed: !options.DryRun, After: cp}, reason})
+	}
+	if reason != "" {
+		becomes += " (" + reason + ")"
 	}
 	verb := "Changed"
 	if options.DryRun {
