@@ -29,7 +29,7 @@ race: ## every Go test under the race detector, which needs a C compiler
 	@command -v $${CC:-cc} >/dev/null || { echo "the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	$(GO) test -timeout 10m ./test/s3test # builds the S3 server before anything waits for it
 	CGO_ENABLED=1 $(GO) test -race -run '^$$' $(PACKAGES) >/dev/null # compiles with all cores
-	CGO_ENABLED=1 $(SERVED) $(GO) test -race -p 1 -timeout 25m $(TESTFLAGS) $(PACKAGES) # leases of a second or two: one package at a time
+	CGO_ENABLED=1 $(SERVED) $(GO) test -race -p 1 -parallel 6 -timeout 25m $(TESTFLAGS) $(PACKAGES) # leases of a second or two: one package at a time, whose tests mostly wait
 
 quick: ## every Go test, without the race detector
 	$(SERVED) $(GO) test -timeout 25m $(TESTFLAGS) $(PACKAGES)
