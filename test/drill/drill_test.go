@@ -1,0 +1,136 @@
+//go:build linux
+
+// Package drill_test walks a staged outage with nothing but the commands of the runbook, docs/operations.md: a job that is stuck, a
+// lease that was stolen, a bucket that is down, a table that is gone. `go test -v ./test/drill` prints what an operator would see.
+package drill_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/test/faulthttp"
+)
+
+func TestAJobThatIsStuck(t *testing.T) {
+	o := newOutage(t)
+	j := o.newJob()
+	j.shut(31)
+	run := j.start("--lease-duration", "2s")
+	o.until("it hangs in its fourth batch", func() bool { return j.processed() == 40 })
+
+	o.run(0, "milepost expect NAME --every 1d --grace 2h", replaced{"1d": "1s", "2h": "1s"})
+	o.until("it is overdue", func() bool { return o.quietly("milepost stale").exit == 11 })
+	o.says("the alarm: overdue")
+	assert.Contains(t, o.run(11, "milepost stale"), "flights")
+	assert.Regexp(t, `flights +overdue`, o.run(0, "milepost status"))
+	assert.Contains(t, o.run(0, "milepost runs NAME"), "running")
+	assert.Regexp(t, `status +held`, o.run(0, "milepost lease show NAME"))
+
+	o.says("it is alive, and hangs: nobody ends its lease by mistake, and it is ended on purpose")
+	assert.Contains(t, o.run(5, `milepost lease break NAME --reason "…" --execute`), "renewed")
+	o.run(0, `milepost lease break NAME --reason "…" --now --execute`)
+	assert.Equal(t, 7, run.exit(), "the job was told, and stopped: %s", run.said())
+
+	o.says("what it hung on is mended; it is started again, and goes on where it was")
+	j.open()
+	again := j.start()
+	assert.Zero(t, again.exit(), again.said())
+	assert.Contains(t, again.said(), "goes on from record 31")
+	assert.Contains(t, o.run(0, "milepost runs NAME"), "done")
+	o.run(0, "milepost expect NAME --none")
+	o.run(0, "milepost stale")
+}
+
+func TestALeaseThatWasStolen(t *testing.T) {
+	o := newOutage(t)
+	j := o.newJob()
+	j.shut(31)
+	paused := j.start("--lease-duration", "2s")
+	o.until("it is in its fourth batch", func() bool { return j.processed() == 40 })
+	paused.stop()
+	j.open()
+	second := j.start("--wait", "30s", "--holder", "second")
+	assert.Zero(t, second.exit(), second.said())
+	o.says("a job that was paused past its lease wakes up")
+	paused.wake()
+	assert.Equal(t, 7, paused.exit(), paused.said())
+
+	o.says("the alarm: losses")
+	assert.Contains(t, o.run(0, "milepost lease show NAME"), "second")
+	runs := o.run(0, "milepost runs NAME")
+	assert.Contains(t, runs, "died")
+	assert.Contains(t, runs, "done")
+	assert.Regexp(t, `cursor +100\b`, o.run(0, "milepost get NAME"))
+	o.says("nothing is to be mended: the second run has finished, and the first could save nothing after it")
+}
+
+func TestABucketThatIsDown(t *testing.T) {
+	o := newOutage(t)
+	j := o.newJob()
+	j.shut(31)
+	run := j.start()
+	o.until("it is in its fourth batch", func() bool { return j.processed() == 40 })
+	down := o.bucketFaults.On(faulthttp.Any, faulthttp.Each, faulthttp.LoseRequest())
+	o.says("the bucket cannot be reached")
+	j.open()
+	assert.Zero(t, run.exit(), "no job is held up: %s", run.said())
+	assert.Contains(t, run.said(), "not all is mirrored")
+
+	o.says("the log says so, and archive lag rises")
+	o.run(8, "milepost check")
+	assert.Regexp(t, `flights +quiet`, o.run(0, "milepost status"))
+	o.says("the bucket is back")
+	down.Remove()
+	o.run(0, "milepost check")
+	assert.Regexp(t, `versions? mirrored now`, o.run(0, "milepost archive sync"))
+	o.run(0, "milepost archive verify NAME")
+}
+
+func TestATableThatIsGone(t *testing.T) {
+	o := newOutage(t)
+	j := o.newJob()
+	first := j.startUntil(50)
+	assert.Equal(t, 9, first.exit(), first.said())
+	o.lose()
+
+	o.says("the table is gone: jobs fail with kind no_table, and so does whoever looks")
+	failed := j.start()
+	assert.Equal(t, 1, failed.exit(), failed.said())
+	assert.Contains(t, o.run(1, "milepost status"), "table create")
+	o.run(0, "milepost table create")
+	refused := j.start()
+	assert.Equal(t, 6, refused.exit(), "it does not start from zero: %s", refused.said())
+	assert.Contains(t, o.run(0, `milepost archive restore --reason "…"`), "Nothing was changed")
+	o.run(0, `milepost archive restore --reason "…" --execute`)
+	o.run(0, "milepost archive verify")
+
+	o.says("jobs are started again")
+	again := j.start()
+	assert.Zero(t, again.exit(), again.said())
+	assert.Contains(t, again.said(), "goes on from record 51")
+	assert.Regexp(t, `cursor +100\b`, o.run(0, "milepost get NAME"))
+}
+
+// inRunbook fails a drill that needs a command which the runbook does not have.
+func inRunbook(t *testing.T, command string) {
+	t.Helper()
+	runbook, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	end := `( *$| *#|` + "`" + `)` // of a line in a block, or of code in a sentence
+	require.Regexp(t, regexp.MustCompile(`(?m)(^\$ |`+"`"+`)`+regexp.QuoteMeta(command)+end), string(runbook), "the runbook has no %q", command)
+}
+
+// replaced are words of a command in the runbook, and what a drill writes for them.
+type replaced map[string]string
+
+func (r replaced) in(command string) string {
+	for word, by := range r {
+		command = strings.ReplaceAll(command, word, by)
+	}
+	return command
+}
