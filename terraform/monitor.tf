@@ -1,38 +1,19 @@
 locals {
-  monitor = var.monitor_package == null ? 0 : 1
-}
+  on_lambda = var.monitor_on == "lambda" && var.monitor_package != null ? 1 : 0
+  on_ecs    = var.monitor_on == "ecs" ? 1 : 0
+  monitor   = local.on_lambda + local.on_ecs
 
-# The command itself, behind a few lines of shell that take events: see lambda/bootstrap.
-resource "aws_lambda_function" "monitor" {
-  count = local.monitor
-
-  function_name    = "${var.name}-monitor"
-  description      = "milepost monitor: tells of checkpoints that do not move, and collects what is left over"
-  role             = aws_iam_role.monitor[0].arn
-  filename         = var.monitor_package
-  source_code_hash = filebase64sha256(var.monitor_package)
-  runtime          = "provided.al2023"
-  handler          = "bootstrap"
-  architectures    = [var.monitor_architecture]
-  timeout          = var.monitor_timeout_seconds
-  memory_size      = var.monitor_memory_mb
-  tags             = var.tags
-
-  environment {
-    variables = merge(
-      { MILEPOST_STORE = local.store_url },
-      var.archive ? { MILEPOST_ARCHIVE = local.archive_url } : {},
-    )
-  }
-
-  # Lambda would make the log group itself, and keep it for ever.
-  depends_on = [aws_cloudwatch_log_group.monitor, aws_iam_role_policy.monitor]
+  monitor_every = "${var.monitor_every_minutes}m" # what it shares its collecting out by
+  monitor_environment = merge(
+    { MILEPOST_STORE = local.store_url },
+    var.archive ? { MILEPOST_ARCHIVE = local.archive_url } : {},
+  )
 }
 
 resource "aws_cloudwatch_log_group" "monitor" {
   count = local.monitor
 
-  name              = "/aws/lambda/${var.name}-monitor"
+  name              = "/aws/${var.monitor_on}/${var.name}-monitor"
   retention_in_days = var.monitor_log_retention_days
   tags              = var.tags
 }
@@ -41,7 +22,7 @@ resource "aws_iam_role" "monitor" {
   count = local.monitor
 
   name        = "${var.name}-monitor"
-  description = "The Lambda function that runs milepost monitor"
+  description = "What runs milepost monitor"
   tags        = var.tags
 
   assume_role_policy = jsonencode({
@@ -49,26 +30,30 @@ resource "aws_iam_role" "monitor" {
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
-      Principal = { Service = "lambda.amazonaws.com" }
+      Principal = { Service = local.on_ecs == 1 ? "ecs-tasks.amazonaws.com" : "lambda.amazonaws.com" }
     }]
   })
 }
 
-# Its metrics go by its log, which CloudWatch takes them out of.
+# Its metrics go by its log, which CloudWatch takes them out of. On Lambda the function's role writes that.
 resource "aws_iam_role_policy" "monitor" {
   count = local.monitor
 
   name = "monitor"
   role = aws_iam_role.monitor[0].id
   policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(local.reader_statements, local.collector_statements, [{
-      Sid      = "Log"
-      Effect   = "Allow"
-      Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-      Resource = ["${aws_cloudwatch_log_group.monitor[0].arn}:*"]
-    }])
+    Version   = "2012-10-17"
+    Statement = concat(local.monitor_statements, [for statement in [local.log_statement] : statement if local.on_lambda == 1])
   })
+}
+
+locals {
+  log_statement = {
+    Sid      = "Log"
+    Effect   = "Allow"
+    Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    Resource = [for group in aws_cloudwatch_log_group.monitor : "${group.arn}:*"]
+  }
 }
 
 resource "aws_scheduler_schedule_group" "monitor" {
@@ -91,14 +76,31 @@ resource "aws_scheduler_schedule" "monitor" {
   }
 
   target {
-    arn      = aws_lambda_function.monitor[0].arn
+    arn      = local.on_ecs == 1 ? local.cluster_arn : aws_lambda_function.monitor[0].arn
     role_arn = aws_iam_role.schedule[0].arn
-    input    = jsonencode({ namespace = each.key })
+    input = local.on_ecs == 1 ? jsonencode({
+      containerOverrides = [{ name = "monitor", command = ["monitor", "--once", "--every", local.monitor_every, "--namespace", each.key] }]
+    }) : jsonencode({ namespace = each.key })
 
     # The next look makes up for one that failed.
     retry_policy {
       maximum_event_age_in_seconds = 60
       maximum_retry_attempts       = 0
+    }
+
+    dynamic "ecs_parameters" {
+      for_each = aws_ecs_task_definition.monitor
+
+      content {
+        task_definition_arn = ecs_parameters.value.arn
+        launch_type         = "FARGATE"
+
+        network_configuration {
+          subnets          = var.monitor_subnets
+          security_groups  = var.monitor_security_groups
+          assign_public_ip = var.monitor_public_ip
+        }
+      }
     }
   }
 }
@@ -123,14 +125,10 @@ resource "aws_iam_role" "schedule" {
 resource "aws_iam_role_policy" "schedule" {
   count = local.monitor
 
-  name = "invoke"
+  name = local.on_ecs == 1 ? "run" : "invoke"
   role = aws_iam_role.schedule[0].id
   policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect   = "Allow"
-      Action   = "lambda:InvokeFunction"
-      Resource = aws_lambda_function.monitor[0].arn
-    }]
+    Version   = "2012-10-17"
+    Statement = concat(local.run_statements, local.invoke_statements) # one of them is empty
   })
 }

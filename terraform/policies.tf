@@ -76,20 +76,32 @@ locals {
     local.kms_statements,
   ) }
 
+  look_statements = [
+    {
+      Sid      = "Checkpoints"
+      Effect   = "Allow"
+      Action   = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"]
+      Resource = [aws_dynamodb_table.this.arn]
+    },
+    {
+      Sid      = "Names"
+      Effect   = "Allow"
+      Action   = ["dynamodb:Query"]
+      Resource = [local.index_arn]
+    },
+  ]
+
+  object_names_statements = [for statement in [{
+    Sid       = "ObjectNames"
+    Effect    = "Allow"
+    Action    = ["s3:ListBucket"]
+    Resource  = [local.archive_arn]
+    Condition = { StringLike = { "s3:prefix" = ["${local.bodies}*", "${local.mirror}*"] } }
+  }] : statement if var.archive]
+
   reader_statements = concat(
+    local.look_statements,
     [
-      {
-        Sid      = "Checkpoints"
-        Effect   = "Allow"
-        Action   = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"]
-        Resource = [aws_dynamodb_table.this.arn]
-      },
-      {
-        Sid      = "Names"
-        Effect   = "Allow"
-        Action   = ["dynamodb:Query"]
-        Resource = [local.index_arn]
-      },
       {
         Sid      = "Settings"
         Effect   = "Allow"
@@ -97,21 +109,13 @@ locals {
         Resource = [aws_dynamodb_table.this.arn]
       },
     ],
-    [for statement in [
-      {
-        Sid      = "Objects"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject"]
-        Resource = ["${local.archive_arn}/${local.bodies}*", "${local.archive_arn}/${local.mirror}*"]
-      },
-      {
-        Sid       = "ObjectNames"
-        Effect    = "Allow"
-        Action    = ["s3:ListBucket"]
-        Resource  = [local.archive_arn]
-        Condition = { StringLike = { "s3:prefix" = ["${local.bodies}*", "${local.mirror}*"] } }
-      },
-    ] : statement if var.archive],
+    [for statement in [{
+      Sid      = "Objects"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = ["${local.archive_arn}/${local.bodies}*", "${local.archive_arn}/${local.mirror}*"]
+    }] : statement if var.archive],
+    local.object_names_statements,
     local.kms_statements,
   )
 
@@ -147,8 +151,10 @@ locals {
     ] : statement if var.archive],
   )
 
-  # Beside what a reader may: `milepost gc`.
-  collector_statements = concat(
+  # Looks, and collects as `milepost gc` does.
+  monitor_statements = concat(
+    local.look_statements,
+    local.object_names_statements,
     [{
       Sid      = "Collect"
       Effect   = "Allow"
@@ -161,6 +167,7 @@ locals {
       Action   = ["s3:DeleteObject"]
       Resource = ["${local.archive_arn}/${local.bodies}*"]
     }] : statement if var.archive],
+    local.kms_statements,
   )
 
   policies = {

@@ -189,8 +189,19 @@ variable "dashboard" {
   default     = true
 }
 
+variable "monitor_on" {
+  description = "What the monitor runs on: lambda, from monitor_package, or ecs (Fargate), from monitor_image."
+  type        = string
+  default     = "lambda"
+
+  validation {
+    condition     = contains(["lambda", "ecs"], var.monitor_on)
+    error_message = "monitor_on is lambda or ecs."
+  }
+}
+
 variable "monitor_package" {
-  description = "Path of the monitor's zip file, as `go run ./terraform/lambda FILE` makes it: the monitor then runs on Lambda. Null: run `milepost monitor` elsewhere. The alarm on its heartbeat goes off either way if nothing does."
+  description = "With monitor_on lambda: path of the monitor's zip file, as `go run ./terraform/lambda FILE` makes it. Null: run `milepost monitor` elsewhere. The alarm on its heartbeat goes off either way if nothing does."
   type        = string
   default     = null
 
@@ -198,10 +209,70 @@ variable "monitor_package" {
     condition     = var.monitor_package == null || try(fileexists(var.monitor_package), false)
     error_message = "There is no such file; `go run ./terraform/lambda FILE` makes it."
   }
+
+  validation {
+    condition     = var.monitor_package == null || var.monitor_on == "lambda"
+    error_message = "monitor_package is for monitor_on lambda; ecs takes monitor_image."
+  }
+}
+
+variable "monitor_image" {
+  description = "With monitor_on ecs: Milepost's container image, by tag or digest. The policy allows to fetch one of ECR's."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = (var.monitor_image != null) == (var.monitor_on == "ecs")
+    error_message = "monitor_on ecs needs a monitor_image, and lambda takes none."
+  }
+
+  validation {
+    condition     = var.monitor_image == null || can(regex("^[a-z0-9][a-z0-9./_:-]*(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", var.monitor_image))
+    error_message = "monitor_image ends in a tag or a digest: registry/repository:tag."
+  }
+}
+
+variable "monitor_subnets" {
+  description = "With monitor_on ecs: the subnets that its tasks run in, with a way to DynamoDB, S3, CloudWatch Logs and the image's registry."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = (length(var.monitor_subnets) > 0) == (var.monitor_on == "ecs") && alltrue([for subnet in var.monitor_subnets : startswith(subnet, "subnet-")])
+    error_message = "monitor_on ecs needs monitor_subnets, each subnet-…, and lambda takes none."
+  }
+}
+
+variable "monitor_security_groups" {
+  description = "With monitor_on ecs: its tasks' security groups, which let HTTPS out. Empty: the VPC's default one."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = length(var.monitor_security_groups) == 0 || var.monitor_on == "ecs" && alltrue([for group in var.monitor_security_groups : startswith(group, "sg-")])
+    error_message = "monitor_security_groups are for monitor_on ecs, each sg-…."
+  }
+}
+
+variable "monitor_public_ip" {
+  description = "With monitor_on ecs: give its tasks public addresses, for subnets without NAT and endpoints of their own."
+  type        = bool
+  default     = false
+}
+
+variable "monitor_cluster_arn" {
+  description = "With monitor_on ecs: the ARN of the cluster to run in. Null: one of its own, which costs nothing."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.monitor_cluster_arn == null || var.monitor_on == "ecs" && can(regex("^arn:[a-z0-9-]+:ecs:[a-z0-9-]+:\\d{12}:cluster/.+$", var.monitor_cluster_arn))
+    error_message = "monitor_cluster_arn is for monitor_on ecs: arn:aws:ecs:REGION:ACCOUNT:cluster/NAME."
+  }
 }
 
 variable "monitor_architecture" {
-  description = "What the binary in monitor_package is for: arm64 or x86_64."
+  description = "What the binary in monitor_package or monitor_image is for: arm64 or x86_64."
   type        = string
   default     = "arm64"
 
@@ -223,7 +294,7 @@ variable "monitor_every_minutes" {
 }
 
 variable "monitor_timeout_seconds" {
-  description = "How long one look may take. A million checkpoints take minutes."
+  description = "With monitor_on lambda: how long one look may take. A million checkpoints take minutes."
   type        = number
   default     = 300
 
@@ -234,13 +305,15 @@ variable "monitor_timeout_seconds" {
 }
 
 variable "monitor_memory_mb" {
-  description = "The monitor's memory in MB, which its share of a processor goes with."
+  description = "The monitor's memory in MB. On Lambda its share of a processor goes with it; on ECS it has a quarter of one, and 512, 1024 or 2048. Null: 256 on Lambda, 512 on ECS."
   type        = number
-  default     = 256
+  default     = null
 
   validation {
-    condition     = try(var.monitor_memory_mb >= 128 && var.monitor_memory_mb <= 10240, false)
-    error_message = "monitor_memory_mb lies between 128 and 10240."
+    condition = var.monitor_memory_mb == null || (var.monitor_on == "ecs" ?
+      contains([512, 1024, 2048], coalesce(var.monitor_memory_mb, 0)) :
+    coalesce(var.monitor_memory_mb, 0) >= 128 && coalesce(var.monitor_memory_mb, 0) <= 10240)
+    error_message = "monitor_memory_mb lies between 128 and 10240 on Lambda, and is 512, 1024 or 2048 on ECS."
   }
 }
 

@@ -222,3 +222,128 @@ run "a_log_for_eight_days" {
   expect_failures = [var.monitor_log_retention_days]
 }
 
+
+run "a_monitor_on_a_mainframe" {
+  command = plan
+
+  variables {
+    monitor_on = "mainframe"
+  }
+
+  expect_failures = [var.monitor_on]
+}
+
+run "ecs_without_an_image" {
+  command = plan
+
+  variables {
+    monitor_on      = "ecs"
+    monitor_subnets = ["subnet-1"]
+  }
+
+  expect_failures = [var.monitor_image]
+}
+
+run "ecs_without_subnets" {
+  command = plan
+
+  variables {
+    monitor_on    = "ecs"
+    monitor_image = "example.com/milepost:v1"
+  }
+
+  expect_failures = [var.monitor_subnets]
+}
+
+run "ecs_with_what_is_no_subnet" {
+  command = plan
+
+  variables {
+    monitor_on      = "ecs"
+    monitor_image   = "example.com/milepost:v1"
+    monitor_subnets = ["vpc-1"]
+  }
+
+  expect_failures = [var.monitor_subnets]
+}
+
+run "ecs_with_a_package_of_lambdas" {
+  command = plan
+
+  variables {
+    monitor_on      = "ecs"
+    monitor_image   = "example.com/milepost:v1"
+    monitor_subnets = ["subnet-1"]
+    monitor_package = "README.md"
+  }
+
+  expect_failures = [var.monitor_package]
+}
+
+run "lambda_with_an_image" {
+  command = plan
+
+  variables {
+    monitor_image = "example.com/milepost:v1"
+  }
+
+  expect_failures = [var.monitor_image]
+}
+
+run "lambda_in_subnets" {
+  command = plan
+
+  variables {
+    monitor_subnets = ["subnet-1"]
+  }
+
+  expect_failures = [var.monitor_subnets]
+}
+
+run "lambda_with_security_groups" {
+  command = plan
+
+  variables {
+    monitor_security_groups = ["sg-1"]
+  }
+
+  expect_failures = [var.monitor_security_groups]
+}
+
+run "a_cluster_by_its_name" {
+  command = plan
+
+  variables {
+    monitor_on          = "ecs"
+    monitor_image       = "example.com/milepost:v1"
+    monitor_subnets     = ["subnet-1"]
+    monitor_cluster_arn = "ops"
+  }
+
+  expect_failures = [var.monitor_cluster_arn]
+}
+
+run "an_image_without_a_tag" {
+  command = plan
+
+  variables {
+    monitor_on      = "ecs"
+    monitor_subnets = ["subnet-1"]
+    monitor_image   = "example.com/milepost"
+  }
+
+  expect_failures = [var.monitor_image]
+}
+
+run "memory_that_fargate_does_not_have" {
+  command = plan
+
+  variables {
+    monitor_on        = "ecs"
+    monitor_image     = "example.com/milepost:v1"
+    monitor_subnets   = ["subnet-1"]
+    monitor_memory_mb = 256
+  }
+
+  expect_failures = [var.monitor_memory_mb]
+}

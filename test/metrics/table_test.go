@@ -246,15 +246,3 @@ func TestTheModulesNamesAreOnesOfTheTable(t *testing.T) {
 		assert.True(t, known[name[1]], "%s is no metric of docs/metrics.md", name[1])
 	}
 }
-
-func TestTheRunbookHasASectionForEachAlarm(t *testing.T) {
-	module, err := os.ReadFile("../../terraform/alarms.tf")
-	require.NoError(t, err)
-	runbook, err := os.ReadFile("../../docs/operations.md")
-	require.NoError(t, err)
-	alarms := regexp.MustCompile(`(?m)^ +([a-z-]+) += \{\n +metric `).FindAllStringSubmatch(string(module), -1)
-	require.GreaterOrEqual(t, len(alarms), 4)
-	for _, alarm := range append(alarms, []string{"", "throttles"}) {
-		assert.Regexp(t, `(?mi)^## `+alarm[1]+`$`, string(runbook))
-	}
-}

@@ -33,12 +33,12 @@ case "$*" in *broken*) echo "milepost: the table is gone" >&2; exit 8;; esac
 	server := httptest.NewServer(api)
 	defer server.Close()
 	command := exec.CommandContext(t.Context(), filepath.Join(dir, "bootstrap"))
-	command.Env = append(os.Environ(), "AWS_LAMBDA_RUNTIME_API="+strings.TrimPrefix(server.URL, "http://"))
+	command.Env = append(os.Environ(), "AWS_LAMBDA_RUNTIME_API="+strings.TrimPrefix(server.URL, "http://"), "MONITOR_EVERY=5m")
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	assert.Error(t, command.Run(), "it ends when the runtime's API does; curl is what it needs to reach that")
 
-	assert.Equal(t, "{\"ran\": \"monitor --once --namespace billing\"}\n{\"ran\": \"monitor --once --namespace broken\"}\n", stdout.String(),
+	assert.Equal(t, "{\"ran\": \"monitor --once --every 5m --namespace billing\"}\n{\"ran\": \"monitor --once --every 5m --namespace broken\"}\n", stdout.String(),
 		"metrics go to standard output, and nothing else")
 	assert.Contains(t, stderr.String(), "milepost: the table is gone")
 	const usage = `{"errorType": "usage", "errorMessage": "the event is not {\"namespace\": \"NAME\"}"}`

@@ -1,6 +1,8 @@
 package terraform_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +47,46 @@ func TestEveryExampleApplies(t *testing.T) {
 			assert.NotEmpty(t, s.Values.Root.Children, "the example does not use the module")
 		})
 	}
+}
+
+func TestEachAlarmNamesASectionOfTheRunbookThatHasItsName(t *testing.T) {
+	t.Parallel()
+	runbook, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	var named []string
+	for _, r := range apply(t, copyModule(t)).Values.Root.Resources {
+		if r.Type != "aws_cloudwatch_metric_alarm" {
+			continue
+		}
+		var alarm struct {
+			Name        string `json:"alarm_name"`
+			Description string `json:"alarm_description"`
+		}
+		require.NoError(t, json.Unmarshal(r.Values, &alarm))
+		file, section, ok := strings.Cut(alarm.Description[strings.LastIndexByte(alarm.Description, ' ')+1:], "#")
+		require.True(t, ok, alarm.Description)
+		assert.Equal(t, "docs/operations.md", file)
+		assert.True(t, strings.HasSuffix(alarm.Name, "-"+section), "%s leads to %s", alarm.Name, section)
+		assert.NoError(t, sectionOf(runbook, section))
+		named = append(named, section)
+	}
+	assert.ElementsMatch(t, []string{"overdue", "failures", "losses", "heartbeat", "archive-gaps", "throttles"}, named)
+	assert.Error(t, sectionOf(runbook, "over-due"), "a section that is not there")
+	assert.Error(t, sectionOf([]byte("## overdue\n## failures\n"), "overdue"), "a section that says nothing")
+}
+
+// sectionOf finds a section by its anchor, which has to say where to look.
+func sectionOf(runbook []byte, anchor string) error {
+	text := string(runbook)
+	_, rest, ok := strings.Cut(text, "\n## "+anchor+"\n")
+	if !ok && !strings.HasPrefix(text, "## "+anchor+"\n") {
+		return fmt.Errorf("docs/operations.md has no section %s", anchor)
+	}
+	body, _, _ := strings.Cut(rest, "\n## ")
+	if !strings.Contains(body, "Look") {
+		return fmt.Errorf("section %s of docs/operations.md does not say where to look", anchor)
+	}
+	return nil
 }
 
 func TestTheReadmeSaysWhatTheModuleTakes(t *testing.T) {

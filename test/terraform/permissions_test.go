@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -26,6 +27,7 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 	"github.com/milepost-dev/milepost/store/archive/s3archive"
 	"github.com/milepost-dev/milepost/store/dynamostore"
+	"github.com/milepost-dev/milepost/store/faultstore"
 	"github.com/milepost-dev/milepost/test/dynamotest"
 	"github.com/milepost-dev/milepost/test/s3test"
 )
@@ -33,11 +35,8 @@ import (
 // programme is what each role does, in this order. A role that does more needs more
 // in its policy, and a permission that no line here uses has no place in one. What
 // is in capitals is the bench's.
-var programme = []struct {
-	role, command string
-	exit          int
-}{
-	{"job", "batch flights INPUT --every 2 -- cat", 0},
+var programme = []step{
+	{"job", "batch flights INPUT --every 2 --metrics cloudwatch -- cat", 0},
 	{"job", "PROGRAM large", 0},
 	{"job", "PROGRAM large", 0}, // which loads what the first has saved
 	{"job", "PROGRAM refused", 0},
@@ -50,10 +49,16 @@ var programme = []struct {
 	{"reader", "get flights --version 1", 0},
 	{"reader", "history flights", 0},
 	{"reader", "runs flights", 0},
+	{"reader", "expect large", 0},
+	{"reader", "status", 0},
+	{"reader", "stale", 0},
+	{"reader", "stale --max-age 1ms", 11},
 	{"reader", "lease show flights", 0},
 	{"reader", "archive verify", 0},
 	{"reader", "export --to EXPORT", 0},
 	{"operator", "check", 0},
+	{"operator", "expect flights --every 1d --grace 2h", 0},
+	{"operator", "expect flights --none", 0},
 	{"operator", "pin flights --version 1 --label start --execute", 0},
 	{"operator", "unpin flights --version 1 --execute", 0},
 	{"operator", "set large --cursor 3 --state STATE --content-type text/plain --execute", 0},
@@ -65,6 +70,8 @@ var programme = []struct {
 	{"operator", "archive sync", 0},
 	{"operator", "gc --execute", 0},
 	{"operator", "prune --older-than 1h --keep-starts 1 --execute", 0},
+	{"monitor", "LEAVE left", 0},
+	{"monitor", "monitor --once --metrics emf --metrics-level detail --ratio --gc-every 1m", 0},
 	{"operator", "delete large --purge --execute", 0},
 	{"operator", "import EXPORT --namespace copied --execute", 0},
 	{"operator", "LOSE flights", 0},
@@ -72,38 +79,93 @@ var programme = []struct {
 	{"operator", "delete flights --execute", 0},
 }
 
-// unproven are the services that no line of the programme reaches so far. Each line
-// that does takes its service off.
-var unproven = []string{"cloudwatch"}
+// step is one command of a role, and the exit code that it has.
+type step struct {
+	role, command string
+	exit          int
+}
+
+// others are the permissions that are not used by any command: why they are there.
+var others = map[string]string{
+	"logs:CreateLogStream": "Lambda itself, for the function's log",
+	"logs:PutLogEvents":    "Lambda itself, for the function's log",
+}
+
+// call is one request that a role's command made.
+type call struct {
+	step
+	request
+}
 
 func TestEachRoleDoesWhatItsPolicyAllowsAndIsAllowedNothingElse(t *testing.T) {
 	t.Parallel()
 	bench := newBench(t)
-	roles := policies(t)
-	used := map[string]map[permission][]string{} // by role: the commands that used it
-	for _, step := range programme {
-		out := bench.run(t, step.command, step.exit)
+	var calls []call
+	for _, s := range programme {
+		bench.run(t, s.command, s.exit)
 		for _, r := range bench.services.take(t) {
-			by := roles[step.role].allows(r)
-			assert.NotEmpty(t, by, "%s, milepost %s: %s on %s with %v is denied\n%s", step.role, step.command, r.Action, r.Resource, r.Keys, out)
-			for _, p := range by {
-				if used[step.role] == nil {
-					used[step.role] = map[permission][]string{}
-				}
-				used[step.role][p] = append(used[step.role][p], subcommand(step.command))
-			}
+			calls = append(calls, call{s, r})
 		}
 	}
-	for role, permissions := range used {
+	roles := policies(t)
+	used, findings := judge(roles, calls)
+	assert.Empty(t, findings)
+	isFile(t, "../../docs/permissions.md", []byte(permissionsTable(roles, used)))
+
+	t.Run("a call more is found", func(t *testing.T) {
+		scan := call{step{role: "monitor", command: "monitor --once"}, request{Action: "dynamodb:Scan", Resource: tableARN + "milepost"}}
+		_, findings := judge(roles, append(slices.Clone(calls), scan))
+		require.Len(t, findings, 1)
+		assert.Contains(t, findings[0], "monitor, milepost monitor --once: dynamodb:Scan on "+tableARN+"milepost")
+	})
+	t.Run("a permission less is found", func(t *testing.T) {
+		planted := policies(t)
+		planted["reader"].Statement[0].Action = slices.DeleteFunc(planted["reader"].Statement[0].Action, func(a string) bool { return a == "dynamodb:BatchGetItem" })
+		_, findings := judge(planted, calls)
+		require.NotEmpty(t, findings)
+		for _, f := range findings {
+			assert.Regexp(t, "^reader, milepost (list|status|stale|archive verify|export).*: dynamodb:BatchGetItem on .* is denied$", f)
+		}
+	})
+	t.Run("a permission more is found", func(t *testing.T) {
+		for role := range used {
+			planted := policies(t)
+			planted[role].Statement[0].Action = append(planted[role].Statement[0].Action, "dynamodb:Scan")
+			_, findings := judge(planted, calls)
+			assert.Equal(t, []string{role + " may dynamodb:Scan on " + tableARN + "milepost, and never does"}, findings)
+		}
+	})
+	t.Run("a whole role that does nothing is found", func(t *testing.T) {
+		planted := policies(t)
+		planted["auditor"] = planted["reader"]
+		_, findings := judge(planted, calls)
+		assert.Len(t, findings, len(planted["auditor"].permissions()))
+	})
+}
+
+// judge returns the commands that used each permission, by role, and what is wrong: calls that are denied, and permissions that nobody uses.
+func judge(roles map[string]policy, calls []call) (used map[string]map[permission][]string, findings []string) {
+	used = map[string]map[permission][]string{}
+	for role := range roles {
+		used[role] = map[permission][]string{}
+	}
+	for _, c := range calls {
+		by := roles[c.role].allows(c.request)
+		if len(by) == 0 {
+			findings = append(findings, fmt.Sprintf("%s, milepost %s: %s on %s with %v is denied", c.role, c.command, c.Action, c.Resource, c.Keys))
+		}
+		for _, p := range by {
+			used[c.role][p] = append(used[c.role][p], subcommand(c.command))
+		}
+	}
+	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		for _, p := range roles[role].permissions() {
-			if service, _, _ := strings.Cut(p.Action, ":"); slices.Contains(unproven, service) {
-				assert.Empty(t, permissions[p], "%s is reached: take it off the unproven", service)
-				continue
+			if len(used[role][p]) == 0 && others[p.Action] == "" {
+				findings = append(findings, fmt.Sprintf("%s may %s on %s, and never does", role, p.Action, p.Resource))
 			}
-			assert.NotEmpty(t, permissions[p], "%s may %s on %s, and never does", role, p.Action, p.Resource)
 		}
 	}
-	isFile(t, filepath.Join(moduleDir, "permissions.md"), []byte(permissionsTable(roles, used)))
+	return used, findings
 }
 
 // bench is a place for the roles to work in, with the services under record. There
@@ -142,6 +204,7 @@ func newBench(t *testing.T) *bench {
 	b.environment = slices.Concat(os.Environ(), dynamotest.Env(t), s3test.Env(t), []string{ // the last of two wins, and only S3's server asks who one is
 		"MILEPOST_STORE=dynamodb://" + b.services.table + "?endpoint=" + b.services.dynamo,
 		"MILEPOST_ARCHIVE=s3://" + b.services.bucket + "/" + b.services.prefix + "?endpoint=" + b.services.s3,
+		"AWS_ENDPOINT_URL_CLOUDWATCH=" + b.services.cloudwatch,
 	})
 	return b
 }
@@ -158,6 +221,9 @@ func (b *bench) run(t *testing.T, command string, exit int) string {
 		return ""
 	case "LOSE":
 		b.lose(t, args[1])
+		return ""
+	case "LEAVE":
+		b.leave(t, args[1])
 		return ""
 	}
 	for i, arg := range args {
@@ -185,11 +251,28 @@ func (b *bench) program(t *testing.T, name string) {
 		require.NoError(t, err)
 		require.NoError(t, s.Save(ctx, "1", []byte("small")))
 		return s.Save(ctx, "2", b.state)
-	}, &checkpoint.Options{Archive: bucket})
+	}, &checkpoint.Options{Archive: bucket, Expect: checkpoint.Expectation{Every: time.Hour}})
 	if name == "refused" {
 		require.ErrorIs(t, err, store.ErrCredentials)
 		return
 	}
+	require.NoError(t, err)
+}
+
+// leave makes what a monitor collects: a deletion that was interrupted, with what is expected of it, and a body that nothing points at.
+func (b *bench) leave(t *testing.T, name string) {
+	t.Helper()
+	st := faultstore.New(dynamostore.New(dynamotest.Client(t), b.services.table))
+	require.NoError(t, checkpoint.Run(t.Context(), st, name, func(ctx context.Context, s *checkpoint.Session[int]) error {
+		return s.Save(ctx, "1", 1)
+	}, &checkpoint.Options{Expect: checkpoint.Expectation{Every: time.Hour}}))
+	st.On("Remove", 0, faultstore.Throttle)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := checkpoint.Delete(ctx, st, name, nil)
+	require.Error(t, err)
+	body := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Version: 1, CommitID: "left"}))
+	_, err = s3test.Client(t).PutObject(t.Context(), &s3.PutObjectInput{Bucket: &b.services.bucket, Key: &body, Body: strings.NewReader("left")})
 	require.NoError(t, err)
 }
 
@@ -233,7 +316,7 @@ func permissionsTable(roles map[string]policy, used map[string]map[permission][]
 		for _, p := range roles[role].permissions() {
 			commands := slices.Clone(used[role][p])
 			if len(commands) == 0 {
-				commands = []string{"not yet by any"}
+				commands = []string{others[p.Action]}
 			}
 			slices.Sort(commands)
 			_, resource, _ := strings.Cut(p.Resource, ":123456789012:")

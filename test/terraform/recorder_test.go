@@ -2,6 +2,7 @@ package terraform_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,10 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// services stands before a DynamoDB and an S3 endpoint, and records what IAM would
+// services stands before a DynamoDB and an S3 endpoint, and in CloudWatch's place, and records what IAM would
 // be asked about each request that passes, in the words of testdata/policies.json.
 type services struct {
 	dynamo, s3     string // where to send requests
+	cloudwatch     string
 	table          string // what is milepost there
 	bucket, prefix string // what is milepost-archive there, without a prefix
 
@@ -29,7 +31,7 @@ type services struct {
 	unknown  []string
 }
 
-// serve returns the URLs of the two.
+// serve starts them.
 func (s *services) serve(t *testing.T, dynamo, s3 string) {
 	t.Helper()
 	s.dynamo = recording(t, dynamo, func(r *http.Request, body []byte) bool {
@@ -40,6 +42,29 @@ func (s *services) serve(t *testing.T, dynamo, s3 string) {
 		s.keep(s.s3Requests(r))
 		return !strings.Contains(r.URL.Path, "/refused/") || !r.URL.Query().Has("partNumber")
 	})
+	cloudwatch := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.keep(cloudwatchRequests(r))
+		fmt.Fprint(w, "<PutMetricDataResponse><ResponseMetadata/></PutMetricDataResponse>")
+	}))
+	t.Cleanup(cloudwatch.Close)
+	s.cloudwatch = cloudwatch.URL
+}
+
+func cloudwatchRequests(r *http.Request) ([]request, error) {
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		body, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		r.Body = body
+	}
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
+	if action := r.PostForm.Get("Action"); action != "PutMetricData" {
+		return nil, fmt.Errorf("CloudWatch's %q", action)
+	}
+	return []request{{"cloudwatch:PutMetricData", "*", map[string][]string{"cloudwatch:namespace": {r.PostForm.Get("Namespace")}}}}, nil
 }
 
 // recording sends on what record lets pass.

@@ -4,6 +4,12 @@ mock_data "aws_region" {
   }
 }
 
+mock_data "aws_partition" {
+  defaults = {
+    partition = "aws"
+  }
+}
+
 mock_resource "aws_dynamodb_table" {
   defaults = {
     arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/milepost"
@@ -39,5 +45,17 @@ mock_resource "aws_cloudwatch_log_group" {
 mock_resource "aws_lambda_function" {
   defaults = {
     arn = "arn:aws:lambda:eu-west-1:123456789012:function:milepost-monitor"
+  }
+}
+
+mock_resource "aws_ecs_cluster" {
+  defaults = {
+    arn = "arn:aws:ecs:eu-west-1:123456789012:cluster/milepost-monitor"
+  }
+}
+
+mock_resource "aws_ecs_task_definition" {
+  defaults = {
+    arn = "arn:aws:ecs:eu-west-1:123456789012:task-definition/milepost-monitor:1"
   }
 }

@@ -21,6 +21,8 @@ const RESOURCES = [
   "cloudwatch_log_group",
   "cloudwatch_metric_alarm",
   "dynamodb_table",
+  "ecs_cluster",
+  "ecs_task_definition",
   "glue_job",
   "iam_policy",
   "iam_role",
