@@ -17,7 +17,7 @@ SERVED := $(GO) run ./test/dynamotest/serve
 LINT_VERSION := v2.15.0
 LINT         := $(MILEPOST_CACHE)/golangci-lint-$(LINT_VERSION)
 
-.PHONY: test lint race fuzz python quick build test-dynamodb-local campaign bench
+.PHONY: test lint race fuzz python quick build test-dynamodb-local campaign bench cross releaser snapshot release
 
 test: ## all of it, as CI runs it
 	$(MAKE) lint
@@ -75,3 +75,30 @@ campaign: ## for some hours: 10,000 kills and 1,000 races on each engine, 1,000 
 bench: ## every benchmark, and docs/benchmarks.md written anew from what they print
 	$(SERVED) $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(TESTFLAGS) $(PACKAGES) | \
 		$(GO) run ./test/bench/report docs/benchmarks.md $(if $(NOTE),"$(NOTE)")
+
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+cross: ## the platforms of a release: vet finds nothing, and the command compiles; built as a release is, whose cache it shares
+	@for platform in $(PLATFORMS); do \
+		echo "$$platform"; \
+		export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0; \
+		$(GO) vet -trimpath $(PACKAGES) && $(GO) build -trimpath -o /dev/null ./cmd/milepost || exit 1; \
+	done
+
+RELEASER_VERSION := v2.15.1
+RELEASER         := $(MILEPOST_CACHE)/goreleaser-$(RELEASER_VERSION)
+
+releaser: $(RELEASER) ## goreleaser, for the tests of what it makes
+	@echo $(RELEASER)
+
+$(RELEASER):
+	mkdir -p $(MILEPOST_CACHE)
+	GOBIN=$(MILEPOST_CACHE)/releaser.$$$$ $(GO) install github.com/goreleaser/goreleaser/v2@$(RELEASER_VERSION) \
+		&& mv $(MILEPOST_CACHE)/releaser.$$$$/goreleaser $@ && rmdir $(MILEPOST_CACHE)/releaser.$$$$
+
+snapshot: $(RELEASER) ## bin/dist: all that a release has, published nowhere
+	GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=https://github.com/milepost-dev/milepost \
+		$(RELEASER) release --snapshot --clean
+
+release: $(RELEASER) ## the release of the tag that is checked out, as a draft; .github/workflows/release.yml does it
+	$(RELEASER) release --clean

@@ -2,33 +2,78 @@
 
 // Package release_test makes a release as goreleaser does, published nowhere, and uses what comes of it: the Debian package is
 // installed on a clean root, the image's root filesystem is entered, each archive has its command for its platform.
-// It needs Linux, dpkg, bash, git and make; and to be root, or user namespaces. Goreleaser is built into the cache once.
+// It needs Linux, dpkg, bash, git, gzip and make; and to be root, or user namespaces. Goreleaser is built into the cache once.
 package release_test
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
 
 const root = "../.."
 
-// snapshot makes a release once, and returns the directory it lies in.
-var snapshot = sync.OnceValues(func() (string, error) {
-	cmd := exec.Command("make", "-C", root, "snapshot")
-	cmd.Env = append(os.Environ(), "MAKEFLAGS=")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", errors.New("make snapshot: " + err.Error() + "\n" + string(out))
+var work string // a directory that goes with the tests
+
+func TestMain(m *testing.M) {
+	defer os.Exit(1) // if a test ends the process
+	var err error
+	if work, err = os.MkdirTemp("", "milepost-release-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
 	}
-	return filepath.Abs(filepath.Join(root, "bin/dist"))
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(exit int) {
+		_ = os.RemoveAll(work)
+		os.Exit(exit)
+	}))
+}
+
+// snapshot makes a release for this platform alone, once, and returns the directory it lies in. `make snapshot` makes it for all.
+var snapshot = sync.OnceValues(func() (string, error) {
+	config, err := os.ReadFile(filepath.Join(root, ".goreleaser.yaml"))
+	if err != nil {
+		return "", err
+	}
+	dist := filepath.Join(work, "dist")
+	for all, here := range map[string]string{
+		"dist: bin/dist": "dist: " + dist, "goos: [linux, darwin, windows]": "goos: [linux]", "goarch: [amd64, arm64]": "goarch: [" + runtime.GOARCH + "]",
+	} {
+		if !bytes.Contains(config, []byte(all)) {
+			return "", fmt.Errorf(".goreleaser.yaml: no %q, which is narrowed here", all)
+		}
+		config = bytes.ReplaceAll(config, []byte(all), []byte(here))
+	}
+	narrowed := filepath.Join(work, "goreleaser.yaml")
+	if err := os.WriteFile(narrowed, config, 0o600); err != nil {
+		return "", err
+	}
+	path, err := exec.Command("make", "-s", "-C", root, "releaser").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("make releaser: %w: %s", err, path)
+	}
+	lines := strings.Split(strings.TrimSpace(string(path)), "\n")
+	releaser := lines[len(lines)-1]
+	for _, args := range [][]string{{"check"}, {"release", "--snapshot", "--clean", "--config", narrowed}} {
+		cmd := exec.Command(releaser, args...)
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=remote.origin.url", // a release is named after it
+			"GIT_CONFIG_VALUE_0=https://github.com/milepost-dev/milepost")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%s: %w: %s", cmd, err, out)
+		}
+	}
+	return dist, nil
 })
 
 // built returns the files of the release that a pattern matches.
