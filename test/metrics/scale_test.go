@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"net/http"
@@ -82,15 +83,7 @@ func BenchmarkStatus(b *testing.B) {
 		b.ReportMetric(float64(median(status))/float64(median(bare)), "x-bare")
 	})
 	b.Run("sqlite", func(b *testing.B) {
-		st, err := sqlitestore.Open(b.Context(), filepath.Join(b.TempDir(), "jobs.db"), nil)
-		require.NoError(b, err)
-		b.Cleanup(func() { require.NoError(b, st.Close()) })
-		for i := range many {
-			s, err := checkpoint.Open[int](b.Context(), st, jobName(i), nil)
-			require.NoError(b, err)
-			s.Mark("100", nil)
-			require.NoError(b, s.Close(b.Context(), nil))
-		}
+		st := fileOf(b, many)
 		var status []time.Duration
 		for b.Loop() {
 			status = append(status, timing(func() { surveyed(b, st, many) }))
@@ -175,6 +168,28 @@ func urlOf(t testing.TB, table string) string {
 		url += "?endpoint=" + endpoint
 	}
 	return url
+}
+
+// fileOf returns a store on SQLite with n checkpoints, as [tableOf] has them.
+func fileOf(t testing.TB, n int) store.Store {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	st, err := sqlitestore.Open(t.Context(), path, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	require.NoError(t, checkpoint.Run(t.Context(), st, jobName(0), func(_ context.Context, s *checkpoint.Session[int]) error { s.Mark("100", nil); return nil }, nil))
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	defer db.Close()
+	for _, table := range []string{"milepost_head", "milepost_lease"} {
+		var columns string
+		err := db.QueryRowContext(t.Context(), "SELECT group_concat(name) FROM pragma_table_info(?) WHERE name NOT IN ('ns', 'name')", table).Scan(&columns)
+		require.NoError(t, err)
+		_, err = db.ExecContext(t.Context(), fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "+
+			"INSERT INTO %[1]s (ns, name, %[2]s) SELECT ns, printf('jobs/%%06d', i), %[2]s FROM %[1]s, n WHERE name = ?", table, columns), n-1, jobName(0))
+		require.NoError(t, err)
+	}
+	return st
 }
 
 // tableOf returns the name of a table with n checkpoints, each saved once and its lease free.
