@@ -45,18 +45,18 @@ func TestWhatAJobDeclaresIsKeptByItsOpeningAndWrittenWhenItDiffers(t *testing.T)
 		assert.Equal(r, 1, writes)
 		first := r.expected()
 		require.NotNil(r, first)
-		assert.Equal(r, daily, checkpoint.Expectation{Every: first.Every, Grace: first.Grace})
+		assert.Equal(r, checkpoint.Expectation{Every: first.Every, Grace: first.Grace}, daily)
 		assert.Equal(r, "job nightly@etl-7", first.SetBy)
 		assert.WithinDuration(r, time.Now(), first.SetAt, time.Minute)
 
 		time.Sleep(time.Hour)
 		_, writes = r.declares(daily)
 		assert.Zero(r, writes, "it is there")
-		assert.Equal(r, first, r.expected(), "it does not begin anew")
+		assert.Equal(r, r.expected(), first, "it does not begin anew")
 
 		_, writes = r.declares(checkpoint.Expectation{})
 		assert.Zero(r, writes)
-		assert.Equal(r, first, r.expected(), "a job that declares nothing leaves it")
+		assert.Equal(r, r.expected(), first, "a job that declares nothing leaves it")
 
 		for _, every := range []time.Duration{time.Hour, 48 * time.Hour} { // a job's own word, stricter or not
 			_, writes = r.declares(checkpoint.Expectation{Every: every})

@@ -66,7 +66,7 @@ func checkLines(r io.Reader) error {
 	return err
 }
 
-// ErrCutShort: an export does not end in the line that says how much it has.
+// ErrCutShort says that an export does not end in the line that says how much it has.
 var ErrCutShort = fmt.Errorf("%w: the export was cut short", store.ErrBadRecord)
 
 // end holds the line that ends an export against what came before it.

@@ -3,6 +3,7 @@ package checkpoint_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -207,10 +208,16 @@ func TestEditsAreMirroredToo(t *testing.T) {
 func TestAVersionThatCannotBeMirroredIsAGapAndNoWedge(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
+		a.on(func(_ context.Context, call string) error {
+			if strings.HasPrefix(call, "Create "+mirrorOf+"00000000000000000002-") {
+				return fmt.Errorf("%s: %w", call, store.ErrTooLarge)
+			}
+			return nil
+		})
 		s := r.bigger(a, nil)
-		require.NoError(r, s.Save(r.Context(), "1", big{}))
-		require.NoError(r, s.Save(r.Context(), "not \xff UTF-8", big{}))
-		require.NoError(r, s.Save(r.Context(), "3", big{}))
+		for i := range 3 {
+			require.NoError(r, s.Save(r.Context(), fmt.Sprint(i+1), big{}))
+		}
 		time.Sleep(time.Second)
 		assert.Equal(r, []checkpoint.Gap{{First: 2, Last: 2}}, s.Mirror().Gaps)
 		r.closed(s)
@@ -392,7 +399,7 @@ func TestArchivedThroughKeepsUpWithSessionsOfOneCommit(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			over(t, func(r *rig) {
 				a := newMemory()
-				a.on(func(ctx context.Context, _ string) error { time.Sleep(50 * time.Millisecond); return nil })
+				a.on(func(context.Context, string) error { time.Sleep(50 * time.Millisecond); return nil })
 				for i := range 5 {
 					r.saves(a, 1, &checkpoint.Options{Mirror: policy})
 					assert.Equal(r, int64(2*i), r.head().ArchivedThrough)
@@ -432,4 +439,54 @@ func TestOfASessionWhoseLastVersionAloneIsMirroredTheOthersAreNotBehind(t *testi
 		assert.Equal(r, []int64{5, 7, 9}, mirrored(r, a))
 		assert.Empty(r, r.findings(a, &checkpoint.VerifyOptions{Mirror: checkpoint.MirrorSessions}))
 	})
+}
+
+// A listing may have any number of pages, and takes as long as those do: only one that stands still is given up.
+func TestAMirrorWhoseListingTakesLongIsCaughtUpWith(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.saves(nil, 50, nil)
+		_, err := checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+		require.NoError(r, err)
+		s := r.bigger(&slowPages{memory: a}, nil)
+		time.Sleep(10 * time.Minute)
+		assert.Equal(r, int64(50), s.Mirror().Through)
+		r.closed(s)
+
+		standing := &slowPages{memory: a, at: 20}
+		done := make(chan error, 1)
+		go func() {
+			_, err := checkpoint.Sync(r.Context(), r.inner, standing, name, nil)
+			done <- err
+		}()
+		time.Sleep(10 * time.Minute)
+		require.ErrorIs(r, <-done, store.ErrUnavailable)
+	})
+}
+
+// slowPages lists one object every two seconds, and stands still at one of them, if at is set.
+type slowPages struct {
+	*memory
+	at int
+}
+
+func (a *slowPages) List(ctx context.Context, prefix string, opts *archive.ListOptions) iter.Seq2[archive.Object, error] {
+	return func(yield func(archive.Object, error) bool) {
+		n := 0
+		for object, err := range a.memory.List(ctx, prefix, opts) {
+			pause := 2 * time.Second
+			if n++; n == a.at {
+				pause = 24 * time.Hour
+			}
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				yield(archive.Object{}, fmt.Errorf("list: %w", ctx.Err()))
+				return
+			}
+			if !yield(object, err) {
+				return
+			}
+		}
+	}
 }

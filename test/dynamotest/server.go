@@ -4,19 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/milepost-dev/milepost/internal/childserver"
 )
 
 // What a local endpoint is told; none of them checks it. DynamoDB Local takes
@@ -32,7 +32,7 @@ type Server struct {
 	Name string // what it is, for people
 	aws  bool   // wants real credentials
 
-	child *child // nil if it is not ours
+	child *childserver.Child // nil if it is not ours
 }
 
 // Start finds an endpoint as the package comment says, or starts one, and
@@ -52,7 +52,7 @@ func Start(ctx context.Context) (*Server, error) {
 // Stop ends the server if it is ours. It may be called more than once.
 func (s *Server) Stop() {
 	if s.child != nil {
-		s.child.stop()
+		s.child.Stop()
 	}
 }
 
@@ -112,7 +112,7 @@ func existing(ctx context.Context, named string) (*Server, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if err := awaitAnswer(ctx, s.URL); err != nil {
+	if err := childserver.AwaitAnswer(ctx, s.URL); err != nil {
 		return nil, fmt.Errorf("MILEPOST_TEST_DYNAMODB=%s does not answer: %w", named, err)
 	}
 	return s, nil
@@ -146,52 +146,27 @@ func startServer(ctx context.Context, name, ready string, command func(port stri
 	// A free port is only known to be free when it is asked for, so somebody
 	// else may have it by the time the server wants it.
 	for range 3 {
-		port, err := freePort()
+		port, err := childserver.FreePort()
 		if err != nil {
 			return nil, err
 		}
-		child, err := startChild(command(port))
+		dir, err := os.MkdirTemp("", "dynamotest-")
+		if err != nil {
+			return nil, err
+		}
+		child, err := childserver.Start(command(port), dir)
 		if err != nil {
 			return nil, fmt.Errorf("start %s: %w", name, err)
 		}
 		s := &Server{URL: "http://127.0.0.1:" + port, Name: name, child: child}
-		if err = child.awaitSaid(ctx, ready); err == nil {
-			err = awaitAnswer(ctx, s.URL)
+		if err = child.AwaitSaid(ctx, ready); err == nil {
+			err = childserver.AwaitAnswer(ctx, s.URL)
 		}
 		if err == nil {
 			return s, nil
 		}
-		errs = append(errs, fmt.Errorf("start %s: %w; it said: %s", name, err, child.said()))
+		errs = append(errs, fmt.Errorf("start %s: %w; it said: %s", name, err, child.Said()))
 		s.Stop()
 	}
 	return nil, errors.Join(errs...)
-}
-
-func freePort() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer listener.Close()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port), nil
-}
-
-// awaitAnswer returns at the first answer of any kind, or when ctx ends.
-func awaitAnswer(ctx context.Context, url string) error {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		res, err := client.Do(req)
-		if err == nil {
-			return res.Body.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }

@@ -129,8 +129,8 @@ func TestDynamoDBLocalIsRunWhereTheUserBroughtIt(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Stop()
 	assert.True(t, answers(s.URL))
-	assert.Eventually(t, func() bool { return s.child.said() != "" }, 5*time.Second, time.Millisecond)
-	assert.Contains(t, s.child.said(), "-Djava.library.path="+home+"/DynamoDBLocal_lib -jar "+jar+" -inMemory -sharedDb -port ")
+	assert.Eventually(t, func() bool { return s.child.Said() != "" }, 5*time.Second, time.Millisecond)
+	assert.Contains(t, s.child.Said(), "-Djava.library.path="+home+"/DynamoDBLocal_lib -jar "+jar+" -inMemory -sharedDb -port ")
 	assert.Contains(t, s.Env(), "MILEPOST_TEST_DYNAMODB="+s.URL)
 	assert.Contains(t, s.Env(), "AWS_ACCESS_KEY_ID=milepost")
 }

@@ -4,19 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/milepost-dev/milepost/internal/childserver"
 )
 
 // What our own server is told. It checks the keys.
@@ -31,7 +31,7 @@ type Server struct {
 	URL  string // without a slash at its end; empty for AWS itself
 	Name string // what it is, for people
 
-	child *child // nil if it is not ours
+	child *childserver.Child // nil if it is not ours
 }
 
 // Start finds an endpoint as the package comment says, or starts one, and
@@ -49,7 +49,7 @@ func Start(ctx context.Context) (*Server, error) {
 // called more than once.
 func (s *Server) Stop() {
 	if s.child != nil {
-		s.child.stop()
+		s.child.Stop()
 	}
 }
 
@@ -106,7 +106,7 @@ func existing(ctx context.Context, named string) (*Server, error) {
 	s := &Server{URL: strings.TrimRight(named, "/"), Name: named}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if err := awaitAnswer(ctx, s.URL); err != nil {
+	if err := childserver.AwaitAnswer(ctx, s.URL); err != nil {
 		return nil, fmt.Errorf("MILEPOST_TEST_S3=%s does not answer: %w", named, err)
 	}
 	return s, nil
@@ -133,7 +133,7 @@ func startVersitygw(ctx context.Context) (*Server, error) {
 }
 
 func startVersitygwOnce(ctx context.Context, program string) (*Server, error) {
-	port, err := freePort()
+	port, err := childserver.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -151,44 +151,15 @@ func startVersitygwOnce(ctx context.Context, program string) (*Server, error) {
 		"--port", "127.0.0.1:"+port, "--access", localKey, "--secret", localSecret, "--region", localRegion,
 		"--quiet", "--keep-alive", "--health", "/health",
 		"posix", objects)
-	child, err := startChild(cmd, dir)
+	child, err := childserver.Start(cmd, dir)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start versitygw: %w", err), os.RemoveAll(dir))
+		return nil, fmt.Errorf("start versitygw: %w", err)
 	}
 	s := &Server{URL: "http://127.0.0.1:" + port, Name: "versitygw " + versitygwVersion, child: child}
-	if err := awaitAnswer(ctx, s.URL+"/health"); err != nil {
-		err = fmt.Errorf("start versitygw: %w; it said: %s", err, child.said())
+	if err := childserver.AwaitAnswer(ctx, s.URL+"/health"); err != nil {
+		err = fmt.Errorf("start versitygw: %w; it said: %s", err, child.Said())
 		s.Stop()
 		return nil, err
 	}
 	return s, nil
-}
-
-func freePort() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer listener.Close()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port), nil
-}
-
-// awaitAnswer returns at the first answer of any kind, or when ctx ends.
-func awaitAnswer(ctx context.Context, url string) error {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		res, err := client.Do(req)
-		if err == nil {
-			return res.Body.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }

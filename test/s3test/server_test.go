@@ -19,7 +19,7 @@ import (
 func TestTheServerAndItsDirectoryGoWithAProcessThatIsKilled(t *testing.T) {
 	if os.Getenv("S3TEST_HOLD") != "" {
 		s := server(t)
-		os.Stdout.WriteString(s.URL + "\n" + s.child.dir + "\n")
+		os.Stdout.WriteString(s.URL + "\n" + s.child.Dir + "\n")
 		select {}
 	}
 	t.Setenv("MILEPOST_TEST_S3", "")

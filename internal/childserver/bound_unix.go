@@ -1,6 +1,6 @@
 //go:build unix
 
-package s3test
+package childserver
 
 import (
 	"os"
@@ -26,25 +26,11 @@ func startBound(cmd *exec.Cmd, dir string) (*os.File, error) {
 	cmd.Args = append([]string{"/bin/sh", "-c", bound, "sh", dir, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 	cmd.ExtraFiles = []*os.File{far}
-	// A group of its own: Ctrl-C ends this process, which may still have objects to delete.
+	// A group of its own: Ctrl-C ends this process, which may still have something to clear away.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		near.Close()
 		return nil, err
 	}
 	return near, nil
-}
-
-// lock takes the lock on a file, waiting for whoever has it. It is given up
-// when the returned file is closed, or its process ends.
-func lock(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
 }
