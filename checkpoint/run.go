@@ -38,6 +38,9 @@ func Run[T any](ctx context.Context, st store.Store, name string, fn func(contex
 			why = fmt.Errorf("panic: %v", p)
 		}
 		if err := s.Close(ctx, why); err != nil {
+			if refused, ok := errors.AsType[*RefusedError](err); ok && refused.What == "cursor" {
+				err = fmt.Errorf("%w: a save must not move the cursor backward", ErrRefused) // no cursor is logged
+			}
 			s.opts.Logger.Error("not saved after a panic", "checkpoint", s.c.key.String(), "error", err)
 		}
 		if p != nil {
