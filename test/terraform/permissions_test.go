@@ -68,6 +68,7 @@ var programme = []step{
 	{"operator", "reset flights --execute", 0},
 	{"operator", "list", 0},
 	{"operator", "archive sync", 0},
+	{"operator", "LEAVE gone", 0}, // so that there is something for gc, whether sessions could sweep or not
 	{"operator", "gc --execute", 0},
 	{"operator", "prune --older-than 1h --keep-starts 1 --execute", 0},
 	{"monitor", "LEAVE left", 0},
@@ -310,7 +311,7 @@ func subcommand(command string) string {
 func permissionsTable(roles map[string]policy, used map[string]map[permission][]string) string {
 	var b strings.Builder
 	b.WriteString("# Permissions\n\nWhat each policy of the module allows, and the commands that used it when the test of the policies ran them. " +
-		"A command that\nneeds more fails that test, and so does a permission that none needs. Making the table and the bucket is the module's.\n")
+		"A command that\nneeds more fails that test, and so does a permission that none needs. Making the table and the bucket is the module's, and in nobody's policy.\n")
 	for _, role := range slices.Sorted(maps.Keys(used)) {
 		fmt.Fprintf(&b, "\n## %s\n\n| action | resource | commands |\n| --- | --- | --- |\n", role)
 		for _, p := range roles[role].permissions() {
