@@ -2,12 +2,17 @@ package cloudwatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
@@ -16,10 +21,10 @@ import (
 
 // Limits of the service, and of what is kept while it does not answer.
 const (
-	maxDataPerRequest   = 1000
-	maxValuesPerDatum   = 150
-	maxValuesPerRequest = 15_000 // keeps a request well below its 1 MB before compression
-	maxKept             = 10_000
+	maxDataPerRequest  = 1000
+	maxValuesPerDatum  = 150
+	maxBytesPerRequest = 900_000 // of 1 MB, before compression
+	maxKept            = 10_000
 )
 
 // Client is what [Put] needs of a [*cloudwatch.Client].
@@ -28,7 +33,8 @@ type Client interface {
 }
 
 // Put sends metrics by PutMetricData. What could not be sent is sent the next time, with the time that it is of; of more than
-// 10,000 data the oldest are dropped.
+// 10,000 data the oldest are dropped. What the service refuses for what it says is dropped, too, so that it keeps nothing else up. A request whose
+// answer was lost is sent again, and then counts twice.
 type Put struct {
 	exporting
 	known  map[string]metered.Instrument
@@ -61,28 +67,74 @@ func (p *Put) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error 
 	kept = append(kept, data...)
 	kept = kept[max(0, len(kept)-maxKept):]
 	defer func() { p.turn <- kept }()
+	var refused []error
 	for len(kept) > 0 {
 		n := requestOf(kept)
-		_, err := p.client.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: aws.String(Namespace), MetricData: kept[:n]})
-		if err != nil {
-			return fmt.Errorf("send %d metrics to CloudWatch: %w", len(kept), err)
+		if err := p.send(ctx, kept[:n], &refused); err != nil {
+			return errors.Join(append(refused, fmt.Errorf("send %d metrics to CloudWatch: %w", len(kept), err))...)
 		}
 		kept = kept[n:]
 	}
 	kept = nil
-	return nil
+	return errors.Join(refused...)
+}
+
+// send sends data in one request, or in more where the service refuses it, down to the one that is refused for itself.
+func (p *Put) send(ctx context.Context, data []types.MetricDatum, refused *[]error) error {
+	_, err := p.client.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: aws.String(Namespace), MetricData: data})
+	switch {
+	case err == nil, !isRefusal(err):
+		return err
+	case len(data) == 1:
+		*refused = append(*refused, fmt.Errorf("drop %s, which CloudWatch refuses: %w", aws.ToString(data[0].MetricName), err))
+		return nil
+	}
+	half := len(data) / 2
+	if err := p.send(ctx, data[:half], refused); err != nil {
+		return err
+	}
+	return p.send(ctx, data[half:], refused)
+}
+
+// isRefusal reports whether the service will never take what was sent, as it says.
+func isRefusal(err error) bool {
+	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && response.HTTPStatusCode() == http.StatusRequestEntityTooLarge {
+		return true
+	}
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return false
+	}
+	switch api.ErrorCode() {
+	case "InvalidParameterValue", "InvalidParameterCombination", "InvalidFormat", "MissingParameter", "MissingRequiredParameter", "ValidationError":
+		return true
+	}
+	return false
 }
 
 // requestOf is how many of data, at least one, go into one request.
 func requestOf(data []types.MetricDatum) int {
-	values := 0
-	for i, d := range data {
-		values += len(d.Values)
-		if i > 0 && (i == maxDataPerRequest || values > maxValuesPerRequest) {
+	size := 0
+	for i := range data {
+		size += sizeOf(&data[i])
+		if i > 0 && (i == maxDataPerRequest || size > maxBytesPerRequest) {
 			return i
 		}
 	}
 	return len(data)
+}
+
+// sizeOf is at most what a datum takes in a request, as the form that the query protocol sends.
+func sizeOf(d *types.MetricDatum) int {
+	const each = len("&MetricData.member.1000.Dimensions.member.2.Value=") + len("&MetricData.member.1000.Dimensions.member.2.Name=Namespace")
+	const fixed = len("&MetricData.member.1000.MetricName=") + len("&MetricData.member.1000.Timestamp=2026-01-01T00%3A00%3A00.000Z") +
+		len("&MetricData.member.1000.Unit=Count%2FSecond")
+	const value = len("&MetricData.member.1000.Values.member.150=-1.7976931348623157e%2B308") + len("&MetricData.member.1000.Counts.member.150=1.7976931348623157e%2B308")
+	size := fixed + len(aws.ToString(d.MetricName)) + value*len(d.Values)
+	for _, dimension := range d.Dimensions {
+		size += each + len(url.QueryEscape(aws.ToString(dimension.Value)))
+	}
+	return size
 }
 
 // toData are the data of a series: PutMetricData adds nothing up over dimensions, so a checkpoint's are sent for its namespace, too.

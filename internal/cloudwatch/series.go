@@ -5,7 +5,8 @@ package cloudwatch
 
 import (
 	"fmt"
-	"math"
+	"hash/fnv"
+	"io"
 	"slices"
 	"strings"
 
@@ -95,8 +96,8 @@ func (c *collector) add(i metered.Instrument, data metricdata.Aggregation) {
 func buckets(p metricdata.HistogramDataPoint[float64]) []value {
 	least, _ := p.Min.Value()
 	most, ok := p.Max.Value()
-	if !ok {
-		most = math.Inf(1)
+	if !ok && len(p.Bounds) > 0 { // CloudWatch takes no infinite values
+		most = p.Bounds[len(p.Bounds)-1]
 	}
 	var values []value
 	for i, n := range p.BucketCounts {
@@ -149,18 +150,28 @@ func (c *collector) point(i metered.Instrument, attributes attribute.Set, values
 	}
 }
 
-// dimension is a text as the value of a dimension, which takes printable ASCII only: other bytes are written as %XX.
+// dimension is a text as the value of a dimension, which takes printable ASCII only, no colon at its beginning, and not just spaces: other
+// bytes are written as %XX, and so is the percent sign itself, so that no two texts fall together.
 func dimension(text string) string {
-	plain := func(b byte) bool { return b >= ' ' && b <= '~' }
+	plain := func(i int, b byte) bool {
+		return b > ' ' && b <= '~' && b != '%' && (b != ':' || i > 0) || b == ' ' && i > 0
+	}
 	var escaped strings.Builder
 	for i := range len(text) {
-		if b := text[i]; plain(b) && (i > 0 || b != ':') {
+		if b := text[i]; plain(i, b) {
 			escaped.WriteByte(b)
 		} else {
 			fmt.Fprintf(&escaped, "%%%02X", b)
 		}
 	}
-	return escaped.String()[:min(escaped.Len(), maxDimension)]
+	value := escaped.String()
+	if len(value) > maxDimension {
+		h := fnv.New128a()
+		_, _ = io.WriteString(h, text)
+		end := fmt.Sprintf("~%x", h.Sum(nil))
+		value = value[:maxDimension-len(end)] + end
+	}
+	return value
 }
 
 // maxDimension is the most characters of a dimension's value.

@@ -1,0 +1,162 @@
+package cloudwatch
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/schemas"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/transport/http/protocol/awsquery"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/milepost-dev/milepost/store/metered"
+)
+
+// service takes what it is sent, unless refuse says otherwise.
+type service struct {
+	refuse   func(data []types.MetricDatum) error
+	taken    []types.MetricDatum
+	requests int
+}
+
+func (s *service) PutMetricData(_ context.Context, in *cloudwatch.PutMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.PutMetricDataOutput, error) {
+	s.requests++
+	if s.refuse != nil {
+		if err := s.refuse(in.MetricData); err != nil {
+			return nil, err
+		}
+	}
+	s.taken = append(s.taken, in.MetricData...)
+	return &cloudwatch.PutMetricDataOutput{}, nil
+}
+
+var aGauge = metered.Instrument{Name: "milepost.gauge", CloudWatch: "Gauge", Kind: metered.Gauge, Unit: "s"}
+
+// gauges are a gauge of each of the checkpoints.
+func gauges(names ...string) *metricdata.ResourceMetrics {
+	var points []metricdata.DataPoint[float64]
+	for i, name := range names {
+		set := attribute.NewSet(metered.AttrNamespace.String("default"), metered.AttrCheckpoint.String(name))
+		points = append(points, metricdata.DataPoint[float64]{Attributes: set, Value: float64(i)})
+	}
+	return &metricdata.ResourceMetrics{ScopeMetrics: []metricdata.ScopeMetrics{{Metrics: []metricdata.Metrics{
+		{Name: aGauge.Name, Data: metricdata.Gauge[float64]{DataPoints: points}},
+	}}}}
+}
+
+func newPut(s *service) *Put { return NewPut(s, []metered.Instrument{aGauge}) }
+
+func checkpointOf(d types.MetricDatum) string {
+	if len(d.Dimensions) < 2 {
+		return ""
+	}
+	return aws.ToString(d.Dimensions[1].Value)
+}
+
+func TestWhatCouldNotBeSentIsSentTheNextTimeWithItsOwnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &service{refuse: func([]types.MetricDatum) error { return &smithy.GenericAPIError{Code: "Throttling"} }}
+		p := newPut(s)
+		first := time.Now()
+		require.ErrorContains(t, p.Export(t.Context(), gauges("a")), "send 2 metrics to CloudWatch")
+		time.Sleep(time.Minute)
+		s.refuse = nil
+		require.NoError(t, p.Export(t.Context(), gauges("a")))
+		require.Len(t, s.taken, 4)
+		assert.True(t, s.taken[0].Timestamp.Equal(first), "%v", s.taken[0].Timestamp)
+		assert.True(t, s.taken[3].Timestamp.Equal(first.Add(time.Minute)))
+		require.NoError(t, p.Export(t.Context(), gauges()))
+		assert.Len(t, s.taken, 4, "each once")
+	})
+}
+
+func TestADatumThatIsRefusedForWhatItSaysKeepsNothingElseUp(t *testing.T) {
+	s := &service{refuse: func(data []types.MetricDatum) error {
+		for _, d := range data {
+			if checkpointOf(d) == "bad" {
+				return &smithy.GenericAPIError{Code: "InvalidParameterValue", Message: "it has no value"}
+			}
+		}
+		return nil
+	}}
+	p := newPut(s)
+	names := []string{"a", "b", "bad", "c", "d", "e", "f"}
+	require.ErrorContains(t, p.Export(t.Context(), gauges(names...)), "drop Gauge, which CloudWatch refuses")
+	assert.Len(t, s.taken, 2*len(names)-1, "a checkpoint's, and its namespace's")
+	s.requests = 0
+	require.NoError(t, p.Export(t.Context(), gauges("a")))
+	assert.Equal(t, 1, s.requests, "it is not sent again")
+}
+
+func TestARoleThatMayNotSendKeepsADataUntilItMay(t *testing.T) {
+	s := &service{refuse: func([]types.MetricDatum) error { return &smithy.GenericAPIError{Code: "AccessDenied"} }}
+	p := newPut(s)
+	require.Error(t, p.Export(t.Context(), gauges("a")))
+	assert.Equal(t, 1, s.requests)
+	s.refuse = nil
+	require.NoError(t, p.Export(t.Context(), gauges()))
+	assert.Len(t, s.taken, 2)
+}
+
+func TestOfTooManyDataTheOldestAreDropped(t *testing.T) {
+	s := &service{refuse: func([]types.MetricDatum) error { return errors.New("unreachable") }}
+	p := newPut(s)
+	for range 3 {
+		require.Error(t, p.Export(t.Context(), gauges(named(2_000)...)))
+	}
+	require.Error(t, p.Export(t.Context(), gauges("last")))
+	s.refuse = nil
+	require.NoError(t, p.Export(t.Context(), gauges()))
+	assert.Len(t, s.taken, maxKept)
+	assert.Equal(t, "last", checkpointOf(s.taken[maxKept-1]))
+}
+
+// Requests are cut by what the real client makes of them, with the longest names there are.
+func TestNoRequestIsLargerThanTheServiceTakes(t *testing.T) {
+	for name, names := range map[string][]string{
+		"short":                     named(2_500),
+		"long":                      longer(named(2_500), strings.Repeat("x", 500)),
+		"long, and escaped anew":    longer(named(2_500), strings.Repeat("ü", 250)),
+		"one that is cut":           longer(named(1), strings.Repeat("\xff", 900)),
+		"with spaces and ampersand": longer(named(2_500), strings.Repeat(" &", 250)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			largest, sent := 0, 0
+			client := cloudwatch.New(cloudwatch.Options{
+				Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), DisableRequestCompression: true,
+				HTTPClient: measuring(func(size int) { largest, sent = max(largest, size), sent+1 }),
+			}, func(o *cloudwatch.Options) { o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801) })
+			p := NewPut(client, []metered.Instrument{aGauge})
+			require.NoError(t, p.Export(t.Context(), gauges(names...)))
+			assert.Less(t, largest, 1<<20)
+			assert.GreaterOrEqual(t, sent, (2*len(names)+maxDataPerRequest-1)/maxDataPerRequest)
+			if len(names) > 1 {
+				assert.Greater(t, largest, 200_000, "as full as can be")
+			}
+		})
+	}
+}
+
+type measuring func(size int)
+
+func (m measuring) Do(r *http.Request) (*http.Response, error) {
+	m(int(r.ContentLength))
+	body := `<PutMetricDataResponse><ResponseMetadata/></PutMetricDataResponse>`
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: readCloser{strings.NewReader(body)}, Request: r}, nil
+}
+
+type readCloser struct{ *strings.Reader }
+
+func (readCloser) Close() error { return nil }
