@@ -206,8 +206,7 @@ func (e told) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error 
 }
 
 func (t *telemetry) startPrometheus() (metric.Reader, error) {
-	registry := prometheus.NewRegistry()
-	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
+	reader, metrics, err := newPrometheus()
 	if err != nil {
 		return nil, err
 	}
@@ -216,13 +215,20 @@ func (t *telemetry) startPrometheus() (metric.Reader, error) {
 		return nil, &usageError{err}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", metrics)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: connectWithin}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
 	t.closing = append(t.closing, func() { _ = server.Close(); <-done })
 	t.app.say("metrics at http://%s/metrics", listener.Addr())
 	return reader, nil
+}
+
+// newPrometheus returns a reader, and what shows in Prometheus's text what it reads.
+func newPrometheus() (metric.Reader, http.Handler, error) {
+	registry := prometheus.NewRegistry()
+	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
+	return reader, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), err
 }
 
 // properties are what people find beside the numbers in a line of EMF: of the job that saved last.

@@ -96,7 +96,7 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 
 	root.AddCommand(
 		a.emits(a.batchCommand()), a.emits(a.runCommand()), a.emits(a.agentCommand()),
-		a.expectCommand(), a.monitorCommand(), a.staleCommand(), a.statusCommand(),
+		a.expectCommand(), a.monitorCommand(), a.staleCommand(), a.statusCommand(), a.serveCommand(),
 		a.markCommand(), a.saveCommand(), a.stateCommand(),
 		a.getCommand(), a.listCommand(), a.historyCommand(), a.runsCommand(),
 		a.rollbackCommand(), a.resetCommand(), a.setCommand(), a.deleteCommand(),

@@ -1,0 +1,229 @@
+package statuspage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// What one request reads of a history: so many versions, and so many bytes of states that come with them.
+const (
+	maxVersions     = 500
+	maxHistoryBytes = 32 << 20
+)
+
+// window is a part of a history, newest first.
+type window struct {
+	entries []entry
+	next    int64 // where the older ones begin: before this version; 0: there are none
+}
+
+// entry is one version, without its state, or why it cannot be read.
+type entry struct {
+	Version int64
+	*checkpoint.Checkpoint
+	Err error
+}
+
+// history reads up to limit versions before one (0: the newest).
+func (h *handler) history(ctx context.Context, name string, before int64, limit int) (window, error) {
+	var w window
+	if before == 1 {
+		return w, nil
+	}
+	options := h.reads()
+	if before > 1 {
+		options.Version = before - 1
+	}
+	var bytes int64
+	for cp, err := range checkpoint.History(ctx, h.store, name, options) {
+		if err != nil {
+			bad, ok := errors.AsType[*store.BadRecordError](err)
+			if !ok {
+				return w, err
+			}
+			version, _ := strconv.ParseInt(strings.TrimPrefix(bad.Record, "V#"), 10, 64)
+			w.entries = append(w.entries, entry{Version: version, Err: err})
+		} else {
+			bytes += int64(len(cp.State))
+			cp.State = nil
+			w.entries = append(w.entries, entry{Version: cp.Version, Checkpoint: cp})
+			if cp.Version <= cp.Born {
+				break
+			}
+		}
+		if len(w.entries) >= limit || bytes > maxHistoryBytes {
+			w.next = w.entries[len(w.entries)-1].Version
+			break
+		}
+	}
+	return w, nil
+}
+
+// good are the versions that can be read, oldest first.
+func (w window) good() []*checkpoint.Checkpoint {
+	var good []*checkpoint.Checkpoint
+	for _, e := range slices.Backward(w.entries) {
+		if e.Err == nil {
+			good = append(good, e.Checkpoint)
+		}
+	}
+	return good
+}
+
+// run is one session, as the versions of a window tell of it: [checkpoint.RunInfo] of a part of the history.
+type run struct {
+	checkpoint.RunInfo
+	Cut bool // it may have begun before the window
+}
+
+// runs groups versions by who committed them. live is the epoch of the lease that is held (0: none).
+func (w window) runs(live int64) []run {
+	var runs []run
+	for _, e := range w.entries {
+		if e.Err != nil {
+			continue
+		}
+		cp := e.Checkpoint
+		if n := len(runs); n == 0 || runs[n-1].Epoch != cp.CommitEpoch {
+			runs = append(runs, run{RunInfo: checkpoint.RunInfo{
+				Epoch: cp.CommitEpoch, By: cp.By, Last: cp.Version, Saved: cp.SavedAt, Cursor: cp.Cursor,
+				Processed: cp.Processed, Failed: cp.Failed, LastError: cp.LastError, Reason: cp.Reason, Ended: cp.Ended,
+				Live: cp.Ended == "" && n == 0 && live == cp.CommitEpoch,
+			}})
+		}
+		r := &runs[len(runs)-1]
+		r.First, r.Began = cp.Version, cp.SavedAt
+	}
+	if n := len(runs); n > 0 && w.next > 0 {
+		runs[n-1].Cut = true
+	}
+	return runs
+}
+
+// End says how it ended, as milepost runs does.
+func (r run) End() string {
+	switch {
+	case r.Ended != "":
+		return string(r.Ended)
+	case r.Live:
+		return "running"
+	}
+	return "died"
+}
+
+// event is something that happened to a checkpoint.
+type event struct {
+	At      time.Time
+	Version int64
+	What    string
+	Detail  string
+	Bad     bool
+}
+
+const maxEvents = 50
+
+// events are what the versions of a window tell beside progress, newest first.
+func (w window) events(lease *store.Lease) []event {
+	var all []event
+	var last *checkpoint.Checkpoint
+	for _, cp := range w.good() {
+		add := func(bad bool, what, detail string) {
+			all = append(all, event{At: cp.SavedAt, Version: cp.Version, What: what, Detail: detail, Bad: bad})
+		}
+		if last != nil && last.CommitEpoch != cp.CommitEpoch {
+			if last.Ended == "" {
+				add(true, "The run before had died", who(last.By))
+			}
+			add(false, "A run began", who(cp.By))
+		}
+		if last == nil && cp.Version == cp.Born {
+			add(false, "The first run began", who(cp.By))
+		}
+		if cp.RestoredFrom != 0 {
+			add(false, fmt.Sprintf("Content of version %s", thousands(cp.RestoredFrom)), cp.Reason)
+		} else if cp.Reason != "" {
+			add(false, "An operator's act", cp.Reason)
+		}
+		if cp.LastError != "" && (last == nil || last.LastError != cp.LastError) {
+			add(true, "Error", cp.LastError)
+		}
+		if cp.Label != "" {
+			add(false, "Pinned", cp.Label)
+		}
+		if cp.Ended != "" {
+			add(cp.Ended == store.EndedError, "The run ended: "+string(cp.Ended), who(cp.By))
+		}
+		last = cp
+	}
+	if lease != nil && lease.Reason != "" {
+		all = append(all, event{At: lease.AcquiredAt, What: "The lease was taken or ended by hand", Detail: lease.Reason})
+		slices.SortStableFunc(all, func(a, b event) int { return a.At.Compare(b.At) })
+	}
+	slices.Reverse(all)
+	return all[:min(len(all), maxEvents)]
+}
+
+// who is a holder in few words.
+func who(h store.Holder) string {
+	s := h.ID
+	if h.Host != "" && !strings.HasSuffix(s, "@"+h.Host) {
+		s += " on " + h.Host
+	}
+	if h.RunID != "" {
+		s += ", run " + h.RunID
+	}
+	return s
+}
+
+// maxState is the most bytes of a state that are compared or shown. The command shows more.
+const maxState = 4 << 20
+
+// version reads one version; its state too where that lies in the store.
+func (h *handler) version(ctx context.Context, name string, version int64) (*checkpoint.Checkpoint, error) {
+	cp, err := checkpoint.Get(ctx, h.store, name, &checkpoint.ReadOptions{Namespace: h.opts.Namespace, Version: version})
+	if h.opts.Archive == nil || !errors.Is(err, store.ErrNotFound) || version == 0 {
+		return cp, err
+	}
+	options := h.reads() // History loads no state from the archive, however large
+	options.Version = version
+	for old, failed := range checkpoint.History(ctx, h.store, name, options) {
+		if failed != nil {
+			return nil, failed
+		}
+		if old.Version == version {
+			return old, nil
+		}
+		break
+	}
+	return nil, err
+}
+
+var errStateTooLarge = errors.New("the state is too large to be shown here")
+
+// state loads the state of a version that was read.
+func (h *handler) state(ctx context.Context, cp *checkpoint.Checkpoint) error {
+	switch {
+	case max(cp.StateSize, int64(len(cp.State))) > maxState:
+		return fmt.Errorf("%w: %s bytes", errStateTooLarge, thousands(cp.StateSize))
+	case cp.State != nil || cp.Body == "":
+		return nil
+	}
+	r, err := cp.OpenState(ctx, h.opts.Archive)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if cp.State, err = io.ReadAll(io.LimitReader(r, maxState+1)); err == nil && len(cp.State) > maxState {
+		err = errStateTooLarge
+	}
+	return err
+}

@@ -1,0 +1,190 @@
+package statuspage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// A look at all checkpoints is shared by whoever asks, and kept so long that no more than lookRate checkpoints a second are
+// read, however many people look on. A namespace of more than maxLook is listed by name, page by page.
+const (
+	maxLook  = 20_000
+	lookRate = 100
+	keepLook = 2 * time.Second // at least
+)
+
+var errTooMany = fmt.Errorf("more than %d checkpoints", maxLook)
+
+// looked is what a look has shown, the worst first.
+type looked struct {
+	survey.Seen
+	at   time.Time
+	keep time.Duration
+}
+
+// looks runs one look at a time.
+type looks struct {
+	look func(ctx context.Context, memory *survey.Memory) (*looked, error)
+
+	turn   sync.Mutex // held while one is under way: memory is its own
+	memory survey.Memory
+
+	mu      sync.Mutex
+	latest  *looked
+	running *running
+}
+
+// running is a look under way. It ends when nobody waits for it any more.
+type running struct {
+	done    chan struct{}
+	cancel  context.CancelFunc
+	waiting int
+	seen    *looked
+	err     error
+}
+
+// get returns the latest look, or a new one where that is too old.
+func (l *looks) get(ctx context.Context) (*looked, error) {
+	l.mu.Lock()
+	if l.latest != nil && time.Since(l.latest.at) < l.latest.keep {
+		defer l.mu.Unlock()
+		return l.latest, nil
+	}
+	r := l.running
+	if r == nil {
+		r = l.start(ctx)
+	}
+	r.waiting++
+	l.mu.Unlock()
+
+	select {
+	case <-r.done:
+		return r.seen, r.err
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.waiting--; r.waiting == 0 {
+		r.cancel()
+		if l.running == r {
+			l.running = nil
+		}
+	}
+	return nil, fmt.Errorf("look at the checkpoints: %w", ctx.Err())
+}
+
+// start begins a look that outlives the request which began it, if others wait.
+func (l *looks) start(ctx context.Context) *running {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestWithin)
+	r := &running{done: make(chan struct{}), cancel: cancel}
+	l.running = r
+	go func() {
+		defer cancel()
+		l.turn.Lock()
+		defer l.turn.Unlock()
+		r.seen, r.err = l.look(ctx, &l.memory)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.running == r {
+			l.running = nil
+		}
+		if r.err == nil {
+			l.latest = r.seen
+		}
+		close(r.done)
+	}()
+	return r
+}
+
+// survey looks once.
+func (h *handler) survey(ctx context.Context, memory *survey.Memory) (*looked, error) {
+	seen := &looked{Seen: survey.Seen{Namespace: h.opts.Namespace}, at: time.Now()}
+	var err error
+	if seen.Items, err = survey.Look(ctx, capped{h.store}, h.opts.Namespace, ""); err != nil {
+		return nil, err
+	}
+	survey.Worst(seen.Items)
+	if seen.Movements, err = memory.Recall(ctx, h.store, seen.Items); err != nil {
+		return nil, err
+	}
+	if h.opts.Archive != nil && h.opts.Mirror != checkpoint.MirrorOff {
+		if seen.Mirrored, err = survey.Mirrored(ctx, h.store, h.opts.Archive, seen.Items, h.opts.Mirror == checkpoint.MirrorSessions); err != nil {
+			return nil, err
+		}
+	}
+	seen.keep = max(keepLook, time.Duration(len(seen.Items))*time.Second/lookRate)
+	return seen, nil
+}
+
+// capped is a store whose names end with an error past maxLook.
+type capped struct{ store.Store }
+
+// Names implements [store.Store].
+func (c capped) Names(ctx context.Context, namespace, prefix, after string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		n := 0
+		for name, err := range c.Store.Names(ctx, namespace, prefix, after) {
+			if n++; err == nil && n > maxLook {
+				yield("", errTooMany)
+				return
+			}
+			if !yield(name, err) {
+				return
+			}
+		}
+	}
+}
+
+// page returns up to limit names that begin with prefix and come after a name, and whether there are more.
+func (h *handler) page(ctx context.Context, prefix, after string, limit int) (names []string, more bool, err error) {
+	for name, err := range h.store.Names(ctx, h.opts.Namespace, prefix, after) {
+		if err != nil {
+			return nil, false, fmt.Errorf("list the checkpoints that begin with %q: %w", prefix, err)
+		}
+		if len(names) == limit {
+			return names, true, nil
+		}
+		names = append(names, name)
+	}
+	return names, false, nil
+}
+
+// lookAt looks at one checkpoint. One of which there is nothing is [store.ErrNotFound].
+func (h *handler) lookAt(ctx context.Context, name string) (*survey.Item, error) {
+	items, err := survey.LookAt(ctx, h.store, h.opts.Namespace, []string{name})
+	if err != nil {
+		return nil, err
+	}
+	if len(items) == 0 {
+		return nil, fmt.Errorf("checkpoint %s: %w", h.key(name), store.ErrNotFound)
+	}
+	return &items[0], nil
+}
+
+// tooMany reports whether the checkpoints are listed by name, since all of them would be too much to look at.
+func tooMany(err error) bool { return errors.Is(err, errTooMany) }
+
+// listed is a store in which just these names are listed.
+type listed struct {
+	store.Store
+	names []string
+}
+
+// Names implements [store.Store].
+func (l listed) Names(context.Context, string, string, string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for _, name := range l.names {
+			if !yield(name, nil) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package statuspage_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/checkpoint/statuspage"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/memstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pageOf is the page over a store.
+func pageOf(t testing.TB, st store.Store, opts *statuspage.Options) http.Handler {
+	t.Helper()
+	page, err := statuspage.Handler(st, opts)
+	require.NoError(t, err)
+	return page
+}
+
+// reply is what the page answers.
+type reply struct {
+	*http.Response
+	body string
+}
+
+// ask asks the page, with headers as name and value.
+func ask(t testing.TB, page http.Handler, method, target string, headers ...string) reply {
+	t.Helper()
+	return send(t, page, httptest.NewRequestWithContext(t.Context(), method, target, nil), headers...)
+}
+
+func send(t testing.TB, page http.Handler, r *http.Request, headers ...string) reply {
+	t.Helper()
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	page.ServeHTTP(w, r)
+	return reply{w.Result(), w.Body.String()}
+}
+
+// get asks the page, which has to answer with 200.
+func get(t testing.TB, page http.Handler, target string) string {
+	t.Helper()
+	r := ask(t, page, http.MethodGet, target)
+	require.Equal(t, http.StatusOK, r.StatusCode, "%s: %s", target, r.body)
+	return r.body
+}
+
+// state is what the tests' jobs save.
+type state struct {
+	Sum  int64  `json:"sum"`
+	Note string `json:"note"`
+}
+
+// savedOf saves versions of a checkpoint in one run that ends with err.
+func savedOf(t testing.TB, st store.Store, name string, versions int, err error) {
+	t.Helper()
+	s, failed := checkpoint.Open[state](t.Context(), st, name, &checkpoint.Options{Lease: lease.Options{Holder: store.Holder{ID: "nightly@etl-7", Host: "etl-7", PID: 4121, RunID: "run-1"}}})
+	require.NoError(t, failed)
+	for i := range versions - 1 {
+		s.MarkBatch(fmt.Sprint((i+1)*100), 100, 0, func(st *state) { st.Sum += 100; st.Note = "at " + fmt.Sprint(i+1) })
+		require.NoError(t, s.Flush(t.Context()))
+	}
+	require.NoError(t, ignored(s.Close(t.Context(), err), err))
+}
+
+// ignored is the error of a close but for the one that the job ended with.
+func ignored(err, job error) error {
+	if job != nil && err != nil && strings.Contains(err.Error(), job.Error()) {
+		return nil
+	}
+	return err
+}
+
+// filled is a store with n checkpoints of one version each.
+func filled(t testing.TB, n int) *memstore.Store {
+	t.Helper()
+	st := memstore.New(nil)
+	for i := range n {
+		commit(t, st, fmt.Sprintf("jobs/%06d", i), store.Version{Cursor: fmt.Sprint(i), Processed: int64(i)})
+	}
+	return st
+}
+
+// commit makes version 1 of a checkpoint without a session, for many or for what no session would save.
+func commit(t testing.TB, st store.Store, name string, v store.Version) {
+	t.Helper()
+	key := store.Key{Namespace: store.DefaultNamespace, Name: name}
+	fence := store.Fence{Epoch: 1, LeaseID: "l"}
+	ctx := context.WithoutCancel(t.Context())
+	_, _, err := st.Raise(ctx, key, fence, store.Holder{ID: "loader"}, true)
+	require.NoError(t, err)
+	v.Version, v.CommitID, v.CommitEpoch, v.Born, v.SavedAt = 1, "c", 1, 1, time.Now()
+	_, err = st.Commit(ctx, key, store.Commit{Fence: fence, Next: v})
+	require.NoError(t, err)
+}
+
+func rawState(content string) *store.State {
+	sum := sha256.Sum256([]byte(content))
+	contentType := ""
+	if !json.Valid([]byte(content)) {
+		contentType = "application/octet-stream"
+	}
+	return &store.State{Data: []byte(content), Size: int64(len(content)), SHA256: sum[:], ContentType: contentType}
+}
+
+// escapedPath is a name in a URL's path, its slashes as they are.
+func escapedPath(name string) string {
+	return strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
+}

@@ -1,0 +1,325 @@
+package statuspage
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+//go:embed assets/*
+var assets embed.FS
+
+// pages are the templates by name, each with what all share.
+var pages = func() map[string]*template.Template {
+	functions := template.FuncMap{
+		"visible": visible, "thousands": thousands, "span": span, "clock": clock, "word": word, "perSecond": perSecond,
+		"shorten": func(most int, s string) string { return shorten(s, most) },
+		"when":    func(t, now time.Time) moment { return moment{t, now} },
+		"who":     func(h store.Holder) string { return visible(who(h)) },
+
+		"thousands64": func(n int) string { return thousands(int64(n)) },
+		"before":      func(version int64) int64 { return version - 1 },
+		"part":        func(page pager, name, here string) part { return part{Page: page, Name: name, Here: here} },
+		"both": func(page pager, name string, from, to int64) part {
+			return part{Page: page, Name: name, From: from, To: to}
+		},
+		"list": func(page pager, name string, entries []entry, label string) part {
+			return part{Page: page, Name: name, Entries: entries, Label: label}
+		},
+	}
+	shared := template.Must(template.New("").Funcs(functions).ParseFS(templates, "templates/shared.html"))
+	all := map[string]*template.Template{}
+	for _, name := range []string{"overview", "checkpoint", "versions", "version", "diff", "login", "goon", "error"} {
+		all[name] = template.Must(template.Must(shared.Clone()).ParseFS(templates, "templates/"+name+".html"))
+	}
+	return all
+}()
+
+// pager is a page's view, as the parts that pages share see it.
+type pager interface {
+	URL(kind, name string, parameters ...any) string
+	Crumbs(name string) []crumb
+}
+
+// part is what a shared part of a page needs.
+type part struct {
+	Page     pager
+	Name     string
+	Here     string // the page, under the checkpoint's own; "": this is that
+	From, To int64
+	Entries  []entry
+	Label    string
+}
+
+// moment is a time and how long ago it is.
+type moment struct{ At, now time.Time }
+
+// Known reports whether there is a time at all.
+func (m moment) Known() bool { return !m.At.IsZero() }
+
+// ISO, Clock and Ago write it for machines, for logs and for people.
+func (m moment) ISO() string { return m.At.UTC().Format(time.RFC3339) }
+
+// Clock implements what ISO says.
+func (m moment) Clock() string { return clock(m.At) }
+
+// Ago implements what ISO says.
+func (m moment) Ago() string { return ago(m.At, m.now) }
+
+// assetsVersion changes with the assets, and so does their URL.
+var assetsVersion = func() string {
+	sum := sha256.New()
+	for _, name := range []string{"page.css", "page.js"} {
+		content, err := assets.ReadFile("assets/" + name)
+		if err != nil {
+			panic(err)
+		}
+		sum.Write(content)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:12]
+}()
+
+var assetTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+func (h *handler) asset(w http.ResponseWriter, r *http.Request) {
+	content, err := assets.ReadFile("assets/" + r.PathValue("file"))
+	if err != nil {
+		h.fail(w, r, notFoundf("there is no asset %s", r.PathValue("file")))
+		return
+	}
+	if r.URL.Query().Get("v") == assetsVersion {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	writeBody(w, http.StatusOK, assetTypes[path.Ext(r.PathValue("file"))], content)
+}
+
+// frame is what all pages show.
+type frame struct {
+	PageTitle string
+	Store     string // which store it is
+	Namespace string
+	Now       time.Time
+	Root      string // the URL of the overview
+	Assets    string // the version of the assets
+	LoggedIn  bool   // there is something to log out of
+	ShowState bool
+	Live      bool // the page is worth reading again
+}
+
+func (h *handler) frame(title string) frame {
+	f := frame{
+		PageTitle: title, Store: h.opts.Title, Namespace: h.opts.Namespace, Now: time.Now(), Root: h.opts.Prefix + "/",
+		Assets: assetsVersion, LoggedIn: h.opts.Token != "", ShowState: h.opts.ShowState,
+	}
+	return f
+}
+
+// URL returns the URL of a checkpoint's page, whose kind is checkpoints, versions, version or diff; parameters come as name and value.
+func (f frame) URL(kind, name string, parameters ...any) string {
+	segments := strings.Split(name, "/")
+	for i, s := range segments {
+		segments[i] = url.PathEscape(s)
+	}
+	u := f.Root + kind + "/" + strings.Join(segments, "/")
+	query := url.Values{}
+	for i := 0; i+1 < len(parameters); i += 2 {
+		query.Set(fmt.Sprint(parameters[i]), fmt.Sprint(parameters[i+1]))
+	}
+	if len(query) > 0 {
+		u += "?" + query.Encode()
+	}
+	return u
+}
+
+// Command is a line for the shell about a checkpoint; %s is its name.
+func (f frame) Command(format, name string) string {
+	line := "milepost " + strings.Replace(format, "%s", word(visible(name)), 1)
+	if f.Namespace != store.DefaultNamespace {
+		line += " --namespace " + word(f.Namespace)
+	}
+	return line
+}
+
+// render writes a page whole, or nothing.
+func (h *handler) render(w http.ResponseWriter, status int, name string, view any) error {
+	var b bytes.Buffer
+	if err := pages[name].ExecuteTemplate(&b, "page", view); err != nil {
+		return fmt.Errorf("write the page %s: %w", name, err)
+	}
+	writeBody(w, status, "text/html; charset=utf-8", bytes.ToValidUTF8(b.Bytes(), []byte("\uFFFD")))
+	return nil
+}
+
+// crumb is a step of a name's path, with the search for all that is under it.
+type crumb struct{ Text, URL string }
+
+// Crumbs are the steps above a name.
+func (f frame) Crumbs(name string) []crumb {
+	var all []crumb
+	for i := range len(name) {
+		if name[i] == '/' {
+			prefix := name[:i+1]
+			all = append(all, crumb{visible(prefix[strings.LastIndex(name[:i], "/")+1:]), f.Root + "?" + url.Values{"q": {prefix}}.Encode()})
+		}
+	}
+	return all
+}
+
+// historyView is a part of a history with what comes before and after it.
+type historyView struct {
+	frame
+	Name    string
+	Entries []entry
+	Older   string // URL; "": there are none
+	Newest  string // URL; "": this is it
+	Before  int64
+}
+
+func (h *handler) versionsPage(r *request) error {
+	w, err := h.window(r, pageSize)
+	if err != nil {
+		return err
+	}
+	v := historyView{frame: h.frame(r.name + ": versions"), Name: r.name, Entries: w.entries}
+	if w.next > 0 {
+		v.Older = v.URL("versions", r.name, "before", w.next)
+	}
+	if r.Form.Get("before") != "" {
+		v.Newest = v.URL("versions", r.name)
+	}
+	return h.render(r.w, http.StatusOK, "versions", v)
+}
+
+// versionView is one version.
+type versionView struct {
+	frame
+	Name   string
+	CP     entry
+	Hidden string // why the state is not shown; "": it is
+	State  string
+	Cut    bool
+	Newer  bool // there may be a newer version
+}
+
+// maxShown is the most characters of a state that a page has.
+const maxShown = 512 << 10
+
+func (h *handler) versionPage(r *request) error {
+	version, err := r.number("version", 0, 1, noMore)
+	if err != nil {
+		return err
+	}
+	cp, err := h.version(r.ctx, r.name, version)
+	if err != nil {
+		return err
+	}
+	v := versionView{
+		frame: h.frame(fmt.Sprintf("%s: version %d", r.name, cp.Version)), Name: r.name,
+		CP: entry{Version: cp.Version, Checkpoint: cp}, Newer: version != 0,
+	}
+	size := max(cp.StateSize, int64(len(cp.State)))
+	switch {
+	case size == 0 && cp.State == nil:
+		v.Hidden = "none was saved"
+	case !h.opts.ShowState:
+		v.Hidden = hiddenState
+	default:
+		switch err := h.state(r.ctx, cp); {
+		case errors.Is(err, errStateTooLarge):
+			v.Hidden = fmt.Sprintf("it has %s bytes, and %s are shown here at the most", thousands(size), thousands(maxState))
+		case err != nil:
+			return err
+		default:
+			if v.State = stateText(cp.State); len(v.State) > maxShown {
+				v.State, v.Cut = strings.ToValidUTF8(v.State[:maxShown], ""), true
+			}
+		}
+	}
+	return h.render(r.w, http.StatusOK, "version", v)
+}
+
+// diffView is what changed.
+type diffView struct {
+	frame
+	Name string
+	*difference
+	Fields []change
+}
+
+// change is a field that both versions have.
+type change struct {
+	Name, From, To string
+	Numeric        bool
+}
+
+// Changed reports whether it differs.
+func (c change) Changed() bool { return c.From != c.To }
+
+func (h *handler) diffPage(r *request) error {
+	d, err := h.diff(r)
+	if err != nil {
+		return err
+	}
+	v := diffView{frame: h.frame(fmt.Sprintf("%s: version %d to %d", r.name, d.From.Version, d.To.Version)), Name: r.name, difference: d}
+	field := func(numeric bool, name, from, to string) {
+		if from != "" || to != "" {
+			v.Fields = append(v.Fields, change{name, cmp.Or(visible(from), "–"), cmp.Or(visible(to), "–"), numeric})
+		}
+	}
+	a, b := d.From, d.To
+	field(true, "Cursor", a.Cursor, b.Cursor)
+	field(true, "Processed", thousands(a.Processed), thousands(b.Processed))
+	field(true, "Failed", thousands(a.Failed), thousands(b.Failed))
+	field(false, "Saved", clock(a.SavedAt), clock(b.SavedAt))
+	field(false, "By", who(a.By), who(b.By))
+	field(true, "Epoch", thousands(a.CommitEpoch), thousands(b.CommitEpoch))
+	field(false, "Last error", a.LastError, b.LastError)
+	field(false, "Ended", string(a.Ended), string(b.Ended))
+	field(false, "Reason", a.Reason, b.Reason)
+	field(false, "Identity", a.Identity, b.Identity)
+	if a.Schema != 0 || b.Schema != 0 {
+		field(true, "Schema", thousands(a.Schema), thousands(b.Schema))
+	}
+	if len(a.Finished)+len(b.Finished) > 0 {
+		field(true, "Finished ranges", thousands(int64(len(a.Finished))), thousands(int64(len(b.Finished))))
+	}
+	field(false, "State's type", a.ContentType, b.ContentType)
+	field(true, "State's bytes", thousands(a.StateSize), thousands(b.StateSize))
+	return h.render(r.w, http.StatusOK, "diff", v)
+}
+
+// Note is what sets a version apart, as milepost history says it.
+func (e entry) Note() string {
+	var notes []string
+	if e.Ended != "" {
+		notes = append(notes, string(e.Ended))
+	}
+	if e.Archived {
+		notes = append(notes, "in the archive")
+	}
+	if e.Label != "" {
+		notes = append(notes, "pinned: "+e.Label)
+	}
+	if e.RestoredFrom != 0 {
+		notes = append(notes, "content of version "+thousands(e.RestoredFrom))
+	}
+	if e.Reason != "" {
+		notes = append(notes, e.Reason)
+	}
+	return visible(strings.Join(notes, "; "))
+}

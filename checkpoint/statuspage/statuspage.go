@@ -1,0 +1,226 @@
+package statuspage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// What one request may cost. Whoever wants more asks for the next page.
+const (
+	requestWithin = 30 * time.Second // then what it reads is given up
+	parallel      = 16               // requests that read at once; others wait
+)
+
+// Options of a [Handler]. The zero value shows the default namespace to whoever asks.
+type Options struct {
+	Namespace string // "": default
+	Title     string // which store this is, for people who look at several
+
+	// Prefix is the path under which the page is mounted, such as /milepost. Requests may
+	// come with it, or without, as from a proxy that strips it.
+	Prefix string
+
+	// Archive is where large states and versions that the store does not hold any more are read from, and Mirror which versions
+	// it is to hold. Nil: there is none.
+	Archive archive.Archive
+	Mirror  checkpoint.MirrorPolicy
+
+	// ShowState shows states. Otherwise nothing of them is shown but their size and type.
+	ShowState bool
+
+	// Token is asked of everyone: as a bearer token, or once by the login form, or as ?token=, for which a cookie is given that
+	// is good for twelve hours, and no longer than the token. /healthz, /readyz and the assets ask nobody. "": anyone may read.
+	Token string
+
+	// Hosts are the names by which the page may be asked for, without ports. On a loopback address they keep out pages of the web that had a
+	// name of their own resolve to it. Nil: any.
+	Hosts []string
+
+	// Metrics answers /metrics. Nil: there is no such page.
+	Metrics http.Handler
+
+	Logger *slog.Logger // of failures that are the server's; nil: none
+}
+
+// Handler returns the page and its API over st. It changes nothing in st, and takes GET and HEAD alone, but for the login form. The
+// reads of a request end when its context does, and after thirty seconds. An error says which option cannot be.
+func Handler(st store.Store, opts *Options) (http.Handler, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Namespace == "" {
+		o.Namespace = store.DefaultNamespace
+	}
+	if err := store.ValidateNamespace(o.Namespace); err != nil {
+		return nil, fmt.Errorf("make a status page: %w", err)
+	}
+	if o.Prefix = strings.TrimSuffix(o.Prefix, "/"); o.Prefix != "" && (o.Prefix[0] != '/' || path.Clean(o.Prefix) != o.Prefix || strings.ContainsAny(o.Prefix, "%?#\\")) {
+		return nil, fmt.Errorf("make a status page: prefix %q: a path such as /milepost", o.Prefix)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &handler{store: st, opts: o, turns: make(chan struct{}, parallel)}
+	h.looks.look = h.survey
+	h.route()
+	return h, nil
+}
+
+type handler struct {
+	store store.Store
+	opts  Options
+	mux   http.ServeMux
+	turns chan struct{}
+	looks looks
+	ready readiness
+}
+
+// route lays out the paths. Names of checkpoints have slashes, so they come last.
+func (h *handler) route() {
+	page := func(pattern string, do func(*request) error) {
+		h.mux.Handle("GET "+pattern, h.reading(do))
+	}
+	page("/{$}", h.overviewPage)
+	page("/checkpoints/{name...}", h.checkpointPage)
+	page("/versions/{name...}", h.versionsPage)
+	page("/version/{name...}", h.versionPage)
+	page("/diff/{name...}", h.diffPage)
+
+	page("/api/v1/status", h.apiStatus)
+	page("/api/v1/checkpoints", h.apiList)
+	page("/api/v1/checkpoints/{name...}", h.apiCheckpoint)
+	page("/api/v1/versions/{name...}", h.apiVersions)
+	page("/api/v1/version/{name...}", h.apiVersion)
+	page("/api/v1/runs/{name...}", h.apiRuns)
+	page("/api/v1/lease/{name...}", h.apiLease)
+	page("/api/v1/diff/{name...}", h.apiDiff)
+	h.mux.HandleFunc("GET /api/v1/openapi.json", h.apiDocument)
+
+	h.mux.HandleFunc("GET /assets/{file}", h.asset)
+	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") })
+	h.mux.HandleFunc("GET /readyz", h.readyz)
+	h.mux.HandleFunc("GET /login", h.loginPage)
+	h.mux.HandleFunc("POST /login", h.login)
+	h.mux.HandleFunc("POST /logout", h.logout)
+	if h.opts.Metrics != nil {
+		h.mux.Handle("GET /metrics", h.opts.Metrics)
+	}
+	h.mux.Handle("/", h.reading(func(r *request) error { return notFoundf("there is no page %s", r.URL.Path) }))
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	harden(w.Header())
+	if !h.hostAllowed(r.Host) {
+		h.fail(w, r, &statusError{http.StatusMisdirectedRequest, "usage", fmt.Errorf("this page is not known as %q: ask for it by one of %s, or allow that name (milepost serve --allow-host)",
+			r.Host, strings.Join(h.opts.Hosts, ", "))})
+		return
+	}
+	r, ok := h.stripped(r)
+	if !ok {
+		http.Redirect(w, r, h.opts.Prefix+"/", http.StatusPermanentRedirect)
+		return
+	}
+	switch {
+	case path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") && r.URL.Path != "/":
+		h.fail(w, r, notFoundf("there is no page %s", r.URL.Path))
+	case r.Method != http.MethodGet && r.Method != http.MethodHead && !(r.Method == http.MethodPost && (r.URL.Path == "/login" || r.URL.Path == "/logout")):
+		w.Header().Set("Allow", "GET, HEAD")
+		h.fail(w, r, &statusError{http.StatusMethodNotAllowed, "usage", fmt.Errorf("%s: this page is for reading: GET and HEAD alone", r.Method)})
+	case !h.admit(w, r):
+	default:
+		h.mux.ServeHTTP(w, r)
+	}
+}
+
+// stripped takes the prefix off. It reports false for the prefix alone, which lacks its slash.
+func (h *handler) stripped(r *http.Request) (*http.Request, bool) {
+	p := h.opts.Prefix
+	if p == "" || r.URL.Path != p && !strings.HasPrefix(r.URL.Path, p+"/") {
+		return r, true
+	}
+	if r.URL.Path == p {
+		return r, false
+	}
+	clone, u := *r, *r.URL
+	u.Path, u.RawPath = strings.TrimPrefix(u.Path, p), strings.TrimPrefix(u.RawPath, p)
+	clone.URL = &u
+	return &clone, true
+}
+
+// harden sets what holds for every reply.
+func harden(header http.Header) {
+	for name, value := range map[string]string{
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"X-Content-Type-Options":       "nosniff",
+		"X-Frame-Options":              "DENY",
+		"Referrer-Policy":              "no-referrer",
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"Cache-Control":                "no-store",
+	} {
+		header.Set(name, value)
+	}
+}
+
+// request is one that reads the store.
+type request struct {
+	*http.Request
+	w    http.ResponseWriter
+	ctx  context.Context
+	name string // of the checkpoint; "": the path has none
+}
+
+// reading bounds a request that reads the store, and answers its error.
+func (h *handler) reading(do func(*request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), requestWithin)
+		defer cancel()
+		select {
+		case h.turns <- struct{}{}:
+			defer func() { <-h.turns }()
+		case <-ctx.Done():
+			h.fail(w, r, fmt.Errorf("wait for a turn: %w", ctx.Err()))
+			return
+		}
+		q := &request{Request: r, w: w, ctx: ctx, name: r.PathValue("name")}
+		err := r.ParseForm()
+		if err != nil {
+			err = usagef("the query cannot be read: %w", err)
+		} else {
+			err = q.do(h, do)
+		}
+		if err != nil && !(errors.Is(err, context.Canceled) && r.Context().Err() != nil) { // nobody is there to be told
+			h.fail(w, r, err)
+		}
+	})
+}
+
+func (r *request) do(h *handler, do func(*request) error) error {
+	if r.name != "" {
+		if err := h.key(r.name).Validate(); err != nil {
+			return err
+		}
+	}
+	return do(r)
+}
+
+func (h *handler) key(name string) store.Key {
+	return store.Key{Namespace: h.opts.Namespace, Name: name}
+}
+
+func (h *handler) reads() *checkpoint.ReadOptions {
+	return &checkpoint.ReadOptions{Namespace: h.opts.Namespace, Archive: h.opts.Archive}
+}
