@@ -17,7 +17,7 @@ var (
 	SaveAge      = metered.Instrument{Name: "milepost.save.age", CloudWatch: "SaveAge", Kind: metered.Gauge, Unit: "s", Description: "Time since the last save; of a job that never saved, since that is expected"}
 	CursorAge    = metered.Instrument{Name: "milepost.cursor.age", CloudWatch: "CursorAge", Kind: metered.Gauge, Unit: "s", Description: "Time since the cursor last changed"}
 	RenewalAge   = metered.Instrument{Name: "milepost.lease.renewal.age", CloudWatch: "RenewalAge", Kind: metered.Gauge, Unit: "s", Description: "Time since the lease was renewed, while it is held or its holder died"}
-	ProgressRate = metered.Instrument{Name: "milepost.progress.rate", CloudWatch: "ProgressRate", Kind: metered.Gauge, Unit: "{record}/s", Description: "Records a second since the last look, or between the last two versions"}
+	ProgressRate = metered.Instrument{Name: "milepost.progress.rate", CloudWatch: "ProgressRate", Kind: metered.Gauge, Unit: "{record}/s", Description: "Records a second between the last two saves that were seen, less as the next one stays out"}
 	Expectation  = metered.Instrument{Name: "milepost.expectation.ratio", CloudWatch: "ExpectationRatio", Kind: metered.Gauge, Unit: "1", Description: "Time since the last save over what is expected, grace included; above 1 it is overdue"}
 
 	SaveTime    = metered.Instrument{Name: "milepost.save.time", CloudWatch: "", Kind: metered.Gauge, Unit: "s", Description: "When it was last saved, or is expected since, in Unix time"}

@@ -55,8 +55,10 @@ func (i *Item) Failures() int64 {
 	}
 	var saved int64
 	var n int64
-	if i.Saved() {
+	if i.Head != nil { // deleted or not: what ran before a deletion is no failure of the next life
 		saved = i.Head.CommitEpoch
+	}
+	if i.Saved() {
 		if i.Head.Ended == store.EndedError || i.Died() && i.Lease.Epoch == saved {
 			n++
 		}

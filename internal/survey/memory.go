@@ -20,11 +20,13 @@ type Memory struct {
 // Movement is how a checkpoint moves.
 type Movement struct {
 	Advanced time.Time // when the cursor last changed, or at the latest so; the zero time: it was never saved
-	Rate     float64   // records a second, between the last two looks or the last two versions; 0: not known
+	Rate     float64   // records a second between two saves, less as the next one stays out; 0: not known
 
 	version, records int64
 	cursor           string
-	at               time.Time
+	savedAt          time.Time
+	gained           int64         // records between two saves that looks have seen
+	within           time.Duration // and the time between them
 }
 
 // Recall returns how each of the items moves, in their order, and remembers it for the next look. Items come in the order in which
@@ -33,8 +35,7 @@ func (m *Memory) Recall(ctx context.Context, st store.Store, items []Item) ([]Mo
 	before := m.known
 	m.known = make(map[store.Key]Movement, len(items))
 	all := make([]Movement, len(items))
-	budget := MaxHistories
-	var failed error
+	var unknown []int // whose history is to be read
 	for n := range items {
 		i := &items[n]
 		if !i.Saved() {
@@ -42,25 +43,55 @@ func (m *Memory) Recall(ctx context.Context, st store.Store, items []Item) ([]Mo
 		}
 		now := Movement{
 			Advanced: i.Head.SavedAt, version: i.Head.Version.Version, cursor: i.Head.Cursor,
-			records: i.Head.Processed + i.Head.Version.Failed, at: i.Now,
+			records: i.Head.Processed + i.Head.Version.Failed, savedAt: i.Head.SavedAt,
 		}
 		last, known := before[i.Key]
 		switch {
-		case known:
-			if now.cursor == last.cursor {
-				now.Advanced = last.Advanced
-			}
-			if span := now.at.Sub(last.at); span > 0 && now.records >= last.records {
-				now.Rate = float64(now.records-last.records) / span.Seconds()
-			}
-		case budget > 0 && (i.Held || i.Expect != nil) && failed == nil:
-			budget--
-			failed = now.read(ctx, st, i)
+		case known && i.Head.Born <= last.version: // else it was deleted meanwhile, and nothing before counts
+			now.since(&last)
+		case len(unknown) < MaxHistories && (i.Held || i.Expect != nil):
+			unknown = append(unknown, n)
 		}
-		m.known[i.Key] = now
 		all[n] = now
 	}
-	return all, failed
+	err := each(ctx, len(unknown), func(ctx context.Context, u int) error {
+		n := unknown[u]
+		return all[n].read(ctx, st, &items[n])
+	})
+	for n := range items {
+		if i := &items[n]; i.Saved() {
+			all[n].Rate = all[n].rate(i)
+			m.known[i.Key] = all[n]
+		}
+	}
+	return all, err
+}
+
+// since takes over what an earlier look has shown.
+func (m *Movement) since(last *Movement) {
+	if m.cursor == last.cursor {
+		m.Advanced = last.Advanced
+	}
+	m.gained, m.within = last.gained, last.within
+	if m.version != last.version {
+		// A count that fell began anew: a reset, a rollback.
+		m.gained, m.within = max(m.records-last.records, 0), m.savedAt.Sub(last.savedAt)
+	}
+}
+
+// rate is by the time of saves, not of looks: between two looks there may be none, or the store's clock may have whole seconds.
+func (m *Movement) rate(i *Item) float64 {
+	span := m.within
+	if idle := i.Now.Sub(m.savedAt); idle > span {
+		if !i.Held {
+			return 0 // it has ended
+		}
+		span = idle
+	}
+	if span <= 0 {
+		return 0
+	}
+	return float64(m.gained) / span.Seconds()
 }
 
 // read finds in older versions what no earlier look has shown: first doubling the step back until the cursor differs, then halving it. It takes two
@@ -84,10 +115,9 @@ func (m *Movement) read(ctx context.Context, st store.Store, i *Item) error {
 		case err != nil:
 			return err
 		}
-		if look == newest.Version-1 && i.Held {
-			if span := newest.SavedAt.Sub(c.SavedAt); span > 0 {
-				m.Rate = float64(max(newest.Processed+newest.Failed-c.Processed-c.Version.Failed, 0)) / span.Seconds()
-			}
+		if look == newest.Version-1 {
+			m.gained = max(newest.Processed+newest.Failed-c.Processed-c.Version.Failed, 0)
+			m.within = newest.SavedAt.Sub(c.SavedAt)
 		}
 		if c.Cursor == newest.Cursor {
 			same, at = look, c.SavedAt

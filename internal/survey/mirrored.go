@@ -3,6 +3,7 @@ package survey
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
@@ -27,46 +28,53 @@ const askArchive = 5 * time.Second
 // version. A nil archive is not asked. One that does not answer is no error: then what HEAD knows is all that is known.
 func Mirrored(ctx context.Context, st store.Store, a archive.Archive, items []Item, sessionsOnly bool) ([]Mirroring, error) {
 	all := make([]Mirroring, len(items))
-	budget := MaxMirrors
+	var behind []int
 	for n := range items {
 		i := &items[n]
-		if !i.Saved() || i.Head.ArchivedThrough >= i.Head.Version.Version-1 || sessionsOnly && i.Held {
-			continue
+		if i.Saved() && i.Head.ArchivedThrough < i.Head.Version.Version-1 && !(sessionsOnly && i.Held) && len(behind) < MaxMirrors {
+			behind = append(behind, n)
 		}
-		if budget--; budget < 0 {
-			break
-		}
-		next := max(i.Head.ArchivedThrough+1, i.Head.Born)
-		if a != nil && next < i.Head.Version.Version {
-			there, err := mirroredFrom(ctx, a, i, next, sessionsOnly)
+	}
+	var silent atomic.Bool
+	silent.Store(a == nil)
+	return all, each(ctx, len(behind), func(ctx context.Context, b int) error {
+		n := behind[b]
+		next := max(items[n].Head.ArchivedThrough+1, items[n].Head.Born)
+		if !silent.Load() && next < items[n].Head.Version.Version {
+			there, err := mirroredFrom(ctx, a, &items[n], next, sessionsOnly)
 			switch {
 			case ctx.Err() != nil:
-				return all, ctx.Err()
+				return context.Cause(ctx)
 			case err != nil:
-				a = nil
+				silent.Store(true)
 			default:
 				next = there
 			}
 		}
-		if next >= i.Head.Version.Version {
-			continue
-		}
-		c, err := st.Version(ctx, i.Key, next)
-		switch {
-		case errors.Is(err, store.ErrNotFound), err == nil && c.Expired(i.Now):
-			if next <= i.Head.Born && i.Head.ArchivedThrough == 0 { // nothing was ever mirrored, so that it is no loss of the mirror's
-				all[n].Lag = max(i.Now.Sub(i.Head.SavedAt), 0)
-			} else {
-				all[n].Gap = true
-			}
-		case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat): // nobody knows
-		case err != nil:
-			return all, err
-		default:
-			all[n].Lag = max(i.Now.Sub(c.SavedAt), 0)
-		}
+		var err error
+		all[n], err = mirroring(ctx, st, &items[n], next)
+		return err
+	})
+}
+
+// mirroring is how far the archive is behind if next is the first version that it lacks.
+func mirroring(ctx context.Context, st store.Store, i *Item, next int64) (Mirroring, error) {
+	if next >= i.Head.Version.Version {
+		return Mirroring{}, nil
 	}
-	return all, nil
+	c, err := st.Version(ctx, i.Key, next)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && c.Expired(i.Now):
+		if next <= i.Head.Born && i.Head.ArchivedThrough == 0 { // nothing was ever mirrored, so that it is no loss of the mirror's
+			return Mirroring{Lag: max(i.Now.Sub(i.Head.SavedAt), 0)}, nil
+		}
+		return Mirroring{Gap: true}, nil
+	case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat): // nobody knows
+		return Mirroring{}, nil
+	case err != nil:
+		return Mirroring{}, err
+	}
+	return Mirroring{Lag: max(i.Now.Sub(c.SavedAt), 0)}, nil
 }
 
 // mirroredFrom returns the first version from next on that the archive lacks.

@@ -27,6 +27,8 @@ type Publisher struct {
 	beats  metric.Int64Counter
 	gauges map[string]metric.Float64ObservableGauge
 
+	own map[store.Key]bool // had series of their own at the last look
+
 	mu       sync.Mutex
 	readings []reading
 }
@@ -81,8 +83,8 @@ type Seen struct {
 	Mirrored  []Mirroring
 }
 
-// Publish replaces what is published, and beats once. With Detail the first items, in the order given, have series of their own, and
-// the rest one together: of what is added up the sum, of ages the greatest.
+// Publish replaces what is published, and beats once. With Detail some items have series of their own, as many as MaxSeries says, and
+// the rest one together: of what is added up the sum, of ages the greatest. It is not called twice at once.
 func (p *Publisher) Publish(ctx context.Context, seen Seen) {
 	s := p.sum(seen)
 	p.mu.Lock()
@@ -139,7 +141,7 @@ func (s *summary) reading(i metered.Instrument, name string) *reading {
 
 func (p *Publisher) sum(seen Seen) *summary {
 	s := &summary{namespace: seen.Namespace, at: map[seriesKey]int{}}
-	series := metered.NewSeries(p.opts.Options)
+	p.choose(seen.Items)
 	for _, i := range []metered.Instrument{Checkpoints, Overdues, Unreadables, Leases} {
 		s.add(i, "", 0) // none is said, too
 	}
@@ -156,7 +158,7 @@ func (p *Publisher) sum(seen Seen) *summary {
 		if i.Held {
 			s.add(Leases, "", 1)
 		}
-		name := series.Name(i.Key.Name)
+		name := p.name(i.Key)
 		s.add(FailedRuns, name, float64(i.Failures()))
 		if seen.Mirrored != nil {
 			m := seen.Mirrored[n]
@@ -171,6 +173,41 @@ func (p *Publisher) sum(seen Seen) *summary {
 		}
 	}
 	return s
+}
+
+// choose says which items have series of their own: those that something is wrong with, the worst first; then those that had them before,
+// since a series that comes and goes is no use, and each is paid for; then the others, in the order given.
+func (p *Publisher) choose(items []Item) {
+	before := p.own
+	p.own = map[store.Key]bool{}
+	if !p.opts.Detail {
+		return
+	}
+	for _, among := range []func(*Item) bool{
+		func(i *Item) bool { return i.Condition() <= Failing },
+		func(i *Item) bool { return before[i.Key] },
+		func(*Item) bool { return true },
+	} {
+		for n := range items {
+			if len(p.own) == p.opts.MaxSeries {
+				return
+			}
+			if i := &items[n]; i.Err == nil && among(i) {
+				p.own[i.Key] = true
+			}
+		}
+	}
+}
+
+// name is what an item is counted as.
+func (p *Publisher) name(key store.Key) string {
+	switch {
+	case !p.opts.Detail:
+		return ""
+	case p.own[key]:
+		return key.Name
+	}
+	return metered.Other
 }
 
 func (p *Publisher) detail(s *summary, name string, i *Item, m Movement) {

@@ -125,7 +125,7 @@ type setKey struct {
 
 // of are the attributes of a checkpoint's series.
 func (in *instruments) of(key store.Key, more ...attribute.KeyValue) metric.MeasurementOption {
-	k := setKey{namespace: key.Namespace, name: in.series.Name(key.Name)}
+	k := setKey{namespace: key.Namespace, name: in.series.Name(key)}
 	if len(more) > 0 {
 		k.more = more[0]
 	}

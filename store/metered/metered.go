@@ -112,7 +112,8 @@ func (s *Store) observe(_ context.Context, o metric.Observer) error {
 	s.mu.Unlock()
 	waiting := map[store.Key]int64{} // by series
 	for session, saved := range sessions {
-		key := store.Key{Namespace: session.Namespace(), Name: s.in.series.Name(session.Name())}
+		key := store.Key{Namespace: session.Namespace(), Name: session.Name()}
+		key.Name = s.in.series.Name(key)
 		waiting[key] += max(session.Processed()+session.Failed()-saved, 0)
 	}
 	for key, n := range waiting {

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/milepost-dev/milepost/store"
 )
 
 // Keys of attributes.
@@ -24,30 +26,30 @@ type Series struct {
 	most   int
 
 	mu    sync.Mutex
-	named map[string]bool
+	named map[store.Key]bool
 }
 
 // NewSeries returns the series of Options.
 func NewSeries(o Options) *Series {
-	return &Series{detail: o.Detail, most: o.MaxSeries, named: map[string]bool{}}
+	return &Series{detail: o.Detail, most: o.MaxSeries, named: map[store.Key]bool{}}
 }
 
 // Name is what a checkpoint is counted as: its name, [Other], or "" where nothing is counted by checkpoint. The limit is one
-// for all namespaces.
-func (s *Series) Name(name string) string {
-	if !s.detail || name == "" {
+// for all namespaces together.
+func (s *Series) Name(key store.Key) string {
+	if !s.detail || key.Name == "" {
 		return ""
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.named[name]:
+	case s.named[key]:
 	case len(s.named) < s.most:
-		s.named[name] = true
+		s.named[key] = true
 	default:
 		return Other
 	}
-	return name
+	return key.Name
 }
 
 // attributesOf are those of a series, with more.
