@@ -37,6 +37,9 @@ func (e Expectation) validate() error {
 // setByJob begins what the store says of who set an expectation that a job declared. A person's begins with their name.
 const setByJob = "job "
 
+// DeclaredByJob reports whether a job has set the expectation, by [Options.Expect], and no person.
+func DeclaredByJob(e *store.Expectation) bool { return strings.HasPrefix(e.SetBy, setByJob) }
+
 // declare keeps the job's expectation in the store, if it is not there already. The acquisition has read what is, so
 // that nothing is asked. A job does not fail because its silence could not be made known: that is logged.
 func (o *Options) declare(ctx context.Context, st store.Store, l *lease.Lease) {
@@ -45,7 +48,7 @@ func (o *Options) declare(ctx context.Context, st store.Store, l *lease.Lease) {
 	switch {
 	case every == 0, has != nil && has.Every == every && has.Grace == grace:
 		return
-	case has != nil && !want.Override && !strings.HasPrefix(has.SetBy, setByJob):
+	case has != nil && !want.Override && !DeclaredByJob(has):
 		o.Logger.Warn("another expectation than the job's stays, since a person has set it", "checkpoint", l.Key().String(),
 			"every", has.Every, "grace", has.Grace, "set_by", has.SetBy, "job_every", every, "job_grace", grace)
 		return

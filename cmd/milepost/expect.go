@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -33,6 +34,9 @@ func (a *app) expectCommand() *cobra.Command {
 be said before the job's first run: a job that never ran is noticed, too. When the
 time and its grace have passed without a save the checkpoint is overdue: milepost
 monitor counts it, milepost stale names it, milepost status puts it first.
+
+A job may declare it by itself (checkpoint.Options.Expect). What is said here stays
+whatever the job declares, unless its Override is set, until --none.
 
 Without flags it prints what is expected. Deleting a checkpoint deletes this, too.`,
 		Example: `  milepost expect nightly --every 1d --grace 2h
@@ -75,12 +79,16 @@ func (a *app) expect(ctx context.Context, s *openStore, key store.Key, every, gr
 	switch {
 	case none:
 		e = nil
-	case every != 0 && (e == nil || e.Every != every || e.Grace != grace): // said again it does not begin anew
-		e = &store.Expectation{Every: every, Grace: grace, SetBy: whoami(), SetAt: time.Now()}
-		if !found.Clock.Wall.IsZero() {
-			e.SetAt = found.Clock.Wall
+	case every != 0 && (e == nil || e.Every != every || e.Grace != grace || checkpoint.DeclaredByJob(e)):
+		next := &store.Expectation{Every: every, Grace: grace, SetBy: whoami(), SetAt: time.Now()}
+		switch {
+		case e != nil && e.Every == every && e.Grace == grace: // it is a person's word from now on, and does not begin anew
+			next.SetAt = e.SetAt
+		case !found.Clock.Wall.IsZero():
+			next.SetAt = found.Clock.Wall
 		}
-		e.SetAt = e.SetAt.UTC().Truncate(time.Millisecond)
+		next.SetAt = next.SetAt.UTC().Truncate(time.Millisecond)
+		e = next
 	}
 	if e != found.Expect {
 		if err := s.Expect(ctx, key, e); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/memstore"
+	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
 func TestExpectIsKeptBeforeTheFirstRunAndGoesWithTheCheckpoint(t *testing.T) {
@@ -33,6 +34,32 @@ func TestExpectIsKeptBeforeTheFirstRunAndGoesWithTheCheckpoint(t *testing.T) {
 		assert.Contains(t, must(t, env, "expect", "nightly", "-o", "json"), `"every_ms":null`)
 		assert.Empty(t, must(t, env, "list"))
 	})
+}
+
+func TestWhatAPersonSaysOfAJobThatDeclaredItIsTheirsFromThenOn(t *testing.T) {
+	env := sqliteStore(t)
+	declare := func(every time.Duration) {
+		st, err := sqlitestore.Open(t.Context(), strings.TrimPrefix(env[0], "MILEPOST_STORE=sqlite:"), nil)
+		require.NoError(t, err)
+		defer st.Close()
+		s, err := checkpoint.Open[int](t.Context(), st, "nightly", &checkpoint.Options{Expect: checkpoint.Expectation{Every: every}})
+		require.NoError(t, err)
+		require.NoError(t, s.Close(t.Context(), nil))
+	}
+	expected := func(args ...string) map[string]any {
+		return object(t, must(t, env, append([]string{"expect", "nightly", "-o", "json"}, args...)...))
+	}
+	declare(time.Hour)
+	first := expected()
+	assert.Regexp(t, "^job ", first["set_by"])
+	said := expected("--every", "1h")
+	assert.NotContains(t, said["set_by"], "job ")
+	assert.Equal(t, first["set_at"], said["set_at"], "it does not begin anew")
+	declare(24 * time.Hour)
+	assert.Equal(t, said, expected())
+	expected("--none")
+	declare(24 * time.Hour)
+	assert.Regexp(t, "^job ", expected()["set_by"])
 }
 
 func TestStaleNamesWhatIsTooOldAndExitsWith11(t *testing.T) {
