@@ -364,6 +364,6 @@ func sameCheckpoint(t testing.TB, want, got *checkpoint.Checkpoint) {
 	a, b := *want, *got
 	a.Epoch, b.Epoch = 0, 0
 	a.ExpiresAt, b.ExpiresAt = time.Time{}, time.Time{}
-	a.Archived, b.Archived = false, false
+	a.Archived, b.Archived, a.ArchivedThrough, b.ArchivedThrough = false, false, 0, 0
 	assert.Equal(t, a, b)
 }

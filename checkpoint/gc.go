@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -85,6 +86,13 @@ func collect(ctx context.Context, st store.Store, a archive.Archive, key store.K
 		}
 	}
 	total := int64(len(listed))
+	// Most of them the mirror has for good: those need no closer look.
+	listed, err := withoutMirror(ctx, a, key, listed)
+	if err != nil {
+		return err
+	}
+	done.Kept = total - int64(len(listed))
+	slices.SortFunc(listed, byBodyVersion)
 	for chunk := range slices.Chunk(listed, gcChunk) {
 		unused, err := unreferenced(ctx, st, a, key, chunk)
 		if err != nil {
@@ -126,7 +134,7 @@ func unreferenced(ctx context.Context, st store.Store, a archive.Archive, key st
 	unused := slices.DeleteFunc(slices.Clone(listed), func(b archive.ListedBody) bool {
 		return b.ID.Version > head.Version || b.ID.Version == head.Version && b.ID.CommitID == head.CommitID
 	})
-	if unused, err = withoutCopy(ctx, st, key, unused); err != nil || len(unused) == 0 {
+	if unused, err = withoutCopy(ctx, st, key, unused); err != nil {
 		return nil, err
 	}
 	return withoutMirror(ctx, a, key, unused)
@@ -146,6 +154,9 @@ func withoutCopy(ctx context.Context, st store.Store, key store.Key, bodies []ar
 }
 
 func withoutMirror(ctx context.Context, a archive.Archive, key store.Key, bodies []archive.ListedBody) ([]archive.ListedBody, error) {
+	if len(bodies) == 0 {
+		return nil, nil
+	}
 	low := slices.MinFunc(bodies, byBodyVersion).ID.Version
 	high := slices.MaxFunc(bodies, byBodyVersion).ID.Version
 	mirrored := map[archive.BodyID]bool{}
@@ -164,7 +175,7 @@ func withoutMirror(ctx context.Context, a archive.Archive, key store.Key, bodies
 	return slices.DeleteFunc(bodies, func(b archive.ListedBody) bool { return mirrored[b.ID] }), nil
 }
 
-func byBodyVersion(a, b archive.ListedBody) int { return int(a.ID.Version - b.ID.Version) }
+func byBodyVersion(a, b archive.ListedBody) int { return cmp.Compare(a.ID.Version, b.ID.Version) }
 
 // mostSwept bounds what a closing session looks at.
 const mostSwept = 10_000

@@ -191,6 +191,22 @@ func TestABodyOfASaveThatTakesDaysSurvivesGC(t *testing.T) {
 	})
 }
 
+// The bodies of a mirror stay as long as it does: what gc costs must not grow with the product of their number and the mirror's.
+func TestGCOfALongMirrorReadsNoCopyOfWhatTheMirrorHolds(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.large(a, 600, nil)
+		orphan(a, 3, "DEAD")
+		calls, since := a.count(), len(r.Calls(""))
+		done, err := checkpoint.GC(r.Context(), r.Store, a, name, nil)
+		require.NoError(r, err)
+		assert.Len(r, done.Bodies, 1)
+		assert.Equal(r, int64(601), done.Kept)
+		assert.LessOrEqual(r, a.count()-calls, 5)
+		assert.LessOrEqual(r, len(r.methods(since)), 3)
+	})
+}
+
 // Checkpoints whose names begin with another's name and a slash lie below its bodies.
 func TestGCOfOneCheckpointTouchesNoOthers(t *testing.T) {
 	over(t, func(r *rig) {

@@ -68,7 +68,7 @@ func (c *committer) settle(p *pending, didLand bool) {
 	c.open = nil
 	if didLand {
 		c.base = p.commit.Next
-		if p.body != "" {
+		if p.body != "" && len(c.landed) < mostSwept { // of more the sweep asks store and mirror
 			c.landed[c.base.CommitID] = true
 		}
 		c.lease.Committed(c.base.Version)

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -25,12 +26,19 @@ type mirrorTarget struct {
 // list lists what the mirror holds from a version on, by version.
 func (t *mirrorTarget) list(ctx context.Context, from int64) (map[int64][]archive.ID, error) {
 	have := map[int64][]archive.ID{}
-	bounded, cancel := context.WithTimeout(ctx, 3*t.timeout)
+	patience := 3 * t.timeout // for one page: of those there may be any number
+	moving, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for listed, err := range archive.VersionsFrom(bounded, t.archive, t.key, from) {
+	still := time.AfterFunc(patience, cancel)
+	defer still.Stop()
+	for listed, err := range archive.VersionsFrom(moving, t.archive, t.key, from) {
+		if err != nil && moving.Err() != nil && ctx.Err() == nil {
+			err = fmt.Errorf("%w: no answer for %v", store.ErrUnavailable, patience)
+		}
 		if err != nil {
 			return nil, wrap("list the mirror of", t.key, err)
 		}
+		still.Reset(patience)
 		if !listed.Foreign {
 			have[listed.ID.Version] = append(have[listed.ID.Version], listed.ID)
 		}

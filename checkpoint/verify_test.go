@@ -315,3 +315,18 @@ func TestTheBodyOfASaveThatNeverLandedIsNoReasonToSayThatThereIsNothing(t *testi
 		assert.Empty(r, r.collected(a), "the save may still be under way")
 	})
 }
+
+func TestWhereNothingIsToBeMirroredNothingIsMissingFromTheMirror(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.minutes(a, 3)
+		for range 2 { // and then the mirror was switched off
+			s := r.bigger(a, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+			require.NoError(r, s.Save(r.Context(), "x", big{}))
+			r.closed(s)
+		}
+		r.expire(4, 6)
+		assert.Empty(r, r.findings(a, &checkpoint.VerifyOptions{Mirror: checkpoint.MirrorOff}))
+		assert.Equal(r, []checkpoint.FindingKind{checkpoint.FindingGap}, r.findings(a, nil))
+	})
+}

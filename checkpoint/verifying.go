@@ -222,6 +222,9 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 		}
 		w.about(FindingMissing, archive.VersionKey(w.key, archive.IDOf(v)), v.Version, "the store has the version, and the mirror is said to, or has later ones")
 	}
+	if w.o.Mirror == MirrorOff {
+		return nil // what expired was not to be mirrored
+	}
 	for _, g := range mergeGaps(s.gaps) {
 		w.gap(g, first, h)
 	}

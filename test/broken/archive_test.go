@@ -15,7 +15,7 @@ const unreferencedOrder = `	found, err := st.Look(ctx, key)
 	unused := slices.DeleteFunc(slices.Clone(listed), func(b archive.ListedBody) bool {
 		return b.ID.Version > head.Version || b.ID.Version == head.Version && b.ID.CommitID == head.CommitID
 	})
-	if unused, err = withoutCopy(ctx, st, key, unused); err != nil || len(unused) == 0 {
+	if unused, err = withoutCopy(ctx, st, key, unused); err != nil {
 		return nil, err
 	}
 	return withoutMirror(ctx, a, key, unused)
@@ -27,7 +27,7 @@ var archiveMutants = []mutant{
 		name:   "archive: gc reads HEAD last",
 		breaks: "gc lists bodies, then reads, in this order, HEAD, V#v, the mirror †",
 		edits: []edit{{"checkpoint/gc.go", unreferencedOrder, `	unused, err := withoutCopy(ctx, st, key, slices.Clone(listed))
-	if err != nil || len(unused) == 0 {
+	if err != nil {
 		return nil, err
 	}
 	if unused, err = withoutMirror(ctx, a, key, unused); err != nil {
@@ -50,14 +50,11 @@ var archiveMutants = []mutant{
 	{
 		name:   "archive: gc reads the mirror before the copies",
 		breaks: "gc lists bodies, then reads, in this order, HEAD, V#v, the mirror †",
-		edits: []edit{{"checkpoint/gc.go", `	if unused, err = withoutCopy(ctx, st, key, unused); err != nil || len(unused) == 0 {
+		edits: []edit{{"checkpoint/gc.go", `	if unused, err = withoutCopy(ctx, st, key, unused); err != nil {
 		return nil, err
 	}
 	return withoutMirror(ctx, a, key, unused)
-`, `	if len(unused) == 0 {
-		return nil, nil
-	}
-	if unused, err = withoutMirror(ctx, a, key, unused); err != nil {
+`, `	if unused, err = withoutMirror(ctx, a, key, unused); err != nil {
 		return nil, err
 	}
 	return withoutCopy(ctx, st, key, unused)

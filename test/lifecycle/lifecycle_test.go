@@ -189,7 +189,7 @@ func (l *life) same(want, got []*checkpoint.Checkpoint) {
 		a, b := *want[i], *got[i]
 		a.Epoch, b.Epoch = 0, 0
 		a.ExpiresAt, b.ExpiresAt = time.Time{}, time.Time{}
-		a.Archived, b.Archived = false, false
+		a.Archived, b.Archived, a.ArchivedThrough, b.ArchivedThrough = false, false, 0, 0
 		assert.Equal(l, a, b)
 		cp, err := checkpoint.Get(l.Context(), l.st, name, &checkpoint.ReadOptions{Archive: l.archive, Version: b.Version})
 		require.NoError(l, err)
