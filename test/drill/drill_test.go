@@ -122,7 +122,7 @@ func inRunbook(t *testing.T, command string) {
 	runbook, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)
 	end := `( *$| *#|` + "`" + `)` // of a line in a block, or of code in a sentence
-	require.Regexp(t, regexp.MustCompile(`(?m)(^\$ |`+"`"+`)`+regexp.QuoteMeta(command)+end), string(runbook), "the runbook has no %q", command)
+	require.Regexp(t, `(?m)(^\$ |`+"`"+`)`+regexp.QuoteMeta(command)+end, string(runbook), "the runbook has no %q", command)
 }
 
 // replaced are words of a command in the runbook, and what a drill writes for them.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -29,7 +28,7 @@ func rootfs(t *testing.T, version string) string {
 		`RUN .*packaging/rootfs\.sh /rootfs "\$VERSION"`, `FROM scratch`, `COPY --from=build /rootfs/ /`,
 		`ENV XDG_STATE_HOME=/state`, `USER 65532:65532`, `ENTRYPOINT \["/usr/bin/milepost"\]`,
 	} {
-		require.Regexp(t, regexp.MustCompile(`(?m)^`+step+`$`), string(dockerfile), "the test does what the Dockerfile does")
+		require.Regexp(t, `(?m)^`+step+`$`, string(dockerfile), "the test does what the Dockerfile does")
 	}
 	dir := filepath.Join(t.TempDir(), "rootfs")
 	cmd := exec.Command("packaging/rootfs.sh", dir, version)
