@@ -17,9 +17,10 @@ SERVED := $(GO) run ./test/dynamotest/serve
 LINT_VERSION := v2.15.0
 LINT         := $(MILEPOST_CACHE)/golangci-lint-$(LINT_VERSION)
 
-.PHONY: test lint race fuzz python quick build test-dynamodb-local campaign bench cross releaser snapshot release
+.PHONY: test lint race fuzz python quick build test-dynamodb-local campaign bench cross releaser snapshot release chromium screenshots
 
 test: ## all of it, as CI runs it
+	$(MAKE) chromium
 	$(MAKE) lint
 	$(MAKE) race
 	$(MAKE) fuzz FUZZTIME=3s
@@ -36,6 +37,15 @@ quick: ## every Go test, without the race detector
 
 python: ## the Python package: its linters, tests and wheel
 	python/check.sh
+
+chromium: ## the browser of test/page, installed where root may and apt-get can
+	@for name in $$CHROMIUM chromium chromium-browser google-chrome; do command -v "$$name" >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	else echo "the tests of the status page need Chromium (Debian: apt-get install chromium)" >&2; exit 1; fi
+
+screenshots: chromium ## the pictures of the status page in docs/images
+	$(GO) run ./test/page/screenshots docs/images
 
 build: ## bin/milepost
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/milepost ./cmd/milepost
