@@ -14,8 +14,17 @@ BENCHTIME ?= 5s
 # One DynamoDB endpoint for all test processes of the run.
 SERVED := $(GO) run ./test/dynamotest/serve
 
+# $(call install,PACKAGE@VERSION,COMMAND) builds a Go command into the cache, under the target's name.
+install = mkdir -p $(MILEPOST_CACHE) && GOBIN=$@.$$$$ $(GO) install $1 && mv $@.$$$$/$2 $@ && rmdir $@.$$$$
+
 LINT_VERSION := v2.15.0
 LINT         := $(MILEPOST_CACHE)/golangci-lint-$(LINT_VERSION)
+
+WORKFLOWS_VERSION := v1.7.12
+WORKFLOWS         := $(MILEPOST_CACHE)/actionlint-$(WORKFLOWS_VERSION)
+
+RELEASER_VERSION := v2.15.1
+RELEASER         := $(MILEPOST_CACHE)/goreleaser-$(RELEASER_VERSION)
 
 .PHONY: test lint race fuzz python quick build test-dynamodb-local campaign bench cross releaser snapshot release chromium screenshots
 
@@ -59,15 +68,17 @@ else
 		status=$$?; docker compose down; exit $$status
 endif
 
-lint: $(LINT) ## formatting, vet, and the linters of .golangci.yml
+lint: $(LINT) $(WORKFLOWS) ## formatting, vet, the linters of .golangci.yml, and the workflows
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w these: $$unformatted" >&2; exit 1; }
 	$(GO) vet $(PACKAGES)
 	$(LINT) run --allow-parallel-runners $(PACKAGES)
+	$(WORKFLOWS) .github/workflows/*.yml
 
 $(LINT):
-	mkdir -p $(MILEPOST_CACHE)
-	GOBIN=$(MILEPOST_CACHE)/lint.$$$$ $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION) \
-		&& mv $(MILEPOST_CACHE)/lint.$$$$/golangci-lint $@ && rmdir $(MILEPOST_CACHE)/lint.$$$$
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION),golangci-lint)
+
+$(WORKFLOWS):
+	$(call install,github.com/rhysd/actionlint/cmd/actionlint@$(WORKFLOWS_VERSION),actionlint)
 
 fuzz: ## each fuzz target for FUZZTIME
 	@for package in $$($(GO) list $(PACKAGES)); do \
@@ -95,16 +106,11 @@ cross: ## the platforms of a release: vet finds nothing, and the command compile
 		$(GO) vet -trimpath $(PACKAGES) && $(GO) build -trimpath -o /dev/null ./cmd/milepost || exit 1; \
 	done
 
-RELEASER_VERSION := v2.15.1
-RELEASER         := $(MILEPOST_CACHE)/goreleaser-$(RELEASER_VERSION)
-
 releaser: $(RELEASER) ## goreleaser, for the tests of what it makes
 	@echo $(RELEASER)
 
 $(RELEASER):
-	mkdir -p $(MILEPOST_CACHE)
-	GOBIN=$(MILEPOST_CACHE)/releaser.$$$$ $(GO) install github.com/goreleaser/goreleaser/v2@$(RELEASER_VERSION) \
-		&& mv $(MILEPOST_CACHE)/releaser.$$$$/goreleaser $@ && rmdir $(MILEPOST_CACHE)/releaser.$$$$
+	$(call install,github.com/goreleaser/goreleaser/v2@$(RELEASER_VERSION),goreleaser)
 
 snapshot: $(RELEASER) ## bin/dist: all that a release has, published nowhere
 	GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=https://github.com/milepost-dev/milepost \
