@@ -217,7 +217,7 @@ func TestAnExportIsImportedIntoEachEngine(t *testing.T) {
 		assert.Equal(t, 6, r.exit, r.stderr)
 		must(t, env, "import", file, "--namespace", "other", "--execute")
 
-		cut := string(must(t, from, "export"))
+		cut := must(t, from, "export")
 		cut = cut[:strings.LastIndexByte(strings.TrimSpace(cut), '\n')+1]
 		r = milepost(t, env, "import", writeFile(t, "cut", []byte(cut)), "--namespace", "cut", "--execute")
 		assert.Equal(t, 1, r.exit)
