@@ -346,6 +346,7 @@ func TestAnExportThatWasCutShortIsNone(t *testing.T) {
 			says string
 		}{
 			"the end missing":        {cut, checkpoint.ErrCutShort, "line 4"},
+			"half a line":            {cut + lines[3][:40], checkpoint.ErrCutShort, "line 4"},
 			"nothing":                {"", checkpoint.ErrCutShort, "line 1"},
 			"a version missing":      {cut + lines[4], store.ErrBadRecord, "had 4 versions of 1 checkpoints, and 3 of 1 are here"},
 			"more behind the end":    {one + lines[0], checkpoint.ErrCutShort, "line 7"},
@@ -377,9 +378,11 @@ func TestAnExportThatWasCutShortIsNone(t *testing.T) {
 		assert.Equal(r, [2]int64{3, 1}, [2]int64{done[0].Present, done[0].Versions})
 
 		// What there is, for who says so; and two exports put together are one.
-		done, errs = imported(r.Context(), memstore.New(nil), []byte(cut), &checkpoint.ImportOptions{Partial: true})
-		require.Empty(r, errs)
-		assert.Equal(r, int64(3), done[0].Versions)
+		for _, there := range []string{cut, cut + lines[3][:40]} {
+			done, errs = imported(r.Context(), memstore.New(nil), []byte(there), &checkpoint.ImportOptions{Partial: true})
+			require.Empty(r, errs)
+			assert.Equal(r, int64(3), done[0].Versions)
+		}
 		done, errs = imported(r.Context(), memstore.New(nil), []byte(one+strings.ReplaceAll(one, name, "other")), nil)
 		require.Empty(r, errs)
 		require.Len(r, done, 2)

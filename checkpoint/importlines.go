@@ -114,6 +114,11 @@ func (r *lineReader) line(v any) bool {
 		Format int64 `json:"fmt"`
 	}
 	switch err := json.Unmarshal(data, &format); {
+	case err != nil && !r.lines.Scan() && r.lines.Err() == nil && r.number > 1: // the last line is half a line
+		if !r.partial {
+			_ = r.fail(fmt.Errorf("%w within its last line: %w", ErrCutShort, err))
+		}
+		return false
 	case err != nil:
 		_ = r.fail(fmt.Errorf("%w: %w", store.ErrBadRecord, err))
 	case format.Format > store.Format:

@@ -107,7 +107,11 @@ func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {
 	if cp.Archived {
 		t.add("kept", "in the archive alone")
 	}
-	t.add("state", stateText(cp))
+	state := stateText(cp)
+	if cp.Body != "" {
+		state += ": --state-to FILE writes them"
+	}
+	t.add("state", state)
 	return t.print(a.stdout)
 }
 
@@ -157,7 +161,7 @@ func (c *counted) Write(p []byte) (int, error) {
 func stateText(cp *checkpoint.Checkpoint) string {
 	switch {
 	case cp.Body != "":
-		return fmt.Sprintf("%s bytes of %s, in the archive: --state-to FILE writes them", thousands(cp.StateSize), cp.ContentType)
+		return fmt.Sprintf("%s bytes of %s, in the archive", thousands(cp.StateSize), cp.ContentType)
 	case cp.State == nil:
 		return "–"
 	case json.Valid(cp.State):
