@@ -116,6 +116,44 @@ func TestATableThatIsGone(t *testing.T) {
 	assert.Regexp(t, `cursor +100\b`, o.run(0, "milepost get NAME"))
 }
 
+func TestTheQuartersDrillOfTheMirror(t *testing.T) {
+	o := newOutage(t)
+	j := o.newJob()
+	run := j.start()
+	assert.Zero(t, run.exit(), run.said())
+	jobs := o.run(0, "milepost list")
+
+	drill := o.withCopyOfTheArchive()
+	drill.run(0, "milepost table create --no-deletion-protection")
+	drill.run(0, `milepost archive restore --reason "…" --execute`)
+	drill.run(0, "milepost archive verify")
+	restored := drill.run(0, "milepost list")
+	for _, said := range []string{jobs, restored} {
+		assert.Regexp(t, `flights +1\d +100 +100 `, said)
+	}
+	o.says("and no job was touched")
+	o.run(0, "milepost archive verify")
+}
+
+func TestATableThatCameBackFromAPointInTime(t *testing.T) {
+	o := newOutage(t)
+	j := o.newJob()
+	first := j.startUntil(50)
+	assert.Equal(t, 9, first.exit(), first.said())
+	then := o.items()
+	second := j.start()
+	assert.Zero(t, second.exit(), second.said())
+
+	restored := o.withTableOf(then)
+	o.says("the table is back as it was at record 50; the mirror has the rest")
+	assert.Regexp(t, `cursor +50\b`, restored.run(0, "milepost get NAME"))
+	restored.run(0, "milepost table create")
+	restored.run(0, "milepost check")
+	restored.run(0, `milepost archive restore --behind --reason "…" --execute`)
+	restored.run(0, "milepost archive verify")
+	assert.Regexp(t, `cursor +100\b`, restored.run(0, "milepost get NAME"))
+}
+
 // inRunbook fails a drill that needs a command which the runbook does not have.
 func inRunbook(t *testing.T, command string) {
 	t.Helper()

@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -53,6 +56,8 @@ const eventually = 60 * time.Second
 type outage struct {
 	t            *testing.T
 	table        string
+	bucket       string
+	prefix       string // in it
 	env          []string
 	bucketFaults *faulthttp.Transport
 }
@@ -60,13 +65,65 @@ type outage struct {
 func newOutage(t *testing.T) *outage {
 	t.Helper()
 	o := &outage{t: t, table: dynamotest.Table(t), bucketFaults: faulthttp.New(nil)}
-	require.NoError(t, dynamostore.CreateTable(t.Context(), dynamotest.Client(t), o.table, &dynamostore.CreateOptions{NoDeletionProtection: true}))
-	bucket, prefix := s3test.Place(t)
-	o.env = append(append(os.Environ(), dynamotest.Env(t)...), s3test.Env(t)...)
-	o.env = append(o.env,
-		"MILEPOST_STORE=dynamodb://"+o.table+"?endpoint="+dynamotest.Endpoint(t),
-		"MILEPOST_ARCHIVE=s3://"+bucket+"/"+prefix+"?endpoint="+faulthttp.Proxy(t, s3test.Endpoint(t), o.bucketFaults))
+	o.bucket, o.prefix = s3test.Place(t)
+	o.createTable()
+	o.name(faulthttp.Proxy(t, s3test.Endpoint(t), o.bucketFaults))
 	return o
+}
+
+func (o *outage) createTable() {
+	o.t.Helper()
+	require.NoError(o.t, dynamostore.CreateTable(o.t.Context(), dynamotest.Client(o.t), o.table, &dynamostore.CreateOptions{NoDeletionProtection: true}))
+}
+
+// name names table and archive to the commands.
+func (o *outage) name(bucketEndpoint string) {
+	o.env = append(append(os.Environ(), dynamotest.Env(o.t)...), s3test.Env(o.t)...)
+	o.env = append(o.env,
+		"MILEPOST_STORE=dynamodb://"+o.table+"?endpoint="+dynamotest.Endpoint(o.t),
+		"MILEPOST_ARCHIVE=s3://"+o.bucket+"/"+o.prefix+"?endpoint="+bucketEndpoint)
+}
+
+// withCopyOfTheArchive is what aws s3 sync leaves to a drill, and a table that is not there yet.
+func (o *outage) withCopyOfTheArchive() *outage {
+	o.t.Helper()
+	client := s3test.Client(o.t)
+	c := &outage{t: o.t, table: dynamotest.Table(o.t)}
+	c.bucket, c.prefix = s3test.Place(o.t)
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &o.bucket, Prefix: aws.String(o.prefix + "/")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(o.t.Context())
+		require.NoError(o.t, err)
+		for _, object := range page.Contents {
+			key := c.prefix + strings.TrimPrefix(*object.Key, o.prefix)
+			_, err := client.CopyObject(o.t.Context(), &s3.CopyObjectInput{Bucket: &c.bucket, Key: &key, CopySource: aws.String(o.bucket + "/" + *object.Key)})
+			require.NoError(o.t, err)
+		}
+	}
+	c.name(s3test.Endpoint(o.t))
+	return c
+}
+
+// items is what a backup of the table has.
+func (o *outage) items() []map[string]types.AttributeValue {
+	o.t.Helper()
+	all, err := dynamotest.Client(o.t).Scan(o.t.Context(), &dynamodb.ScanInput{TableName: &o.table})
+	require.NoError(o.t, err)
+	require.Empty(o.t, all.LastEvaluatedKey)
+	return all.Items
+}
+
+// withTableOf is a table of another name that was brought back from a backup, with the archive as it is.
+func (o *outage) withTableOf(items []map[string]types.AttributeValue) *outage {
+	o.t.Helper()
+	r := &outage{t: o.t, table: dynamotest.Table(o.t), bucket: o.bucket, prefix: o.prefix}
+	r.createTable()
+	for _, item := range items {
+		_, err := dynamotest.Client(o.t).PutItem(o.t.Context(), &dynamodb.PutItemInput{TableName: &r.table, Item: item})
+		require.NoError(o.t, err)
+	}
+	r.name(s3test.Endpoint(o.t))
+	return r
 }
 
 // lose deletes the table.
