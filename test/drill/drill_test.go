@@ -154,6 +154,32 @@ func TestATableThatCameBackFromAPointInTime(t *testing.T) {
 	assert.Regexp(t, `cursor +100\b`, restored.run(0, "milepost get NAME"))
 }
 
+func TestEachCommandOfTheRunbookExistsWithItsFlags(t *testing.T) {
+	o := &outage{t: t, env: os.Environ()}
+	runbook, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	commands := regexp.MustCompile("(?m)^\\$ milepost ([^#\n]+)|`milepost ([^`]+)`").FindAllStringSubmatch(string(runbook), -1)
+	require.Greater(t, len(commands), 40)
+	for _, c := range commands {
+		words := strings.Fields(c[1] + c[2])
+		var called []string
+		for _, word := range words {
+			if word != strings.ToLower(word) || strings.HasPrefix(word, "-") {
+				break
+			}
+			called = append(called, word)
+		}
+		help := o.quietly("milepost " + strings.Join(called, " ") + " --help")
+		require.Zero(t, help.exit, "%s: %s", c[0], help.said)
+		require.Contains(t, help.said, "milepost "+called[0], c[0])
+		for _, word := range words {
+			if flag, is := strings.CutPrefix(word, "--"); is {
+				assert.Regexp(t, `--`+regexp.QuoteMeta(flag)+`\b`, help.said, c[0])
+			}
+		}
+	}
+}
+
 // inRunbook fails a drill that needs a command which the runbook does not have.
 func inRunbook(t *testing.T, command string) {
 	t.Helper()
