@@ -91,6 +91,8 @@ func TestATokenIsAskedOfEveryoneAndAFormChangesItForACookie(t *testing.T) {
 	assert.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
 	assert.Equal(t, "/milepost/", cookie.Path)
 	assert.NotContains(t, cookie.Value, token)
+	assert.False(t, cookie.Secure, "it came by plain HTTP")
+	assert.True(t, ask(t, page, "GET", "/?token="+token, "X-Forwarded-Proto", "https").Cookies()[0].Secure)
 	in := cookie.Name + "=" + cookie.Value
 	assert.Equal(t, http.StatusOK, ask(t, page, "GET", "/milepost/", "Cookie", in).StatusCode)
 	assert.Equal(t, http.StatusOK, ask(t, page, "GET", "/milepost/api/v1/status", "Cookie", in).StatusCode)
@@ -237,12 +239,12 @@ func TestALookIsSharedAndKept(t *testing.T) {
 		st.On("Peek", 0, faultstore.Delay(time.Millisecond))
 		peeks := func() int { return len(st.Calls("Peek")) }
 		page := pageOf(t, st, nil)
-		done := make(chan struct{})
+		statuses := make(chan int)
 		for range 8 {
-			go func() { get(t, page, "/"); done <- struct{}{} }()
+			go func() { statuses <- ask(t, page, "GET", "/").StatusCode }()
 		}
 		for range 8 {
-			<-done
+			assert.Equal(t, http.StatusOK, <-statuses)
 		}
 		assert.Equal(t, 16, peeks(), "one look for all of them")
 		time.Sleep(4 * time.Second)

@@ -72,13 +72,13 @@ type moment struct{ At, now time.Time }
 // Known reports whether there is a time at all.
 func (m moment) Known() bool { return !m.At.IsZero() }
 
-// ISO, Clock and Ago write it for machines, for logs and for people.
+// ISO writes it for machines.
 func (m moment) ISO() string { return m.At.UTC().Format(time.RFC3339) }
 
-// Clock implements what ISO says.
+// Clock writes it as a log does.
 func (m moment) Clock() string { return clock(m.At) }
 
-// Ago implements what ISO says.
+// Ago writes how long ago it is.
 func (m moment) Ago() string { return ago(m.At, m.now) }
 
 // assetsVersion changes with the assets, and so does their URL.

@@ -135,13 +135,24 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/") && r.URL.Path != "/":
 		h.fail(w, r, notFoundf("there is no page %s", r.URL.Path))
-	case r.Method != http.MethodGet && r.Method != http.MethodHead && !(r.Method == http.MethodPost && (r.URL.Path == "/login" || r.URL.Path == "/logout")):
+	case !takes(r.Method, r.URL.Path):
 		w.Header().Set("Allow", "GET, HEAD")
 		h.fail(w, r, &statusError{http.StatusMethodNotAllowed, "usage", fmt.Errorf("%s: this page is for reading: GET and HEAD alone", r.Method)})
 	case !h.admit(w, r):
 	default:
 		h.mux.ServeHTTP(w, r)
 	}
+}
+
+// takes reports whether a path takes a method: reading, and the two forms.
+func takes(method, path string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return true
+	case http.MethodPost:
+		return path == "/login" || path == "/logout"
+	}
+	return false
 }
 
 // stripped takes the prefix off. It reports false for the prefix alone, which lacks its slash.
@@ -202,7 +213,8 @@ func (h *handler) reading(do func(*request) error) http.Handler {
 		} else {
 			err = q.do(h, do)
 		}
-		if err != nil && !(errors.Is(err, context.Canceled) && r.Context().Err() != nil) { // nobody is there to be told
+		gone := errors.Is(err, context.Canceled) && r.Context().Err() != nil // nobody is there to be told
+		if err != nil && !gone {
 			h.fail(w, r, err)
 		}
 	})

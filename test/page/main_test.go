@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,9 +67,9 @@ func command(t *testing.T, args ...string) string {
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
-		require.NoError(t, cmd.Process.Signal(os.Interrupt))
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		_ = cmd.Wait()
-		require.Equal(t, 130, cmd.ProcessState.ExitCode(), "as a command does that SIGINT ends")
+		require.Equal(t, 143, cmd.ProcessState.ExitCode(), "as a command does that SIGTERM ends")
 	})
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
