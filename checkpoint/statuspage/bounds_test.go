@@ -94,7 +94,9 @@ func TestStatesInTheArchiveAreReadWhereTheyAreShown(t *testing.T) {
 	defer bodies.Close()
 	s, err := checkpoint.Open[[]string](t.Context(), st, "orders/eu", &checkpoint.Options{Archive: bodies})
 	require.NoError(t, err)
-	large := func(last string) []string { return append(strings.Split(strings.Repeat("row,", 3000), ","), noiseText(), last) }
+	large := func(last string) []string {
+		return append(strings.Split(strings.Repeat("row,", 3000), ","), noiseText(), last)
+	}
 	require.NoError(t, s.Save(t.Context(), "1", large("first")))
 	require.NoError(t, s.Save(t.Context(), "2", large("second")))
 	require.NoError(t, s.Close(t.Context(), nil))
