@@ -151,6 +151,7 @@ does, it saves nothing any more. The reason is kept with the lease and the next 
 	f.add(cmd)
 	f.addReason(cmd, "the lease and the next version")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
+		a.isBreak = true
 		if f.reason == "" {
 			return usagef("--reason is missing: it is kept for those who ask what happened")
 		}

@@ -100,7 +100,11 @@ func (a *app) heldText(held *lease.HeldError) string {
 		b.WriteString("\nwait for it:     milepost batch --wait 10m …")
 		b.WriteString("\ntake over:       milepost batch --take-over …   (if it runs with --yield)")
 	}
-	b.WriteString("\nend its lease:   " + a.call("lease break %s --reason \"…\" --execute", held.Key.Name))
+	if a.isBreak {
+		b.WriteString("\nif it hangs:     " + a.call("lease break %s --reason \"…\" --now --execute", held.Key.Name))
+	} else {
+		b.WriteString("\nend its lease:   " + a.call("lease break %s --reason \"…\" --execute", held.Key.Name))
+	}
 	return b.String()
 }
 

@@ -29,6 +29,7 @@ type app struct {
 
 	begun   bool // the command was called as it can be, and has begun
 	isBatch bool
+	isBreak bool
 }
 
 // run runs the command once and returns its exit code. It reads and writes only

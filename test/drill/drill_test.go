@@ -32,7 +32,9 @@ func TestAJobThatIsStuck(t *testing.T) {
 	assert.Regexp(t, `status +held`, o.run(0, "milepost lease show NAME"))
 
 	o.says("it is alive, and hangs: nobody ends its lease by mistake, and it is ended on purpose")
-	assert.Contains(t, o.run(5, `milepost lease break NAME --reason "…" --execute`), "renewed")
+	refused := o.run(5, `milepost lease break NAME --reason "…" --execute`)
+	assert.Contains(t, refused, "it is alive: its lease was renewed")
+	assert.Contains(t, refused, `lease break flights --reason "…" --now --execute`)
 	o.run(0, `milepost lease break NAME --reason "…" --now --execute`)
 	assert.Equal(t, 7, run.exit(), "the job was told, and stopped: %s", run.said())
 
