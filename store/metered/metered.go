@@ -34,7 +34,7 @@ type Options struct {
 }
 
 // Store is a [store.Store] that counts what it passes on to another one. It changes no call and no reply, starts no goroutine, and adds
-// about a microsecond to a save. Counting cannot fail.
+// some two microseconds to a save. Counting cannot fail.
 type Store struct {
 	store.Store
 	in *instruments
