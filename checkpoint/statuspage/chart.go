@@ -75,6 +75,7 @@ func draw(title string, versions []*checkpoint.Checkpoint, value func(int) (floa
 		}
 	}
 	var points []string
+	held := ""
 	span := c.To.Sub(c.From).Seconds()
 	for i, cp := range versions {
 		x := chartWidth * float64(i) / float64(end)
@@ -85,8 +86,11 @@ func draw(title string, versions []*checkpoint.Checkpoint, value func(int) (floa
 		if v, _ := value(i); high > low {
 			y = chartHeight * (1 - (v/2-low/2)/(high/2-low/2)) // halves: the difference of two floats may be infinite
 		}
-		at := strconv.FormatFloat(x, 'f', 1, 64)
-		points = append(points, at+","+strconv.FormatFloat(y, 'f', 1, 64))
+		at, value := strconv.FormatFloat(x, 'f', 1, 64), strconv.FormatFloat(y, 'f', 1, 64)
+		if i > 0 {
+			points = append(points, at+","+held) // until it is saved again a checkpoint stays as it is
+		}
+		points, held = append(points, at+","+value), value
 		if i > 0 && cp.CommitEpoch != versions[i-1].CommitEpoch {
 			c.Begun = append(c.Begun, at)
 		}

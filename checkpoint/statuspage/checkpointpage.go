@@ -141,11 +141,11 @@ func (v *checkpointView) advise() []advice {
 		add("Its process holds the lease and does not save. Look at it where it runs. To stop it from outside, which leaves what it saved:",
 			`lease break %s --reason "…" --execute`)
 	case c == survey.Died, c == survey.Overdue && i.Died():
-		add(fmt.Sprintf("Its last run neither released its lease nor goes on. Start it again: it takes the lease by itself%s.", v.fromHere()), "")
+		add(fmt.Sprintf("Its last run neither released its lease nor goes on. Start it again: it takes the lease by itself.%s", v.fromHere()), "")
 	case c == survey.Overdue:
-		add(fmt.Sprintf("Its last run ended, and no other began. Start it%s.", v.fromHere()), "")
+		add(fmt.Sprintf("Its last run ended, and no other began. Start it.%s", v.fromHere()), "")
 	case c == survey.Failing:
-		add(fmt.Sprintf("%s came to nothing since the last good save. Mend what the error says, and start it again%s.", runsText(i.Failures()), v.fromHere()), "")
+		add(fmt.Sprintf("%s came to nothing since the last good save. Mend what the error says, and start it again.%s", runsText(i.Failures()), v.fromHere()), "")
 	}
 	if v.Saved() && bad(i.Condition()) && i.Head.LastError != "" {
 		add("If it fails at the same record each time, go over it again from an older version:", "rollback %s --to VERSION")
@@ -157,7 +157,7 @@ func (v *checkpointView) fromHere() string {
 	if !v.Saved() {
 		return ""
 	}
-	return fmt.Sprintf(", and goes on from version %s", thousands(v.CP.Version))
+	return fmt.Sprintf(" It goes on from version %s.", thousands(v.CP.Version))
 }
 
 func runsText(n int64) string {

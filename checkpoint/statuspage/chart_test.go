@@ -1,0 +1,42 @@
+package statuspage
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+func TestAChartHoldsAValueUntilTheNextSave(t *testing.T) {
+	began := time.Date(2026, 11, 28, 2, 0, 0, 0, time.UTC)
+	saved := func(cursors ...string) []*checkpoint.Checkpoint {
+		var all []*checkpoint.Checkpoint
+		for i, c := range cursors {
+			all = append(all, &checkpoint.Checkpoint{Version: int64(i + 1), Cursor: c, CommitEpoch: int64(1 + i/2), SavedAt: began.Add(time.Duration(i) * time.Minute), Processed: int64(i)})
+		}
+		return all
+	}
+	steady := charts(saved("0", "50", "100"))
+	require.Len(t, steady, 2, "no record failed")
+	cursor := steady[0]
+	assert.Equal(t, "0.0,100.0 500.0,100.0 500.0,50.0 1000.0,50.0 1000.0,0.0", cursor.Points)
+	assert.Equal(t, []string{"1000.0"}, cursor.Begun)
+	assert.Equal(t, "Cursor over time: from 0 at 2026-11-28 02:00:00Z to 100 at 2026-11-28 02:02:00Z, 3 versions", cursor.Words())
+	assert.Equal(t, "Processed", steady[1].Title)
+
+	assert.Equal(t, "0.0,50.0 1000.0,50.0 1000.0,50.0", charts(saved("7", "7"))[0].Points, "it does not move")
+	assert.Equal(t, "0.0,0.0 1000.0,0.0 1000.0,100.0", charts(saved("1.7e308", "-1.7e308"))[0].Points, "as far apart as numbers are")
+	for _, cursors := range [][]string{{"1", "ord-2"}, {"1", ""}, {"1", "NaN"}, {"1", "Inf"}, {"1", "1e999"}} {
+		assert.Equal(t, "Processed", charts(saved(cursors...))[0].Title, "%q: these are no numbers", cursors)
+	}
+	assert.Empty(t, charts(saved("1")), "one version is no line")
+
+	at := saved("1", "2", "3")
+	for _, cp := range at {
+		cp.SavedAt = began
+	}
+	assert.Equal(t, "0.0,100.0 500.0,100.0 500.0,50.0 1000.0,50.0 1000.0,0.0", charts(at)[0].Points, "saved at one time: one after the other")
+}
