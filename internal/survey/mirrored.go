@@ -31,7 +31,7 @@ func Mirrored(ctx context.Context, st store.Store, a archive.Archive, items []It
 	var behind []int
 	for n := range items {
 		i := &items[n]
-		if i.Saved() && i.Head.ArchivedThrough < i.Head.Version.Version-1 && !(sessionsOnly && i.Held) && len(behind) < MaxMirrors {
+		if i.Saved() && i.Head.ArchivedThrough < i.Head.Version.Version-1 && (!sessionsOnly || !i.Held) && len(behind) < MaxMirrors {
 			behind = append(behind, n)
 		}
 	}

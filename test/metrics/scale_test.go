@@ -148,7 +148,10 @@ func (c *counted) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.requests.Add(1)
 	now := c.now.Add(1)
 	defer c.now.Add(-1)
-	for most := c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); most = c.most.Load() {
+	for most := c.most.Load(); now > most; most = c.most.Load() {
+		if c.most.CompareAndSwap(most, now) {
+			break
+		}
 	}
 	return http.DefaultTransport.RoundTrip(req)
 }
