@@ -24,6 +24,8 @@ func TestAnEndpointThatHangsOrRefusesCostsAJobNothing(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
+	_, err = built() // which is not what is timed
+	require.NoError(t, err)
 
 	for name, address := range map[string]string{"hangs": hangs.Addr().String(), "refuses": closed.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
@@ -36,7 +38,7 @@ func TestAnEndpointThatHangsOrRefusesCostsAJobNothing(t *testing.T) {
 			}
 			began := time.Now()
 			must(t, env, "batch", "job", input, "--every", "10", "--metrics", "cloudwatch", "--", "go", "version")
-			assert.Less(t, time.Since(began), 20*time.Second)
+			assert.Less(t, time.Since(began), 12*time.Second, "3 s at the end, on a machine that does other work")
 			out, _ := must(t, env, "get", "job", "-o", "json")
 			assert.Contains(t, out, `"processed":50`)
 		})

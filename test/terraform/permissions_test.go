@@ -1,14 +1,18 @@
 package terraform_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -53,6 +57,7 @@ var programme = []step{
 	{"reader", "status", 0},
 	{"reader", "stale", 0},
 	{"reader", "stale --max-age 1ms", 11},
+	{"reader", "serve --listen 127.0.0.1:0 --show-state", 0},
 	{"reader", "lease show flights", 0},
 	{"reader", "archive verify", 0},
 	{"reader", "export --to EXPORT", 0},
@@ -125,7 +130,7 @@ func TestEachRoleDoesWhatItsPolicyAllowsAndIsAllowedNothingElse(t *testing.T) {
 		_, findings := judge(planted, calls)
 		require.NotEmpty(t, findings)
 		for _, f := range findings {
-			assert.Regexp(t, "^reader, milepost (list|status|stale|archive verify|export).*: dynamodb:BatchGetItem on .* is denied$", f)
+			assert.Regexp(t, "^reader, milepost (list|status|stale|serve|archive verify|export).*: dynamodb:BatchGetItem on .* is denied$", f)
 		}
 	})
 	t.Run("a permission more is found", func(t *testing.T) {
@@ -232,6 +237,10 @@ func (b *bench) run(t *testing.T, command string, exit int) string {
 			args[i] = file
 		}
 	}
+	if args[0] == "serve" {
+		b.visit(t, args)
+		return ""
+	}
 	milepost := exec.CommandContext(t.Context(), b.binary, args...)
 	milepost.Env = b.environment
 	out, _ := milepost.CombinedOutput()
@@ -258,6 +267,36 @@ func (b *bench) program(t *testing.T, name string) {
 		return
 	}
 	require.NoError(t, err)
+}
+
+// visit serves the status page, and asks for all of it: the large state lies in the archive.
+func (b *bench) visit(t *testing.T, args []string) {
+	t.Helper()
+	serve := exec.CommandContext(t.Context(), b.binary, args...)
+	serve.Env = b.environment
+	stderr, err := serve.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, serve.Start())
+	defer func() {
+		_ = serve.Process.Kill()
+		_ = serve.Wait()
+	}()
+	line, err := bufio.NewReader(stderr).ReadString('\n')
+	require.NoError(t, err)
+	url := strings.TrimSuffix(regexp.MustCompile(`http://\S+`).FindString(line), "/")
+	require.NotEmpty(t, url, line)
+	for _, page := range []string{
+		"/", "/checkpoints/large", "/versions/large", "/version/large?version=1", "/version/large?version=2", "/diff/large?from=1&to=2", "/readyz", "/metrics",
+		"/api/v1/status", "/api/v1/checkpoints", "/api/v1/checkpoints/large", "/api/v1/versions/large", "/api/v1/version/large?version=1", "/api/v1/runs/large",
+		"/api/v1/lease/large", "/api/v1/diff/large?from=1&to=2",
+	} {
+		reply, err := http.Get(url + page)
+		require.NoError(t, err)
+		body, err := io.ReadAll(reply.Body)
+		require.NoError(t, err)
+		require.NoError(t, reply.Body.Close())
+		assert.Equal(t, http.StatusOK, reply.StatusCode, "%s: %.300s", page, body)
+	}
 }
 
 // leave makes what a monitor collects: a deletion that was interrupted, with what is expected of it, and a body that nothing points at.
