@@ -255,3 +255,45 @@ func TestALookIsSharedAndKept(t *testing.T) {
 		assert.Equal(t, 32, peeks())
 	})
 }
+
+// slow is a client that takes its answer when it is told to.
+type slow struct {
+	*httptest.ResponseRecorder
+	take chan struct{}
+}
+
+func (s slow) Write(p []byte) (int, error) {
+	<-s.take
+	return s.ResponseRecorder.Write(p)
+}
+
+func TestSixteenReadAtOnceAndASlowClientKeepsNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := faultstore.New(filled(t, 1))
+		page := pageOf(t, st, nil)
+		take, done := make(chan struct{}), make(chan struct{})
+		for range 40 {
+			go func() {
+				page.ServeHTTP(slow{httptest.NewRecorder(), take}, httptest.NewRequestWithContext(t.Context(), "GET", "/api/v1/checkpoints/jobs/000000", nil))
+				done <- struct{}{}
+			}()
+		}
+		synctest.Wait()
+		assert.Equal(t, http.StatusOK, ask(t, page, "GET", "/api/v1/checkpoints/jobs/000000").StatusCode)
+		close(take)
+		for range 40 {
+			<-done
+		}
+
+		before := len(st.Calls("Look"))
+		st.On("Look", 0, faultstore.Delay(time.Second))
+		for range 40 {
+			go func() { ask(t, page, "GET", "/api/v1/checkpoints/jobs/000000"); done <- struct{}{} }()
+		}
+		synctest.Wait()
+		assert.Equal(t, 16, len(st.Calls("Look"))-before)
+		for range 40 {
+			<-done
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
@@ -201,11 +202,13 @@ func (h *handler) reading(do func(*request) error) http.Handler {
 		defer cancel()
 		select {
 		case h.turns <- struct{}{}:
-			defer func() { <-h.turns }()
 		case <-ctx.Done():
 			h.fail(w, r, fmt.Errorf("wait for a turn: %w", ctx.Err()))
 			return
 		}
+		done := sync.OnceFunc(func() { <-h.turns })
+		defer done()
+		w = &answering{w, done}
 		q := &request{Request: r, w: w, ctx: ctx, name: r.PathValue("name")}
 		err := r.ParseForm()
 		if err != nil {
@@ -218,6 +221,18 @@ func (h *handler) reading(do func(*request) error) http.Handler {
 			h.fail(w, r, err)
 		}
 	})
+}
+
+// answering gives the turn back once the answer begins: whoever takes it slowly keeps nobody waiting.
+type answering struct {
+	http.ResponseWriter
+	done func()
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *answering) WriteHeader(status int) {
+	w.done()
+	w.ResponseWriter.WriteHeader(status)
 }
 
 func (r *request) do(h *handler, do func(*request) error) error {

@@ -63,7 +63,6 @@ var Views = []View{
 	{Name: "light", Width: 1280, Height: 900},
 	{Name: "dark", Width: 1280, Height: 900, Dark: true},
 	{Name: "phone", Width: 390, Height: 844},
-	{Name: "phone-dark", Width: 390, Height: 844, Dark: true},
 }
 
 // Set makes a tab look that way.

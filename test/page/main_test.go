@@ -25,6 +25,7 @@ import (
 var (
 	browser     = sync.OnceValues(startBrowser)
 	stopBrowser = func() {}
+	removeBuilt = func() {}
 )
 
 func startBrowser() (context.Context, error) {
@@ -41,6 +42,7 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	removeBuilt = func() { _ = os.RemoveAll(dir) }
 	path := filepath.Join(dir, "milepost")
 	if out, err := exec.Command("go", "build", "-o", path, "../../cmd/milepost").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build milepost: %w: %s", err, out)
@@ -51,9 +53,7 @@ var built = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	stopBrowser()
-	if path, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
+	removeBuilt()
 	os.Exit(code)
 }
 

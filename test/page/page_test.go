@@ -41,7 +41,7 @@ func open(t *testing.T) *tab {
 	tabs, err := browser()
 	require.NoError(t, err)
 	ctx, done := chromedp.NewContext(tabs)
-	ctx, expire := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, expire := context.WithTimeout(ctx, 10*time.Minute)
 	p := &tab{Context: ctx, t: t}
 	t.Cleanup(func() {
 		expire()
