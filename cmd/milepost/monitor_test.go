@@ -46,20 +46,20 @@ func TestWhatAPersonSaysOfAJobThatDeclaredItIsTheirsFromThenOn(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, s.Close(t.Context(), nil))
 	}
-	expected := func(args ...string) map[string]any {
+	told := func(args ...string) map[string]any {
 		return object(t, must(t, env, append([]string{"expect", "nightly", "-o", "json"}, args...)...))
 	}
 	declare(time.Hour)
-	first := expected()
+	first := told()
 	assert.Regexp(t, "^job ", first["set_by"])
-	said := expected("--every", "1h")
+	said := told("--every", "1h")
 	assert.NotContains(t, said["set_by"], "job ")
 	assert.Equal(t, first["set_at"], said["set_at"], "it does not begin anew")
 	declare(24 * time.Hour)
-	assert.Equal(t, said, expected())
-	expected("--none")
+	assert.Equal(t, said, told())
+	told("--none")
 	declare(24 * time.Hour)
-	assert.Regexp(t, "^job ", expected()["set_by"])
+	assert.Regexp(t, "^job ", told()["set_by"])
 }
 
 func TestStaleNamesWhatIsTooOldAndExitsWith11(t *testing.T) {
