@@ -31,6 +31,7 @@ RELEASER         := $(MILEPOST_CACHE)/goreleaser-$(RELEASER_VERSION)
 test: ## all of it, as CI runs it
 	$(MAKE) chromium
 	$(MAKE) lint
+	$(MAKE) cross PLATFORMS='darwin/arm64 windows/amd64'
 	$(MAKE) race
 	$(MAKE) fuzz FUZZTIME=3s
 	$(MAKE) python
