@@ -58,7 +58,9 @@ var snapshot = sync.OnceValues(func() (string, error) {
 	if err := os.WriteFile(narrowed, config, 0o600); err != nil {
 		return "", err
 	}
-	path, err := exec.Command("make", "-s", "-C", root, "releaser").CombinedOutput()
+	making := exec.Command("make", "-s", "--no-print-directory", "-C", root, "releaser")
+	making.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=0") // whatever make this test runs under
+	path, err := making.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("make releaser: %w: %s", err, path)
 	}
