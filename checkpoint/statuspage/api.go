@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -59,18 +60,18 @@ func (h *handler) apiStatus(r *request) error {
 		return err
 	}
 	prefix := r.Form.Get("prefix")
-	all := []statusJSON{}
+	all := []survey.StatusJSON{}
 	total := int64(0)
 	for n := range seen.Items {
 		if !strings.HasPrefix(seen.Items[n].Key.Name, prefix) {
 			continue
 		}
 		if total >= offset && total < offset+limit {
-			all = append(all, toStatusJSON(seen.Seen, n))
+			all = append(all, survey.ToStatusJSON(seen.Seen, n))
 		}
 		total++
 	}
-	return writeJSON(r.w, map[string]any{"looked_at": timeJSON(seen.at), "total": total, "checkpoints": all})
+	return writeJSON(r.w, map[string]any{"looked_at": survey.TimeJSON(seen.at), "total": total, "checkpoints": all})
 }
 
 func (h *handler) apiList(r *request) error {

@@ -61,7 +61,7 @@ func (h *handler) checkpointPage(r *request) error {
 	}
 	v.Row = row{Item: item, Movement: moved}
 	if item.Lease != nil {
-		v.Lease = &leaseView{Lease: item.Lease, Status: leaseOf(item), Left: item.Left}
+		v.Lease = &leaseView{Lease: item.Lease, Status: item.LeaseStatus(), Left: item.Left}
 		if item.Lease.Status == store.Held {
 			if v.Lease.Until = item.Lease.Until.Wall; v.Lease.Until.IsZero() && item.Left > 0 {
 				v.Lease.Until = item.Now.Add(item.Left)

@@ -64,7 +64,7 @@ func (r row) LeaseText() string {
 	if r.Held && r.Left > 0 {
 		return span(r.Left)
 	}
-	if l := leaseOf(r.Item); l != "never" {
+	if l := r.Item.LeaseStatus(); l != "never" {
 		return l
 	}
 	return "–"

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 )
 
 // methods are the requests that are answered. A plan takes all it needs from the fields, which
@@ -309,7 +310,7 @@ func planRuns(r *request, f *fields) work {
 		}{Runs: []runJSON{}}
 		for _, run := range runs[:min(limit, len(runs))] {
 			result.Runs = append(result.Runs, runJSON{
-				Namespace: p.namespace, Name: p.name, Epoch: run.Epoch, Holder: toHolderJSON(run.By), First: run.First, Last: run.Last,
+				Namespace: p.namespace, Name: p.name, Epoch: run.Epoch, Holder: survey.ToHolderJSON(run.By), First: run.First, Last: run.Last,
 				Began: run.Began, Saved: run.Saved, Cursor: run.Cursor, Processed: run.Processed, Failed: run.Failed,
 				LastError: run.LastError, Reason: run.Reason, Ended: runEnd(run),
 			})

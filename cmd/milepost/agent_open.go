@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -188,19 +189,19 @@ type openResult struct {
 
 // standing is where a session stands.
 type standing struct {
-	Namespace string      `json:"namespace"`
-	Name      string      `json:"name"`
-	Epoch     int64       `json:"epoch"`
-	Holder    *holderJSON `json:"holder"`
-	Version   int64       `json:"version"`
-	Cursor    string      `json:"cursor"`
-	Processed int64       `json:"processed"`
-	Failed    int64       `json:"failed"`
+	Namespace string             `json:"namespace"`
+	Name      string             `json:"name"`
+	Epoch     int64              `json:"epoch"`
+	Holder    *survey.HolderJSON `json:"holder"`
+	Version   int64              `json:"version"`
+	Cursor    string             `json:"cursor"`
+	Processed int64              `json:"processed"`
+	Failed    int64              `json:"failed"`
 }
 
 func (s *agentSession) standing() standing {
 	return standing{
-		Namespace: s.Namespace(), Name: s.Name(), Epoch: s.Epoch(), Holder: toHolderJSON(s.Holder()),
+		Namespace: s.Namespace(), Name: s.Name(), Epoch: s.Epoch(), Holder: survey.ToHolderJSON(s.Holder()),
 		Version: s.Version(), Cursor: s.Cursor(), Processed: s.Processed(), Failed: s.Failed(),
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 )
 
@@ -153,21 +154,21 @@ type agentError struct {
 	Line      int64   `json:"line,omitempty"`      // of a line that cannot be answered by its id
 	Protocols []int64 `json:"protocols,omitempty"` // that hello would take
 
-	Namespace string      `json:"namespace,omitempty"`
-	Name      string      `json:"name,omitempty"`
-	Holder    *holderJSON `json:"holder,omitempty"`
-	Epoch     int64       `json:"epoch,omitempty"`
-	Since     *time.Time  `json:"since,omitempty"`
-	Until     *time.Time  `json:"until,omitempty"`
-	RenewedAt *time.Time  `json:"renewed_at,omitempty"`
-	Renewed   bool        `json:"renewed,omitempty"`
-	Reason    string      `json:"reason,omitempty"`
-	What      string      `json:"what,omitempty"`
-	Have      string      `json:"have,omitempty"`
-	Want      string      `json:"want,omitempty"`
-	Hint      string      `json:"hint,omitempty"`
-	Version   *int64      `json:"version,omitempty"`
-	CommitID  string      `json:"commit_id,omitempty"`
+	Namespace string             `json:"namespace,omitempty"`
+	Name      string             `json:"name,omitempty"`
+	Holder    *survey.HolderJSON `json:"holder,omitempty"`
+	Epoch     int64              `json:"epoch,omitempty"`
+	Since     *time.Time         `json:"since,omitempty"`
+	Until     *time.Time         `json:"until,omitempty"`
+	RenewedAt *time.Time         `json:"renewed_at,omitempty"`
+	Renewed   bool               `json:"renewed,omitempty"`
+	Reason    string             `json:"reason,omitempty"`
+	What      string             `json:"what,omitempty"`
+	Have      string             `json:"have,omitempty"`
+	Want      string             `json:"want,omitempty"`
+	Hint      string             `json:"hint,omitempty"`
+	Version   *int64             `json:"version,omitempty"`
+	CommitID  string             `json:"commit_id,omitempty"`
 }
 
 func toAgentError(err error) agentError {
@@ -183,13 +184,13 @@ func toAgentError(err error) agentError {
 	case "lease_held":
 		if held, ok := errors.AsType[*lease.HeldError](err); ok {
 			e.Namespace, e.Name = held.Key.Namespace, held.Key.Name
-			e.Holder, e.Epoch, e.Renewed = toHolderJSON(held.Holder), held.Epoch, held.Renewed
-			e.Since, e.Until, e.RenewedAt = timeJSON(held.Since), timeJSON(held.Until), timeJSON(held.RenewedAt)
+			e.Holder, e.Epoch, e.Renewed = survey.ToHolderJSON(held.Holder), held.Epoch, held.Renewed
+			e.Since, e.Until, e.RenewedAt = survey.TimeJSON(held.Since), survey.TimeJSON(held.Until), survey.TimeJSON(held.RenewedAt)
 		}
 	case "lease_lost", "store_regressed":
 		if lost, ok := errors.AsType[*lease.LostError](err); ok {
 			e.Namespace, e.Name, e.Reason = lost.Key.Namespace, lost.Key.Name, string(lost.Reason)
-			e.Holder, e.Epoch = toHolderJSON(lost.By), lost.ByEpoch
+			e.Holder, e.Epoch = survey.ToHolderJSON(lost.By), lost.ByEpoch
 		}
 	case "refused":
 		if refused, ok := errors.AsType[*checkpoint.RefusedError](err); ok {

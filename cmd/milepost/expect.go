@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -103,7 +104,7 @@ func (a *app) printExpectation(key store.Key, e *store.Expectation) error {
 		item := expectJSON{Namespace: key.Namespace, Name: key.Name}
 		if e != nil {
 			every, grace := e.Every.Milliseconds(), e.Grace.Milliseconds()
-			item.EveryMS, item.GraceMS, item.SetBy, item.SetAt = &every, &grace, e.SetBy, timeJSON(e.SetAt)
+			item.EveryMS, item.GraceMS, item.SetBy, item.SetAt = &every, &grace, e.SetBy, survey.TimeJSON(e.SetAt)
 		}
 		return a.printJSON(item)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -26,17 +27,17 @@ func (a *app) leaseCommand() *cobra.Command {
 
 // leaseJSON is a lease as JSON.
 type leaseJSON struct {
-	Namespace  string      `json:"namespace"`
-	Name       string      `json:"name"`
-	Status     string      `json:"status"` // held, free, or expired: held, and past its end
-	Epoch      int64       `json:"epoch"`
-	Holder     *holderJSON `json:"holder"`
-	AcquiredAt *time.Time  `json:"acquired_at"`
-	RenewedAt  *time.Time  `json:"renewed_at"`
-	ExpiresAt  *time.Time  `json:"expires_at"`
-	DurationMS int64       `json:"duration_ms"`
-	Reason     string      `json:"reason,omitempty"`
-	WantedBy   string      `json:"wanted_by,omitempty"`
+	Namespace  string             `json:"namespace"`
+	Name       string             `json:"name"`
+	Status     string             `json:"status"` // held, free, or expired: held, and past its end
+	Epoch      int64              `json:"epoch"`
+	Holder     *survey.HolderJSON `json:"holder"`
+	AcquiredAt *time.Time         `json:"acquired_at"`
+	RenewedAt  *time.Time         `json:"renewed_at"`
+	ExpiresAt  *time.Time         `json:"expires_at"`
+	DurationMS int64              `json:"duration_ms"`
+	Reason     string             `json:"reason,omitempty"`
+	WantedBy   string             `json:"wanted_by,omitempty"`
 }
 
 func (a *app) leaseShowCommand() *cobra.Command {
@@ -68,11 +69,11 @@ func (a *app) printLease(key store.Key, o lease.Observation) error {
 	}
 	if a.output == "json" {
 		j := leaseJSON{
-			Namespace: key.Namespace, Name: key.Name, Status: status, Epoch: l.Epoch, Holder: toHolderJSON(l.Holder),
-			AcquiredAt: timeJSON(l.AcquiredAt), RenewedAt: timeJSON(l.RenewedAt), DurationMS: l.Duration.Milliseconds(), Reason: l.Reason,
+			Namespace: key.Namespace, Name: key.Name, Status: status, Epoch: l.Epoch, Holder: survey.ToHolderJSON(l.Holder),
+			AcquiredAt: survey.TimeJSON(l.AcquiredAt), RenewedAt: survey.TimeJSON(l.RenewedAt), DurationMS: l.Duration.Milliseconds(), Reason: l.Reason,
 		}
 		if l.Status == store.Held {
-			j.ExpiresAt = timeJSON(endOf(o))
+			j.ExpiresAt = survey.TimeJSON(endOf(o))
 		}
 		if l.Wanted != nil {
 			j.WantedBy = l.Wanted.By
@@ -181,7 +182,7 @@ func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, ifVer
 	if a.output == "json" {
 		return a.printJSON(map[string]any{
 			"namespace": key.Namespace, "name": key.Name, "executed": !options.DryRun,
-			"epoch": epoch, "holder": toHolderJSON(o.Lease.Holder), "reason": options.Reason,
+			"epoch": epoch, "holder": survey.ToHolderJSON(o.Lease.Holder), "reason": options.Reason,
 		})
 	}
 	would := "Ended"

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -126,7 +127,7 @@ func listingJSON(l *checkpoint.Listing) (json.RawMessage, error) {
 	if l.Lease != nil {
 		lease["epoch"] = l.Lease.Epoch
 		if l.Lease.Status == store.Held {
-			lease["holder"], lease["expires_at"] = toHolderJSON(l.Lease.Holder), timeJSON(l.Lease.Until.Wall)
+			lease["holder"], lease["expires_at"] = survey.ToHolderJSON(l.Lease.Holder), survey.TimeJSON(l.Lease.Until.Wall)
 		}
 	}
 	held, err := json.Marshal(lease)

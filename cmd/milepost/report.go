@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -18,29 +19,14 @@ type failure struct {
 	Exit  int    `json:"exit"`
 	Error string `json:"error"`
 
-	Namespace string      `json:"namespace,omitempty"`
-	Name      string      `json:"name,omitempty"`
-	Holder    *holderJSON `json:"holder,omitempty"`
-	Epoch     int64       `json:"epoch,omitempty"`
-	Since     *time.Time  `json:"since,omitempty"`
-	Until     *time.Time  `json:"until,omitempty"`
-	RenewedAt *time.Time  `json:"renewed_at,omitempty"`
-	Version   *int64      `json:"version,omitempty"` // the checkpoint's, of a version conflict
-}
-
-// holderJSON is a [store.Holder] as far as people need it.
-type holderJSON struct {
-	ID    string `json:"id"`
-	Host  string `json:"host,omitempty"`
-	PID   int    `json:"pid,omitempty"`
-	RunID string `json:"run_id,omitempty"`
-}
-
-func toHolderJSON(h store.Holder) *holderJSON {
-	if h.ID == "" {
-		return nil
-	}
-	return &holderJSON{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
+	Namespace string             `json:"namespace,omitempty"`
+	Name      string             `json:"name,omitempty"`
+	Holder    *survey.HolderJSON `json:"holder,omitempty"`
+	Epoch     int64              `json:"epoch,omitempty"`
+	Since     *time.Time         `json:"since,omitempty"`
+	Until     *time.Time         `json:"until,omitempty"`
+	RenewedAt *time.Time         `json:"renewed_at,omitempty"`
+	Version   *int64             `json:"version,omitempty"` // the checkpoint's, of a version conflict
 }
 
 // report tells an error to whoever called the command.
@@ -59,25 +45,17 @@ func (a *app) report(err error) {
 	f := failure{Kind: k.name, Exit: k.exit, Error: err.Error()}
 	if held, ok := errors.AsType[*lease.HeldError](err); ok {
 		f.Namespace, f.Name = held.Key.Namespace, held.Key.Name
-		f.Holder, f.Epoch = toHolderJSON(held.Holder), held.Epoch
-		f.Since, f.Until, f.RenewedAt = timeJSON(held.Since), timeJSON(held.Until), timeJSON(held.RenewedAt)
+		f.Holder, f.Epoch = survey.ToHolderJSON(held.Holder), held.Epoch
+		f.Since, f.Until, f.RenewedAt = survey.TimeJSON(held.Since), survey.TimeJSON(held.Until), survey.TimeJSON(held.RenewedAt)
 	}
 	if lost, ok := errors.AsType[*lease.LostError](err); ok {
 		f.Namespace, f.Name = lost.Key.Namespace, lost.Key.Name
-		f.Holder, f.Epoch = toHolderJSON(lost.By), lost.ByEpoch
+		f.Holder, f.Epoch = survey.ToHolderJSON(lost.By), lost.ByEpoch
 	}
 	if conflict, ok := errors.AsType[*checkpoint.VersionConflictError](err); ok {
 		f.Namespace, f.Name, f.Version = conflict.Key.Namespace, conflict.Key.Name, &conflict.Have
 	}
 	_ = writeJSON(a.stderr, f)
-}
-
-func timeJSON(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
 
 // heldText says who is in the way, and what one can do.

@@ -8,25 +8,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
 
 // runJSON is a [checkpoint.RunInfo] as JSON.
 type runJSON struct {
-	Namespace string      `json:"namespace"`
-	Name      string      `json:"name"`
-	Epoch     int64       `json:"epoch"`
-	Holder    *holderJSON `json:"holder"`
-	First     int64       `json:"first_version"`
-	Last      int64       `json:"last_version"`
-	Began     time.Time   `json:"began_at"`
-	Saved     time.Time   `json:"saved_at"`
-	Cursor    string      `json:"cursor"`
-	Processed int64       `json:"processed"`
-	Failed    int64       `json:"failed"`
-	LastError string      `json:"last_error"`
-	Reason    string      `json:"reason,omitempty"`
-	Ended     string      `json:"ended"` // done, error, yielded, stopped, running, or died
+	Namespace string             `json:"namespace"`
+	Name      string             `json:"name"`
+	Epoch     int64              `json:"epoch"`
+	Holder    *survey.HolderJSON `json:"holder"`
+	First     int64              `json:"first_version"`
+	Last      int64              `json:"last_version"`
+	Began     time.Time          `json:"began_at"`
+	Saved     time.Time          `json:"saved_at"`
+	Cursor    string             `json:"cursor"`
+	Processed int64              `json:"processed"`
+	Failed    int64              `json:"failed"`
+	LastError string             `json:"last_error"`
+	Reason    string             `json:"reason,omitempty"`
+	Ended     string             `json:"ended"` // done, error, yielded, stopped, running, or died
 }
 
 func (a *app) runsCommand() *cobra.Command {
@@ -53,7 +54,7 @@ func (a *app) printRuns(key store.Key, runs []checkpoint.RunInfo) error {
 	for _, r := range runs {
 		if a.output == "json" {
 			if err := a.printJSON(runJSON{
-				Namespace: key.Namespace, Name: key.Name, Epoch: r.Epoch, Holder: toHolderJSON(r.By), First: r.First, Last: r.Last,
+				Namespace: key.Namespace, Name: key.Name, Epoch: r.Epoch, Holder: survey.ToHolderJSON(r.By), First: r.First, Last: r.Last,
 				Began: r.Began, Saved: r.Saved, Cursor: r.Cursor, Processed: r.Processed, Failed: r.Failed,
 				LastError: r.LastError, Reason: r.Reason, Ended: runEnd(r),
 			}); err != nil {

@@ -86,7 +86,7 @@ func (a *app) stale(ctx context.Context, s *openStore, prefix string, maxAge tim
 		if a.output == "json" {
 			item := staleJSON{Namespace: i.Key.Namespace, Name: i.Key.Name, AgeMS: i.Age().Milliseconds(), LimitMS: limit.Milliseconds()}
 			if i.Saved() {
-				item.SavedAt = timeJSON(i.Head.SavedAt)
+				item.SavedAt = survey.TimeJSON(i.Head.SavedAt)
 			}
 			if i.Err != nil {
 				item.Error = i.Err.Error()

@@ -14,33 +14,6 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// statusJSON is one checkpoint's line.
-type statusJSON struct {
-	Namespace string     `json:"namespace"`
-	Name      string     `json:"name"`
-	Condition string     `json:"condition"`
-	Version   int64      `json:"version"`
-	Cursor    string     `json:"cursor"`
-	Processed int64      `json:"processed"`
-	Failed    int64      `json:"failed"`
-	SavedAt   *time.Time `json:"saved_at"`
-	AgeMS     int64      `json:"age_ms"`
-	AdvanceAt *time.Time `json:"advanced_at"`
-
-	Rate     *float64    `json:"rate"` // records a second; null: not known
-	EveryMS  *int64      `json:"every_ms,omitempty"`
-	GraceMS  *int64      `json:"grace_ms,omitempty"`
-	Holder   *holderJSON `json:"holder"`
-	Lease    string      `json:"lease"` // held, expired, free, or never
-	LeftMS   int64       `json:"left_ms,omitempty"`
-	Failures int64       `json:"failures"`
-
-	ArchiveLagMS *int64 `json:"archive_lag_ms,omitempty"`
-	ArchiveGap   bool   `json:"archive_gap,omitempty"`
-	LastError    string `json:"last_error"`
-	Error        string `json:"error,omitempty"` // why it cannot be read
-}
-
 func (a *app) statusCommand() *cobra.Command {
 	var watch bool
 	every := longDuration(2 * time.Second)
@@ -113,7 +86,7 @@ func (a *app) status(ctx context.Context, s *openStore, prefix string, memory *s
 	}
 	if a.output == "json" {
 		for n := range seen.Items {
-			if err := a.printJSON(statusOf(seen, n)); err != nil {
+			if err := a.printJSON(survey.ToStatusJSON(seen, n)); err != nil {
 				return err
 			}
 		}
@@ -179,7 +152,7 @@ func statusRow(seen survey.Seen, n int) []string {
 			rate = fmt.Sprintf("%s/s", rateText(m.Rate))
 		}
 	}
-	holder, lease := "–", leaseOf(i)
+	holder, lease := "–", i.LeaseStatus()
 	if lease == "held" || lease == "expired" {
 		holder = cell(i.Lease.Holder.ID)
 	}
@@ -205,47 +178,4 @@ func rateText(rate float64) string {
 		return fmt.Sprintf("%.1f", rate)
 	}
 	return thousands(int64(rate))
-}
-
-func leaseOf(i *survey.Item) string {
-	switch {
-	case i.Lease == nil:
-		return "never"
-	case i.Held:
-		return "held"
-	case i.Lease.Status == store.Held:
-		return "expired"
-	}
-	return "free"
-}
-
-func statusOf(seen survey.Seen, n int) statusJSON {
-	i, m := &seen.Items[n], seen.Movements[n]
-	item := statusJSON{
-		Namespace: i.Key.Namespace, Name: i.Key.Name, Condition: i.Condition().String(),
-		AgeMS: i.Age().Milliseconds(), Lease: leaseOf(i), Failures: i.Failures(),
-	}
-	if i.Err != nil {
-		item.Error = i.Err.Error()
-		return item
-	}
-	if h := i.Head; i.Saved() {
-		item.Version, item.Cursor, item.Processed, item.Failed = h.Version.Version, h.Cursor, h.Processed, h.Version.Failed
-		item.SavedAt, item.AdvanceAt, item.LastError = timeJSON(h.SavedAt), timeJSON(m.Advanced), h.LastError
-		if m.Rate > 0 {
-			item.Rate = &m.Rate
-		}
-	}
-	if e := i.Expect; e != nil {
-		every, grace := e.Every.Milliseconds(), e.Grace.Milliseconds()
-		item.EveryMS, item.GraceMS = &every, &grace
-	}
-	if i.Lease != nil && i.Lease.Status == store.Held {
-		item.Holder, item.LeftMS = toHolderJSON(i.Lease.Holder), i.Left.Milliseconds()
-	}
-	if seen.Mirrored != nil {
-		lag := seen.Mirrored[n].Lag.Milliseconds()
-		item.ArchiveLagMS, item.ArchiveGap = &lag, seen.Mirrored[n].Gap
-	}
-	return item
 }
