@@ -22,7 +22,7 @@ const unreferencedOrder = `	found, err := st.Look(ctx, key)
 `
 
 // archiveMutants break what is said of bodies, the mirror, gc and restore.
-var archiveMutants = []mutant{
+var archiveMutants = []*mutant{
 	{
 		name:   "archive: gc reads HEAD last",
 		breaks: "gc lists bodies, then reads, in this order, HEAD, V#v, the mirror †",

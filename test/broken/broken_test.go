@@ -2,8 +2,11 @@ package broken
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -39,6 +42,9 @@ func onDynamoDB(rule string) by { return by{"./store/dynamostore", "TestConforma
 // inRealTime is for what would stop virtual time, such as a lock.
 func inRealTime(rule string) by { return by{"./store/storetest", "TestRunInRealTime/" + rule} }
 
+// chosen is the environment variable that names the mutant which a process is.
+const chosen = "MILEPOST_BROKEN"
+
 func TestBroken(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -53,54 +59,88 @@ func TestBroken(t *testing.T) {
 		}
 	}
 	assert.GreaterOrEqual(t, len(names), 25)
+	together, alone := weave(t, root, all)
+	built := build(t, root, together, slices.Sorted(maps.Keys(tests)))
 	for pkg, tests := range tests {
 		t.Run("not broken: "+pkg, func(t *testing.T) {
 			t.Parallel()
-			passes(t, root, pkg, tests)
+			built.passes(t, pkg, tests)
 		})
 	}
 	for _, m := range all {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			m.isCaught(t, root)
+			t.Logf("breaks: %s", m.breaks)
+			program := built
+			if slices.Contains(alone, m) {
+				program = build(t, root, m.files(t, root), []string{m.caught.pkg})
+			}
+			program.isCaught(t, m)
 		})
 	}
 }
 
-// passes requires that the subtests pass on the code as it is: else their failing would prove nothing.
-func passes(t *testing.T, root, pkg string, tests []string) {
+// programs are the compiled tests of some packages.
+type programs struct{ root, dir string }
+
+// build compiles the tests of the packages with the files of an overlay in the place of the real ones.
+func build(t *testing.T, root string, overlay map[string]string, pkgs []string) programs {
+	t.Helper()
+	p := programs{root: root, dir: t.TempDir()}
+	replace := map[string]string{}
+	for file, text := range overlay {
+		at := filepath.Join(p.dir, fmt.Sprintf("%d.go", len(replace)))
+		require.NoError(t, os.WriteFile(at, []byte(text), 0o600))
+		replace[file] = at
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	require.NoError(t, err)
+	file := filepath.Join(p.dir, "overlay.json")
+	require.NoError(t, os.WriteFile(file, list, 0o600))
+	cmd := exec.CommandContext(t.Context(), "go",
+		append([]string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay=" + file, "-o=" + p.dir + string(filepath.Separator)}, pkgs...)...)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "a mutant must compile:\n%s", out)
+	return p
+}
+
+// run runs tests of a package as the mutant of that name, or unbroken as "".
+func (p programs) run(t *testing.T, mutant, pkg string, tests ...string) (output string, err error) {
+	t.Helper()
 	patterns := make([]string, len(tests))
 	for i, test := range tests {
 		patterns[i] = pattern(test)
 	}
-	output, err := goTest(t, root, "-v", "-run="+strings.Join(patterns, "|"), pkg)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(p.dir, path.Base(pkg)+".test"),
+		"-test.v", "-test.timeout=120s", "-test.run="+strings.Join(patterns, "|"))
+	cmd.Dir = filepath.Join(p.root, filepath.FromSlash(pkg))
+	cmd.Env = append(os.Environ(), chosen+"="+mutant)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// passes requires that the subtests pass on the code as it is: else their failing would prove nothing.
+func (p programs) passes(t *testing.T, pkg string, tests []string) {
+	t.Helper()
+	output, err := p.run(t, "", pkg, tests...)
 	require.NoError(t, err, output)
 	for _, test := range tests {
 		assert.Contains(t, output, "--- PASS: "+test+" (", "there is no such subtest in %s", pkg)
 	}
 }
 
-func goTest(t *testing.T, root string, args ...string) (output string, err error) {
-	cmd := exec.CommandContext(t.Context(), "go", append([]string{"test", "-vet=off", "-count=1", "-timeout=120s"}, args...)...)
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-func (m *mutant) isCaught(t *testing.T, root string) {
-	t.Logf("breaks: %s", m.breaks)
+func (p programs) isCaught(t *testing.T, m *mutant) {
+	t.Helper()
 	test := testName(m.caught.test)
-	output, err := goTest(t, root, "-overlay="+m.overlay(t, root), "-run="+pattern(test), m.caught.pkg)
-	require.NotContains(t, output, "[build failed]", "the mutant must compile:\n%s", output)
-	require.NotContains(t, output, "[setup failed]", output)
+	output, err := p.run(t, m.name, m.caught.pkg, test)
 	require.Error(t, err, "nobody noticed; the subtest that should have: %s\n%s", test, output)
 	require.Contains(t, output, "--- FAIL: "+test, "another test noticed than the one named for it:\n%s", output)
 }
 
-// overlay writes the mutant's files, and the JSON that puts them in the place of the real ones.
-func (m *mutant) overlay(t *testing.T, root string) string {
+// files are the texts of the files that the mutant edits, by their paths.
+func (m *mutant) files(t *testing.T, root string) map[string]string {
 	t.Helper()
-	dir := t.TempDir()
 	texts := map[string]string{}
 	for _, e := range m.edits {
 		file := filepath.Join(root, filepath.FromSlash(e.file))
@@ -109,20 +149,10 @@ func (m *mutant) overlay(t *testing.T, root string) string {
 			require.NoError(t, err)
 			texts[file] = string(source)
 		}
-		require.Equal(t, 1, strings.Count(texts[file], e.old), "in %s, occurrences of:\n%s", e.file, e.old)
+		require.Equal(t, 1, strings.Count(texts[file], e.old), "%s: in %s, occurrences of:\n%s", m.name, e.file, e.old)
 		texts[file] = strings.Replace(texts[file], e.old, e.new, 1)
 	}
-	replace := map[string]string{}
-	for file, text := range texts {
-		mutated := filepath.Join(dir, filepath.Base(file))
-		require.NoError(t, os.WriteFile(mutated, []byte(text), 0o600))
-		replace[file] = mutated
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
-	require.NoError(t, err)
-	file := filepath.Join(dir, "overlay.json")
-	require.NoError(t, os.WriteFile(file, overlay, 0o600))
-	return file
+	return texts
 }
 
 // testName is a subtest's name as package testing writes it.

@@ -5,6 +5,7 @@
 //	go test -run Broken -v ./test/broken
 //
 // A mutant is made with the go command's -overlay, so nothing is written into the
-// tree. The text that it replaces must occur exactly once in its file: a mutant
+// tree. Those that edit nothing but functions share one program, which the
+// environment tells whom to be; "not broken" is the same program, told nothing. The text that it replaces must occur exactly once in its file: a mutant
 // that no longer fits the code is an error, so that the list keeps up with it.
 package broken

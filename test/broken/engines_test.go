@@ -1,7 +1,7 @@
 package broken
 
 // engineMutants break the conditions of the engines on SQLite and DynamoDB.
-var engineMutants = []mutant{
+var engineMutants = []*mutant{
 	{
 		name:   "DynamoDB: a raise makes version 0 of a HEAD without a version",
 		breaks: "a HEAD that exists without a version is a bad record, never version 0 †",

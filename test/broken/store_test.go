@@ -1,7 +1,7 @@
 package broken
 
 // storeMutants break the contract of package store, in the engine that is the model.
-var storeMutants = []mutant{
+var storeMutants = []*mutant{
 	{
 		name:   "a record of a newer format is written over",
 		breaks: "a higher fmt is refused, never rewritten †",
