@@ -6,6 +6,7 @@
 //
 // A mutant is made with the go command's -overlay, so nothing is written into the
 // tree. Those that edit nothing but functions share one program, which the
-// environment tells whom to be; "not broken" is the same program, told nothing. The text that it replaces must occur exactly once in its file: a mutant
-// that no longer fits the code is an error, so that the list keeps up with it.
+// environment tells whom to be; "not broken" is the same program, told nothing.
+// The text that a mutant replaces must occur exactly once in its file: one that no
+// longer fits the code is an error, so that the list keeps up with it.
 package broken
