@@ -37,21 +37,18 @@ type position struct {
 // behind the last whole block is in the tail. So a resume goes on with the chain from a hash and the tail's
 // bytes, and no bytes of the input need be kept in the checkpoint.
 type fingerprint struct {
-	head, tail, block []byte
-	chain             [sha256.Size]byte
+	head, block []byte
+	tail        []byte // the last window of it, and for a while what was before that
+	chain       [sha256.Size]byte
 }
 
 func (f *fingerprint) write(content []byte) {
 	if missing := window - len(f.head); missing > 0 {
 		f.head = append(f.head, content[:min(missing, len(content))]...)
 	}
-	if len(content) >= window {
-		f.tail = append(f.tail[:0], content[len(content)-window:]...)
-	} else {
-		if surplus := len(f.tail) + len(content) - window; surplus > 0 {
-			f.tail = f.tail[:copy(f.tail, f.tail[surplus:])]
-		}
-		f.tail = append(f.tail, content...)
+	f.tail = append(f.tail, content[max(0, len(content)-window):]...)
+	if len(f.tail) > 8*window { // seldom: to move a window for each record would cost more than to read it
+		f.tail = append(f.tail[:0], f.last()...)
 	}
 	for len(content) > 0 {
 		n := min(window-len(f.block), len(content))
@@ -63,9 +60,12 @@ func (f *fingerprint) write(content []byte) {
 	}
 }
 
+// last is what the tail's hash is of: the window before the offset.
+func (f *fingerprint) last() []byte { return f.tail[max(0, len(f.tail)-window):] }
+
 // stamp writes the fingerprint into p.
 func (f *fingerprint) stamp(p *position) {
-	p.Head, p.Tail, p.Chain = hashOf(f.head), hashOf(f.tail), hex.EncodeToString(f.chain[:])
+	p.Head, p.Tail, p.Chain = hashOf(f.head), hashOf(f.last()), hex.EncodeToString(f.chain[:])
 }
 
 // restore takes up the chain where was left it, and reports whether it can.
