@@ -98,12 +98,12 @@ func collect(ctx context.Context, st store.Store, a archive.Archive, key store.K
 		if err != nil {
 			return err
 		}
-		for _, body := range unused {
-			if !o.DryRun {
-				if err := a.Delete(ctx, body.Object.Key); err != nil {
-					return wrap(fmt.Sprintf("remove the body %s of", body.Object.Key), key, err)
-				}
+		if !o.DryRun {
+			if err := discard(ctx, a, key, unused); err != nil {
+				return err
 			}
+		}
+		for _, body := range unused {
 			done.Bodies = append(done.Bodies, Body{
 				Object: body.Object.Key, Version: body.ID.Version, CommitID: body.ID.CommitID, Size: body.Object.Size,
 			})
@@ -154,12 +154,18 @@ func withoutCopy(ctx context.Context, st store.Store, key store.Key, bodies []ar
 }
 
 func withoutMirror(ctx context.Context, a archive.Archive, key store.Key, bodies []archive.ListedBody) ([]archive.ListedBody, error) {
+	mirrored, err := mirroredOf(ctx, a, key, bodies)
+	return slices.DeleteFunc(bodies, func(b archive.ListedBody) bool { _, is := mirrored[b.ID]; return is }), err
+}
+
+// mirroredOf is what the mirror holds of the versions that have those bodies, and of those between.
+func mirroredOf(ctx context.Context, a archive.Archive, key store.Key, bodies []archive.ListedBody) (map[archive.BodyID]archive.ID, error) {
 	if len(bodies) == 0 {
 		return nil, nil
 	}
 	low := slices.MinFunc(bodies, byBodyVersion).ID.Version
 	high := slices.MaxFunc(bodies, byBodyVersion).ID.Version
-	mirrored := map[archive.BodyID]bool{}
+	mirrored := map[archive.BodyID]archive.ID{}
 	for listed, err := range archive.VersionsFrom(ctx, a, key, low) {
 		switch {
 		case err != nil:
@@ -170,9 +176,37 @@ func withoutMirror(ctx context.Context, a archive.Archive, key store.Key, bodies
 		if listed.ID.Version > high {
 			break
 		}
-		mirrored[archive.BodyID{Version: listed.ID.Version, CommitID: listed.ID.CommitID}] = true
+		mirrored[archive.BodyID{Version: listed.ID.Version, CommitID: listed.ID.CommitID}] = listed.ID
 	}
-	return slices.DeleteFunc(bodies, func(b archive.ListedBody) bool { return mirrored[b.ID] }), nil
+	return mirrored, nil
+}
+
+// discard removes bodies, and with them what has come to point at one of them since the mirror was listed: a version that was mirrored after
+// its copy had expired. Who mirrors looks for the body when its object is there, and this for the object when the body is gone: one of them sees the other.
+func discard(ctx context.Context, a archive.Archive, key store.Key, bodies []archive.ListedBody) error {
+	for _, body := range bodies {
+		if err := a.Delete(ctx, body.Object.Key); err != nil {
+			return wrap(fmt.Sprintf("remove the body %s of", body.Object.Key), key, err)
+		}
+	}
+	mirrored, err := mirroredOf(ctx, a, key, bodies)
+	if err != nil {
+		return err
+	}
+	for _, body := range bodies {
+		id, is := mirrored[body.ID]
+		if !is {
+			continue
+		}
+		m, err := archive.ReadVersion(ctx, a, key, id)
+		if err == nil && m.Body == body.Object.Key {
+			err = a.Delete(ctx, archive.VersionKey(key, id))
+		}
+		if unlessAny(err, store.ErrNotFound, store.ErrBadRecord) != nil {
+			return wrap(fmt.Sprintf("remove version %d from the mirror of", id.Version), key, err)
+		}
+	}
+	return nil
 }
 
 func byBodyVersion(a, b archive.ListedBody) int { return cmp.Compare(a.ID.Version, b.ID.Version) }
@@ -208,10 +242,8 @@ func (c *committer) sweepSince(ctx context.Context, from int64) error {
 		return nil
 	}
 	unused, err := unreferenced(ctx, c.st, c.archive, c.key, listed)
-	for _, body := range unused {
-		if err := c.archive.Delete(ctx, body.Object.Key); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	return discard(ctx, c.archive, c.key, unused)
 }

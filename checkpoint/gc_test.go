@@ -143,7 +143,9 @@ func (r *rig) meetsGC(at, then int) (calls int) {
 	assert.NotContains(r, a.keys("body/"), bodiesOf+"1-DEAD")
 	a.on(nil)
 	r.closed(s)
-	for _, cp := range r.history(&checkpoint.ReadOptions{Archive: a}) {
+	history := r.history(&checkpoint.ReadOptions{Archive: a})
+	require.Len(r, history, int(r.head().Version.Version), "where gc met the save at its call %d and its mirror at %d", at, then)
+	for _, cp := range history {
 		_, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: cp.Version})
 		require.NoError(r, err, "version %d, where gc met the save at its call %d and its mirror at %d", cp.Version, at, then)
 	}

@@ -92,10 +92,30 @@ func (t *mirrorTarget) put(ctx context.Context, v *store.Version) ([]byte, error
 	if errors.Is(err, store.ErrBadRecord) {
 		// Who mirrored it before may keep another part of the states in bodies.
 		if there, readErr := archive.ReadVersion(ctx, t.archive, t.key, m.ID()); readErr == nil && sameContent(there, m) {
-			return nil, nil
+			m, data, err = there, nil, nil
 		}
 	}
+	if err == nil && m.Body != "" {
+		err = t.stillThere(ctx, m)
+	}
 	return data, err
+}
+
+// stillThere looks for the body that a version points at, now that its object is there. Of a version whose copy has expired meanwhile nothing
+// else says that the body is wanted, and a gc that had listed the mirror before has removed it, or removes both: see discard. Else the object is taken back.
+func (t *mirrorTarget) stillThere(ctx context.Context, m *archive.Mirrored) error {
+	body, _, err := t.archive.Open(ctx, m.Body)
+	if err == nil {
+		_ = body.Close()
+		return nil
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err := t.archive.Delete(ctx, archive.VersionKey(t.key, m.ID())); err != nil {
+		return err
+	}
+	return &unmirrorable{fmt.Errorf("its state, the body %s, is not there any more: it expired before it was mirrored, or was removed by hand", m.Body)}
 }
 
 func sameContent(a, b *archive.Mirrored) bool {

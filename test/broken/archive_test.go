@@ -62,6 +62,18 @@ var archiveMutants = []*mutant{
 		caught: ofSessions("TestABodyThatIsBeingPointedAtWhileGCRunsSurvives"),
 	},
 	{
+		name:   "archive: a late mirror does not look for the body",
+		breaks: "who mirrors a version with a body looks for the body once the object is there †",
+		edits:  []edit{{"checkpoint/target.go", "	if err == nil && m.Body != \"\" {\n", "	if false {\n"}},
+		caught: ofSessions("TestAMirrorThatIsLateNeverPointsAtABodyThatGCHasRemoved"),
+	},
+	{
+		name:   "archive: gc does not look at the mirror again",
+		breaks: "gc looks for the object once it has removed the body †",
+		edits:  []edit{{"checkpoint/gc.go", "		if err == nil && m.Body == body.Object.Key {\n", "		if err == nil && m.Body == \"\" {\n"}},
+		caught: ofSessions("TestAMirrorThatIsLateNeverPointsAtABodyThatGCHasRemoved"),
+	},
+	{
 		name:   "archive: gc goes by a grace period",
 		breaks: "exact, no clock, a slow save's body above HEAD stays",
 		edits: []edit{
