@@ -2,17 +2,20 @@ package checkpoint_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
@@ -174,4 +177,35 @@ func (r *rig) meet(a *memory, mirrored, collected int, mirrorFirst bool) (mirror
 	require.NoError(r, err)
 	assert.Empty(r, r.findings(a, nil), "at the worst a gap before the first that was mirrored, which is a note")
 	return int(mirror.calls.Load()), int(collector.calls.Load())
+}
+
+func TestAVersionWhoseBodyIsGoneIsAGapOfTheMirrorAndNoWedge(t *testing.T) {
+	for what, fault := range map[string]func(context.Context, string) error{
+		"and its object is taken back": nil,
+		"and its object stays, where the mirror's policy lets nobody remove one": func(_ context.Context, call string) error {
+			if strings.HasPrefix(call, "Delete v/") {
+				return fmt.Errorf("%s: %w", call, store.ErrCredentials)
+			}
+			return nil
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				a := newMemory()
+				r.large(a, 3, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+				a.change(r, r.copy(2).State.Body, gone)
+				a.on(fault)
+				s := r.bigger(a, nil)
+				time.Sleep(time.Minute)
+				assert.Equal(r, checkpoint.Mirroring{Through: 4, Gaps: []checkpoint.Gap{{First: 2, Last: 2}}}, s.Mirror())
+				r.closed(s)
+				want := []int64{1, 3, 4, 5}
+				if fault != nil {
+					want = upTo(5)
+				}
+				assert.Equal(r, want, mirrored(r, a))
+				assert.Contains(r, r.findings(a, nil), checkpoint.FindingBodyMissing)
+			})
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // PruneOptions say what [Prune] keeps. The zero value keeps what a session with default [Options] does.
@@ -18,6 +19,11 @@ type PruneOptions struct {
 	// none for that reason.
 	RetainAge    time.Duration
 	RetainStarts int
+
+	// Archive is where the history is to go on: a version stays until it is mirrored there, if Mirror, as in [Options], says that it
+	// will be. Nil, or MirrorOff: what is newer than HEAD says was mirrored stays, if it says so of any.
+	Archive archive.Archive
+	Mirror  MirrorPolicy
 
 	// DryRun removes nothing, and returns what would be.
 	DryRun bool
@@ -31,6 +37,7 @@ type Pruned struct {
 	Namespace, Name string
 	Versions        []PrunedVersion // newest first
 	Kept            int64           // versions that stay, the newest among them
+	Unmirrored      int64           // of those, such as stay only until they are mirrored: see [Sync]
 }
 
 // PrunedVersion is one version that was removed.
@@ -40,8 +47,8 @@ type PrunedVersion struct {
 }
 
 // Prune removes the versions of a checkpoint that are older than RetainAge, but for the newest, savepoints, and the
-// versions that the newest RetainStarts sessions started from. The mirror keeps them; bodies that nothing points at any more
-// are for [GC]. It takes no lease, and may run at any time beside anything. No such checkpoint is [store.ErrNotFound].
+// versions that the newest RetainStarts sessions started from, and such as are not mirrored yet. The mirror keeps them; bodies that nothing
+// points at any more are for [GC]. It takes no lease, and may run at any time beside anything. No such checkpoint is [store.ErrNotFound].
 func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions) (*Pruned, error) {
 	var o PruneOptions
 	if opts != nil {
@@ -62,23 +69,35 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 	if o.RetainStarts < 0 {
 		keep.RetainStarts = 0
 	}
+	mirror, err := o.mirror(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	done := &Pruned{Namespace: key.Namespace, Name: key.Name, Kept: 1}
 	newest := r.newest()
+	above := r.head.Version
 	for c, err := range st.Versions(ctx, key, newest-1, max(r.head.Born, 1)) {
 		if err != nil {
 			return done, wrap("prune the versions of", key, err)
 		}
-		pruned := false
+		pruned, unmirrored := false, false
 		if !r.retains(&c, keep) {
-			if pruned, err = o.prune(ctx, r, &c); err != nil {
-				return done, err
+			last := above.Version != c.Version.Version+1 || above.CommitEpoch != c.CommitEpoch
+			if unmirrored = mirror.awaits(&c.Version, last); !unmirrored {
+				if pruned, err = o.prune(ctx, r, &c); err != nil {
+					return done, err
+				}
 			}
 		}
+		above = c.Version
 		switch {
 		case pruned:
 			done.Versions = append(done.Versions, PrunedVersion{Version: c.Version.Version, SavedAt: c.SavedAt})
 		case r.shown(&c):
 			done.Kept++
+			if unmirrored {
+				done.Unmirrored++
+			}
 		}
 		if o.Progress != nil {
 			o.Progress(newest-c.Version.Version, newest-r.head.Born)
@@ -87,12 +106,42 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 	return done, nil
 }
 
-// retains reports whether a copy stays. What is not mirrored yet does, where there is a mirror.
+// retains reports whether a copy stays, mirrored or not.
 func (r *reader) retains(c *store.Copy, keep *Options) bool {
 	starts := r.head.Starts[max(0, len(r.head.Starts)-keep.RetainStarts):]
-	through := r.head.ArchivedThrough
-	return c.Label != "" || c.SavedAt.Add(keep.RetainAge).After(r.now) || slices.Contains(starts, c.Version.Version) ||
-		through > 0 && c.Version.Version > through
+	return c.Label != "" || c.SavedAt.Add(keep.RetainAge).After(r.now) || slices.Contains(starts, c.Version.Version)
+}
+
+// prunedMirror is what a Prune knows of the mirror.
+type prunedMirror struct {
+	have    map[archive.ID]bool // nil: it was not asked
+	policy  MirrorPolicy
+	through int64 // up to where HEAD says that all is mirrored; 0: it says nothing
+}
+
+func (o *PruneOptions) mirror(ctx context.Context, r *reader) (*prunedMirror, error) {
+	m := &prunedMirror{policy: o.Mirror, through: r.head.ArchivedThrough}
+	if o.Archive == nil || o.Mirror == MirrorOff {
+		return m, nil
+	}
+	ids, err := mirroredIDs(ctx, o.Archive, r.key)
+	if err != nil {
+		return nil, wrap("list the mirror of", r.key, err)
+	}
+	m.have = make(map[archive.ID]bool, len(ids))
+	for _, id := range ids {
+		m.have[id] = true
+	}
+	return m, nil
+}
+
+// awaits reports whether a version is to be mirrored, and is not yet. What HEAD says is not asked where the mirror was: sync does not tell it, nor
+// does who takes an object away.
+func (m *prunedMirror) awaits(v *store.Version, last bool) bool {
+	if m.have == nil {
+		return m.through > 0 && v.Version > m.through
+	}
+	return (m.policy == MirrorEvery || last) && !m.have[archive.IDOf(v)]
 }
 
 // prune removes a copy, and reports whether it did. It lets it expire first, for that spares one that was pinned meanwhile, and one that has expired

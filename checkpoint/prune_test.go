@@ -9,6 +9,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
 
@@ -112,6 +113,60 @@ func TestPruneKeepsWhatIsNotMirroredYet(t *testing.T) {
 		}
 		assert.NotContains(r, left, int64(1))
 	})
+}
+
+// HEAD says nothing of a mirror that no session has filled.
+func TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold(t *testing.T) {
+	for what, policy := range map[string]checkpoint.MirrorPolicy{"every": checkpoint.MirrorEvery, "sessions": checkpoint.MirrorSessions} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				r.daily(5, 3)
+				before := r.history(nil)
+				time.Sleep(100 * 24 * time.Hour)
+				r.saves(nil, 1, nil)
+				a := newMemory()
+				opts := &checkpoint.PruneOptions{Archive: a, Mirror: policy, RetainStarts: -1}
+				done, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+				require.NoError(r, err)
+				last := []int64{3, 6, 9, 12, 15}
+				if policy == checkpoint.MirrorEvery {
+					assert.Empty(r, done.Versions)
+				} else {
+					assert.Len(r, done.Versions, 10, "those within a session are not to be mirrored")
+				}
+				for _, v := range last {
+					assert.Equal(r, v, r.copy(v).Version.Version)
+				}
+
+				_, err = checkpoint.Sync(r.Context(), r.inner, a, name, &checkpoint.SyncOptions{Mirror: policy})
+				require.NoError(r, err)
+				copied := r.copy(6)
+				a.change(r, archive.VersionKey(key, archive.IDOf(&copied.Version)), gone) // whoever did so: the table has it still
+				done, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+				require.NoError(r, err)
+				for _, v := range done.Versions {
+					assert.NotEqual(r, int64(6), v.Version)
+				}
+				_, err = checkpoint.Sync(r.Context(), r.inner, a, name, &checkpoint.SyncOptions{Mirror: policy})
+				require.NoError(r, err)
+				_, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+				require.NoError(r, err)
+				for v := range r.inner.Versions(r.Context(), key, 15, 1) {
+					assert.Fail(r, "it is mirrored", "version %d", v.Version.Version)
+				}
+				after := versions(r.history(&checkpoint.ReadOptions{Archive: a}))
+				if policy == checkpoint.MirrorEvery {
+					assert.Equal(r, append([]int64{16}, versions(before)...), after)
+				} else {
+					assert.Equal(r, []int64{16, 15, 12, 9, 6, 3}, after)
+				}
+
+				a.on(down)
+				_, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+				require.ErrorIs(r, err, store.ErrUnavailable, "what it holds is not known")
+			})
+		})
+	}
 }
 
 func TestAVersionThatIsPinnedWhilePruneRunsStays(t *testing.T) {

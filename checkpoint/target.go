@@ -112,10 +112,13 @@ func (t *mirrorTarget) stillThere(ctx context.Context, m *archive.Mirrored) erro
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if err := t.archive.Delete(ctx, archive.VersionKey(t.key, m.ID())); err != nil {
+	gone := fmt.Errorf("its state, the body %s, is not there any more: it expired before it was mirrored, or was removed by hand", m.Body)
+	if err := t.archive.Delete(ctx, archive.VersionKey(t.key, m.ID())); transient(err) {
 		return err
+	} else if err != nil { // a job may not be allowed to: then verify names the object
+		gone = fmt.Errorf("%w; its object stays: %w", gone, err)
 	}
-	return &unmirrorable{fmt.Errorf("its state, the body %s, is not there any more: it expired before it was mirrored, or was removed by hand", m.Body)}
+	return &unmirrorable{gone}
 }
 
 func sameContent(a, b *archive.Mirrored) bool {

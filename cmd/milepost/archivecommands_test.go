@@ -258,6 +258,13 @@ func TestPruneKeepsWhatItSays(t *testing.T) {
 	}, nil)
 	require.NoError(t, err)
 
+	archived := append(env, "MILEPOST_ARCHIVE=file:"+t.TempDir()) // which was never synced
+	kept := milepost(t, archived, "prune", "--older-than", "1d")
+	assert.Equal(t, "There is nothing to remove; 6 versions stay.\n", kept.stdout)
+	assert.Equal(t, "milepost: 2 versions of flights stay until they are in the archive: milepost archive sync mirrors them\n", kept.stderr)
+	must(t, archived, "archive", "sync")
+	assert.Contains(t, must(t, archived, "prune", "--older-than", "1d"), "Would remove 2 versions of flights (1, 3)")
+
 	plan := must(t, env, "prune", "--older-than", "1d")
 	assert.Regexp(t, `^Would remove 2 versions of flights \(1, 3\), the youngest saved at .*Z; 4 stay\.\nNothing was changed\.`, plan)
 	assert.Equal(t, 6, strings.Count(must(t, env, "history", "flights", "-o", "json"), "\n"))

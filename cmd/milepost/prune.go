@@ -20,6 +20,8 @@ type pruneJSON struct {
 	Executed  bool    `json:"executed"`
 	Versions  []int64 `json:"versions"` // newest first
 	Kept      int64   `json:"kept"`
+
+	Unmirrored int64 `json:"unmirrored,omitempty"`
 }
 
 func (a *app) pruneCommand() *cobra.Command {
@@ -31,8 +33,9 @@ func (a *app) pruneCommand() *cobra.Command {
 		Short: "Remove old versions before they expire",
 		Long: `Prune removes, of the checkpoints that are named or of all, the versions that are
 older than --older-than, but for those that the newest --keep-starts sessions started
-from. The newest version and savepoints stay always, and so does the mirror; states in
-the archive that nothing points at any more are removed by gc.`,
+from. The newest version and savepoints stay always, and so does the mirror: with an
+archive, a version stays until it is there. States in the archive that nothing points at
+any more are removed by gc.`,
 		Example: `  milepost prune --older-than 7d
   milepost prune flights --older-than 36h --keep-starts 2 --execute`,
 		ValidArgsFunction: a.completeNames,
@@ -42,7 +45,8 @@ the archive that nothing points at any more are removed by gc.`,
 	cmd.Flags().StringVar(&age, "older-than", age, "the `age` from which versions are removed, such as 36h or 7d; at least 1h")
 	cmd.Flags().IntVar(&starts, "keep-starts", starts, "of how many sessions the versions that they started from stay, whatever their age")
 	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
-		options := checkpoint.PruneOptions{Namespace: a.namespace, RetainStarts: starts, DryRun: !execute}
+		options := checkpoint.PruneOptions{Namespace: a.namespace, RetainStarts: starts, DryRun: !execute,
+			Archive: s.archive.Archive, Mirror: s.archive.url.Mirror}
 		var err error
 		if options.RetainAge, err = parseAge(age); err != nil {
 			return err
@@ -106,7 +110,10 @@ func (a *app) printPruned(done *checkpoint.Pruned, dryRun bool) error {
 		versions = append(versions, v.Version)
 	}
 	if a.output == "json" {
-		return a.printJSON(pruneJSON{done.Namespace, done.Name, !dryRun, versions, done.Kept})
+		return a.printJSON(pruneJSON{done.Namespace, done.Name, !dryRun, versions, done.Kept, done.Unmirrored})
+	}
+	if done.Unmirrored > 0 {
+		a.say("%s of %s stay until they are in the archive: milepost archive sync mirrors them", versionsText(done.Unmirrored), cell(done.Name))
 	}
 	if len(versions) == 0 {
 		return nil

@@ -74,6 +74,12 @@ var archiveMutants = []*mutant{
 		caught: ofSessions("TestAMirrorThatIsLateNeverPointsAtABodyThatGCHasRemoved"),
 	},
 	{
+		name:   "archive: prune goes by what HEAD says of the mirror alone",
+		breaks: "a version stays until it is mirrored",
+		edits:  []edit{{"checkpoint/prune.go", "	if m.have == nil {\n", "	if true {\n"}},
+		caught: ofSessions("TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold"),
+	},
+	{
 		name:   "archive: gc goes by a grace period",
 		breaks: "exact, no clock, a slow save's body above HEAD stays",
 		edits: []edit{
