@@ -32,6 +32,19 @@ def test_a_job_resumes_where_the_last_one_stopped() -> None:
         assert job.resumed.ended == "done"
 
 
+@pytest.mark.parametrize("cursor", ["a", "ä\u2028\U0001f600", '"quoted\\"', "{}", 12345678901234567890, 0, -7])
+def test_a_cursor_is_saved_as_it_was_marked(cursor: str | int) -> None:
+    with milepost.open("a") as job:
+        job.mark(cursor)
+        job.flush()
+        assert job.cursor == str(cursor)
+        assert job.get().cursor == str(cursor)
+        job.mark(cursor, processed=2)
+        job.flush()
+        assert job.get().cursor == str(cursor)
+        assert job.get().processed == 3
+
+
 def test_without_counts_a_mark_is_one_record_and_with_failed_alone_it_is_none_that_was_processed() -> None:
     with milepost.open(NAME) as job:
         job.mark(1)
