@@ -121,6 +121,7 @@ func planOpen(r *request, f *fields) work {
 		Schema:       f.count("schema"),
 		RetainAge:    f.millis("retain_age_ms", 0),
 		RetainStarts: int(f.whole("retain_starts", 0, 1, math.MaxInt32)),
+		Expect:       checkpoint.Expectation{Every: f.millis("expect_every_ms", 0), Grace: f.millis("expect_grace_ms", 0)},
 	}
 	unlimited(&o.options)
 	if f.flag("migrate") {
@@ -134,6 +135,12 @@ func planOpen(r *request, f *fields) work {
 	}
 	if d := o.options.Lease.Duration; d < lease.MinDuration || d > lease.MaxDuration {
 		f.fail("field \"duration_ms\": from %d to %d", lease.MinDuration.Milliseconds(), lease.MaxDuration.Milliseconds())
+	}
+	switch e := o.options.Expect; {
+	case e.Grace > 0 && e.Every == 0:
+		f.fail("field \"expect_grace_ms\" is added to expect_every_ms, which is missing")
+	case e.Every > 0 && e.Every < time.Second:
+		f.fail("field \"expect_every_ms\": 1000 at least")
 	}
 	return work{do: o.do}
 }

@@ -21,6 +21,7 @@ import (
 // batchFlags are the flags of milepost batch.
 type batchFlags struct {
 	leaseFlags
+	expect      expectFlags
 	every       int
 	csv, verify bool
 	retries     int
@@ -72,6 +73,7 @@ On SIGTERM or SIGINT the batch in hand may finish within --grace and is saved.`,
 	flags.BoolVar(&f.verify, "verify-input", false, "when resuming, hash all of the input before the cursor, not just 64 KiB at two places")
 	flags.IntVar(&f.retries, "retries", 0, "how often to run CMD again on a batch that failed, with growing pauses")
 	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long the batch in hand may go on after SIGTERM or SIGINT")
+	f.expect.add(flags)
 	f.add(flags, "hand over after the batch in hand when another run asks; exits with 10")
 	return cmd
 }
@@ -84,6 +86,9 @@ func (f *batchFlags) check() error {
 		return usagef("--retries %d: it cannot be negative", f.retries)
 	case f.grace < 0:
 		return usagef("--grace %v: it cannot be negative", f.grace)
+	}
+	if err := f.expect.check(); err != nil {
+		return err
 	}
 	return f.leaseFlags.check()
 }
@@ -105,6 +110,7 @@ func (f *batchFlags) options(a *app) *checkpoint.Options {
 		Lease:     f.lease(a),
 		Every:     math.MaxInt32, MaxUnsaved: math.MaxInt32, Interval: math.MaxInt64,
 		Identity: f.identity(),
+		Expect:   f.expect.expectation(),
 		Logger:   a.logger(),
 	}
 }

@@ -330,6 +330,8 @@ func TestBadInputsExitWithTheirCodeAndASentence(t *testing.T) {
 		"every 0":              {[]string{"a", good, "--every", "0", "--", "cat"}, 2, "at least one record"},
 		"negative retries":     {[]string{"a", good, "--retries", "-1", "--", "cat"}, 2, "cannot be negative"},
 		"short lease":          {[]string{"a", good, "--lease-duration", "1ms", "--", "cat"}, 2, "from 100ms to 1h0m0s"},
+		"expect-grace alone":   {[]string{"a", good, "--expect-grace", "2h", "--", "cat"}, 2, "--expect-grace is added to --expect-every"},
+		"expect-every 10ms":    {[]string{"a", good, "--expect-every", "10ms", "--", "cat"}, 2, "a second at least"},
 		"same holder alone":    {[]string{"a", good, "--same-holder", "--", "cat"}, 2, "give both"},
 		"bad output":           {[]string{"a", good, "-o", "xml", "--", "cat"}, 2, "--output must be"},
 		"dots":                 {[]string{"..", good, "--", "cat"}, 2, "no segment of a name"},

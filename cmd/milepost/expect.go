@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/survey"
@@ -36,7 +37,8 @@ be said before the job's first run: a job that never ran is noticed, too. When t
 time and its grace have passed without a save the checkpoint is overdue: milepost
 monitor counts it, milepost stale names it, milepost status puts it first.
 
-A job may declare it by itself (checkpoint.Options.Expect). What is said here stays
+A job may declare it by itself: with --expect-every under milepost batch and run, with
+expect_every in Python, with checkpoint.Options.Expect in Go. What is said here stays
 whatever the job declares, unless its Override is set, until --none.
 
 Without flags it prints what is expected. Deleting a checkpoint deletes this, too.`,
@@ -54,12 +56,11 @@ Without flags it prints what is expected. Deleting a checkpoint deletes this, to
 		switch {
 		case none && (every != 0 || grace != 0):
 			return usagef("give --none or --every, not both")
-		case grace != 0 && every == 0:
-			return usagef("--grace is added to --every: give that, too")
-		case every != 0 && time.Duration(every) < time.Second:
-			return usagef("--every %s: a second at least", every.String())
 		case every != 0:
 			mode |= makesStore
+		}
+		if err := checkExpectation("", every, grace); err != nil {
+			return err
 		}
 		return a.named(mode, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 			if err := key.Validate(); err != nil {
@@ -69,6 +70,33 @@ Without flags it prints what is expected. Deleting a checkpoint deletes this, to
 		})(cmd, args)
 	}
 	return cmd
+}
+
+// checkExpectation checks the flags --every and --grace, or those with a prefix.
+func checkExpectation(prefix string, every, grace longDuration) error {
+	switch {
+	case grace != 0 && every == 0:
+		return usagef("--%[1]sgrace is added to --%[1]severy: give that, too", prefix)
+	case every != 0 && time.Duration(every) < time.Second:
+		return usagef("--%severy %s: a second at least", prefix, every.String())
+	}
+	return nil
+}
+
+// expectFlags are how a job declares, when it is started, what is expected of it.
+type expectFlags struct {
+	every, grace longDuration
+}
+
+func (f *expectFlags) add(flags *pflag.FlagSet) {
+	flags.Var(&f.every, "expect-every", "how often this job saves at least, such as 15m, 6h, 1d or 1w, so that its silence is noticed (milepost expect)")
+	flags.Var(&f.grace, "expect-grace", "how much later a save may be before the checkpoint is overdue")
+}
+
+func (f *expectFlags) check() error { return checkExpectation("expect-", f.every, f.grace) }
+
+func (f *expectFlags) expectation() checkpoint.Expectation {
+	return checkpoint.Expectation{Every: time.Duration(f.every), Grace: time.Duration(f.grace)}
 }
 
 func (a *app) expect(ctx context.Context, s *openStore, key store.Key, every, grace time.Duration, none bool) error {

@@ -18,7 +18,8 @@ import (
 // runFlags are the flags of milepost run.
 type runFlags struct {
 	leaseFlags
-	grace time.Duration
+	expect expectFlags
+	grace  time.Duration
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -63,6 +64,7 @@ Signals are forwarded to them. When CMD has ended, what it left running is ended
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long CMD may go on after SIGTERM, before SIGKILL")
+	f.expect.add(flags)
 	f.add(flags, "hand over when another run asks: CMD gets SIGTERM; exits with 10")
 	return cmd
 }
@@ -71,13 +73,16 @@ func (f *runFlags) check() error {
 	if f.grace < 0 {
 		return usagef("--grace %v: it cannot be negative", f.grace)
 	}
+	if err := f.expect.check(); err != nil {
+		return err
+	}
 	return f.leaseFlags.check()
 }
 
 func (f *runFlags) options(a *app) *checkpoint.Options {
 	return &checkpoint.Options{
 		Namespace: a.namespace, Codec: jsonState{}, Logger: a.logger(),
-		Lease: f.lease(a),
+		Lease: f.lease(a), Expect: f.expect.expectation(),
 	}
 }
 

@@ -293,6 +293,21 @@ func TestInARunsSocketNothingIsOpenedOrClosed(t *testing.T) {
 	assert.Equal(t, "x", newest(t, env, "a")["cursor"])
 }
 
+func TestAJobDeclaresWhatIsExpectedOfIt(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, env []string) {
+		input := writeFile(t, "in", numbered(10))
+		for name, start := range map[string][]string{"a": {"run", "a"}, "b": {"batch", "b", input}} {
+			must(t, env, append(start, "--holder", "nightly", "--expect-every", "1d", "--expect-grace", "2h", "--", "cat")...)
+			expected := object(t, must(t, env, "expect", name, "-o", "json"))
+			assert.EqualValues(t, "86400000", expected["every_ms"], name)
+			assert.EqualValues(t, "7200000", expected["grace_ms"], name)
+			assert.Equal(t, "job nightly", expected["set_by"], name)
+			must(t, env, append(start, "--", "cat")...)
+			assert.Equal(t, expected, object(t, must(t, env, "expect", name, "-o", "json")), "a run that declares nothing leaves %s's", name)
+		}
+	})
+}
+
 func TestBadCallsOfRunAndWhatIsInsideIt(t *testing.T) {
 	env := insideRun(t, sqliteStore(t))
 	for _, c := range []struct {
@@ -307,6 +322,8 @@ func TestBadCallsOfRunAndWhatIsInsideIt(t *testing.T) {
 		{2, "cannot be negative", []string{"run", "a", "--grace", "-1s", "--", "true"}},
 		{2, "--lease-duration 5ms", []string{"run", "a", "--lease-duration", "5ms", "--", "true"}},
 		{2, "give both", []string{"run", "a", "--same-holder", "--", "true"}},
+		{2, "--expect-grace is added to --expect-every", []string{"run", "a", "--expect-grace", "2h", "--", "true"}},
+		{2, "a second at least", []string{"run", "a", "--expect-every", "10ms", "--", "true"}},
 		{2, "not a valid name", []string{"run", "../a", "--", "true"}},
 		{2, "MILEPOST_SOCKET is not set", []string{"mark", "--cursor", "x"}},
 		{2, "MILEPOST_SOCKET is not set", []string{"save"}},

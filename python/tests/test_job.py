@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -32,9 +33,19 @@ def test_a_job_resumes_where_the_last_one_stopped() -> None:
         assert job.resumed.ended == "done"
 
 
+def test_a_job_declares_what_is_expected_of_it() -> None:
+    with milepost.open(NAME, holder="nightly", expect_every=86400, expect_grace=0.5):
+        pass
+    expect = [milepost.binary.find(), "expect", NAME, "-o", "json"]
+    expected = json.loads(subprocess.run(expect, check=True, stdout=subprocess.PIPE).stdout)
+    assert (expected["every_ms"], expected["grace_ms"], expected["set_by"]) == (86_400_000, 500, "job nightly")
+    with pytest.raises(milepost.UsageError, match="expect_every_ms"):
+        milepost.open(NAME, expect_grace=60)
+
+
 @pytest.mark.parametrize("cursor", ["a", "ä\u2028\U0001f600", '"quoted\\"', "{}", 12345678901234567890, 0, -7])
 def test_a_cursor_is_saved_as_it_was_marked(cursor: str | int) -> None:
-    with milepost.open("a") as job:
+    with milepost.open(NAME) as job:
         job.mark(cursor)
         job.flush()
         assert job.cursor == str(cursor)

@@ -56,6 +56,8 @@ def open(
     order: str | None = None,
     retain_age: float | None = None,
     retain_starts: int | None = None,
+    expect_every: float | None = None,
+    expect_grace: float | None = None,
 ) -> Job:
     """Acquires a checkpoint's lease, loads its newest version, and begins a job there. Use it in a ``with``.
 
@@ -71,6 +73,8 @@ def open(
     yields: agree to hand over when asked; look at ``Job.handoff_wanted`` then.
     migrate: called with the schema that was found and its state; returns the state for this schema.
     order: ``integer`` or ``text``: cursors never go backward, and ``Job.remaining`` compares them.
+    expect_every: how often the job saves at least, so that ``milepost monitor``, ``stale`` and ``status`` notice its silence, from
+        ``expect_grace`` later on. What a person has said with ``milepost expect`` stays.
 
     Raises LeaseHeld, Refused, StoreUnreachable and others of this package's errors; then nothing is held.
     """
@@ -97,6 +101,8 @@ def open(
         "order": order,
         "retain_age_ms": _millis(retain_age),
         "retain_starts": retain_starts,
+        "expect_every_ms": _millis(expect_every),
+        "expect_grace_ms": _millis(expect_grace),
     }
     return Job({field: value for field, value in fields.items() if value is not None}, on_wait, migrate)
 
