@@ -94,7 +94,7 @@ func (im *importing) open(ctx context.Context, st store.Store) error {
 // refused: the store has a checkpoint of that name, and it is not one that an import of these versions began.
 func (im *importing) refused() error {
 	return &RefusedError{Key: im.key, What: "version in the store", Have: fmt.Sprintf("%d, at cursor %s", im.base.Version, im.base.Cursor),
-		Hint: "and none of those to import: delete it, or import under another name"}
+		Hint: "it is none of those to import: delete it, or import into another namespace"}
 }
 
 // take imports one version, or finds that an import before has done so.

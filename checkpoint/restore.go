@@ -24,6 +24,9 @@ type RestoreOptions struct {
 	// from a backup. Without it that is a [*RefusedError].
 	Behind bool
 
+	// Deleted brings back a checkpoint that was deleted, as of At. Without both that is a [*RefusedError].
+	Deleted bool
+
 	// Reason is kept on the version, for people.
 	Reason string
 
@@ -130,6 +133,8 @@ func (r *restoring) plan(ctx context.Context) (*Restored, error) {
 	return planned, nil
 }
 
+const deletedHint = "it was deleted with that version: name a time before it, or let it rest"
+
 // allowed refuses where nothing is lost, and where the store has an older version, unless that was expected.
 func (r *restoring) allowed() error {
 	newest, ok := archive.Newest(r.line.ids)
@@ -142,11 +147,17 @@ func (r *restoring) allowed() error {
 	}
 	refused := &RefusedError{Key: r.line.key, What: "version in the store", Have: archive.IDOf(&h.Version).String()}
 	switch {
+	case archive.Compare(archive.IDOf(&h.Version), newest) >= 0 && h.Deleted:
+		if r.o.Deleted && !r.o.At.IsZero() {
+			return nil
+		}
+		refused.Hint = deletedHint
+		return refused
 	case archive.Compare(archive.IDOf(&h.Version), newest) >= 0:
-		refused.Hint = fmt.Sprintf("and the newest in the mirror is %v, so nothing is lost: rollback goes back to an older version", newest)
+		refused.Hint = fmt.Sprintf("the newest in the mirror is %v, so nothing is lost: rollback goes back to an older version", newest)
 		return refused
 	case !r.o.Behind:
-		refused.Hint = fmt.Sprintf("and the newest in the mirror is %v: restore over it only if the store was brought back from a backup", newest)
+		refused.Hint = fmt.Sprintf("the newest in the mirror is %v: restore over it only if the store was brought back from a backup", newest)
 		return refused
 	}
 	return nil
@@ -176,7 +187,7 @@ func (r *restoring) target(ctx context.Context) (*store.Version, error) {
 	v, err := l.version(ctx, id)
 	if err == nil && v.Deleted {
 		return nil, &RefusedError{Key: l.key, What: "mirror", Have: id.String(),
-			Hint: "with which it was deleted: name a time before that, or let it rest"}
+			Hint: deletedHint}
 	}
 	return v, err
 }

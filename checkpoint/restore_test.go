@@ -439,3 +439,51 @@ func TestADeletedCheckpointIsNotRestoredButAsOfBefore(t *testing.T) {
 		assert.Equal(r, before[0].Cursor, r.get().Cursor)
 	})
 }
+
+func TestADeletedCheckpointComesBackAsOfATimeBefore(t *testing.T) {
+	for what, purged := range map[string]*checkpoint.EditOptions{"its tombstone is mirrored": {}, "it is not": {Mirror: checkpoint.MirrorOff}} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				a := newMemory()
+				r.large(a, 3, nil)
+				before := r.history(&checkpoint.ReadOptions{Archive: a})
+				time.Sleep(time.Minute)
+				at := time.Now()
+				time.Sleep(time.Minute)
+				purged.Archive = a
+				_, err := checkpoint.Delete(r.Context(), r.inner, name, purged)
+				require.NoError(r, err)
+				deleted := r.head()
+
+				for _, opts := range []*checkpoint.RestoreOptions{nil, {At: at}, {At: at, Behind: true}, {Deleted: true}} {
+					_, err = checkpoint.Restore(r.Context(), r.inner, a, name, opts)
+					require.ErrorIs(r, err, checkpoint.ErrRefused, "it is not lost, and not asked for")
+					require.ErrorContains(r, err, "name a time before it")
+				}
+				done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: at, Deleted: true})
+				require.NoError(r, err)
+				assert.Equal(r, int64(4), done.From.Version)
+				assert.Equal(r, deleted.Version.Version+1, done.After.Version)
+				assert.Greater(r, done.After.CommitEpoch, deleted.CommitEpoch)
+
+				assert.Equal(r, append([]int64{6}, versions(before)...), versions(r.history(&checkpoint.ReadOptions{Archive: a})))
+				_, err = checkpoint.GC(r.Context(), r.inner, a, name, nil)
+				require.NoError(r, err)
+				for _, v := range []int64{1, 2, 3, 4, 6} {
+					cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: v})
+					require.NoError(r, err)
+					state, err := checkpoint.Decode[big](cp)
+					require.NoError(r, err)
+					assert.Equal(r, int(min(v, 3)), state.N)
+				}
+				_, err = checkpoint.Sync(r.Context(), r.inner, a, name, nil) // the tombstone
+				require.NoError(r, err)
+				assert.Empty(r, r.findings(a, nil))
+				s := r.bigger(a, nil)
+				assert.Equal(r, "3", s.Cursor())
+				r.closed(s)
+				assert.True(r, r.head().Listed)
+			})
+		})
+	}
+}

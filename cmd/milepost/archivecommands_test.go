@@ -240,6 +240,24 @@ func TestAnExportIsImportedIntoEachEngine(t *testing.T) {
 	assert.Equal(t, 1, milepost(t, from, "import", "no-such-file").exit)
 }
 
+func TestADeletedCheckpointComesBackByNameAndTime(t *testing.T) {
+	env := append(sqliteStore(t), "MILEPOST_ARCHIVE=file:"+t.TempDir())
+	must(t, env, "set", "flights", "--cursor", "7", "--execute")
+	saved := object(t, must(t, env, "get", "flights", "-o", "json"))["saved_at"].(string)
+	must(t, env, "delete", "flights", "--execute")
+	assert.Contains(t, must(t, env, "delete", "flights", "--purge"), "Would delete flights: what an earlier delete has left.")
+
+	refused := milepost(t, env, "archive", "restore", "flights")
+	assert.Equal(t, 6, refused.exit)
+	assert.Contains(t, refused.stderr, "it was deleted with that version: name a time before it")
+	all := milepost(t, env, "archive", "restore", "--at", saved, "--execute")
+	assert.Zero(t, all.exit, all.stderr)
+	assert.Contains(t, all.stderr, `"flights" is left as it is`, "of all, those that were deleted stay so")
+	assert.Contains(t, must(t, env, "archive", "restore", "flights", "--at", saved, "--execute"), "Wrote version 3 of flights with the content of version 1")
+	assert.Equal(t, "7", object(t, must(t, env, "get", "flights", "-o", "json"))["cursor"])
+	must(t, env, "archive", "verify")
+}
+
 func TestPruneKeepsWhatItSays(t *testing.T) {
 	env := sqliteStore(t)
 	old := time.Now().Add(-48 * time.Hour)

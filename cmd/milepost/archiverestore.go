@@ -34,6 +34,8 @@ is fenced, and cannot save any more. Until it is done such a job is refused, and
 starts from zero. Older versions are read from the archive. Of all in the namespace, those
 that are not lost, and those that were deleted, are left as they are.
 
+One that was deleted comes back by its name and a time before that.
+
 --behind does the same for a table that was brought back from a backup, and has
 older versions than the mirror.`,
 		Example: `  milepost table create && milepost archive restore
@@ -53,7 +55,7 @@ older versions than the mirror.`,
 			return err
 		}
 		options := &checkpoint.RestoreOptions{
-			Namespace: a.namespace, Behind: behind, Reason: reason, DryRun: !execute, Lease: a.leaseOptions(),
+			Namespace: a.namespace, Behind: behind, Deleted: len(names) > 0, Reason: reason, DryRun: !execute, Lease: a.leaseOptions(),
 		}
 		if at != "" {
 			var err error

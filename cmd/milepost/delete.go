@@ -33,9 +33,9 @@ func (a *app) deleteCommand() *cobra.Command {
 it goes, too. Epochs and versions go on from where they were if the name is used
 again. An interrupted delete is finished by another, or by gc.
 
-The mirror in the archive stays: milepost archive restore brings the checkpoint back
-from it. With --purge it is removed, too, with all states there. A bucket that keeps
-versions keeps what is removed from it.`,
+The mirror in the archive stays: milepost archive restore NAME --at TIME brings the
+checkpoint back from it, as of a time before. With --purge it is removed, too, with all
+states there. A bucket that keeps versions keeps what is removed from it.`,
 		Example: `  milepost delete flights
   milepost delete flights --purge
   milepost delete flights --if-version 62 --execute`,
@@ -66,7 +66,7 @@ versions keeps what is removed from it.`,
 		if options.DryRun {
 			verb = "Would delete"
 		}
-		what := "what an interrupted delete has left"
+		what := "what an earlier delete has left"
 		if e.Before != nil {
 			what = fmt.Sprintf("version %d (cursor %s, saved %s) and all before it, savepoints too",
 				e.Before.Version, cell(e.Before.Cursor), ago(e.Before.SavedAt, time.Now()))
