@@ -72,7 +72,7 @@ func (a *app) list(ctx context.Context, s *openStore, prefix string) error {
 				return err
 			}
 		case failed == nil:
-			a.say("no checkpoints begin with %q in namespace %s of %s", prefix, a.namespace, s.url)
+			a.sayNone(prefix, s)
 		}
 	}
 	return failed

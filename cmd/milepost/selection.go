@@ -49,7 +49,7 @@ func (a *app) each(ctx context.Context, s *openStore, in archive.Archive, chosen
 		}
 	}
 	if found == 0 && failed == nil {
-		a.say("no checkpoints begin with %q in namespace %s of %s", chosen.prefix, a.namespace, s.url)
+		a.sayNone(chosen.prefix, s)
 	}
 	return failed
 }
@@ -65,4 +65,13 @@ func (a *app) selected(ctx context.Context, s *openStore, in archive.Archive, ch
 			}
 		}
 	}
+}
+
+// sayNone says that there are no checkpoints, of a prefix where one was given.
+func (a *app) sayNone(prefix string, s *openStore) {
+	if prefix == "" {
+		a.say("there are no checkpoints in namespace %s of %s", a.namespace, s.url)
+		return
+	}
+	a.say("no checkpoints begin with %q in namespace %s of %s", prefix, a.namespace, s.url)
 }

@@ -93,7 +93,7 @@ func (a *app) status(ctx context.Context, s *openStore, prefix string, memory *s
 		return nil
 	}
 	if len(seen.Items) == 0 {
-		a.say("no checkpoints begin with %q in namespace %s of %s", prefix, a.namespace, s.url)
+		a.sayNone(prefix, s)
 		return nil
 	}
 	t := newTable("NAME", "IS", "VERSION>", "CURSOR", "SAVED", "MOVED", "RATE>", "HELD BY", "LEASE", "FAILURES>", "ARCHIVE", "LAST ERROR")
