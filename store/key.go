@@ -22,8 +22,11 @@ type Key struct {
 	Name      string
 }
 
-// String returns namespace#name, or the name alone in the default namespace.
+// String returns namespace#name, or the name alone in the default namespace. Without a name, as of a listing, it is the namespace's.
 func (k Key) String() string {
+	if k.Name == "" {
+		return "namespace " + k.Namespace
+	}
 	if k.Namespace == DefaultNamespace {
 		return k.Name
 	}
