@@ -41,7 +41,9 @@ type mirror struct {
 	ending chan struct{} // closed when no more versions come
 	done   chan struct{} // closed when the goroutine has ended
 
-	have map[int64][]archive.ID // the goroutine's: what the mirror holds above through; nil: not known
+	// The goroutine's:
+	have  map[int64][]archive.ID // what the mirror holds above through; nil: not known
+	epoch int64                  // of the last version that was looked at; 0: not known
 
 	mu      sync.Mutex
 	through int64
@@ -275,16 +277,24 @@ func (m *mirror) catchUp(ctx context.Context, low, target int64, newest store.Ve
 		}
 		m.have = have
 	}
-	s := &shortfall{st: m.c.st, key: m.c.key, policy: m.policy, have: m.have, born: m.born, newest: newest, target: target}
+	s := &shortfall{
+		st: m.c.st, key: m.c.key, policy: m.policy, have: m.have, born: m.born, newest: newest, target: target, epoch: m.epoch,
+	}
 	low, err := s.start(ctx, low)
 	if err != nil {
 		return err
 	}
-	high := min(low+mirrorChunk-1, target)
-	if err := s.look(ctx, low, high); err != nil {
+	for s.high < target && (s.high < low || s.absent > 0) { // a chunk does not end within a gap
+		next := max(low, s.high+1)
+		if err := s.look(ctx, next, min(next+mirrorChunk-1, target)); err != nil {
+			return err
+		}
+	}
+	if err := m.put(ctx, s.lacking, s.gaps, s.high); err != nil {
 		return err
 	}
-	return m.put(ctx, s.lacking, s.gaps, s.high)
+	m.epoch = s.epoch
+	return nil
 }
 
 // put mirrors those versions, which are all that lacks up to and with version high but for the gaps.

@@ -490,3 +490,33 @@ func (a *slowPages) List(ctx context.Context, prefix string, opts *archive.ListO
 		}
 	}
 }
+
+// The mirror goes upward in chunks: a gap that goes over the end of one is told whole.
+func TestAGapThatGoesOverChunksIsNamedWhole(t *testing.T) {
+	over(t, func(r *rig) {
+		r.saves(nil, 120, nil)
+		a := newMemory()
+		r.expire(10, 100)
+		s := r.bigger(a, nil)
+		time.Sleep(time.Minute)
+		assert.Equal(r, []checkpoint.Gap{{First: 10, Last: 100}}, s.Mirror().Gaps)
+		r.closed(s)
+		assert.Len(r, mirrored(r, a), 30)
+	})
+}
+
+func TestWhatExpiredWithinASessionIsNoGapWhereItsLastVersionAloneIsMirrored(t *testing.T) {
+	for first := int64(30); first <= 36; first++ { // the mirror goes upward in chunks, of which one ends here
+		over(t, func(r *rig) {
+			r.saves(nil, 60, nil)
+			r.saves(nil, 5, nil)
+			a := newMemory()
+			r.expire(first, first+5)
+			s := r.bigger(a, &checkpoint.Options{Mirror: checkpoint.MirrorSessions})
+			time.Sleep(time.Minute)
+			assert.Empty(r, s.Mirror().Gaps)
+			r.closed(s)
+			assert.Subset(r, mirrored(r, a), []int64{60, 65, 66})
+		})
+	}
+}

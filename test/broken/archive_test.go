@@ -80,6 +80,12 @@ var archiveMutants = []*mutant{
 		caught: ofSessions("TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold"),
 	},
 	{
+		name:   "archive: the mirror forgets a gap at the end of a chunk",
+		breaks: "what expired unmirrored is a named gap",
+		edits:  []edit{{"checkpoint/mirror.go", "(s.high < low || s.absent > 0)", "s.high < low"}},
+		caught: ofSessions("TestAGapThatGoesOverChunksIsNamedWhole"),
+	},
+	{
 		name:   "archive: gc goes by a grace period",
 		breaks: "exact, no clock, a slow save's body above HEAD stays",
 		edits: []edit{
