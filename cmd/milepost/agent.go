@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -48,7 +49,7 @@ func (a *app) agent() error {
 	defer s.close(nil)
 	c := newConversation(a, s, nil, a.stdout)
 	read := make(chan error, 1)
-	go func() { read <- c.read(a.stdin) }()
+	go func() { read <- c.read(polled(a.stdin)) }()
 	var err error
 	select {
 	case err = <-read:
@@ -61,4 +62,21 @@ func (a *app) agent() error {
 		}
 	}
 	return errors.Join(err, c.end())
+}
+
+// polled is r, or where r is standard input and a pipe, that pipe by a file of our own which does not block. Who waits for it
+// waits in Go's poller and goes on at once with what it wakes, while one that waits in the system hands that to another thread: a
+// fifth of the way there and back. To make standard input itself not block would do so to whoever shares it.
+func polled(r io.Reader) io.Reader {
+	if r != io.Reader(os.Stdin) {
+		return r
+	}
+	if info, err := os.Stdin.Stat(); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		return r
+	}
+	f, err := os.OpenFile("/proc/self/fd/0", os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil { // not on Linux, or another user's pipe
+		return r
+	}
+	return f
 }
