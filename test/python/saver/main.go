@@ -1,18 +1,19 @@
-// Saver saves a checkpoint once for each line that it reads, and answers with how long that took,
-// in nanoseconds: python/bench.py holds a save through the agent against it.
+// Saver reads lines that each have two numbers, and saves a checkpoint so many times, pausing so many milliseconds
+// before each. It answers with how long each save took, in nanoseconds: python/bench.py holds a save through
+// the agent against it.
 //
 //	saver sqlite PATH NAME
 //	saver dynamodb TABLE NAME      at MILEPOST_TEST_DYNAMODB
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -45,15 +46,22 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	fmt.Println("ready")
-	lines := bufio.NewScanner(os.Stdin)
-	for n := 0; lines.Scan(); n++ {
-		began := time.Now()
-		if err := s.Save(ctx, strconv.Itoa(n), json.RawMessage(lines.Text())); err != nil {
-			return err
+	for {
+		var saves, pause int
+		if _, err := fmt.Scan(&saves, &pause); err != nil {
+			return s.Close(ctx, nil)
 		}
-		fmt.Println(time.Since(began).Nanoseconds())
+		var took []string
+		for n := range saves {
+			time.Sleep(time.Duration(pause) * time.Millisecond)
+			began := time.Now()
+			if err := s.Save(ctx, strconv.Itoa(n), json.RawMessage(`{"n":1}`)); err != nil {
+				return err
+			}
+			took = append(took, strconv.FormatInt(time.Since(began).Nanoseconds(), 10))
+		}
+		fmt.Println(strings.Join(took, " "))
 	}
-	return s.Close(ctx, nil)
 }
 
 func open(ctx context.Context, engine, place string) (store.Store, error) {
