@@ -86,9 +86,9 @@ $(WORKFLOWS):
 	$(call install,github.com/rhysd/actionlint/cmd/actionlint@$(WORKFLOWS_VERSION),actionlint)
 
 fuzz: ## each fuzz target for FUZZTIME
-	@for package in $$($(GO) list $(PACKAGES)); do \
-		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			echo "$$package $$target"; \
+	@for package in $$($(GO) list -f '{{.Dir}}' $(PACKAGES)); do \
+		for target in $$(grep -hos '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -d ' ' -f 2); do \
+			echo "$$target"; \
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 		done; \
 	done
