@@ -1,6 +1,7 @@
 package checkpoint_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
+	"github.com/milepost-dev/milepost/store/faultstore"
 )
 
 func (r *rig) history(opts *checkpoint.ReadOptions) (all []*checkpoint.Checkpoint) {
@@ -118,6 +120,49 @@ func TestAVersionThatIsDamagedInTheArchiveIsYieldedAsItsErrorAndTheNextFollows(t
 		}
 		assert.Equal(r, 2, failed)
 	})
+}
+
+func TestVersionsThatAreDamagedInTheStoreAreYieldedAsTheirErrorsAndTheNextFollow(t *testing.T) {
+	for what, archived := range map[string]bool{"with an archive": true, "without": false} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				a := newMemory()
+				r.minutes(a, 9)
+				r.expire(4, 5)
+				for _, version := range []int64{1, 3, 6, 8} {
+					r.inner.Damage(key, fmt.Sprintf("V#%020d", version), store.ErrBadRecord)
+				}
+				opts := &checkpoint.ReadOptions{}
+				want := []int64{9, -8, 7, -6, -3, 2, -1}
+				if archived {
+					opts.Archive, want = a, []int64{9, -8, 7, -6, 5, 4, -3, 2, -1}
+				}
+				var seen []int64
+				for cp, err := range checkpoint.History(r.Context(), r.inner, name, opts) {
+					if err == nil {
+						seen = append(seen, cp.Version)
+						continue
+					}
+					require.ErrorIs(r, err, store.ErrBadRecord)
+					var version int64
+					_, scanErr := fmt.Sscanf(err.Error(), "read version %d of", &version)
+					require.NoError(r, scanErr, err)
+					seen = append(seen, -version)
+				}
+				assert.Equal(r, want, seen)
+
+				// One that no number reads ends it.
+				r.On("Versions", 0, faultstore.Fail(store.ErrBadRecord))
+				failed := 0
+				for _, err := range checkpoint.History(r.Context(), r.Store, name, opts) {
+					if err != nil {
+						failed++
+					}
+				}
+				assert.Equal(r, 2, failed, "version 8, and the end")
+			})
+		})
+	}
 }
 
 func TestFormerLivesStayHiddenInTheArchiveToo(t *testing.T) {

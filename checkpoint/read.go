@@ -251,23 +251,70 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 		old := r.past(until)
 		next := from // the version that comes next, if it is kept
 		if from >= r.head.Born {
-			for copied, err := range r.st.Versions(ctx, r.key, from, r.head.Born) {
-				if err != nil {
+			for copied, err := range r.copies(ctx, from) {
+				if err != nil && copied.Version.Version == 0 {
 					yield(entry{}, wrap("read the history of", r.key, err))
 					return
 				}
-				if !r.shown(&copied) {
+				if err == nil && !r.shown(&copied) {
 					continue
 				}
 				if !old.yield(ctx, next, copied.Version.Version+1, yield) {
 					return
 				}
 				next = copied.Version.Version - 1
-				if !late(copied.SavedAt) && !yield(entry{Copy: copied}, nil) {
+				if err != nil {
+					err = wrap(fmt.Sprintf("read version %d of", copied.Version.Version), r.key, err)
+				}
+				if (err != nil || !late(copied.SavedAt)) && !yield(entry{Copy: copied}, err) {
 					return
 				}
 			}
 		}
 		old.yield(ctx, next, r.head.Born, yield)
 	}
+}
+
+// copies reads the copies of this life from a version on down. Of one that cannot be trusted it yields the number alone, and its error, and
+// goes on; any other error is the last.
+func (r *reader) copies(ctx context.Context, from int64) iter.Seq2[store.Copy, error] {
+	return func(yield func(store.Copy, error) bool) {
+		for from >= r.head.Born {
+			var failed error
+			for c, err := range r.st.Versions(ctx, r.key, from, r.head.Born) {
+				if failed = err; err != nil {
+					break
+				}
+				if from = c.Version.Version - 1; !yield(c, nil) {
+					return
+				}
+			}
+			if failed == nil {
+				return
+			}
+			version, err := r.damaged(ctx, from, failed)
+			if !yield(store.Copy{Version: store.Version{Version: version}}, err) || version == 0 {
+				return
+			}
+			from = version - 1
+		}
+	}
+}
+
+// damaged finds the copy that cannot be trusted, from a version on down: what failed does not say which it is. 0: none that is read by its number.
+func (r *reader) damaged(ctx context.Context, from int64, failed error) (version int64, err error) {
+	if !errors.Is(failed, store.ErrBadRecord) {
+		return 0, failed
+	}
+	for version := from; version >= r.head.Born; version-- {
+		switch _, err := r.st.Version(ctx, r.key, version); {
+		case errors.Is(err, store.ErrBadRecord):
+			return version, err
+		case err == nil:
+			return 0, failed
+		case !errors.Is(err, store.ErrNotFound):
+			return 0, err
+		}
+	}
+	return 0, failed
 }

@@ -86,6 +86,12 @@ var archiveMutants = []*mutant{
 		caught: ofSessions("TestAGapThatGoesOverChunksIsNamedWhole"),
 	},
 	{
+		name:   "archive: a damaged version hides those before it",
+		breaks: "an error naming the record, and the next one follows",
+		edits:  []edit{{"checkpoint/read.go", "	if !errors.Is(failed, store.ErrBadRecord) {\n		return 0, failed\n", "	if true {\n		return 0, failed\n"}},
+		caught: ofSessions("TestVersionsThatAreDamagedInTheStoreAreYieldedAsTheirErrorsAndTheNextFollow"),
+	},
+	{
 		name:   "archive: gc goes by a grace period",
 		breaks: "exact, no clock, a slow save's body above HEAD stays",
 		edits: []edit{
