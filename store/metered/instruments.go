@@ -87,7 +87,7 @@ type instruments struct {
 	duration, takeover                        metric.Float64Histogram
 	waiting                                   metric.Int64ObservableGauge
 
-	sets sync.Map // attributes by what they are of: a save should not build them anew
+	sets sync.Map // *options by setKey: a save should not build them anew
 }
 
 func newInstruments(m metric.Meter, series *Series, observe metric.Callback) (*instruments, error) {
@@ -120,26 +120,38 @@ func newInstruments(m metric.Meter, series *Series, observe metric.Callback) (*i
 
 type setKey struct {
 	namespace, name string
-	more            attribute.KeyValue
+	by              attribute.Key // "": nothing more
+	value           string
 }
 
-// of are the attributes of a checkpoint's series.
-func (in *instruments) of(key store.Key, more ...attribute.KeyValue) metric.MeasurementOption {
-	k := setKey{namespace: key.Namespace, name: in.series.Name(key)}
-	if len(more) > 0 {
-		k.more = more[0]
-	}
+// options carry the attributes of one series.
+type options struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+// of are the options of a checkpoint's series.
+func (in *instruments) of(key store.Key) *options { return in.by(key, "", "") }
+
+// by are the options of one with an attribute more.
+func (in *instruments) by(key store.Key, by attribute.Key, value string) *options {
+	k := setKey{key.Namespace, in.series.Name(key), by, value}
 	if known, ok := in.sets.Load(k); ok {
-		return known.(metric.MeasurementOption)
+		return known.(*options)
+	}
+	var more []attribute.KeyValue
+	if by != "" {
+		more = append(more, by.String(value))
 	}
 	set := metric.WithAttributeSet(attributesOf(k.namespace, k.name, more...))
-	in.sets.Store(k, set)
-	return set
+	o := &options{add: []metric.AddOption{set}, record: []metric.RecordOption{set}}
+	in.sets.Store(k, o)
+	return o
 }
 
 // count adds n to a counter; 0 adds no series.
-func (in *instruments) count(ctx context.Context, c metric.Int64Counter, n int64, key store.Key, more ...attribute.KeyValue) {
+func (o *options) count(ctx context.Context, c metric.Int64Counter, n int64) {
 	if n > 0 {
-		c.Add(ctx, n, in.of(key, more...))
+		c.Add(ctx, n, o.add...)
 	}
 }

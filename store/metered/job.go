@@ -25,8 +25,9 @@ type job struct {
 type save struct {
 	commit  store.Commit
 	began   time.Time
-	tried   Outcome // how the last attempt ended that did not decide it
-	unknown bool    // an attempt may have landed
+	landed  time.Time // when the reply came that it has; zero: none did, or not yet
+	tried   Outcome   // how the last attempt ended that did not decide it
+	unknown bool      // an attempt may have landed
 }
 
 // loseAfter is after which part of its duration without a renewal a lease counts as lost by default.
@@ -38,7 +39,7 @@ func (s *Store) hold(ctx context.Context, key store.Key, fence store.Fence, sent
 	if j.fence != fence {
 		s.giveUp(ctx, key, j)
 		*j = job{fence: fence, duration: j.duration, processed: j.processed, failed: j.failed}
-		s.in.count(ctx, s.in.acquisitions, 1, key)
+		s.in.of(key).count(ctx, s.in.acquisitions, 1)
 	}
 	if sent.After(j.renewed) {
 		j.renewed = sent
@@ -50,27 +51,72 @@ func (s *Store) hold(ctx context.Context, key store.Key, fence store.Fence, sent
 func (s *Store) lose(ctx context.Context, key store.Key, j *job, cause string) {
 	if !j.lost && !j.releasing {
 		j.lost = true
-		s.in.count(ctx, s.in.losses, 1, key, AttrCause.String(cause))
+		s.in.by(key, AttrCause, cause).count(ctx, s.in.losses, 1)
 	}
 }
 
-// committed takes in how one attempt of a commit ended.
-func (s *Store) committed(ctx context.Context, key store.Key, c store.Commit, sent time.Time, err error) {
+// landed is a commit that the store has taken, and that is not counted yet.
+type landed struct {
+	ctx      context.Context // of the save: it may have a trace, of which a sample is kept
+	key      store.Key
+	commit   store.Commit
+	sent, at time.Time
+}
+
+// mostLanded bounds how many commits wait to be counted where no other call comes.
+const mostLanded = 64
+
+// land notes a commit that landed. It is counted by what comes next, most often the copy that is written behind the save:
+// the caller of a save does not wait for it.
+func (s *Store) land(ctx context.Context, key store.Key, c store.Commit, sent time.Time) {
+	at := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.landed = append(s.landed, landed{ctx, key, c, sent, at})
+	if len(s.landed) >= mostLanded {
+		s.catchUp()
+	}
+}
+
+// lock takes s.mu, with all counted that landed before.
+func (s *Store) lock() {
+	s.mu.Lock()
+	s.catchUp()
+}
+
+// catchUp counts what landed. The caller holds s.mu.
+func (s *Store) catchUp() {
+	for i := range s.landed {
+		l := &s.landed[i]
+		s.attempted(l.ctx, l.key, &l.commit, l.sent).landed = l.at
+		s.end(l.ctx, l.key, s.jobs[l.key], OK)
+	}
+	clear(s.landed)
+	s.landed = s.landed[:0]
+}
+
+// attempted returns the save that an attempt of a commit belongs to. The caller holds s.mu.
+func (s *Store) attempted(ctx context.Context, key store.Key, c *store.Commit, sent time.Time) *save {
 	j := s.of(key)
 	if j.save == nil || j.save.commit.Next.CommitID != c.Next.CommitID {
 		if j.save != nil && c.Base >= j.save.commit.Next.Version {
 			s.end(ctx, key, j, OK) // it is built on
 		}
 		s.giveUp(ctx, key, j)
-		j.save = &save{commit: c, began: sent}
+		j.save = &save{commit: *c, began: sent}
 	}
+	return j.save
+}
+
+// notCommitted takes in an attempt of a commit that failed.
+func (s *Store) notCommitted(ctx context.Context, key store.Key, c store.Commit, sent time.Time, err error) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.attempted(ctx, key, &c, sent)
+	j := s.jobs[key]
 	conflict, refused := errors.AsType[*store.ConflictError](err)
 	_, theirs := errors.AsType[*store.WriteError](err)
 	switch {
-	case err == nil:
-		s.end(ctx, key, j, OK)
 	case refused:
 		s.refused(ctx, key, j, conflict.Head)
 	case errors.Is(err, store.ErrThrottled):
@@ -109,7 +155,7 @@ func (s *Store) refused(ctx context.Context, key store.Key, j *job, head *store.
 
 // saw takes in a version that was read while it is not known whether a commit landed.
 func (s *Store) saw(ctx context.Context, key store.Key, v *store.Version) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	j := s.jobs[key]
 	if j == nil || j.save == nil || v.Version != j.save.commit.Next.Version {
@@ -132,20 +178,24 @@ func (s *Store) giveUp(ctx context.Context, key store.Key, j *job) {
 
 // end counts the save under way.
 func (s *Store) end(ctx context.Context, key store.Key, j *job, how Outcome) {
-	c, began := &j.save.commit, j.save.began
+	c, began, landed := &j.save.commit, j.save.began, j.save.landed
 	j.save = nil
-	s.in.count(ctx, s.in.saves, 1, key, AttrOutcome.String(string(how)))
+	s.in.by(key, AttrOutcome, string(how)).count(ctx, s.in.saves, 1)
+	of := s.in.of(key)
 	if how != OK {
-		s.in.count(ctx, s.in.failures, 1, key)
+		of.count(ctx, s.in.failures, 1)
 		return
 	}
-	s.in.duration.Record(ctx, time.Since(began).Seconds(), s.in.of(key))
+	if landed.IsZero() {
+		landed = time.Now()
+	}
+	s.in.duration.Record(ctx, landed.Sub(began).Seconds(), of.record...)
 	if state := c.Next.State; state != nil {
-		s.in.count(ctx, s.in.bytes, state.Size, key)
+		of.count(ctx, s.in.bytes, state.Size)
 	}
 	if !c.Next.Deleted && c.Next.RestoredFrom == 0 { // whose counts are old ones
-		s.in.count(ctx, s.in.processed, since(j.processed, c.Next.Processed), key)
-		s.in.count(ctx, s.in.failed, since(j.failed, c.Next.Failed), key)
+		of.count(ctx, s.in.processed, since(j.processed, c.Next.Processed))
+		of.count(ctx, s.in.failed, since(j.failed, c.Next.Failed))
 	}
 	j.processed, j.failed = c.Next.Processed, c.Next.Failed
 	s.last = Saved{Key: key, Version: c.Next.Version, By: c.Next.By}

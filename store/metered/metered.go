@@ -33,8 +33,8 @@ type Options struct {
 	MaxSeries int
 }
 
-// Store is a [store.Store] that counts what it passes on to another one. It changes no call and no reply, starts no goroutine, and adds
-// some two microseconds to a save. Counting cannot fail.
+// Store is a [store.Store] that counts what it passes on to another one. It changes no call and no reply, and starts no goroutine. A save that
+// succeeded is counted behind it: with the next call, or when the numbers are collected. Counting cannot fail.
 type Store struct {
 	store.Store
 	in *instruments
@@ -43,6 +43,7 @@ type Store struct {
 	jobs    map[store.Key]*job
 	watched map[Session]struct{}
 	last    Saved
+	landed  []landed
 }
 
 // Session is what [Store.Watch] needs of a session; checkpoint.Session has it.
@@ -94,14 +95,14 @@ func (s *Store) Watch(session Session) {
 
 // LastSaved is what was saved last through this store; zero: nothing was.
 func (s *Store) LastSaved() Saved {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return s.last
 }
 
 // observe reports the marks that wait.
 func (s *Store) observe(_ context.Context, o metric.Observer) error {
-	s.mu.Lock()
+	s.lock()
 	sessions := make(map[Session]int64, len(s.watched)) // and the records that are saved
 	for session := range s.watched {
 		key := store.Key{Namespace: session.Namespace(), Name: session.Name()}

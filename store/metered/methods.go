@@ -29,11 +29,11 @@ func (s *Store) Acquire(ctx context.Context, key store.Key, observed *store.Leas
 	if err != nil || next.Status != store.Held {
 		return clock, err
 	}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	s.hold(ctx, key, next.Fence(), sent).duration = next.Duration
 	if observed != nil && observed.Status == store.Held {
-		s.in.takeover.Record(ctx, max(sent.Sub(observed.RenewedAt), 0).Seconds(), s.in.of(key))
+		s.in.takeover.Record(ctx, max(sent.Sub(observed.RenewedAt), 0).Seconds(), s.in.of(key).record...)
 	}
 	return clock, nil
 }
@@ -55,7 +55,7 @@ func (s *Store) Raise(ctx context.Context, key store.Key, fence store.Fence, hol
 	} else if err != nil {
 		return head, clock, err
 	}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if j := s.jobs[key]; j != nil && j.fence == fence { // an operator's steal holds nothing
 		j.processed, j.failed = found.Processed, found.Version.Failed
@@ -72,7 +72,7 @@ func (s *Store) Renew(ctx context.Context, key store.Key, r store.Renewal) (stor
 	if err != nil && !refused {
 		return lease, clock, err
 	}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	switch {
 	case refused && (conflict.Lease == nil || conflict.Lease.LeaseID != r.Fence.LeaseID || conflict.Lease.Status != store.Held):
@@ -85,7 +85,7 @@ func (s *Store) Renew(ctx context.Context, key store.Key, r store.Renewal) (stor
 	}
 	j := s.of(key)
 	if j.fence == r.Fence && !j.renewed.IsZero() && j.duration > 0 && sent.Sub(j.renewed) > j.duration/2 {
-		s.in.count(ctx, s.in.late, 1, key)
+		s.in.of(key).count(ctx, s.in.late, 1)
 	}
 	s.hold(ctx, key, r.Fence, sent)
 	return lease, clock, err
@@ -93,7 +93,7 @@ func (s *Store) Renew(ctx context.Context, key store.Key, r store.Renewal) (stor
 
 // Release implements [store.Store].
 func (s *Store) Release(ctx context.Context, key store.Key, fence store.Fence, version int64) error {
-	s.mu.Lock()
+	s.lock()
 	if j := s.jobs[key]; j != nil && j.fence == fence && !j.releasing {
 		if silent := time.Since(j.renewed); j.duration > 0 && silent >= time.Duration(loseAfter*float64(j.duration)) {
 			s.lose(ctx, key, j, Expired)
@@ -115,7 +115,7 @@ func (s *Store) Release(ctx context.Context, key store.Key, fence store.Fence, v
 
 // forget bounds what is kept to the leases that are held.
 func (s *Store) forget(key store.Key, fence store.Fence) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if j := s.jobs[key]; j != nil && j.fence == fence {
 		delete(s.jobs, key)
@@ -131,8 +131,12 @@ func (s *Store) Want(ctx context.Context, key store.Key, fence store.Fence, want
 func (s *Store) Commit(ctx context.Context, key store.Key, c store.Commit) (store.Clock, error) {
 	sent := time.Now()
 	clock, err := s.Store.Commit(ctx, key, c)
+	if err == nil {
+		s.land(ctx, key, c, sent)
+		return clock, nil
+	}
 	s.failed(ctx, key, err)
-	s.committed(ctx, key, c, sent, err)
+	s.notCommitted(ctx, key, c, sent, err)
 	return clock, err
 }
 
@@ -195,7 +199,10 @@ func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, er
 	return r, err
 }
 
+// passed is for calls that count nothing of their own, behind which there is time for what landed.
 func (s *Store) passed(ctx context.Context, key store.Key, err error) error {
+	s.lock()
+	s.mu.Unlock()
 	s.failed(ctx, key, err)
 	return err
 }
@@ -203,7 +210,7 @@ func (s *Store) passed(ctx context.Context, key store.Key, err error) error {
 // failed counts a request that was throttled.
 func (s *Store) failed(ctx context.Context, key store.Key, err error) {
 	if err != nil && errors.Is(err, store.ErrThrottled) {
-		s.in.count(ctx, s.in.throttles, 1, key)
+		s.in.of(key).count(ctx, s.in.throttles, 1)
 	}
 }
 

@@ -18,13 +18,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// built is the command, built once for all tests.
+// scratch is where the command is built.
+var scratch string
+
+// built is the command, built once, for the first test that needs it.
 var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "milepost-metrics-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "milepost")
+	path := filepath.Join(scratch, "milepost")
 	if out, err := exec.Command("go", "build", "-o", path, "../../cmd/milepost").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build milepost: %w: %s", err, out)
 	}
@@ -32,10 +31,13 @@ var built = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	var err error
+	if scratch, err = os.MkdirTemp("", "milepost-metrics-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	code := m.Run()
+	_ = os.RemoveAll(scratch)
 	os.Exit(code)
 }
 
