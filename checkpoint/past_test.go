@@ -146,7 +146,7 @@ func TestVersionsThatAreDamagedInTheStoreAreYieldedAsTheirErrorsAndTheNextFollow
 					require.ErrorIs(r, err, store.ErrBadRecord)
 					var version int64
 					_, scanErr := fmt.Sscanf(err.Error(), "read version %d of", &version)
-					require.NoError(r, scanErr, err)
+					require.NoErrorf(r, scanErr, "of %v", err)
 					seen = append(seen, -version)
 				}
 				assert.Equal(r, want, seen)

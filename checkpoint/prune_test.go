@@ -151,7 +151,8 @@ func TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold(t *testing.T) {
 				require.NoError(r, err)
 				_, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
 				require.NoError(r, err)
-				for v := range r.inner.Versions(r.Context(), key, 15, 1) {
+				for v, err := range r.inner.Versions(r.Context(), key, 15, 1) {
+					require.NoError(r, err)
 					assert.Fail(r, "it is mirrored", "version %d", v.Version.Version)
 				}
 				after := versions(r.history(&checkpoint.ReadOptions{Archive: a}))
