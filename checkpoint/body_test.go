@@ -269,6 +269,7 @@ func TestAReaderWhoseBodyHasGoneWithItsVersionReadsHEADAgain(t *testing.T) {
 		a := newMemory()
 		s := r.bigger(a, nil)
 		require.NoError(r, s.Save(r.Context(), "1", big{N: 1, Text: noise(10 << 10)}))
+		time.Sleep(time.Second) // so that its mirror has looked for it, too
 		moved := false
 		a.mu.Lock()
 		a.fault = func(_ context.Context, call string) error {
