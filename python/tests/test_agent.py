@@ -249,10 +249,9 @@ def test_a_conversation_by_hand_has_its_bad_lines_refused_and_the_rest_done() ->
         job.mark("a")
         for line in ("nonsense\n", '{"id":9000,"method":"nonsense"}\n', '{"method":"mark","session":1,"cursor":7}\n'):
             job._agent.write(line)
-        with pytest.raises(milepost.UsageError):
-            for _ in range(1_000):
-                job.flush()
         with pytest.raises(milepost.UsageError, match="unknown method"):
-            job._call("nonsense", {})
+            job._call("nonsense", {})  # is answered after the lines before it
+        with pytest.raises(milepost.UsageError):
+            job.flush()
         job.mark("b")
     assert (milepost.get(NAME).cursor, milepost.get(NAME).processed) == ("b", 2)

@@ -13,6 +13,7 @@ import io
 import itertools
 import json
 import os
+import select
 import subprocess
 import threading
 import time
@@ -32,8 +33,8 @@ _HELLO_PATIENCE = 30.0  # seconds
 _END_PATIENCE = 5.0  # for an agent that was told to end, and has nothing left to save
 _REPORT_PATIENCE = 1.0  # for the exit status of an agent that has ended by itself
 
-# A line of so many bytes goes into a pipe whole or not at all, whatever interrupts the write.
-_ATOMIC = 4096 if os.name == "posix" else 512
+# A line of so many bytes goes into a pipe whole or not at all, whatever interrupts the write: 4096 on Linux, 512 on macOS.
+_ATOMIC: int = getattr(select, "PIPE_BUF", 512)
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
