@@ -92,7 +92,7 @@ func (h *handler) apiList(r *request) error {
 		case err != nil:
 			item, err = json.Marshal(map[string]any{"namespace": l.Namespace, "name": l.Name, "version": 0, "error": err.Error()})
 		default:
-			item, err = toListingJSON(l)
+			item, err = survey.ToListingJSON(l, withoutState)
 		}
 		if err != nil {
 			return err
@@ -201,9 +201,9 @@ func (h *handler) apiRuns(r *request) error {
 	if l := o.Lease; l != nil && l.Status == store.Held && !l.Until.PassedBy(o.Clock, 0) {
 		live = l.Epoch
 	}
-	all := []runJSON{}
+	all := []survey.RunJSON{}
 	for _, run := range w.runs(live) {
-		all = append(all, toRunJSON(h.key(r.name), run))
+		all = append(all, survey.ToRunJSON(h.key(r.name), run.RunInfo))
 	}
 	return writeJSON(r.w, paged(map[string]any{"runs": all}, w))
 }
@@ -217,7 +217,7 @@ func (h *handler) apiLease(r *request) error {
 	if o.Lease == nil {
 		return fmt.Errorf("the lease of %s: it was never acquired: %w", key, store.ErrNotFound)
 	}
-	return writeJSON(r.w, toLeaseJSON(key, o))
+	return writeJSON(r.w, survey.ToLeaseJSON(key, o))
 }
 
 func (h *handler) apiDiff(r *request) error {

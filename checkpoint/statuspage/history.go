@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -110,15 +111,7 @@ func (w window) runs(live int64) []run {
 }
 
 // End says how it ended, as milepost runs does.
-func (r run) End() string {
-	switch {
-	case r.Ended != "":
-		return string(r.Ended)
-	case r.Live:
-		return "running"
-	}
-	return "died"
-}
+func (r run) End() string { return survey.RunEnd(r.RunInfo) }
 
 // event is something that happened to a checkpoint.
 type event struct {

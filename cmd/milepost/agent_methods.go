@@ -306,14 +306,10 @@ func planRuns(r *request, f *fields) work {
 			return nil, err
 		}
 		result := struct {
-			Runs []runJSON `json:"runs"`
-		}{Runs: []runJSON{}}
+			Runs []survey.RunJSON `json:"runs"`
+		}{Runs: []survey.RunJSON{}}
 		for _, run := range runs[:min(limit, len(runs))] {
-			result.Runs = append(result.Runs, runJSON{
-				Namespace: p.namespace, Name: p.name, Epoch: run.Epoch, Holder: survey.ToHolderJSON(run.By), First: run.First, Last: run.Last,
-				Began: run.Began, Saved: run.Saved, Cursor: run.Cursor, Processed: run.Processed, Failed: run.Failed,
-				LastError: run.LastError, Reason: run.Reason, Ended: runEnd(run),
-			})
+			result.Runs = append(result.Runs, survey.ToRunJSON(p.key(), run))
 		}
 		return toJSON(result), nil
 	}}

@@ -25,21 +25,6 @@ func (a *app) leaseCommand() *cobra.Command {
 	return cmd
 }
 
-// leaseJSON is a lease as JSON.
-type leaseJSON struct {
-	Namespace  string             `json:"namespace"`
-	Name       string             `json:"name"`
-	Status     string             `json:"status"` // held, free, or expired: held, and past its end
-	Epoch      int64              `json:"epoch"`
-	Holder     *survey.HolderJSON `json:"holder"`
-	AcquiredAt *time.Time         `json:"acquired_at"`
-	RenewedAt  *time.Time         `json:"renewed_at"`
-	ExpiresAt  *time.Time         `json:"expires_at"`
-	DurationMS int64              `json:"duration_ms"`
-	Reason     string             `json:"reason,omitempty"`
-	WantedBy   string             `json:"wanted_by,omitempty"`
-}
-
 func (a *app) leaseShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show NAME",
@@ -62,26 +47,13 @@ func (a *app) leaseShowCommand() *cobra.Command {
 }
 
 func (a *app) printLease(key store.Key, o lease.Observation) error {
-	l, now := o.Lease, wallNow(o.Clock)
-	status := string(l.Status)
-	if l.Status == store.Held && l.Until.PassedBy(o.Clock, 0) {
-		status = "expired"
-	}
+	shown := survey.ToLeaseJSON(key, o)
 	if a.output == "json" {
-		j := leaseJSON{
-			Namespace: key.Namespace, Name: key.Name, Status: status, Epoch: l.Epoch, Holder: survey.ToHolderJSON(l.Holder),
-			AcquiredAt: survey.TimeJSON(l.AcquiredAt), RenewedAt: survey.TimeJSON(l.RenewedAt), DurationMS: l.Duration.Milliseconds(), Reason: l.Reason,
-		}
-		if l.Status == store.Held {
-			j.ExpiresAt = survey.TimeJSON(endOf(o))
-		}
-		if l.Wanted != nil {
-			j.WantedBy = l.Wanted.By
-		}
-		return a.printJSON(j)
+		return a.printJSON(shown)
 	}
+	l, now := o.Lease, survey.WallNow(o.Clock)
 	lines := newTable("lease", key.String())
-	lines.add("status", status)
+	lines.add("status", shown.Status)
 	lines.add("epoch", thousands(l.Epoch))
 	who := "held by"
 	if l.Status == store.Free {
@@ -91,7 +63,7 @@ func (a *app) printLease(key store.Key, o lease.Observation) error {
 	lines.add("since", since(l.AcquiredAt, now))
 	if l.Status == store.Held {
 		lines.add("renewed", since(l.RenewedAt, now))
-		lines.add("until", until(endOf(o), now))
+		lines.add("until", until(survey.EndOf(o), now))
 	}
 	if l.Reason != "" {
 		lines.add("reason", cell(l.Reason))
@@ -100,25 +72,6 @@ func (a *app) printLease(key store.Key, o lease.Observation) error {
 		lines.add("wanted by", cell(l.Wanted.By))
 	}
 	return lines.print(a.stdout)
-}
-
-// endOf is when a held lease ends, in wall time; zero if that is not recorded.
-func endOf(o lease.Observation) time.Time {
-	if !o.Lease.Until.Wall.IsZero() {
-		return o.Lease.Until.Wall
-	}
-	if o.Left > 0 {
-		return wallNow(o.Clock).Add(o.Left)
-	}
-	return time.Time{}
-}
-
-// wallNow is the store's wall clock, or this machine's where it has none.
-func wallNow(c store.Clock) time.Time {
-	if c.Wall.IsZero() {
-		return time.Now()
-	}
-	return c.Wall
 }
 
 func since(t, now time.Time) string { return fmt.Sprintf("%s (%s)", clock(t), ago(t, now)) }
@@ -190,7 +143,7 @@ func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, ifVer
 		would = "Would end"
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s the lease of %s, held by %s since %s:\n  epoch  %s  →  %s\n",
-		would, key, holderText(o.Lease.Holder), since(o.Lease.AcquiredAt, wallNow(o.Clock)),
+		would, key, holderText(o.Lease.Holder), since(o.Lease.AcquiredAt, survey.WallNow(o.Clock)),
 		thousands(o.Lease.Epoch), thousands(epoch))
 	if err != nil {
 		return err

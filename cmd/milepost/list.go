@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +53,7 @@ func (a *app) list(ctx context.Context, s *openStore, prefix string) error {
 				t.add(l.Name, "?", "unreadable: see below", "", "", "", "", "")
 			}
 		case a.output == "json":
-			item, err := listingJSON(l)
+			item, err := survey.ToListingJSON(l, listedWhole)
 			if err != nil {
 				return err
 			}
@@ -100,39 +99,4 @@ func listingRow(l *checkpoint.Listing, now time.Time) []string {
 	return []string{l.Name, thousands(cp.Version), cell(cp.Cursor), thousands(cp.Processed), thousands(cp.Failed), ago(cp.SavedAt, now), holder, left}
 }
 
-// listingJSON is the checkpoint's JSON with its lease in it.
-func listingJSON(l *checkpoint.Listing) (json.RawMessage, error) {
-	item := map[string]any{"namespace": l.Namespace, "name": l.Name, "version": 0}
-	if l.Deleting {
-		item["deleting"] = true
-	}
-	var body []byte
-	var err error
-	if l.Checkpoint != nil {
-		body, err = json.Marshal(l.Checkpoint)
-	} else {
-		body, err = json.Marshal(item)
-	}
-	if err != nil {
-		return nil, err
-	}
-	status := "free"
-	switch {
-	case l.Held:
-		status = "held"
-	case l.Lease != nil && l.Lease.Status == store.Held:
-		status = "expired"
-	}
-	lease := map[string]any{"status": status}
-	if l.Lease != nil {
-		lease["epoch"] = l.Lease.Epoch
-		if l.Lease.Status == store.Held {
-			lease["holder"], lease["expires_at"] = survey.ToHolderJSON(l.Lease.Holder), survey.TimeJSON(l.Lease.Until.Wall)
-		}
-	}
-	held, err := json.Marshal(lease)
-	if err != nil {
-		return nil, err
-	}
-	return fmt.Appendf(body[:len(body)-1], `,"lease":%s}`, held), nil
-}
+func listedWhole(cp *checkpoint.Checkpoint) (json.RawMessage, error) { return json.Marshal(cp) }
