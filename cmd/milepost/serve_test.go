@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -184,6 +186,44 @@ func TestServeOnLoopbackKnowsItsNames(t *testing.T) {
 			assert.Contains(t, string(body), "--allow-host", fmt.Sprint(host))
 		}
 	}
+}
+
+func TestServeAnswersWhatItHasBegunWhenItIsToldToStopAndTakesNothingNew(t *testing.T) {
+	env := sqliteStore(t)
+	must(t, env, "set", "orders/eu", "--cursor", "7", "--execute")
+	s := serve(t, env)
+	address := strings.TrimPrefix(s.url, "http://")
+	conn, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	_, err = io.WriteString(conn, "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"+
+		"Content-Length: 6\r\nExpect: 100-continue\r\n\r\n")
+	require.NoError(t, err)
+	replies := bufio.NewReader(conn)
+	reply, err := http.ReadResponse(replies, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusContinue, reply.StatusCode, "the page waits for the form: the request is under way")
+
+	stopped := make(chan result, 1)
+	go func() { stopped <- s.stop() }()
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	}, 5*time.Second, 5*time.Millisecond, "new connections are refused")
+	require.Empty(t, stopped, "it ends before the answer")
+
+	_, err = io.WriteString(conn, "next=/")
+	require.NoError(t, err)
+	reply, err = http.ReadResponse(replies, nil)
+	require.NoError(t, err)
+	require.NoError(t, reply.Body.Close())
+	assert.Equal(t, http.StatusSeeOther, reply.StatusCode)
+	assert.Equal(t, "/", reply.Header.Get("Location"))
+	assert.Equal(t, 130, (<-stopped).exit)
 }
 
 func TestServeNeedsAStore(t *testing.T) {
