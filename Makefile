@@ -85,11 +85,11 @@ $(LINT):
 $(WORKFLOWS):
 	$(call install,github.com/rhysd/actionlint/cmd/actionlint@$(WORKFLOWS_VERSION),actionlint)
 
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## each fuzz target for FUZZTIME, of which the shrinking of what is new would take all
 	@for package in $$($(GO) list -f '{{.Dir}}' $(PACKAGES)); do \
 		for target in $$(grep -hos '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -d ' ' -f 2); do \
 			echo "$$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package || exit 1; \
 		done; \
 	done
 
