@@ -50,4 +50,4 @@ echo "the wheel works from an empty environment, and from the zip that it is"
 binary=$("$work/empty/bin/python" -c 'from milepost import binary; print(binary.find())')
 cd ..
 MILEPOST_BIN=$binary PYTHONPATH=python/src go run ./test/python/serve \
-	"$venv/bin/pytest" --quiet --rootdir python --config-file python/pyproject.toml -p no:cacheprovider --durations 5 "${@:-python/tests}"
+	"$venv/bin/pytest" --quiet --numprocesses 3 --dist worksteal --rootdir python --config-file python/pyproject.toml -p no:cacheprovider --durations 5 "${@:-python/tests}"
