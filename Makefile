@@ -30,11 +30,8 @@ RELEASER         := $(MILEPOST_CACHE)/goreleaser-$(RELEASER_VERSION)
 
 test: ## all of it, as CI runs it
 	$(MAKE) chromium
-	$(MAKE) lint
-	$(MAKE) cross PLATFORMS='darwin/arm64 windows/amd64'
+	$(MAKE) --jobs=2 lint python cross fuzz PLATFORMS='darwin/arm64 windows/amd64' FUZZTIME=3s # Python waits for Spark while the rest computes
 	$(MAKE) race
-	$(MAKE) fuzz FUZZTIME=3s
-	$(MAKE) python
 
 # The race detector without its check of pointers in SQLite, which is C, translated, and does little else. (It
 # has to watch SQLite's memory, though: generic code of the standard library's is shared with it.) A process that
