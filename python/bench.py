@@ -118,9 +118,10 @@ def main() -> None:
         far = f"dynamodb://{table}?endpoint={endpoint}"
         print(saves("dynamodb, 2 ms away", "dynamodb", table, far, saver, MILEPOST_TEST_DYNAMODB=endpoint))
         print(
-            "\nA save is durable before the copy of its version is, and one that comes at once waits for that copy, from either language: it costs two writes to "
-            "the disk. After a pause it costs one, and the agent, which has fallen asleep, is to be woken as well. The stores are on this machine, so that a save takes less than it does over a network, while what the way through two pipes adds stays the same: "
-            "hence the last row, where each reply comes 2 ms later, as DynamoDB's do at best."
+            "\nA save is durable before the copy of its version is, and one that comes at once waits for that copy, from either language: two writes to the disk. "
+            "After a pause it is one, but then the agent, the thread that reads its reply, and the caller have all fallen asleep and are woken one after another, "
+            "which a program that saves by itself is spared. The stores are on this machine, so that a save takes less than it does over a network, while the way "
+            "through two pipes takes the same: hence the last row, where each reply comes 2 ms later, as DynamoDB's do at best."
         )
 
 
