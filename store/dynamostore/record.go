@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/milepost-dev/milepost/store"
@@ -158,13 +159,18 @@ func decodeCopy(key store.Key, sk string, it item) (*store.Copy, error) {
 // struct, written again, is the same item. So nothing is dropped, converted or
 // made up on the way: an unknown attribute, another type, a number that is not
 // whole, a missing one that is required, all show as a difference.
-func decode[W any, P record[W]](key store.Key, sk string, it item) (*W, error) {
+func decode[W any](key store.Key, sk string, it item) (*W, error) {
 	if err := known(it); err != nil {
 		return nil, bad(key, sk, err)
 	}
 	w := new(W)
-	P(w).read(fields(it))
-	again := P(w).item()
+	if err := attributevalue.UnmarshalMap(it, w); err != nil {
+		return nil, bad(key, sk, err)
+	}
+	again, err := attributevalue.MarshalMap(w)
+	if err != nil {
+		return nil, bad(key, sk, err)
+	}
 	again["pk"], again["sk"] = str(partition(key)), str(sk)
 	if sameItem(it, again) {
 		return w, nil
@@ -188,13 +194,6 @@ func decode[W any, P record[W]](key store.Key, sk string, it item) (*W, error) {
 		}
 	}
 	return w, nil
-}
-
-// record is a kind of record's struct.
-type record[W any] interface {
-	*W
-	read(f fields)
-	item() item
 }
 
 func sameItem(a, b item) bool {

@@ -122,20 +122,6 @@ func TestItemsBuiltByHandAreWhatTheirStructsSay(t *testing.T) {
 			assert.Equal(t, want, c.item())
 		}
 	}
-	for _, l := range []wireLease{
-		{wireKey: key, Epoch: 9, LeaseID: "l", Beat: 3, Status: "held", DurationMS: 30, Holder: by, UntilMS: 8, UntilBoot: "b", UntilUpMS: 7,
-			AcquiredAt: 5, RenewedAt: 6, Reason: "why", WantedBy: "w", WantedN: 2, Version: 4},
-		{wireKey: key},
-	} {
-		want, err := attributevalue.MarshalMap(l)
-		require.NoError(t, err)
-		assert.Equal(t, want, l.item())
-	}
-	for _, e := range []wireExpect{{wireKey: key, NS: "default", Name: "a", EveryMS: 1, GraceMS: 2, SetBy: "ops", SetAt: 3}, {wireKey: key}} {
-		want, err := attributevalue.MarshalMap(e)
-		require.NoError(t, err)
-		assert.Equal(t, want, e.item())
-	}
 }
 
 func TestAnAttributeOfAnotherTypeOrWithANullIsABadRecord(t *testing.T) {
