@@ -95,7 +95,7 @@ def alive(pid: int) -> bool:
 FAKE = """#!{python}
 import json, sys, threading, time
 def say(message):
-    print(message if isinstance(message, str) else json.dumps(message), flush=True)
+    print(message if isinstance(message, str) else json.dumps(message, separators={separators}), flush=True)
 def hello(request):
     say({{"id": request["id"], "result": {{"protocol": 1, "version": "fake", "max_line": 1000000}}}})
 OPENED = {{"session": 1, "namespace": "default", "name": "orders/eu", "epoch": 1, "version": 0, "cursor": "",
@@ -106,12 +106,12 @@ requests = (json.loads(line) for line in sys.stdin)
 
 
 @pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes the binary one that does as its body says."""
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes the binary one that does as its body says. An agent's own replies are compact."""
 
-    def make(body: str) -> None:
+    def make(body: str, compact: bool = True) -> None:
         path = tmp_path / "fake-milepost"
-        path.write_text(FAKE.format(python=sys.executable, body=body))
+        path.write_text(FAKE.format(python=sys.executable, separators=(",", ":") if compact else (", ", ": "), body=body))
         path.chmod(0o755)
         monkeypatch.setenv("MILEPOST_BIN", str(path))
 
@@ -170,7 +170,64 @@ for request in requests:
         job.close()
 
 
-def test_replies_late_and_in_any_order_and_events_and_fields_that_are_not_known_harm_nothing(fake: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("reply", ['{"id":%d,"result":{"version":1}} {}', '{"id":%d,"result":{"version":1}', '{"id":%d,"version":1}'])
+def test_a_reply_that_is_none_ends_the_job_with_a_clear_error(fake: Callable[[str], None], reply: str) -> None:
+    fake(
+        f"""
+for request in requests:
+    if request["method"] == "hello": hello(request)
+    elif request["method"] == "open": say({{"id": request["id"], "result": OPENED}})
+    else: say({reply!r} % request["id"])
+"""
+    )
+    job = milepost.open(NAME)
+    for call in (job.flush, lambda: job.mark("a"), job.close):
+        with pytest.raises(milepost.ProtocolError, match="says what no agent says"):
+            call()
+
+
+def test_half_a_reply_is_the_end_of_the_agent(fake: Callable[[str], None]) -> None:
+    fake(
+        """
+for request in requests:
+    if request["method"] == "hello": hello(request)
+    elif request["method"] == "open": say({"id": request["id"], "result": OPENED})
+    else: sys.stdout.write('{"id":%d,"result":{"ver' % request["id"]) and sys.exit(3)
+"""
+    )
+    job = milepost.open(NAME)
+    with pytest.raises(milepost.AgentGone, match="exited with 3"):
+        job.flush()
+    with pytest.raises(milepost.AgentGone):
+        job.close()
+
+
+@pytest.mark.parametrize("order", ["outer, inner", "inner, outer"])
+def test_a_signals_handler_may_call_while_a_call_waits(fake: Callable[[str], None], order: str) -> None:
+    fake(
+        f"""
+hello(next(requests))
+say({{"id": next(requests)["id"], "result": OPENED}})
+outer, inner = next(requests), next(requests)
+for request in ({order}): say({{"id": request["id"], "result": {{"version": 8 if request is inner else 7}}}})
+say({{"id": next(requests)["id"], "result": {{"version": 9}}}})
+"""
+    )
+    inner = []
+    job = milepost.open(NAME)
+    before = signal.signal(signal.SIGALRM, lambda *_: inner.append(job.flush()))
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        assert job.flush() == 7
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert inner == [8]
+    job.close()
+    assert job.version == 9
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_replies_late_and_in_any_order_and_events_and_fields_that_are_not_known_harm_nothing(fake: Callable[..., None], compact: bool) -> None:
     fake(
         """
 hello(next(requests))
@@ -186,7 +243,8 @@ for request in requests:
         say({"id": late["id"], "result": {"version": 6}})
     if request["method"] == "close":
         say({"id": request["id"], "error": {"kind": "gremlins", "exit": 1, "message": "a kind of a later release"}})
-"""
+""",
+        compact,
     )
 
     class Alarm(Exception):

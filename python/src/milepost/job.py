@@ -169,7 +169,8 @@ class Job:
         """The seconds in which another run asks to have the lease, once it does; None until then."""
         result = self._agent.call("open", self._fields, on_event=self._while_opening)
         self._session = int(result["session"])
-        self._mark = f'{{"method":"mark","session":{self._session},"cursor":"'
+        self._within = f',"session":{self._session}'  # of a request
+        self._mark = f'{{"method":"mark"{self._within},"cursor":"'
         self.namespace, self.name = str(result["namespace"]), str(result["name"])
         self.epoch, self.version = int(result["epoch"]), int(result["version"])
         self.holder = parse_holder(result["holder"])
@@ -214,17 +215,20 @@ class Job:
 
         On an error other than the loss of the lease the session goes on, with cursor, counts and state as marked.
         """
-        self._check()
-        fields: dict[str, Any] = {"session": self._session}
+        agent = self._agent
+        if agent.failure is not None or self._closed:
+            self._check()
+        fields = self._within
         if cursor is not None:
             cursor = _text(cursor)
             processed, failed = _counts(processed, failed)
-            fields.update(cursor=cursor, processed=processed, failed=failed)
+            fields += f',"cursor":{encode_basestring(cursor)},"processed":{processed},"failed":{failed}'
         elif processed or failed:
             raise errors.UsageError("save: counts belong to a cursor, which is missing")
-        extra = "" if state is UNCHANGED else f',"state":{encode(state, "the state")}'
+        if state is not UNCHANGED:
+            fields += f',"state":{encode(state, "the state")}'
         try:
-            self.version = int(self._call("save", fields, extra)["version"])
+            self.version = int(agent.call("save", {}, fields)["version"])
         except (errors.StoreUnreachable, errors.OutcomeUnknown):
             self._learn()
             raise
