@@ -186,6 +186,22 @@ for request in requests:
             call()
 
 
+def test_a_reply_nested_too_deeply_fails_its_call_and_the_job_goes_on(fake: Callable[[str], None]) -> None:
+    fake(
+        """
+for request in requests:
+    if request["method"] == "hello": hello(request)
+    elif request["method"] == "open": say({"id": request["id"], "result": OPENED})
+    elif request["method"] == "get": say('{"id":%d,"result":{"state":%s%s}}' % (request["id"], "[" * 1000000, "]" * 1000000))
+    else: say({"id": request["id"], "result": {"version": 1}})
+"""
+    )
+    with milepost.open(NAME) as job:
+        with pytest.raises(milepost.MilepostError, match="nested too deeply"):
+            job.get()
+        assert job.flush() == 1
+
+
 def test_half_a_reply_is_the_end_of_the_agent(fake: Callable[[str], None]) -> None:
     fake(
         """

@@ -161,6 +161,8 @@ class Agent:
                 raise ValueError("there is more than one value")
         except ValueError as err:
             raise self._wrong(line, err) from None
+        except RecursionError as err:  # a state that a program in another language has saved
+            raise errors.MilepostError(f"what the agent says is nested too deeply for this Python: {err}") from None
         return message
 
     def _wrong(self, line: bytes, err: Exception) -> errors.ProtocolError:
