@@ -165,7 +165,7 @@ def main() -> None:
         print(saves("dynamodb, 2 ms away, 2 ms after the last", "dynamodb", table, far, saver, pause=2, MILEPOST_TEST_DYNAMODB=endpoint))
         print(
             "\nA save is durable before the copy of its version is, and one that comes at once waits for that copy, from either language: two writes to the disk. "
-            "After a pause it is one, so that the way to the agent weighs more, and beside a file on this machine the bar of 1.2 is missed. No client in Python could keep it: "
+            "After a pause it is one, so that the way to the agent weighs more, and beside a store on this machine the bar of 1.2 is missed. On SQLite no client in Python could keep it: "
             "the row without the package is an agent that is asked by one bare write and answers to one bare read. It has to be woken, and what it does first "
             f"finds nothing in the caches. (`cat` has less to wake: a line to it and back takes {there_and_back(2):.2f} ms after 2 ms, and {there_and_back(0):.2f} ms without a pause.) "
             "The package adds to that what it takes to write the state as JSON, to read the reply, and to hand it from the thread that reads to the one that waits. "
