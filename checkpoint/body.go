@@ -21,6 +21,9 @@ import (
 // the state, of that content type.
 func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer) error, contentType string) error {
 	v := &p.commit.Next
+	if write == nil && (v.State == nil || c.archive == nil && v.State.Body == "") {
+		return nil
+	}
 	id := archive.BodyID{Version: v.Version, CommitID: v.CommitID}
 	own := archive.BodyKey(c.key, id)
 	var err error
@@ -28,8 +31,6 @@ func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer)
 	case write != nil:
 		p.body = own
 		err = c.streamState(ctx, v, id, write, contentType)
-	case s == nil || c.archive == nil && s.Body == "":
-		return nil
 	case c.archive == nil:
 		return noArchive(c.key, s.Body)
 	case s.Body != "": // another version's
