@@ -11,7 +11,8 @@ import (
 
 // Delete deletes the checkpoint, under the lease: a version that says so is committed, then all
 // older versions are removed, savepoints too, with the bodies in EditOptions.Archive that the mirror does not hold, and then the name leaves
-// the listings. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
+// the listings. A version whose record cannot be trusted stays, and is an error that matches [store.ErrBadRecord] once all
+// else is done. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
 // unless EditOptions.Purge says otherwise. What is expected of it goes. Where the store has gone backward, it leads on from there. A deletion that was interrupted is finished by
 // calling it again, or by [FinishDelete] or [GC]. Otherwise as [Rollback].
 func Delete(ctx context.Context, st store.Store, name string, opts *EditOptions) (*Edit, error) {
@@ -81,10 +82,10 @@ func FinishDelete(ctx context.Context, st store.Store, name string, opts *EditOp
 
 // finishDelete removes versions, what purged counts if it is not nil, bodies, what is expected, and last the name from the index.
 func finishDelete(ctx context.Context, st store.Store, a archive.Archive, key store.Key, found store.Records, purged *Purged) (removed int, err error) {
-	removed, err = removeFormer(ctx, st, key, found)
+	removed, left, err := removeFormer(ctx, st, key, found)
 	h := found.Head
 	if err != nil || h == nil || !h.Deleted {
-		return removed, err
+		return removed, errors.Join(err, left)
 	}
 	if purged != nil {
 		if err := purgeMirror(ctx, a, key, h, purged); err != nil {
@@ -98,14 +99,14 @@ func finishDelete(ctx context.Context, st store.Store, a archive.Archive, key st
 		}
 		purged.count(done.Bodies)
 	}
-	return removed, unlist(ctx, st, key, found)
+	return removed, errors.Join(unlist(ctx, st, key, found), left)
 }
 
-// removeFormer removes the versions of former lives.
-func removeFormer(ctx context.Context, st store.Store, key store.Key, found store.Records) (removed int, err error) {
+// removeFormer removes the versions of former lives. left says which it has not, since their records cannot be trusted.
+func removeFormer(ctx context.Context, st store.Store, key store.Key, found store.Records) (removed int, left, err error) {
 	h := found.Head
 	if h == nil || h.Version.Version == 0 {
-		return 0, nil
+		return 0, nil, nil
 	}
 	// The tombstone's own copy stays until it expires: what became of its commit is read from it.
 	from := h.Born - 2
@@ -115,23 +116,25 @@ func removeFormer(ctx context.Context, st store.Store, key store.Key, found stor
 			from = max(from, l.Version)
 		}
 	}
-	if from < 1 {
-		return 0, nil
-	}
-	for c, err := range st.Versions(ctx, key, from, 1) {
-		if err != nil {
-			return removed, wrap("delete the versions of", key, err)
+	for c, err := range copies(ctx, st, key, from, 1) {
+		v := c.Version.Version
+		if err != nil && v == 0 {
+			return removed, left, wrap("delete the versions of", key, err)
 		}
 		// Above the tombstone there may be a line that the store has lost, or the next life.
-		if h.Deleted && c.Version.Version >= h.Version.Version && c.CommitEpoch >= h.CommitEpoch {
+		if h.Deleted && v >= h.Version.Version && (err != nil || c.CommitEpoch >= h.CommitEpoch) {
+			continue
+		}
+		if err != nil {
+			left = errors.Join(left, wrap(fmt.Sprintf("all else is deleted, but not version %d of", v), key, err))
 			continue
 		}
 		if err := remove(ctx, st, key, c); err != nil {
-			return removed, wrap("delete the versions of", key, err)
+			return removed, left, wrap("delete the versions of", key, err)
 		}
 		removed++
 	}
-	return removed, nil
+	return removed, left, nil
 }
 
 // unlist takes a deleted checkpoint out of the index, and before that what is expected of it: later that is the next life's.

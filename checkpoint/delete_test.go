@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -91,6 +92,32 @@ func TestAnInterruptedDeleteIsFinishedLater(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestADamagedVersionDoesNotHoldUpADelete(t *testing.T) {
+	over(t, func(r *rig) {
+		r.versions(4)
+		const record = "V#00000000000000000003"
+		r.inner.Damage(key, record, errors.New("processed is a string"))
+		_, err := checkpoint.Delete(r.Context(), r.Store, name, nil)
+		require.ErrorIs(r, err, store.ErrBadRecord)
+		require.ErrorContains(r, err, "but not version 3 of orders/eu: record "+record)
+		assert.Empty(r, r.listed())
+		_, err = r.read(nil)
+		require.ErrorIs(r, err, store.ErrNotFound)
+		for _, v := range []int64{1, 2, 4} {
+			_, err := r.inner.Version(r.Context(), key, v)
+			require.ErrorIs(r, err, store.ErrNotFound, "version %d", v)
+		}
+		_, err = checkpoint.GC(r.Context(), r.Store, nil, name, nil)
+		require.ErrorIs(r, err, store.ErrBadRecord)
+
+		r.inner.Damage(key, record, nil)
+		_, err = checkpoint.GC(r.Context(), r.Store, nil, name, nil)
+		require.NoError(r, err)
+		_, err = r.inner.Version(r.Context(), key, 3)
+		require.ErrorIs(r, err, store.ErrNotFound)
+	})
 }
 
 func TestALateVersionOfAFormerLifeIsNeverShownAndIsRemoved(t *testing.T) {

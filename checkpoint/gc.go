@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -56,8 +57,10 @@ func GC(ctx context.Context, st store.Store, a archive.Archive, name string, opt
 	}
 	done := &Collected{Namespace: key.Namespace, Name: key.Name}
 	done.Deleting = found.Head != nil && found.Head.Deleted && found.Head.Listed
+	var left error
 	if !o.DryRun {
-		removed, err := removeFormer(ctx, st, key, found)
+		var removed int
+		removed, left, err = removeFormer(ctx, st, key, found)
 		done.Versions = int64(removed)
 		if err != nil {
 			return done, err
@@ -71,7 +74,7 @@ func GC(ctx context.Context, st store.Store, a archive.Archive, name string, opt
 	if o.DryRun {
 		return done, nil
 	}
-	return done, unlist(ctx, st, key, found)
+	return done, errors.Join(unlist(ctx, st, key, found), left)
 }
 
 // collect removes the bodies that no version points at.

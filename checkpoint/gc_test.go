@@ -272,6 +272,7 @@ func TestAPurgeRemovesMirrorAndBodiesAndCountsThemInItsPlan(t *testing.T) {
 		require.NoError(r, err)
 		assert.Equal(r, plan.Purged.Objects, e.Purged.Objects)
 		assert.Equal(r, plan.Purged.Bodies, e.Purged.Bodies)
+		assert.Equal(r, plan.Purged.Bytes, e.Purged.Bytes)
 		assert.Equal(r, []string{foreign}, a.keys(""))
 		assert.Empty(r, r.findings(a, nil)[1:])
 		_, err = checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Purge: true})

@@ -68,7 +68,11 @@ func purgeMirror(ctx context.Context, a archive.Archive, key store.Key, tombston
 	case err != nil && !errors.Is(err, store.ErrBadRecord):
 		return wrap("read latest.json of", key, err)
 	default:
-		if err := remove(archive.LatestKey(key), 0); err != nil {
+		size, err := sizeOf(ctx, a, archive.LatestKey(key))
+		if err != nil {
+			return wrap("read latest.json of", key, err)
+		}
+		if err := remove(archive.LatestKey(key), size); err != nil {
 			return err
 		}
 	}
@@ -84,4 +88,16 @@ func purgeMirror(ctx context.Context, a archive.Archive, key store.Key, tombston
 		}
 	}
 	return nil
+}
+
+// sizeOf is the size of an object; 0 if there is none any more.
+func sizeOf(ctx context.Context, a archive.Archive, name string) (int64, error) {
+	r, object, err := a.Open(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return object.Size, r.Close()
 }

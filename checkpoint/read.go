@@ -251,7 +251,7 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 		old := r.past(until)
 		next := from // the version that comes next, if it is kept
 		if from >= r.head.Born {
-			for copied, err := range r.copies(ctx, from) {
+			for copied, err := range copies(ctx, r.st, r.key, from, r.head.Born) {
 				if err != nil && copied.Version.Version == 0 {
 					yield(entry{}, wrap("read the history of", r.key, err))
 					return
@@ -275,13 +275,13 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 	}
 }
 
-// copies reads the copies of this life from a version on down. Of one that cannot be trusted it yields the number alone, and its error, and
+// copies reads the copies from version from down to version low. Of one that cannot be trusted it yields the number alone, and its error, and
 // goes on; any other error is the last.
-func (r *reader) copies(ctx context.Context, from int64) iter.Seq2[store.Copy, error] {
+func copies(ctx context.Context, st store.Store, key store.Key, from, low int64) iter.Seq2[store.Copy, error] {
 	return func(yield func(store.Copy, error) bool) {
-		for from >= r.head.Born {
+		for from >= low {
 			var failed error
-			for c, err := range r.st.Versions(ctx, r.key, from, r.head.Born) {
+			for c, err := range st.Versions(ctx, key, from, low) {
 				if failed = err; err != nil {
 					break
 				}
@@ -292,7 +292,7 @@ func (r *reader) copies(ctx context.Context, from int64) iter.Seq2[store.Copy, e
 			if failed == nil {
 				return
 			}
-			version, err := r.damaged(ctx, from, failed)
+			version, err := damaged(ctx, st, key, from, low, failed)
 			if !yield(store.Copy{Version: store.Version{Version: version}}, err) || version == 0 {
 				return
 			}
@@ -301,13 +301,13 @@ func (r *reader) copies(ctx context.Context, from int64) iter.Seq2[store.Copy, e
 	}
 }
 
-// damaged finds the copy that cannot be trusted, from a version on down: what failed does not say which it is. 0: none that is read by its number.
-func (r *reader) damaged(ctx context.Context, from int64, failed error) (version int64, err error) {
+// damaged finds the copy that cannot be trusted, from version from down to version low: what failed does not say which it is. 0: none that is read by its number.
+func damaged(ctx context.Context, st store.Store, key store.Key, from, low int64, failed error) (version int64, err error) {
 	if !errors.Is(failed, store.ErrBadRecord) {
 		return 0, failed
 	}
-	for version := from; version >= r.head.Born; version-- {
-		switch _, err := r.st.Version(ctx, r.key, version); {
+	for version := from; version >= low; version-- {
+		switch _, err := st.Version(ctx, key, version); {
 		case errors.Is(err, store.ErrBadRecord):
 			return version, err
 		case err == nil:

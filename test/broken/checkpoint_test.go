@@ -104,8 +104,8 @@ var checkpointMutants = []*mutant{
 		name:   "HEAD leaves the index before the older versions are gone",
 		breaks: "older versions are removed, and only then does HEAD leave the index †",
 		edits: []edit{{"checkpoint/delete.go",
-			"	for c, err := range st.Versions(ctx, key, from, 1) {\n",
-			"	if h.Deleted && h.Listed {\n		_ = st.Unlist(ctx, key, h.CommitID)\n	}\n	for c, err := range st.Versions(ctx, key, from, 1) {\n"}},
+			"	for c, err := range copies(ctx, st, key, from, 1) {\n",
+			"	if h.Deleted && h.Listed {\n		_ = st.Unlist(ctx, key, h.CommitID)\n	}\n	for c, err := range copies(ctx, st, key, from, 1) {\n"}},
 		caught: onMemory("Protocol/Edits/HEAD leaves the index only when all that was older is gone"),
 	},
 	{
