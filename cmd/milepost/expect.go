@@ -6,6 +6,7 @@ import (
 	"os/user"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -190,9 +191,20 @@ func (d longDuration) String() string {
 	case rest == 0:
 		return fmt.Sprintf("%dd", time.Duration(d)/day)
 	case time.Duration(d) > day:
-		return fmt.Sprintf("%dd%v", time.Duration(d)/day, rest)
+		return fmt.Sprintf("%dd%s", time.Duration(d)/day, withoutZeros(rest))
 	}
-	return time.Duration(d).String()
+	return withoutZeros(time.Duration(d))
+}
+
+// withoutZeros writes 2h for what its own String calls 2h0m0s.
+func withoutZeros(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 // Type implements pflag.Value.
