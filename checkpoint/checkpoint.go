@@ -251,7 +251,9 @@ func viewCopy(key store.Key, c *entry) (*Checkpoint, error) {
 	return cp, nil
 }
 
-func copyRecord(version int64) string { return fmt.Sprintf("V#%020d", version) }
+const copyPrefix = "V#"
+
+func copyRecord(version int64) string { return fmt.Sprintf("%s%020d", copyPrefix, version) }
 
 // strict decodes one JSON value and refuses fields that it does not know.
 func strict(data []byte, v any) error {

@@ -11,8 +11,8 @@ import (
 
 // Delete deletes the checkpoint, under the lease: a version that says so is committed, then all
 // older versions are removed, savepoints too, with the bodies in EditOptions.Archive that the mirror does not hold, and then the name leaves
-// the listings. A version whose record cannot be trusted stays, and is an error that matches [store.ErrBadRecord] once all
-// else is done. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
+// the listings. A version whose record cannot be trusted stays, with the bodies that it may have, and is an error that
+// matches [store.ErrBadRecord], after all else is done: [GC] goes on when a hand has removed the record. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
 // unless EditOptions.Purge says otherwise. What is expected of it goes. Where the store has gone backward, it leads on from there. A deletion that was interrupted is finished by
 // calling it again, or by [FinishDelete] or [GC]. Otherwise as [Rollback].
 func Delete(ctx context.Context, st store.Store, name string, opts *EditOptions) (*Edit, error) {
@@ -94,7 +94,11 @@ func finishDelete(ctx context.Context, st store.Store, a archive.Archive, key st
 	}
 	if a != nil {
 		done := &Collected{}
-		if err := collect(ctx, st, a, key, &GCOptions{}, done); err != nil {
+		err := collect(ctx, st, a, key, &GCOptions{}, done)
+		if errors.Is(err, store.ErrBadRecord) { // of a copy that cannot be trusted it is not known whether it has a body
+			left, err = errors.Join(left, err), nil
+		}
+		if err != nil {
 			return removed, err
 		}
 		purged.count(done.Bodies)
@@ -126,7 +130,7 @@ func removeFormer(ctx context.Context, st store.Store, key store.Key, found stor
 			continue
 		}
 		if err != nil {
-			left = errors.Join(left, wrap(fmt.Sprintf("all else is deleted, but not version %d of", v), key, err))
+			left = errors.Join(left, wrap(fmt.Sprintf("delete version %d of", v), key, err))
 			continue
 		}
 		if err := remove(ctx, st, key, c); err != nil {

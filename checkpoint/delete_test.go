@@ -101,7 +101,7 @@ func TestADamagedVersionDoesNotHoldUpADelete(t *testing.T) {
 		r.inner.Damage(key, record, errors.New("processed is a string"))
 		_, err := checkpoint.Delete(r.Context(), r.Store, name, nil)
 		require.ErrorIs(r, err, store.ErrBadRecord)
-		require.ErrorContains(r, err, "but not version 3 of orders/eu: record "+record)
+		require.ErrorContains(r, err, "delete version 3 of orders/eu: record "+record)
 		assert.Empty(r, r.listed())
 		_, err = r.read(nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
@@ -118,6 +118,27 @@ func TestADamagedVersionDoesNotHoldUpADelete(t *testing.T) {
 		_, err = r.inner.Version(r.Context(), key, 3)
 		require.ErrorIs(r, err, store.ErrNotFound)
 	})
+}
+
+func TestADamagedVersionWithABodyDoesNotHoldUpADelete(t *testing.T) {
+	for _, purge := range []bool{false, true} {
+		over(t, func(r *rig) {
+			a := newMemory()
+			r.large(a, 3, nil)
+			const record = "V#00000000000000000002"
+			r.inner.Damage(key, record, errors.New("processed is a string"))
+			_, err := checkpoint.Delete(r.Context(), r.Store, name, &checkpoint.EditOptions{Archive: a, Purge: purge})
+			require.ErrorIs(r, err, store.ErrBadRecord)
+			assert.Empty(r, r.listed())
+			r.inner.Drop(key, record)
+			r.inner.Damage(key, record, nil)
+			_, err = checkpoint.GC(r.Context(), r.Store, a, name, nil)
+			require.NoError(r, err)
+			if purge {
+				assert.Empty(r, a.keys(""))
+			}
+		})
+	}
 }
 
 func TestALateVersionOfAFormerLifeIsNeverShownAndIsRemoved(t *testing.T) {

@@ -67,12 +67,16 @@ func GC(ctx context.Context, st store.Store, a archive.Archive, name string, opt
 		}
 	}
 	if a != nil {
-		if err := collect(ctx, st, a, key, &o, done); err != nil {
+		err := collect(ctx, st, a, key, &o, done)
+		if errors.Is(err, store.ErrBadRecord) {
+			left, err = errors.Join(left, err), nil
+		}
+		if err != nil {
 			return done, err
 		}
 	}
 	if o.DryRun {
-		return done, nil
+		return done, left
 	}
 	return done, errors.Join(unlist(ctx, st, key, found), left)
 }

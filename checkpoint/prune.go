@@ -48,7 +48,8 @@ type PrunedVersion struct {
 
 // Prune removes the versions of a checkpoint that are older than RetainAge, but for the newest, savepoints, and the
 // versions that the newest RetainStarts sessions started from, and such as are not mirrored yet. The mirror keeps them; bodies that nothing
-// points at any more are for [GC]. It takes no lease, and may run at any time beside anything. No such checkpoint is [store.ErrNotFound].
+// points at any more are for [GC]. It takes no lease, and may run at any time beside anything. One whose record cannot be
+// trusted stays, and is an error that matches [store.ErrBadRecord] once all others are done. No such checkpoint is [store.ErrNotFound].
 func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions) (*Pruned, error) {
 	var o PruneOptions
 	if opts != nil {
@@ -76,9 +77,12 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 	done := &Pruned{Namespace: key.Namespace, Name: key.Name, Kept: 1}
 	newest := r.newest()
 	above := r.head.Version
-	for c, err := range st.Versions(ctx, key, newest-1, max(r.head.Born, 1)) {
+	var left error
+	for c, err := range copies(ctx, st, key, newest-1, max(r.head.Born, 1)) {
 		if err != nil {
-			return done, wrap("prune the versions of", key, err)
+			left = errors.Join(left, wrap("prune the versions of", key, err))
+			above = c.Version
+			continue
 		}
 		pruned, unmirrored := false, false
 		if !r.retains(&c, keep) {
@@ -103,7 +107,7 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 			o.Progress(newest-c.Version.Version, newest-r.head.Born)
 		}
 	}
-	return done, nil
+	return done, left
 }
 
 // retains reports whether a copy stays, mirrored or not.

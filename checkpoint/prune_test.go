@@ -1,6 +1,7 @@
 package checkpoint_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -20,6 +21,22 @@ func (r *rig) daily(days, versions int) {
 		r.saves(nil, versions, nil)
 		time.Sleep(24 * time.Hour)
 	}
+}
+
+func TestADamagedVersionDoesNotHoldUpAPrune(t *testing.T) {
+	over(t, func(r *rig) {
+		r.daily(6, 2)
+		const record = "V#00000000000000000005"
+		r.inner.Damage(key, record, errors.New("processed is a string"))
+		done, err := checkpoint.Prune(r.Context(), r.inner, name, &checkpoint.PruneOptions{RetainAge: 36 * time.Hour, RetainStarts: -1})
+		require.ErrorIs(r, err, store.ErrBadRecord)
+		require.ErrorContains(r, err, record)
+		var pruned []int64
+		for _, v := range done.Versions {
+			pruned = append(pruned, v.Version)
+		}
+		assert.Equal(r, []int64{10, 9, 8, 7, 6, 4, 3, 2, 1}, pruned)
+	})
 }
 
 func TestPruneRemovesWhatNeitherAgeNorStartsKeep(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
@@ -292,8 +294,8 @@ func copies(ctx context.Context, st store.Store, key store.Key, from, low int64)
 			if failed == nil {
 				return
 			}
-			version, err := damaged(ctx, st, key, from, low, failed)
-			if !yield(store.Copy{Version: store.Version{Version: version}}, err) || version == 0 {
+			version := damaged(failed)
+			if !yield(store.Copy{Version: store.Version{Version: version}}, failed) || version == 0 {
 				return
 			}
 			from = version - 1
@@ -301,20 +303,16 @@ func copies(ctx context.Context, st store.Store, key store.Key, from, low int64)
 	}
 }
 
-// damaged finds the copy that cannot be trusted, from version from down to version low: what failed does not say which it is. 0: none that is read by its number.
-func damaged(ctx context.Context, st store.Store, key store.Key, from, low int64, failed error) (version int64, err error) {
-	if !errors.Is(failed, store.ErrBadRecord) {
-		return 0, failed
+// damaged is the version of the copy that cannot be trusted, by the name of its record; 0 if it was another error.
+func damaged(err error) int64 {
+	bad, ok := errors.AsType[*store.BadRecordError](err)
+	if !ok {
+		return 0
 	}
-	for version := from; version >= low; version-- {
-		switch _, err := st.Version(ctx, key, version); {
-		case errors.Is(err, store.ErrBadRecord):
-			return version, err
-		case err == nil:
-			return 0, failed
-		case !errors.Is(err, store.ErrNotFound):
-			return 0, err
-		}
+	number, isCopy := strings.CutPrefix(bad.Record, copyPrefix)
+	version, err := strconv.ParseInt(number, 10, 64)
+	if !isCopy || err != nil {
+		return 0
 	}
-	return 0, failed
+	return version
 }

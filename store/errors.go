@@ -79,7 +79,7 @@ func (e *ConflictError) Is(target error) bool { return target == ErrNotApplied }
 // BadRecordError names a record that cannot be trusted. It matches [ErrBadRecord].
 type BadRecordError struct {
 	Key    Key
-	Record string // HEAD, LEASE, EXPECT, or V# and the version
+	Record string // HEAD, LEASE, EXPECT, or V# and the version in 20 digits
 	Err    error  // what is wrong with it
 }
 

@@ -21,11 +21,9 @@ import (
 	"github.com/milepost-dev/milepost/store/metered"
 )
 
-// How long requests under way have when the server is told to stop, and how often /metrics looks at the store at the most.
 const (
-	drainWithin = 10 * time.Second
-	scrapeEvery = 15 * time.Second
-	minToken    = 16 // bytes
+	scrapeEvery = 15 * time.Second // /metrics looks at the store no more often
+	minToken    = 16               // bytes
 )
 
 // serveFlags are the flags of milepost serve.
@@ -35,6 +33,7 @@ type serveFlags struct {
 	showState                 bool
 	level                     string
 	most                      int
+	grace                     time.Duration
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -66,6 +65,7 @@ States are not shown unless --show-state. docs/serve.md has the rest.`,
 	flags.StringSliceVar(&f.hosts, "allow-host", nil, "a further `name` by which it may be asked for on loopback")
 	flags.StringVar(&f.level, "metrics-level", "summary", "how fine /metrics is: none, summary (by namespace) or detail (by checkpoint, too)")
 	flags.IntVar(&f.most, "max-series", metered.DefaultMaxSeries, "with detail, how many checkpoints have series of their own; the rest is "+metered.Other)
+	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long requests under way have when it is told to end")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		token, err := f.token(a)
 		if err != nil {
@@ -87,6 +87,9 @@ func (f *serveFlags) token(a *app) (string, error) {
 	}
 	if f.most < 1 {
 		return "", usagef("--max-series %d: at least 1", f.most)
+	}
+	if f.grace < 0 {
+		return "", usagef("--grace %s is negative", f.grace)
 	}
 	token := a.getenv("MILEPOST_SERVE_TOKEN")
 	if f.tokenFile != "" {
@@ -154,7 +157,7 @@ func (a *app) serve(ctx context.Context, s *openStore, f serveFlags, token strin
 		return err
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(requests, drainWithin)
+	drain, cancel := context.WithTimeout(requests, f.grace)
 	defer cancel()
 	if err := server.Shutdown(drain); err != nil {
 		end() // what still reads is given up

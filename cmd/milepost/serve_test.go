@@ -193,9 +193,37 @@ func TestServeAnswersWhatItHasBegunWhenItIsToldToStopAndTakesNothingNew(t *testi
 	must(t, env, "set", "orders/eu", "--cursor", "7", "--execute")
 	s := serve(t, env)
 	address := strings.TrimPrefix(s.url, "http://")
+	conn, replies := begin(t, address)
+	stopped := make(chan result, 1)
+	go func() { stopped <- s.stop() }()
+	refuses(t, address)
+	require.Empty(t, stopped, "it ends before the answer")
+
+	finish(t, conn, replies)
+	assert.Equal(t, 130, (<-stopped).exit)
+}
+
+func TestServeGivesUpWhatDoesNotEndWithinItsGrace(t *testing.T) {
+	env := sqliteStore(t)
+	must(t, env, "table", "create")
+	s := serve(t, env, "--grace", "50ms")
+	conn, replies := begin(t, strings.TrimPrefix(s.url, "http://"))
+	assert.Equal(t, 130, s.stop().exit)
+	_, err := http.ReadResponse(replies, nil)
+	require.Error(t, err)
+	require.NoError(t, conn.Close())
+
+	r := milepost(t, env, "serve", "--grace", "-1s")
+	assert.Equal(t, 2, r.exit)
+	assert.Contains(t, r.stderr, "--grace -1s is negative")
+}
+
+// begin sends a form of which finish sends the rest: meanwhile the request is under way.
+func begin(t *testing.T, address string) (net.Conn, *bufio.Reader) {
+	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
 	_, err = io.WriteString(conn, "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"+
 		"Content-Length: 6\r\nExpect: 100-continue\r\n\r\n")
@@ -203,27 +231,31 @@ func TestServeAnswersWhatItHasBegunWhenItIsToldToStopAndTakesNothingNew(t *testi
 	replies := bufio.NewReader(conn)
 	reply, err := http.ReadResponse(replies, nil)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusContinue, reply.StatusCode, "the page waits for the form: the request is under way")
+	require.Equal(t, http.StatusContinue, reply.StatusCode, "the page waits for the form")
+	return conn, replies
+}
 
-	stopped := make(chan result, 1)
-	go func() { stopped <- s.stop() }()
+func finish(t *testing.T, conn net.Conn, replies *bufio.Reader) {
+	t.Helper()
+	_, err := io.WriteString(conn, "next=/")
+	require.NoError(t, err)
+	reply, err := http.ReadResponse(replies, nil)
+	require.NoError(t, err)
+	require.NoError(t, reply.Body.Close())
+	assert.Equal(t, http.StatusSeeOther, reply.StatusCode)
+	assert.Equal(t, "/", reply.Header.Get("Location"))
+}
+
+// refuses waits until new connections are refused.
+func refuses(t *testing.T, address string) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = c.Close()
 		}
 		return err != nil
-	}, 5*time.Second, 5*time.Millisecond, "new connections are refused")
-	require.Empty(t, stopped, "it ends before the answer")
-
-	_, err = io.WriteString(conn, "next=/")
-	require.NoError(t, err)
-	reply, err = http.ReadResponse(replies, nil)
-	require.NoError(t, err)
-	require.NoError(t, reply.Body.Close())
-	assert.Equal(t, http.StatusSeeOther, reply.StatusCode)
-	assert.Equal(t, "/", reply.Header.Get("Location"))
-	assert.Equal(t, 130, (<-stopped).exit)
+	}, 20*time.Second, 5*time.Millisecond)
 }
 
 func TestServeNeedsAStore(t *testing.T) {

@@ -82,6 +82,10 @@ func (d damagedRecord) isDistrusted(t *testing.T, f fixture) {
 	if d.damage == NewerFormat {
 		want = store.ErrNewerFormat
 	}
+	record := d.kind
+	if d.kind == "V#" {
+		record = "V#00000000000000000001"
+	}
 	each := func(calls []call, names []string, check func(name string, err error)) {
 		for _, c := range calls {
 			if slices.Contains(names, c.name) {
@@ -94,7 +98,7 @@ func (d damagedRecord) isDistrusted(t *testing.T, f fixture) {
 			require.ErrorIs(t, err, want, "%s after %s", name, after)
 			var bad *store.BadRecordError
 			require.ErrorAs(t, err, &bad, "%s names the record", name)
-			require.Contains(t, bad.Record, d.kind)
+			require.Equal(t, record, bad.Record)
 			require.Equal(t, f.key, bad.Key)
 		})
 	}
