@@ -130,6 +130,7 @@ func removeFormer(ctx context.Context, st store.Store, key store.Key, found stor
 			continue
 		}
 		if err != nil {
+			err = fmt.Errorf("%w; it stays, for a hand to remove, and all others go", err)
 			left = errors.Join(left, wrap(fmt.Sprintf("delete version %d of", v), key, err))
 			continue
 		}
