@@ -111,7 +111,7 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "a delete that was interrupted is never finished",
 		breaks: "until then listings say \"deleting\", and what was interrupted is finished †",
-		edits:  []edit{{"checkpoint/delete.go", "	return removed, unlist(ctx, st, key, found)\n", "	return removed, nil\n"}},
+		edits:  []edit{{"checkpoint/delete.go", "	return removed, errors.Join(unlist(ctx, st, key, found), left)\n", "	return removed, nil\n"}},
 		caught: onMemory("Protocol/Edits/an interrupted delete says so in the list until it is finished"),
 	},
 	{
