@@ -294,7 +294,7 @@ func copies(ctx context.Context, st store.Store, key store.Key, from, low int64)
 			if failed == nil {
 				return
 			}
-			version := damaged(failed)
+			version := min(damaged(failed), from)
 			if !yield(store.Copy{Version: store.Version{Version: version}}, failed) || version == 0 {
 				return
 			}
