@@ -94,16 +94,20 @@ func finishDelete(ctx context.Context, st store.Store, a archive.Archive, key st
 	}
 	if a != nil {
 		done := &Collected{}
-		err := collect(ctx, st, a, key, &GCOptions{}, done)
-		if errors.Is(err, store.ErrBadRecord) { // of a copy that cannot be trusted it is not known whether it has a body
-			left, err = errors.Join(left, err), nil
-		}
-		if err != nil {
-			return removed, err
+		if left, err = leaving(left, collect(ctx, st, a, key, &GCOptions{}, done)); err != nil {
+			return removed, errors.Join(err, left)
 		}
 		purged.count(done.Bodies)
 	}
 	return removed, errors.Join(unlist(ctx, st, key, found), left)
+}
+
+// leaving adds err to what is left if it says that a record cannot be trusted: of such a copy it is not known whether it has a body.
+func leaving(left, err error) (_, other error) {
+	if errors.Is(err, store.ErrBadRecord) {
+		return errors.Join(left, err), nil
+	}
+	return left, err
 }
 
 // removeFormer removes the versions of former lives. left says which it has not, since their records cannot be trusted.

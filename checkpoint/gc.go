@@ -67,12 +67,8 @@ func GC(ctx context.Context, st store.Store, a archive.Archive, name string, opt
 		}
 	}
 	if a != nil {
-		err := collect(ctx, st, a, key, &o, done)
-		if errors.Is(err, store.ErrBadRecord) {
-			left, err = errors.Join(left, err), nil
-		}
-		if err != nil {
-			return done, err
+		if left, err = leaving(left, collect(ctx, st, a, key, &o, done)); err != nil {
+			return done, errors.Join(err, left)
 		}
 	}
 	if o.DryRun {

@@ -81,7 +81,6 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 	for c, err := range copies(ctx, st, key, newest-1, max(r.head.Born, 1)) {
 		if err != nil {
 			left = errors.Join(left, wrap("prune the versions of", key, err))
-			above = c.Version
 			continue
 		}
 		pruned, unmirrored := false, false

@@ -294,7 +294,10 @@ func copies(ctx context.Context, st store.Store, key store.Key, from, low int64)
 			if failed == nil {
 				return
 			}
-			version := min(damaged(failed), from)
+			version := damaged(failed)
+			if version > from { // or this would never end
+				version = 0
+			}
 			if !yield(store.Copy{Version: store.Version{Version: version}}, failed) || version == 0 {
 				return
 			}

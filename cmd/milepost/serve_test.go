@@ -208,7 +208,14 @@ func TestServeGivesUpWhatDoesNotEndWithinItsGrace(t *testing.T) {
 	must(t, env, "table", "create")
 	s := serve(t, env, "--grace", "50ms")
 	conn, replies := begin(t, strings.TrimPrefix(s.url, "http://"))
-	assert.Equal(t, 130, s.stop().exit)
+	stopped := make(chan result, 1)
+	go func() { stopped <- s.stop() }()
+	select {
+	case r := <-stopped:
+		assert.Equal(t, 130, r.exit)
+	case <-time.After(5 * time.Second):
+		require.Fail(t, "it goes by another grace than it was told") // 10 s, if none is told
+	}
 	_, err := http.ReadResponse(replies, nil)
 	require.Error(t, err)
 	require.NoError(t, conn.Close())
