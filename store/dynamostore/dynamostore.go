@@ -34,8 +34,9 @@ var _ store.Store = (*Store)(nil)
 // Store is a [store.Store] on one table. Its methods may be called from any
 // number of goroutines.
 type Store struct {
-	client *dynamodb.Client
-	table  string
+	client    *dynamodb.Client
+	endpoints *endpoints // nil: the client's own
+	table     string
 
 	mu   sync.Mutex
 	cost map[string]Cost // by method
@@ -47,7 +48,7 @@ type Store struct {
 // Nothing is sent: a table that is missing shows at the first call, and
 // [Store.Check] says more.
 func New(client *dynamodb.Client, table string) *Store {
-	return &Store{client: client, table: table, cost: make(map[string]Cost)}
+	return &Store{client: client, endpoints: endpointsOf(client), table: table, cost: make(map[string]Cost)}
 }
 
 // Look reads HEAD, LEASE and EXPECT in one consistent query: their sort keys
