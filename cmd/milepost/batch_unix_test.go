@@ -329,7 +329,7 @@ func TestBadInputsExitWithTheirCodeAndASentence(t *testing.T) {
 		"bad number":           {[]string{"a", good, "--every", "x", "--", "cat"}, 2, `invalid argument "x"`},
 		"every 0":              {[]string{"a", good, "--every", "0", "--", "cat"}, 2, "at least one record"},
 		"negative retries":     {[]string{"a", good, "--retries", "-1", "--", "cat"}, 2, "cannot be negative"},
-		"short lease":          {[]string{"a", good, "--lease-duration", "1ms", "--", "cat"}, 2, "from 100ms to 1h0m0s"},
+		"short lease":          {[]string{"a", good, "--lease-duration", "1ms", "--", "cat"}, 2, "from 100ms to 1h\n"},
 		"expect-grace alone":   {[]string{"a", good, "--expect-grace", "2h", "--", "cat"}, 2, "--expect-grace is added to --expect-every"},
 		"expect-every 10ms":    {[]string{"a", good, "--expect-every", "10ms", "--", "cat"}, 2, "a second at least"},
 		"same holder alone":    {[]string{"a", good, "--same-holder", "--", "cat"}, 2, "give both"},

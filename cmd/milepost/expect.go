@@ -6,7 +6,6 @@ import (
 	"os/user"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -194,17 +193,6 @@ func (d longDuration) String() string {
 		return fmt.Sprintf("%dd%s", time.Duration(d)/day, withoutZeros(rest))
 	}
 	return withoutZeros(time.Duration(d))
-}
-
-// withoutZeros writes 2h for what its own String calls 2h0m0s.
-func withoutZeros(d time.Duration) string {
-	text := d.String()
-	for _, zero := range []string{"m0s", "h0m"} {
-		if strings.HasSuffix(text, zero) {
-			text = text[:len(text)-2]
-		}
-	}
-	return text
 }
 
 // Type implements pflag.Value.

@@ -44,6 +44,17 @@ func withRest(n time.Duration, unit string, rest time.Duration, restUnit string)
 	return fmt.Sprintf("%d %s %d %s", n, unit, rest, restUnit)
 }
 
+// withoutZeros writes 2h for what its own String calls 2h0m0s.
+func withoutZeros(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}
+
 // ago writes how long before now t was; "–" for the zero time.
 func ago(t, now time.Time) string {
 	if t.IsZero() {

@@ -126,7 +126,7 @@ func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, ifVer
 		return err
 	}
 	if o.Lease != nil && o.Lease.Status == store.Held && !options.Now {
-		a.say("watching the lease of %s for %v", key, o.Lease.Duration/2)
+		a.say("watching the lease of %s for %s", key, withoutZeros(o.Lease.Duration/2))
 	}
 	epoch, err := lease.Break(ctx, s, key, options)
 	if err != nil {

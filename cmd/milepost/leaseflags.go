@@ -37,7 +37,8 @@ func (f *leaseFlags) check() error {
 	case f.wait < 0:
 		return usagef("--wait %v: it cannot be negative", f.wait)
 	case f.leaseDuration < lease.MinDuration || f.leaseDuration > lease.MaxDuration || f.leaseDuration%time.Millisecond != 0:
-		return usagef("--lease-duration %v: whole milliseconds, from %v to %v", f.leaseDuration, lease.MinDuration, lease.MaxDuration)
+		return usagef("--lease-duration %v: whole milliseconds, from %v to %v",
+			f.leaseDuration, lease.MinDuration, withoutZeros(lease.MaxDuration))
 	case f.sameHolder && f.holder == "":
 		return usagef("--same-holder promises something about --holder: give both")
 	}
