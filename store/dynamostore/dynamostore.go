@@ -44,9 +44,9 @@ type Store struct {
 
 // New returns the store in that table, by name or ARN, as [CreateTable] makes
 // it. The client is taken as it is, with its region, endpoint, credentials and
-// HTTP client; only its retries are turned off, call by call, for writes.
-// Nothing is sent: a table that is missing shows at the first call, and
-// [Store.Check] says more.
+// HTTP client; only its retries are turned off, call by call, for writes, and the
+// service's own endpoint rules are asked once for the same parameters. Nothing
+// is sent: a table that is missing shows at the first call, and [Store.Check] says more.
 func New(client *dynamodb.Client, table string) *Store {
 	return &Store{client: client, endpoints: endpointsOf(client), table: table, cost: make(map[string]Cost)}
 }
