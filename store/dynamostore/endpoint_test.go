@@ -2,6 +2,8 @@ package dynamostore
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"reflect"
 	"testing"
 
@@ -59,6 +61,25 @@ func TestEndpointRulesAreAskedOncePerParameters(t *testing.T) {
 		resolve(changed)
 		assert.Equal(t, before+1, rules.asked, "%s makes a difference", field.Name)
 	}
+}
+
+// unreachable is an HTTP client without a network.
+type unreachable struct{}
+
+func (unreachable) Do(*http.Request) (*http.Response, error) { return nil, errors.New("no network") }
+
+func TestReadsAndWritesOfAStoreAskTheEndpointRulesOnce(t *testing.T) {
+	s := New(dynamodb.New(dynamodb.Options{
+		Region: "eu-west-1", HTTPClient: unreachable{}, Retryer: aws.NopRetryer{}, Credentials: aws.AnonymousCredentials{},
+	}), "jobs")
+	rules := &counted{EndpointResolverV2: s.endpoints.rules}
+	s.endpoints.rules = rules
+	for range 2 {
+		_, err := s.Look(t.Context(), aKey)
+		require.ErrorContains(t, err, "no network")
+		require.ErrorContains(t, s.Expect(t.Context(), aKey, nil), "no network")
+	}
+	assert.Equal(t, 1, rules.asked)
 }
 
 func TestAnEndpointResolverOfTheCallersIsAskedEachTime(t *testing.T) {
