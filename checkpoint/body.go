@@ -24,6 +24,8 @@ func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer)
 	if write == nil && (v.State == nil || c.archive == nil && v.State.Body == "") {
 		return nil
 	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	id := archive.BodyID{Version: v.Version, CommitID: v.CommitID}
 	own := archive.BodyKey(c.key, id)
 	var err error

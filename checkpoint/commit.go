@@ -32,18 +32,21 @@ type committer struct {
 	from    int64           // the version that it began with
 	landed  map[string]bool // the commit ids of versions with a body that it has made
 
-	life   context.Context // of the writes behind the commits
-	stop   context.CancelFunc
-	behind sync.WaitGroup
+	life    context.Context // of the writes behind the commits
+	stop    context.CancelFunc
+	behind  sync.WaitGroup
+	copies  chan *copying // there is room for one, and there is never more than one
+	closing chan struct{} // closed by close
 
 	turn chan struct{} // holds a token; who takes it owns all that follows
 
-	base    store.Version // the newest version known to be committed
-	first   bool          // the next commit is this lease's first
-	open    *pending      // the commit whose outcome is not known
-	settled *SettledError // what became of one, not yet reported
-	copying *copying      // V#base on its way
-	retired chan struct{} // closed when starts that fell out have their expiry back; nil: none did
+	lost    <-chan struct{} // closed when the lease ends, and the owner's waiting with it; nil: the closing save goes on
+	base    store.Version   // the newest version known to be committed
+	first   bool            // the next commit is this lease's first
+	open    *pending        // the commit whose outcome is not known
+	settled *SettledError   // what became of one, not yet reported
+	copying *copying        // V#base on its way
+	retired chan struct{}   // closed when starts that fell out have their expiry back; nil: none did
 }
 
 // pending is one commit, from its first attempt until it is settled.
@@ -66,12 +69,15 @@ func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Option
 		inline:    o.InlineLimit,
 		from:      l.Head().Version.Version,
 		landed:    map[string]bool{},
+		copies:    make(chan *copying, 1),
+		closing:   make(chan struct{}),
 		turn:      make(chan struct{}, 1),
 		base:      l.Head().Version,
 		first:     true,
 	}
 	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.turn <- struct{}{}
+	c.behind.Go(c.writeCopies)
 	if c.archive != nil && o.Mirror != MirrorOff {
 		c.mirror = newMirror(ctx, c, o.Mirror)
 	}
@@ -97,6 +103,10 @@ var errUnreported = errors.New("the outcome of an earlier save waits to be repor
 // begin waits for the turn, settles what is open, and returns nil when a commit may start:
 // V#base is durable, and the lease allows it. The caller then calls end.
 func (c *committer) begin(ctx context.Context, why purpose) error {
+	lost := c.lease.Context().Done()
+	if why == closingSave {
+		lost = nil
+	}
 	select {
 	case <-c.turn: // though ctx has ended: what is open may still be settled
 	default:
@@ -104,8 +114,11 @@ func (c *committer) begin(ctx context.Context, why purpose) error {
 		case <-c.turn:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-lost:
+			return context.Cause(c.lease.Context())
 		}
 	}
+	c.lost = lost
 	err := c.prepare(ctx, why)
 	if err != nil {
 		c.end()
@@ -114,6 +127,28 @@ func (c *committer) begin(ctx context.Context, why purpose) error {
 }
 
 func (c *committer) end() { c.turn <- struct{}{} }
+
+// over is why who has the turn waits no longer: ctx has ended, or the lease. nil: neither has.
+func (c *committer) over(ctx context.Context) error {
+	if ctx.Err() != nil || c.lost == nil {
+		return context.Cause(ctx)
+	}
+	return context.Cause(c.lease.Context())
+}
+
+// bounded is ctx, ended by the lease as well where that ends the turn.
+func (c *committer) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if c.lost == nil {
+		return ctx, func() { cancel(nil) }
+	}
+	live := c.lease.Context()
+	undo := context.AfterFunc(live, func() { cancel(context.Cause(live)) })
+	if live.Err() != nil { // now, not when the scheduler comes to it: what follows must not depend on that
+		cancel(context.Cause(live))
+	}
+	return ctx, func() { undo(); cancel(nil) }
+}
 
 func (c *committer) prepare(ctx context.Context, why purpose) error {
 	if err := c.settleOpen(ctx, why); err != nil {
@@ -270,6 +305,7 @@ func (c *committer) now() time.Time {
 // close waits until what is behind the last commit is durable, or ctx ends.
 func (c *committer) close(ctx context.Context) error {
 	defer context.AfterFunc(ctx, c.stop)()
+	close(c.closing)
 	c.behind.Wait()
 	c.stop()
 	if c.copying != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
@@ -104,9 +105,10 @@ func TestASessionThatCommitsNothingEvictsNothing(t *testing.T) {
 		r.versions(1)
 		before := r.head().Version
 		for range 20 {
-			r.open(nil)
+			s := r.open(nil)
 			r.breakLease()
 			time.Sleep(time.Minute)
+			require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
 		}
 		assert.Equal(r, before, r.head().Version)
 	})

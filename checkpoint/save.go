@@ -66,8 +66,6 @@ func (s *Session[T]) saveUpTo(ctx context.Context, marked int64) error {
 
 // save commits what is marked, unless enough, called with s.mu held, says that there is no need to.
 func (s *Session[T]) save(ctx context.Context, why purpose, enough func() bool) error {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
 	if err := s.begin(ctx, why); err != nil {
 		return err
 	}
@@ -83,17 +81,6 @@ func (s *Session[T]) save(ctx context.Context, why purpose, enough func() bool) 
 		return err
 	}
 	return s.c.commit(ctx, snap.packed(), nil, s.landing(snap))
-}
-
-// bounded ends with ctx and with the lease, whichever is first.
-func (s *Session[T]) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	live := s.c.lease.Context()
-	undo := context.AfterFunc(live, func() { cancel(context.Cause(live)) })
-	if live.Err() != nil { // now, not when the scheduler comes to it: what follows must not depend on that
-		cancel(context.Cause(live))
-	}
-	return ctx, func() { undo(); cancel(nil) }
 }
 
 // begin is the committer's, for a session: it refuses when the session is over, and learns of

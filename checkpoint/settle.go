@@ -29,13 +29,14 @@ func (c *committer) send(ctx context.Context, p *pending) error {
 	intervals := pace()
 	var last error
 	for {
-		over, try := ctx.Err() != nil, c.attempt
-		if over {
+		over := c.over(ctx)
+		try := c.attempt
+		if over != nil {
 			try = c.lastLook
 		}
 		v, err := try(ctx, p)
-		if over && v == undecided {
-			return c.giveUp(p, context.Cause(ctx), last)
+		if over != nil && v == undecided {
+			return c.giveUp(p, over, last)
 		}
 		switch v {
 		case landed:
@@ -48,14 +49,16 @@ func (c *committer) send(ctx context.Context, p *pending) error {
 			return c.giveUp(p, err, nil)
 		}
 		last = err
-		sleep(ctx, intervals.NextBackOff())
+		pause, cancel := c.bounded(ctx)
+		sleep(pause, intervals.NextBackOff())
+		cancel()
 	}
 }
 
 // lastLook reads once more where the loss of the lease, and not the caller, ended ctx: whoever
 // has raised a higher fence has made HEAD's answer final.
 func (c *committer) lastLook(ctx context.Context, p *pending) (verdict, error) {
-	if !p.ambiguous || !errors.Is(context.Cause(ctx), lease.ErrLost) {
+	if !p.ambiguous || !errors.Is(c.over(ctx), lease.ErrLost) {
 		return undecided, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
@@ -108,6 +111,9 @@ func (c *committer) giveUp(p *pending, why, last error) error {
 // attempt sends the commit once, and reads where only reading tells.
 func (c *committer) attempt(ctx context.Context, p *pending) (verdict, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
+	if c.lost != nil {
+		defer context.AfterFunc(c.lease.Context(), cancel)()
+	}
 	_, err := c.st.Commit(bounded, c.key, p.commit)
 	cancel()
 	conflict, isConflict := errors.AsType[*store.ConflictError](err)

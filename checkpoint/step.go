@@ -34,8 +34,6 @@ func (s *Session[T]) SaveWith(ctx context.Context, cursor string, writes ...stor
 // [ErrOutcomeUnknown] the next call of a method that saves returns a [*SettledError], which says whether
 // the step landed, and session and store agree from then on; a mark before that ends the session.
 func (s *Session[T]) SaveStep(ctx context.Context, step Step[T]) error {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
 	if err := s.begin(ctx, writesSave); err != nil {
 		return err
 	}

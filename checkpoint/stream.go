@@ -26,8 +26,6 @@ type Stream struct{}
 // write is called once. Its error aborts the save and is returned: nothing is left then. Until the outcome is known,
 // marks wait. The errors are those of [Session.SaveStep].
 func SaveStream(ctx context.Context, s *Session[Stream], cursor string, write func(io.Writer) error) error {
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
 	if err := s.begin(ctx, writesSave); err != nil {
 		return err
 	}
