@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -34,6 +35,44 @@ func TestASaveThatLandedBeforeTheLeaseWasLostIsNoUnknown(t *testing.T) {
 		require.ErrorIs(r, s.Save(r.Context(), "b", sum{}), lease.ErrLost)
 		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
 	})
+}
+
+func TestWhateverASaveWaitsForTheLossOfTheLeaseEndsIt(t *testing.T) {
+	for waitsFor, hang := range map[string]func(r *rig, s *checkpoint.Session[sum]){
+		"its own request": func(r *rig, _ *checkpoint.Session[sum]) { r.On("Commit", 0, faultstore.Hang) },
+		"the copy of the version before": func(r *rig, s *checkpoint.Session[sum]) {
+			r.On("Copy", 0, faultstore.Hang)
+			require.NoError(r, s.Save(r.Context(), "a", sum{}))
+		},
+		"the base": func(r *rig, _ *checkpoint.Session[sum]) { r.On("KeepBase", 0, faultstore.Hang) },
+		"another try": func(r *rig, _ *checkpoint.Session[sum]) {
+			r.On("Commit", 0, func(ctx context.Context, c *faultstore.Call) error {
+				_ = faultstore.Delay(4500*time.Millisecond)(ctx, c)
+				return faultstore.Throttle(ctx, c)
+			})
+		},
+		"its turn": func(r *rig, s *checkpoint.Session[sum]) {
+			r.On("Commit", 0, faultstore.Hang)
+			r.On("Look", 0, faultstore.Hang) // what the save before asks after the loss
+			go func() { _ = s.Save(r.Context(), "a", sum{}) }()
+			synctest.Wait()
+		},
+	} {
+		t.Run(waitsFor, func(t *testing.T) {
+			over(t, func(r *rig) {
+				r.versions(1)
+				s := r.open(nil)
+				hang(r, s)
+				r.breakLease()
+				began := time.Now()
+				require.ErrorIs(r, s.Save(r.seconds(60), "b", sum{}), lease.ErrLost)
+				assert.Equal(r, lease.DefaultDuration/6, time.Since(began), "the next beat finds out")
+				r.Clear()
+				require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
+				time.Sleep(time.Minute) // whoever had the turn gives up
+			})
+		})
+	}
 }
 
 func TestALostLeaseDoesNotHideWhatBecameOfTheCallersWrites(t *testing.T) {
