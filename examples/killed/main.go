@@ -9,6 +9,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -35,11 +36,19 @@ func main() {
 	}
 }
 
-// load is the user's own program: it appends the records on its standard input to a file.
+// load is the user's own program: it appends the records on its standard input to a file,
+// behind the last whole line: one that was killed may have left a part of one.
 // It takes a moment for each batch, so that there is something to kill.
 func load(path string) error {
+	before, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	out, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
+		return err
+	}
+	if err := out.Truncate(int64(bytes.LastIndexByte(before, '\n') + 1)); err != nil {
 		return err
 	}
 	if _, err := io.Copy(out, os.Stdin); err != nil {
