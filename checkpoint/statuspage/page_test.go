@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -20,54 +21,58 @@ import (
 )
 
 func TestTheOverviewListsTheWorstFirstAndPages(t *testing.T) {
-	st := filled(t, 120)
-	savedOf(t, st, "zz/failing", 3, errors.New("the warehouse is closed"))
-	require.NoError(t, st.Expect(t.Context(), store.Key{Namespace: "default", Name: "zz/late"}, &store.Expectation{Every: time.Second, SetAt: time.Now().Add(-time.Hour)}))
-	page := pageOf(t, st, nil)
+	synctest.Test(t, func(t *testing.T) { // the page says how long ago things were
+		st := filled(t, 120)
+		savedOf(t, st, "zz/failing", 3, errors.New("the warehouse is closed"))
+		require.NoError(t, st.Expect(t.Context(), store.Key{Namespace: "default", Name: "zz/late"}, &store.Expectation{Every: time.Second, SetAt: time.Now().Add(-time.Hour)}))
+		page := pageOf(t, st, nil)
 
-	first := get(t, page, "/")
-	assert.Contains(t, first, "1–50 of 122")
-	late, failing, quiet := strings.Index(first, "zz/late"), strings.Index(first, "zz/failing"), strings.Index(first, "jobs/")
-	assert.True(t, 0 < late && late < failing && failing < quiet, "%d, %d, %d: the worst first", late, failing, quiet)
-	assert.Contains(t, first, "the warehouse is closed")
-	assert.Contains(t, first, "overdue 59 min 59 s")
-	assert.Contains(t, get(t, page, "/?page=3"), "101–122 of 122")
-	assert.Contains(t, get(t, page, "/?q=FAIL"), "1–1 of 1", "wherever it is in the name, in any case")
-	assert.Contains(t, get(t, page, "/?is=overdue"), "1–1 of 1")
-	assert.Contains(t, get(t, page, "/?q=nothing"), "No checkpoint matches.")
+		first := get(t, page, "/")
+		assert.Contains(t, first, "1–50 of 122")
+		late, failing, quiet := strings.Index(first, "zz/late"), strings.Index(first, "zz/failing"), strings.Index(first, "jobs/")
+		assert.True(t, 0 < late && late < failing && failing < quiet, "%d, %d, %d: the worst first", late, failing, quiet)
+		assert.Contains(t, first, "the warehouse is closed")
+		assert.Contains(t, first, "overdue 59 min 59 s")
+		assert.Contains(t, get(t, page, "/?page=3"), "101–122 of 122")
+		assert.Contains(t, get(t, page, "/?q=FAIL"), "1–1 of 1", "wherever it is in the name, in any case")
+		assert.Contains(t, get(t, page, "/?is=overdue"), "1–1 of 1")
+		assert.Contains(t, get(t, page, "/?q=nothing"), "No checkpoint matches.")
 
-	byName := get(t, page, "/?sort=name&q=jobs/")
-	assert.Contains(t, byName, "jobs/000049")
-	assert.NotContains(t, byName, "jobs/000050")
-	assert.Contains(t, byName, `href="/?after=jobs%2F000049&amp;q=jobs%2F&amp;sort=name"`)
-	assert.Contains(t, get(t, page, "/?after=jobs%2F000049&q=jobs%2F&sort=name"), "jobs/000050")
-	assert.Equal(t, http.StatusBadRequest, ask(t, page, "GET", "/?page=0").StatusCode)
+		byName := get(t, page, "/?sort=name&q=jobs/")
+		assert.Contains(t, byName, "jobs/000049")
+		assert.NotContains(t, byName, "jobs/000050")
+		assert.Contains(t, byName, `href="/?after=jobs%2F000049&amp;q=jobs%2F&amp;sort=name"`)
+		assert.Contains(t, get(t, page, "/?after=jobs%2F000049&q=jobs%2F&sort=name"), "jobs/000050")
+		assert.Equal(t, http.StatusBadRequest, ask(t, page, "GET", "/?page=0").StatusCode)
+	})
 }
 
 func TestACheckpointsPageHasItsHistoryLeaseRunsAndErrors(t *testing.T) {
-	st := memstore.New(nil)
-	savedOf(t, st, "orders/eu", 5, errors.New("the warehouse is closed"))
-	savedOf(t, st, "orders/eu", 30, nil)
-	page := pageOf(t, st, nil)
-	body := get(t, page, "/checkpoints/orders/eu")
-	for _, want := range []string{
-		"nightly@etl-7", "4121", "run-1", "The run ended: error", "the warehouse is closed", "The run ended: done", `<polyline class="line"`,
-		`class="begun"`, `href="/version/orders/eu?version=35"`, `href="/diff/orders/eu?from=34&amp;to=35"`, `href="/versions/orders/eu"`, `href="/?q=orders%2F"`,
-		"Cursor over time: from 100 at ",
-	} {
-		assert.Contains(t, body, want)
-	}
-	assert.Equal(t, body, get(t, page, "/checkpoints/orders%2Feu"), "a slash may be escaped")
+	synctest.Test(t, func(t *testing.T) { // the page says how long ago things were
+		st := memstore.New(nil)
+		savedOf(t, st, "orders/eu", 5, errors.New("the warehouse is closed"))
+		savedOf(t, st, "orders/eu", 30, nil)
+		page := pageOf(t, st, nil)
+		body := get(t, page, "/checkpoints/orders/eu")
+		for _, want := range []string{
+			"nightly@etl-7", "4121", "run-1", "The run ended: error", "the warehouse is closed", "The run ended: done", `<polyline class="line"`,
+			`class="begun"`, `href="/version/orders/eu?version=35"`, `href="/diff/orders/eu?from=34&amp;to=35"`, `href="/versions/orders/eu"`, `href="/?q=orders%2F"`,
+			"Cursor over time: from 100 at ",
+		} {
+			assert.Contains(t, body, want)
+		}
+		assert.Equal(t, body, get(t, page, "/checkpoints/orders%2Feu"), "a slash may be escaped")
 
-	versions := get(t, page, "/versions/orders/eu?limit=10")
-	assert.Contains(t, versions, ">35<")
-	assert.Contains(t, versions, `href="/versions/orders/eu?before=26"`)
-	assert.Contains(t, get(t, page, "/versions/orders/eu?before=6"), ">5<")
-	assert.Equal(t, http.StatusNotFound, ask(t, page, "GET", "/checkpoints/orders").StatusCode)
-	assert.Equal(t, http.StatusNotFound, ask(t, page, "GET", "/version/orders/eu?version=36").StatusCode)
-	assert.Equal(t, http.StatusNotFound, ask(t, page, "GET", "/diff/orders/eu?from=1&to=99").StatusCode)
-	assert.Equal(t, http.StatusBadRequest, ask(t, page, "GET", "/diff/orders/eu?from=x").StatusCode)
-	assert.Equal(t, http.StatusBadRequest, ask(t, page, "GET", "/versions/orders/eu?limit=501").StatusCode, "pages are capped")
+		versions := get(t, page, "/versions/orders/eu?limit=10")
+		assert.Contains(t, versions, ">35<")
+		assert.Contains(t, versions, `href="/versions/orders/eu?before=26"`)
+		assert.Contains(t, get(t, page, "/versions/orders/eu?before=6"), ">5<")
+		assert.Equal(t, http.StatusNotFound, ask(t, page, "GET", "/checkpoints/orders").StatusCode)
+		assert.Equal(t, http.StatusNotFound, ask(t, page, "GET", "/version/orders/eu?version=36").StatusCode)
+		assert.Equal(t, http.StatusNotFound, ask(t, page, "GET", "/diff/orders/eu?from=1&to=99").StatusCode)
+		assert.Equal(t, http.StatusBadRequest, ask(t, page, "GET", "/diff/orders/eu?from=x").StatusCode)
+		assert.Equal(t, http.StatusBadRequest, ask(t, page, "GET", "/versions/orders/eu?limit=501").StatusCode, "pages are capped")
+	})
 }
 
 func TestStatesAreShownOnlyWhenAskedFor(t *testing.T) {
