@@ -30,7 +30,7 @@ RELEASER         := $(MILEPOST_CACHE)/goreleaser-$(RELEASER_VERSION)
 
 test: ## all of it, as CI runs it
 	$(MAKE) chromium
-	$(MAKE) --jobs=2 lint python cross fuzz PLATFORMS='darwin/arm64 windows/amd64' FUZZTIME=3s # Python waits for Spark while the rest computes
+	$(MAKE) --jobs=2 lint python cross fuzz PLATFORMS='darwin/arm64 windows/amd64' # Python waits for Spark while the rest computes
 	$(MAKE) race
 
 # The race detector without its check of pointers in SQLite, which is C, translated, and does little else. (It
