@@ -164,8 +164,8 @@ func (c *contender) take(ctx context.Context, found store.Records, looked time.D
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.attemptTimeout())
 		defer cancel()
 		_ = l.Release(bounded) // else it expires by itself
-		if errors.Is(err, errOutrun) {
-			return nil, nil
+		if lost, ok := errors.AsType[*LostError](err); errors.Is(err, errOutrun) || ok && lost.Reason == Stolen {
+			return nil, nil // whether the raise or a renewal found out: who has it now decides
 		}
 		return nil, err
 	}

@@ -337,21 +337,33 @@ func TestAMissingLeaseIsRebuiltAMillionEpochsOn(t *testing.T) {
 }
 
 func TestALateRaiseOfAnOlderEpochLosesToTheNewer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mem := memstore.New(nil)
-		st := faultstore.New(mem)
-		var b *Lease
-		st.On("Raise", 1, faultstore.Before(func() { // a has LEASE and is paused; b breaks in
-			_, err := Break(t.Context(), mem, key, &BreakOptions{Reason: "drill", Now: true})
-			assert.NoError(t, err)
-			b = acquire(t, mem, as("b"))
-		}))
-		_, err := Acquire(t.Context(), st, key, as("a"))
-		held, ok := errors.AsType[*HeldError](err)
-		require.True(t, ok, "got %v", err)
-		assert.Equal(t, "b", held.Holder.ID)
-		assert.NoError(t, b.Context().Err())
-	})
+	for when, at := range map[string]struct {
+		fault func(func()) faultstore.Fault
+		pause time.Duration
+	}{
+		"the raise finds out":                {faultstore.Before, 0},
+		"a renewal finds out before it":      {faultstore.Before, DefaultDuration / 5},
+		"a renewal finds out behind a raise": {faultstore.After, DefaultDuration / 5},
+	} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				mem := memstore.New(nil)
+				st := faultstore.New(mem)
+				var b *Lease
+				st.On("Raise", 1, at.fault(func() { // a has LEASE and is paused; b breaks in
+					_, err := Break(t.Context(), mem, key, &BreakOptions{Reason: "drill", Now: true})
+					assert.NoError(t, err)
+					b = acquire(t, mem, as("b"))
+					time.Sleep(at.pause)
+				}))
+				_, err := Acquire(t.Context(), st, key, as("a"))
+				held, ok := errors.AsType[*HeldError](err)
+				require.True(t, ok, "got %v", err)
+				assert.Equal(t, "b", held.Holder.ID)
+				assert.NoError(t, b.Context().Err())
+			})
+		})
+	}
 }
 
 func TestOneOfManyContendersWins(t *testing.T) {
