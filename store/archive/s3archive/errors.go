@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -77,6 +78,9 @@ func judge(err error) kind {
 	case errors.As(err, &reply) && reply.HTTPStatusCode() == 429:
 		return throttled
 	case errors.As(err, &reply) && reply.HTTPStatusCode() >= 400 && reply.HTTPStatusCode() < 500:
+		if _, cut := errors.AsType[*smithy.DeserializationError](err); cut {
+			return unexplained(reply.HTTPStatusCode())
+		}
 		return refused
 	case strings.Contains(err.Error(), "get identity"): // the SDK has no type for it; a test holds it to these words
 		if strings.Contains(err.Error(), "xpired") {
@@ -87,6 +91,18 @@ func judge(err error) kind {
 		return unreached
 	}
 	return noAnswer
+}
+
+// unexplained is a refusal of which the status came and the rest did not: a server that refuses before it has read
+// the whole request may close the connection upon its own reply. Another try may bring the reason.
+func unexplained(status int) kind {
+	switch status {
+	case http.StatusPreconditionFailed:
+		return unmet
+	case http.StatusForbidden:
+		return kind{is: store.ErrCredentials, again: true}
+	}
+	return kind{is: store.ErrUnavailable, again: true}
 }
 
 func codeOf(err error) string {

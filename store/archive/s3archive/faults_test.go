@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -347,6 +349,52 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 		assert.ErrorIs(t, err, test.want, "list: %s", test.name)
 		assert.ErrorIs(t, test.archive.Check(t.Context()), test.want, "check: %s", test.name)
 	}
+}
+
+func TestARefusedWriteOfWhichOnlyTheStatusCameIsUnderstood(t *testing.T) {
+	create := func(a *s3archive.Archive) error {
+		_, err := a.Create(t.Context(), "key", strings.NewReader("mine"))
+		return err
+	}
+	for _, status := range []int{400, 403, 404, 409} {
+		t.Run(fmt.Sprint("another try brings the reason of ", status), func(t *testing.T) {
+			a, faults := overStatuses(t)
+			faults.When(first(1, puts), answer(status, ""))
+			require.NoError(t, create(a), "and there was none")
+		})
+	}
+	t.Run("forbidden each time", func(t *testing.T) {
+		a, faults := overStatuses(t)
+		faults.When(puts, answer(403, ""))
+		err := create(a)
+		require.ErrorIs(t, err, store.ErrCredentials)
+		assert.NotErrorIs(t, err, archive.ErrOutcomeUnknown)
+	})
+	t.Run("another was there before", func(t *testing.T) {
+		a, _ := overStatuses(t)
+		require.NoError(t, create(a))
+		require.ErrorIs(t, create(a), archive.ErrExists)
+	})
+	t.Run("the one before was oneself", func(t *testing.T) {
+		a, faults := overStatuses(t)
+		faults.When(first(1, puts), faulthttp.LoseReply())
+		require.NoError(t, create(a))
+		assert.Equal(t, "mine", string(content(t, a, "key")))
+	})
+}
+
+// overStatuses is an archive to which nothing gets through of a refused write but the status.
+func overStatuses(t *testing.T) (*s3archive.Archive, *faulthttp.Transport) {
+	faults := faulthttp.New(nil)
+	t.Cleanup(faults.CloseIdleConnections)
+	a, _ := over(t, roundTrip(func(req *http.Request) (*http.Response, error) {
+		res, err := faults.RoundTrip(req)
+		if err == nil && req.Method == http.MethodPut && res.StatusCode >= 400 {
+			res.Body = io.NopCloser(iotest.ErrReader(net.ErrClosed))
+		}
+		return res, err
+	}))
+	return a, faults
 }
 
 // ignoring makes a server that pays no heed to the conditions of some requests:
