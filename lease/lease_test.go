@@ -336,6 +336,20 @@ func TestAMissingLeaseIsRebuiltAMillionEpochsOn(t *testing.T) {
 	})
 }
 
+func TestALeaseThatGoesMissingDuringTheAcquisitionIsRebuilt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memstore.New(nil)
+		st := faultstore.New(mem)
+		st.On("Raise", 1, faultstore.After(func() {
+			mem.Drop(key, "LEASE")
+			time.Sleep(DefaultDuration / 5) // a renewal finds out
+		}))
+		a := acquire(t, st, as("a"))
+		assert.Equal(t, int64(1_000_001), a.Epoch())
+		commit(t, mem, a, 1)
+	})
+}
+
 func TestALateRaiseOfAnOlderEpochLosesToTheNewer(t *testing.T) {
 	for when, at := range map[string]struct {
 		fault func(func()) faultstore.Fault

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,16 +33,12 @@ func cut(n int, err error) faulthttp.Fault {
 		}
 		body := io.Reader(bytes.NewReader(data[:min(n, len(data))]))
 		if err != nil && n < len(data) {
-			body = io.MultiReader(body, failing{err})
+			body = io.MultiReader(body, iotest.ErrReader(err))
 		}
 		res.Body = io.NopCloser(body)
 		return res, nil
 	}
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestADownloadThatIsCutGoesOnOrFailsAndIsNeverShort(t *testing.T) {
 	key := store.Key{Namespace: "default", Name: "orders/eu"}
