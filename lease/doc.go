@@ -58,5 +58,5 @@
 // [Lease.HandoffWanted]. A plain wait asks for nothing: tomorrow's run must
 // not evict today's healthy one.
 //
-// docs/design.md has the reasons.
+// docs/design.md has an overview, docs/protocol.md the rules by number and their reasons.
 package lease

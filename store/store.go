@@ -4,7 +4,7 @@
 // The methods of [Store] are the protocol's steps, and each is one conditional
 // request, or one read. An engine never retries a write, never splits one, and
 // never decides what an error means for the protocol: package lease and package
-// checkpoint see every attempt and settle it. docs/design.md has the protocol.
+// checkpoint see every attempt and settle it. docs/protocol.md has its rules.
 package store
 
 import (

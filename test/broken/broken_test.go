@@ -20,7 +20,7 @@ import (
 // mutant is the code broken in one way.
 type mutant struct {
 	name   string // what is wrong with it
-	breaks string // the sentence of docs/design.md (†) or the peers' fault that it stands for
+	breaks string // the sentence of docs/protocol.md (†) or the peers' fault that it stands for
 	edits  []edit
 	caught by
 }
