@@ -1,6 +1,4 @@
-# What people and CI run. Needs Go, a C compiler, Python with venv, terraform, and npm for a
-# DynamoDB endpoint to test against (test/dynamotest says what else will do); the rest is brought
-# into a cache of the project's by the registries' own clients.
+# What people and CI run: `make test`, then `make check`. `make help` lists the rest.
 
 GO             ?= go
 MILEPOST_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/milepost
@@ -26,28 +24,58 @@ WORKFLOWS         := $(MILEPOST_CACHE)/actionlint-$(WORKFLOWS_VERSION)
 RELEASER_VERSION := v2.15.1
 RELEASER         := $(MILEPOST_CACHE)/goreleaser-$(RELEASER_VERSION)
 
-.PHONY: test lint race fuzz python quick build test-dynamodb-local campaign bench cross releaser snapshot release chromium screenshots
+TESTSUM_VERSION := v1.13.0
+TESTSUM         := $(MILEPOST_CACHE)/gotestsum-$(TESTSUM_VERSION)
 
-test: ## all of it, as CI runs it
+.PHONY: help test check race quick python loaded lint cross fuzz check-go check-python campaign bench \
+	build chromium screenshots releaser snapshot release test-dynamodb-local
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## the tests: Go under the race detector, Python without Spark, the status page in Chromium
 	$(MAKE) chromium
-	$(MAKE) --jobs=2 lint python cross fuzz PLATFORMS='darwin/arm64 windows/amd64' # Python waits for Spark while the rest computes
-	$(MAKE) race
+	$(MAKE) --jobs=2 race python # both wait a lot
+
+check: ## the rest of what CI runs: linters, platforms, fuzzing, the wheel and Spark, releases, terraform, mutants
+	$(MAKE) --jobs=2 check-python lint cross fuzz PLATFORMS='darwin/arm64 windows/amd64' # Spark waits while the rest computes
+	$(MAKE) check-go
+
+# What proves a release, compiles for minutes, or needs more than Go, a C compiler, npm and Python.
+CHECKED := ./test/broken ./test/release ./test/terraform/...
 
 # The race detector without its check of pointers in SQLite, which is C, translated, and does little else. (It
 # has to watch SQLite's memory, though: generic code of the standard library's is shared with it.) A process that
 # ends has reported what it saw, and need not wait a second for more.
-RACE := CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -gcflags=modernc.org/...=-d=checkptr=0
+RACE := -race -gcflags=modernc.org/...=-d=checkptr=0
 
-race: ## every Go test under the race detector, which needs a C compiler
+# $(call raced,PACKAGES) runs their tests under the race detector, and names the ten slowest.
+raced = mkdir -p bin && $(SERVED) env CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(TESTSUM) --format standard-quiet \
+	--jsonfile-timing-events bin/tests.json --post-run-command '$(TESTSUM) tool slowest --num 10 --jsonfile bin/tests.json' \
+	-- $(RACE) -p 2 -parallel 4 -timeout 15m $(TESTFLAGS) $1
+
+race: $(TESTSUM) ## the Go tests of PACKAGES under the race detector, without those of check-go
 	@command -v $${CC:-cc} >/dev/null || { echo "the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	$(GO) test -timeout 10m ./test/s3test # builds the S3 server before anything waits for it
-	$(SERVED) env $(RACE) -p 2 -parallel 4 -timeout 25m $(TESTFLAGS) $(PACKAGES) # leases of a second or two: no more at once, whose tests mostly wait
+	$(call raced,$(filter-out $(shell $(GO) list $(CHECKED)),$(shell $(GO) list $(PACKAGES))))
 
-quick: ## every Go test, without the race detector
+check-go: $(TESTSUM) ## the Go tests that `make test` leaves out: of releases, terraform, and mutants of the code
+	$(call raced,$(CHECKED))
+
+$(TESTSUM):
+	$(call install,gotest.tools/gotestsum@$(TESTSUM_VERSION),gotestsum)
+
+quick: ## every Go test of PACKAGES, without the race detector
 	$(SERVED) $(GO) test -timeout 25m $(TESTFLAGS) $(PACKAGES)
 
-python: ## the Python package: its linters, tests and wheel
+python: ## the tests of the Python package, without Spark
+	python/test.sh
+
+check-python: ## the Python package's linters and types, its wheel, and Spark
 	python/check.sh
+
+loaded: ## make test, and what starts processes or waits for leases three times more, on a machine with other work
+	test/loaded
 
 chromium: ## the browser of test/page, installed where root may and apt-get can
 	@for name in $$CHROMIUM chromium chromium-browser google-chrome; do command -v "$$name" >/dev/null && exit 0; done; \
@@ -90,10 +118,11 @@ fuzz: ## each fuzz target for FUZZTIME, of which the shrinking of what is new wo
 		done; \
 	done
 
-campaign: ## for some hours: 10,000 kills and 1,000 races on each engine, 1,000 kills of large saves, and the transport's faults a hundred times
+campaign: ## for some hours: 10,000 kills and 1,000 races on each engine, 1,000 kills of large saves, 200 batches of Spark, and the transport's faults a hundred times
 	MILEPOST_KILL_JOBS=500 MILEPOST_KILL_ROUNDS=1000 $(SERVED) $(GO) test -timeout 12h -v ./test/kill
 	MILEPOST_ARCHIVE_KILLS=1000 $(SERVED) $(GO) test -timeout 12h -v -run Killed ./test/archive
 	$(SERVED) $(GO) test -timeout 12h -count 100 ./test/transport
+	MILEPOST_SPARK_BATCHES=200 python/check.sh
 
 bench: ## every benchmark, and docs/benchmarks.md written anew from what they print
 	$(SERVED) $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(TESTFLAGS) $(PACKAGES) | \

