@@ -150,9 +150,9 @@ def main() -> None:
         subprocess.run([os.environ["MILEPOST_BIN"], "table", "create", "--store", url], check=True, stdout=subprocess.DEVNULL)
         print("# What the Python package costs\n")
         print(f"Printed by `python/bench.py` on {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}.")
-        print(f"The load of the machine, with what it did besides, was {os.getloadavg()[0]:.1f} when this began.\n")
+        print(f"The load of the machine, with its other work, was {os.getloadavg()[0]:.1f} when this began.\n")
         print("\n".join(marks(f"sqlite:{file}")))
-        print("\nA save of a small state through the agent from Python and by the library from Go, in turns, twenty in a row.\n")
+        print("\nA save of a small state through the agent from Python and by the library from Go, alternating, twenty in a\nrow each.\n")
         print("| store | p50 from Go | from Python | ratio | p10 from Go | from Python | ratio |\n|---|---|---|---|---|---|---|")
         print(saves("sqlite", "sqlite", file, f"sqlite:{file}", saver))
         print(saves("sqlite, 2 ms after the last", "sqlite", file, f"sqlite:{file}", saver, pause=2))
@@ -164,12 +164,15 @@ def main() -> None:
         print(saves("dynamodb, 2 ms away", "dynamodb", table, far, saver, MILEPOST_TEST_DYNAMODB=endpoint))
         print(saves("dynamodb, 2 ms away, 2 ms after the last", "dynamodb", table, far, saver, pause=2, MILEPOST_TEST_DYNAMODB=endpoint))
         print(
-            "\nA save is durable before the copy of its version is, and one that comes at once waits for that copy, from either language: two writes to the disk. "
-            "After a pause it is one, so that the way to the agent weighs more, and beside a store on this machine the bar of 1.2 is missed. On SQLite no client in Python could keep it: "
-            "the row without the package is an agent that is asked by one bare write and answers to one bare read. It has to be woken, and what it does first "
-            f"finds nothing in the caches. (`cat` has less to wake: a line to it and back takes {there_and_back(2):.2f} ms after 2 ms, and {there_and_back(0):.2f} ms without a pause.) "
-            "The package adds to that what it takes to write the state as JSON, to read the reply, and to hand it from the thread that reads to the one that waits. "
-            "Over a network a save takes longer, and the way to the agent does not: hence the last rows, where each reply comes 2 ms later, as DynamoDB's do at best."
+            "\nA save is durable before the copy of its version is, and a save that follows at once waits for that\n"
+            "copy, from either language: two writes to the disk. After a pause it is one write, so the way to the\n"
+            "agent weighs more, and with a store on this machine the bar of 1.2 is missed. On SQLite no client in\n"
+            "Python could keep it: the row without the package is an agent that gets one bare write and answers\n"
+            "one bare read. It has to be woken, and its first work finds nothing in the caches. (`cat` has less\n"
+            f"to wake: a line to it and back takes {there_and_back(2):.2f} ms after 2 ms, and {there_and_back(0):.2f} ms without a pause.) The\n"
+            "package adds the time to write the state as JSON, to read the reply, and to pass it from the thread\n"
+            "that reads to the one that waits. Over a network a save takes longer, and the way to the agent does\n"
+            "not: hence the last rows, where each reply comes 2 ms later, as DynamoDB's do at best."
         )
 
 

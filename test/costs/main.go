@@ -106,8 +106,9 @@ func example() string {
 	writes, kept, bucket := s.monthly(running * 0.1)
 	beats := running * month / beatEvery * writeUnits
 	monitor := month / 60 * float64(jobs) * monitorReads * readUnits
-	return fmt.Sprintf("%d jobs that each run for %v hours a day, with a save each 10 s, %s of state, and an archive that mirrors every version: table $%s, kept versions $%s, "+
-		"archive $%s, heartbeats $%s, the monitor each minute $%s, six alarms $%s. In all $%s a month, metrics apart; with `&mirror=sessions` $%s.\n",
+	return fmt.Sprintf("%d jobs that each run for %v hours a day, with a save every 10 s, %s of state, and an archive\n"+
+		"that mirrors every version: table $%s, kept versions $%s, archive $%s, heartbeats $%s, the\n"+
+		"monitor every minute $%s, six alarms $%s. In all $%s a month without metrics, and with\n`&mirror=sessions` $%s.\n",
 		jobs, hours, sized(state), dollars(writes), dollars(kept), dollars(bucket), dollars(beats), dollars(monitor), dollars(6*alarms),
 		dollars(writes+kept+bucket+beats+monitor+6*alarms), dollars(writes+kept+beats+monitor+6*alarms))
 }

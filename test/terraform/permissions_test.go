@@ -349,8 +349,9 @@ func subcommand(command string) string {
 // permissionsTable is what each role may do, and which commands need it.
 func permissionsTable(roles map[string]policy, used map[string]map[permission][]string) string {
 	var b strings.Builder
-	b.WriteString("# Permissions\n\nWhat each policy of the module allows, and the commands that used it when the test of the policies ran them. " +
-		"A command that\nneeds more fails that test, and so does a permission that none needs. Making the table and the bucket is the module's, and in nobody's policy.\n")
+	b.WriteString("# Permissions\n\nThis page lists what each policy of the module allows, and the commands that used each permission\n" +
+		"when the test of the policies ran them. A command that needs more fails that test, and so does a\n" +
+		"permission that no command needs. The module makes the table and the bucket, so no policy does.\n")
 	for _, role := range slices.Sorted(maps.Keys(used)) {
 		fmt.Fprintf(&b, "\n## %s\n\n| action | resource | commands |\n| --- | --- | --- |\n", role)
 		for _, p := range roles[role].permissions() {
