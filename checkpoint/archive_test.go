@@ -341,7 +341,7 @@ func latest(t testing.TB, a archive.Archive) int64 {
 	t.Helper()
 	m, err := archive.ReadLatest(t.Context(), a, key)
 	require.NoError(t, err)
-	return m.Version.Version
+	return m.Number
 }
 
 func upTo(n int64) (all []int64) {

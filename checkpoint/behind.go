@@ -66,7 +66,7 @@ func (c *committer) copied(ctx context.Context) error {
 		return context.Cause(c.lease.Context())
 	}
 	if err := c.copying.err; err != nil {
-		return wrap(fmt.Sprintf("copy version %d of", c.base.Version), c.key, err)
+		return wrap(fmt.Sprintf("copy version %d of", c.base.Number), c.key, err)
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func (c *committer) copied(ctx context.Context) error {
 // a copy that the last holder could not write. A tombstone is nothing to go back to, and expires.
 func (c *committer) keepBase(ctx context.Context) error {
 	v := c.base
-	if v.Version == 0 {
+	if v.Number == 0 {
 		return nil
 	}
 	ctx, cancel := c.bounded(ctx)
@@ -90,7 +90,7 @@ func (c *committer) keepBase(ctx context.Context) error {
 		err = c.loseTo(conflict)
 	}
 	if err != nil {
-		return wrap(fmt.Sprintf("keep version %d of", v.Version), c.key, err)
+		return wrap(fmt.Sprintf("keep version %d of", v.Number), c.key, err)
 	}
 	return nil
 }
@@ -140,18 +140,18 @@ func (r *retention) expiry(saved time.Time) time.Time { return saved.Add(r.age).
 func (c *committer) carry(next *store.Version) {
 	next.ArchivedThrough = c.base.ArchivedThrough
 	if c.mirror != nil {
-		next.ArchivedThrough = max(next.ArchivedThrough, c.mirror.throughAt(next.Version))
+		next.ArchivedThrough = max(next.ArchivedThrough, c.mirror.throughAt(next.Number))
 	}
-	if c.base.Version == 0 || c.base.Deleted || next.Deleted {
-		next.Born, next.Starts = next.Version, nil
+	if c.base.Number == 0 || c.base.Deleted || next.Deleted {
+		next.Born, next.Starts = next.Number, nil
 		return
 	}
 	next.Born = c.base.Born
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next.Starts = slices.DeleteFunc(slices.Clone(c.base.Starts), func(v int64) bool { return slices.Contains(c.gone, v) })
-	if c.first && !slices.Contains(next.Starts, c.base.Version) {
-		next.Starts = append(next.Starts, c.base.Version)
+	if c.first && !slices.Contains(next.Starts, c.base.Number) {
+		next.Starts = append(next.Starts, c.base.Number)
 	}
 }
 
@@ -204,7 +204,7 @@ func (c *committer) restoreExpiry(ctx context.Context, version int64) error {
 // amend changes a copy; one that was removed, replaced or labelled meanwhile is left alone.
 func (c *committer) amend(ctx context.Context, copied store.Copy, a store.Amendment) error {
 	err := c.persist(ctx, func(ctx context.Context) error {
-		return c.st.Amend(ctx, c.key, copied.Version.Version, copied.CommitID, a)
+		return c.st.Amend(ctx, c.key, copied.Number, copied.CommitID, a)
 	})
 	if _, conflict := errors.AsType[*store.ConflictError](err); conflict {
 		return nil

@@ -26,7 +26,7 @@ func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer)
 	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	id := archive.BodyID{Version: v.Version, CommitID: v.CommitID}
+	id := archive.BodyID{Version: v.Number, CommitID: v.CommitID}
 	own := archive.BodyKey(c.key, id)
 	var err error
 	switch s := v.State; {
@@ -85,7 +85,7 @@ func (c *committer) copyBody(ctx context.Context, v *store.Version, body string)
 		return err
 	})
 	if err != nil {
-		return bodyError(c.key, c.base.Version, from.Body, err)
+		return bodyError(c.key, c.base.Number, from.Body, err)
 	}
 	to := from
 	to.Body = body
@@ -165,7 +165,7 @@ func loadBody(ctx context.Context, a archive.Archive, key store.Key, v *store.Ve
 		return data, retriable(err)
 	}, backoff.WithBackOff(pace()), backoff.WithMaxElapsedTime(10*time.Second))
 	if err != nil {
-		return nil, bodyError(key, v.Version, v.State.Body, err)
+		return nil, bodyError(key, v.Number, v.State.Body, err)
 	}
 	return data, nil
 }

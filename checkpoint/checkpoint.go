@@ -205,7 +205,7 @@ func (cp *Checkpoint) unwire(w *wire) error {
 // view is v as readers see it. A state that cannot be trusted is a [store.BadRecordError].
 func view(key store.Key, record string, v *store.Version) (*Checkpoint, error) {
 	cp := &Checkpoint{
-		Namespace: key.Namespace, Name: key.Name, Version: v.Version,
+		Namespace: key.Namespace, Name: key.Name, Version: v.Number,
 		Epoch: v.CommitEpoch, CommitEpoch: v.CommitEpoch, CommitID: v.CommitID, By: v.By, SavedAt: v.SavedAt.UTC(),
 		Cursor: v.Cursor, Finished: v.Finished, Processed: v.Processed, Failed: v.Failed, LastError: v.LastError,
 		Identity: v.Identity, Schema: v.Schema,
@@ -243,7 +243,7 @@ func viewHead(key store.Key, h *store.Head) (*Checkpoint, error) {
 }
 
 func viewCopy(key store.Key, c *entry) (*Checkpoint, error) {
-	cp, err := view(key, copyRecord(c.Version.Version), &c.Version)
+	cp, err := view(key, copyRecord(c.Number), &c.Version)
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,8 @@ func (s *Session[T]) saveLast(ctx context.Context, ended store.Ended, lastErr er
 	if lastErr == nil {
 		lastErr = err
 	}
-	return errors.Join(err, report, s.commitLast(ctx, s.again(), store.EndedError, lastErr, snapshot{}))
+	again := store.Version{Content: s.c.base.Content}
+	return errors.Join(err, report, s.commitLast(ctx, again, store.EndedError, lastErr, snapshot{}))
 }
 
 func (s *Session[T]) commitLast(ctx context.Context, next store.Version, ended store.Ended, lastErr error, snap snapshot) error {
@@ -123,15 +124,6 @@ func (s *Session[T]) commitLast(ctx context.Context, next store.Version, ended s
 		next.LastError = s.opts.lastError(lastErr)
 	}
 	return s.c.commit(ctx, next, nil, s.landing(snap))
-}
-
-// again is the content of the version before.
-func (s *Session[T]) again() store.Version {
-	v := s.c.base
-	return store.Version{
-		Cursor: v.Cursor, Finished: v.Finished, Processed: v.Processed, Failed: v.Failed, State: v.State,
-		Identity: v.Identity, Schema: v.Schema,
-	}
 }
 
 // lastError is the text of err as it is saved.

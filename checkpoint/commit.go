@@ -67,7 +67,7 @@ func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Option
 		retention: retention{age: o.RetainAge, starts: o.RetainStarts},
 		archive:   o.Archive,
 		inline:    o.InlineLimit,
-		from:      l.Head().Version.Version,
+		from:      l.Head().Number,
 		landed:    map[string]bool{},
 		copies:    make(chan *copying, 1),
 		closing:   make(chan struct{}),
@@ -212,7 +212,7 @@ func (c *committer) settleOpen(ctx context.Context, why purpose) error {
 	}
 	if p.reported || why == writesSave {
 		s := &SettledError{
-			Key: c.key, Version: p.commit.Next.Version, CommitID: p.commit.Next.CommitID, Landed: err == nil, Err: err,
+			Key: c.key, Version: p.commit.Next.Number, CommitID: p.commit.Next.CommitID, Landed: err == nil, Err: err,
 		}
 		if lost := c.lease.Lost(); lost != nil {
 			s.Err = lost
@@ -243,7 +243,7 @@ type draft struct {
 func (c *committer) commitDraft(ctx context.Context, d draft) error {
 	c.stamp(&d.next)
 	p := &pending{
-		commit:   store.Commit{Fence: c.lease.Fence(), Base: c.base.Version, Next: d.next, Writes: d.writes},
+		commit:   store.Commit{Fence: c.lease.Fence(), Base: c.base.Number, Next: d.next, Writes: d.writes},
 		reported: len(d.writes) > 0 || d.write != nil,
 		after:    d.after,
 	}
@@ -256,7 +256,7 @@ func (c *committer) commitDraft(ctx context.Context, d draft) error {
 	}
 	if err != nil {
 		c.settle(p, false)
-		return wrap(fmt.Sprintf("save version %d of", d.next.Version), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, err))
+		return wrap(fmt.Sprintf("save version %d of", d.next.Number), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, err))
 	}
 	return c.send(ctx, p)
 }
@@ -265,7 +265,7 @@ func (c *committer) commitDraft(ctx context.Context, d draft) error {
 // from elsewhere.
 func (c *committer) stamp(next *store.Version) {
 	fence := c.lease.Fence()
-	next.Version = max(next.Version, c.base.Version+1)
+	next.Number = max(next.Number, c.base.Number+1)
 	next.CommitID = lease.NewID()
 	next.CommitEpoch = fence.Epoch
 	by := c.lease.Holder()

@@ -113,24 +113,24 @@ func leaving(left, err error) (_, other error) {
 // removeFormer removes the versions of former lives. left says which it has not, since their records cannot be trusted.
 func removeFormer(ctx context.Context, st store.Store, key store.Key, found store.Records) (removed int, left, err error) {
 	h := found.Head
-	if h == nil || h.Version.Version == 0 {
+	if h == nil || h.Number == 0 {
 		return 0, nil, nil
 	}
 	// The tombstone's own copy stays until it expires: what became of its commit is read from it.
 	from := h.Born - 2
 	if h.Deleted {
-		from = h.Version.Version
+		from = h.Number
 		if l := found.Lease; l != nil {
 			from = max(from, l.Version)
 		}
 	}
 	for c, err := range copies(ctx, st, key, from, 1) {
-		v := c.Version.Version
+		v := c.Number
 		if err != nil && v == 0 {
 			return removed, left, wrap("delete the versions of", key, err)
 		}
 		// Above the tombstone there may be a line that the store has lost, or the next life.
-		if h.Deleted && v >= h.Version.Version && (err != nil || c.CommitEpoch >= h.CommitEpoch) {
+		if h.Deleted && v >= h.Number && (err != nil || c.CommitEpoch >= h.CommitEpoch) {
 			continue
 		}
 		if err != nil {
@@ -167,7 +167,7 @@ func unlist(ctx context.Context, st store.Store, key store.Key, found store.Reco
 // remove removes a copy; one that was replaced meanwhile is left alone.
 func remove(ctx context.Context, st store.Store, key store.Key, c store.Copy) error {
 	err := persist(ctx, editTimeout, func(ctx context.Context) error {
-		return st.Remove(ctx, key, c.Version.Version, c.CommitID)
+		return st.Remove(ctx, key, c.Number, c.CommitID)
 	})
 	if _, conflict := errors.AsType[*store.ConflictError](err); conflict {
 		return nil

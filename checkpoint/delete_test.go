@@ -190,8 +190,8 @@ func TestFinishingADeleteTellsTheNextLifeFromALostLine(t *testing.T) {
 		r.Clear()
 		tombstone := r.copy(4)
 		next, lost := tombstone, tombstone
-		next.Version.Version, next.CommitID, next.CommitEpoch = 5, "next life", tombstone.CommitEpoch+1
-		lost.Version.Version, lost.CommitID, lost.CommitEpoch = 6, "lost line", tombstone.CommitEpoch-1
+		next.Number, next.CommitID, next.CommitEpoch = 5, "next life", tombstone.CommitEpoch+1
+		lost.Number, lost.CommitID, lost.CommitEpoch = 6, "lost line", tombstone.CommitEpoch-1
 		require.NoError(r, r.inner.Copy(r.Context(), key, next))
 		require.NoError(r, r.inner.Copy(r.Context(), key, lost))
 		found, err := r.inner.Look(r.Context(), key)

@@ -65,10 +65,7 @@ func Rollback(ctx context.Context, st store.Store, name string, to int64, opts *
 		if err != nil {
 			return store.Version{}, err
 		}
-		return store.Version{
-			Cursor: target.Cursor, Finished: target.Finished, Processed: target.Processed, Failed: target.Failed,
-			State: target.State, Identity: target.Identity, Schema: target.Schema, RestoredFrom: to,
-		}, nil
+		return store.Version{Content: target.Content, RestoredFrom: to}, nil
 	})
 }
 
@@ -102,7 +99,7 @@ func resetLost(ctx context.Context, st store.Store, name string, o *EditOptions)
 	if err != nil {
 		return nil, wrap("read", key, err)
 	}
-	if found.Head != nil && found.Head.Version.Version > 0 {
+	if found.Head != nil && found.Head.Number > 0 {
 		return nil, nil
 	}
 	var planned *Edit
@@ -119,7 +116,7 @@ func resetLost(ctx context.Context, st store.Store, name string, o *EditOptions)
 			content.Born = v.Born
 		}
 		after := content
-		after.Version, after.SavedAt = l.next(), timeOf(l.records.Clock).UTC()
+		after.Number, after.SavedAt = l.next(), timeOf(l.records.Clock).UTC()
 		cp, err := view(key, "HEAD", &after)
 		planned = &Edit{After: cp}
 		return leading{content: content}, err
@@ -169,11 +166,7 @@ func Set(ctx context.Context, st store.Store, name string, content Content, opts
 			return v, err
 		}
 		if r.exists() == nil {
-			h := r.head
-			v = store.Version{
-				Cursor: h.Cursor, Finished: h.Finished, Processed: h.Processed, Failed: h.Failed,
-				State: h.State, Identity: h.Identity, Schema: h.Schema,
-			}
+			v.Content = r.head.Content
 		}
 		content.apply(&v)
 		return v, nil
@@ -288,7 +281,7 @@ func (o *EditOptions) plan(ctx context.Context, r *reader, plan func(context.Con
 		}
 	}
 	after := next
-	after.Version, after.SavedAt = r.newest()+1, r.now.UTC()
+	after.Number, after.SavedAt = r.newest()+1, r.now.UTC()
 	if !next.Deleted {
 		if e.After, err = view(r.key, "HEAD", &after); err != nil {
 			return nil, store.Version{}, err

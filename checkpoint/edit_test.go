@@ -110,7 +110,7 @@ func TestAChangeIsHeldToTheVersionItWasPlannedFor(t *testing.T) {
 		}
 		r.On("Raise", 1, faultstore.Before(func() { // a job saved between plan and lease
 			h := r.head()
-			h.Version.Version, h.CommitID = 4, "another's"
+			h.Number, h.CommitID = 4, "another's"
 			_, err := r.inner.Commit(r.Context(), key, store.Commit{Fence: h.Fence, Base: 3, Next: h.Version})
 			require.NoError(r, err)
 		}))
@@ -181,7 +181,7 @@ func TestAnEditSurvivesAnyLostReply(t *testing.T) {
 			}
 			born := int64(1)
 			if call > 1 {
-				born = r.head().Version.Version + 1
+				born = r.head().Number + 1
 			}
 			r.versions(2)
 			r.Clear()

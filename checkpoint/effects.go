@@ -18,7 +18,7 @@ func (s *Session[T]) Key(cursor string) string {
 	h := s.c.lease.Head()
 	born := h.Born
 	if !h.Exists() {
-		born = h.Version.Version + 1 // as the first commit has it
+		born = h.Number + 1 // as the first commit has it
 	}
 	var text []byte
 	for _, part := range []string{s.c.key.Namespace, s.c.key.Name} {

@@ -88,7 +88,7 @@ func (x *exporting) checkpoint(ctx context.Context, st store.Store, key store.Ke
 		if err != nil {
 			return err
 		}
-		versions = append(versions, e.Version.Version)
+		versions = append(versions, e.Number)
 	}
 	for _, version := range slices.Backward(versions) {
 		cp, err := r.labelled(ctx, version)

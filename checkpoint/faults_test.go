@@ -49,7 +49,7 @@ func TestAWholeSessionUnderAFaultAtEachRequest(t *testing.T) {
 					assert.Equal(r, int64(3), cp.Processed)
 					assert.Equal(r, int64(2), r.sum())
 					for v := int64(1); v <= 6; v++ {
-						assert.Equal(r, v, r.copy(v).Version.Version)
+						assert.Equal(r, v, r.copy(v).Number)
 					}
 				})
 			}
@@ -131,7 +131,7 @@ func TestWhatASaveSaysIsSoUnderRandomFaults(t *testing.T) {
 				r.Clear()
 				last := r.open(&checkpoint.Options{Lease: lease.Options{Wait: time.Minute}})
 				r.done(last)
-				want := r.head().Version.Version
+				want := r.head().Number
 				committed := map[string]bool{}
 				for cp, err := range checkpoint.History(r.Context(), r.inner, name, nil) {
 					require.NoError(r, err)

@@ -135,7 +135,7 @@ func unreferenced(ctx context.Context, st store.Store, a archive.Archive, key st
 	}
 	head := &found.Head.Version
 	unused := slices.DeleteFunc(slices.Clone(listed), func(b archive.ListedBody) bool {
-		return b.ID.Version > head.Version || b.ID.Version == head.Version && b.ID.CommitID == head.CommitID
+		return b.ID.Version > head.Number || b.ID.Version == head.Number && b.ID.CommitID == head.CommitID
 	})
 	if unused, err = withoutCopy(ctx, st, key, unused); err != nil {
 		return nil, err
@@ -235,7 +235,7 @@ func (c *committer) sweepSince(ctx context.Context, from int64) error {
 		if looked++; looked > mostSwept {
 			break
 		}
-		current := body.ID.Version == c.base.Version && body.ID.CommitID == c.base.CommitID
+		current := body.ID.Version == c.base.Number && body.ID.CommitID == c.base.CommitID
 		if body.Foreign || body.ID.Version <= from || current || c.landed[body.ID.CommitID] {
 			continue
 		}

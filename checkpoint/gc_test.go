@@ -144,7 +144,7 @@ func (r *rig) meetsGC(at, then int) (calls int) {
 	a.on(nil)
 	r.closed(s)
 	history := r.history(&checkpoint.ReadOptions{Archive: a})
-	require.Len(r, history, int(r.head().Version.Version), "where gc met the save at its call %d and its mirror at %d", at, then)
+	require.Len(r, history, int(r.head().Number), "where gc met the save at its call %d and its mirror at %d", at, then)
 	for _, cp := range history {
 		_, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: cp.Version})
 		require.NoError(r, err, "version %d, where gc met the save at its call %d and its mirror at %d", cp.Version, at, then)

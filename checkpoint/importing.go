@@ -93,7 +93,7 @@ func (im *importing) open(ctx context.Context, st store.Store) error {
 
 // refused: the store has a checkpoint of that name, and it is not one that an import of these versions began.
 func (im *importing) refused() error {
-	return &RefusedError{Key: im.key, What: "version in the store", Have: fmt.Sprintf("%d, at cursor %s", im.base.Version, im.base.Cursor),
+	return &RefusedError{Key: im.key, What: "version in the store", Have: fmt.Sprintf("%d, at cursor %s", im.base.Number, im.base.Cursor),
 		Hint: "it is none of those to import: delete it, or import into another namespace"}
 }
 
@@ -174,7 +174,7 @@ func (im *importing) version(cp *Checkpoint) (store.Version, error) {
 		return store.Version{}, fmt.Errorf("%w: its version is %d, and its label has %d bytes", store.ErrBadRecord, cp.Version, len(cp.Label))
 	}
 	v := store.Version{
-		Finished: cp.Finished, Ended: cp.Ended, RestoredFrom: cp.Version, Reason: im.o.Reason,
+		Content: store.Content{Finished: cp.Finished}, Ended: cp.Ended, RestoredFrom: cp.Version, Reason: im.o.Reason,
 		SavedAt: cp.SavedAt.UTC().Truncate(time.Microsecond),
 	}
 	if cp.LastError != "" {

@@ -43,7 +43,7 @@ func (l *line) next() int64 {
 	newest, _ := archive.Newest(l.ids)
 	version := newest.Version
 	if h := l.records.Head; h != nil {
-		version = max(version, h.Version.Version)
+		version = max(version, h.Number)
 	}
 	if held := l.records.Lease; held != nil {
 		version = max(version, held.Version)
@@ -123,12 +123,12 @@ func (l *line) lead(ctx context.Context, o *EditOptions, planned leading) (*Chec
 	}
 	defer e.abandon(ctx)
 	head := e.lease.Head()
-	if was := l.records.Head; e.lease.Epoch() < want || was != nil && head.CommitID != was.CommitID || was == nil && head.Version.Version > 0 {
+	if was := l.records.Head; e.lease.Epoch() < want || was != nil && head.CommitID != was.CommitID || was == nil && head.Number > 0 {
 		return nil, wrap("lead on", l.key, errOvertaken)
 	}
 	next := planned.content
-	next.Version = l.next()
-	next.ArchivedThrough = next.Version - 1
+	next.Number = l.next()
+	next.ArchivedThrough = next.Number - 1
 	if e.c.mirror != nil {
 		e.c.mirror.mirroredElsewhere(next.ArchivedThrough)
 	}

@@ -56,7 +56,7 @@ type mirror struct {
 func newMirror(ctx context.Context, c *committer, policy MirrorPolicy) *mirror {
 	m := &mirror{
 		c: c, to: mirrorTarget{archive: c.archive, key: c.key, inline: c.inline, timeout: c.timeout}, policy: policy,
-		base: c.base.Version, born: c.base.Born, newest: c.base, through: c.base.ArchivedThrough, began: c.base.ArchivedThrough,
+		base: c.base.Number, born: c.base.Born, newest: c.base, through: c.base.ArchivedThrough, began: c.base.ArchivedThrough,
 		wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}),
 	}
 	ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -130,7 +130,7 @@ func (m *mirror) status() Mirroring {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return Mirroring{
-		Through: m.through, Waiting: max(0, m.newest.Version-m.through), Gaps: slices.Clone(m.gaps), Err: m.err,
+		Through: m.through, Waiting: max(0, m.newest.Number-m.through), Gaps: slices.Clone(m.gaps), Err: m.err,
 	}
 }
 
@@ -245,11 +245,11 @@ func (m *mirror) advance(ctx context.Context, last bool) error {
 	for {
 		m.mu.Lock()
 		low, newest := m.through+1, m.newest
-		m.fresh = slices.DeleteFunc(m.fresh, func(v store.Version) bool { return v.Version < low })
+		m.fresh = slices.DeleteFunc(m.fresh, func(v store.Version) bool { return v.Number < low })
 		fresh := slices.Clone(m.fresh[:min(len(m.fresh), mirrorChunk)])
 		m.mu.Unlock()
 
-		target := newest.Version
+		target := newest.Number
 		if m.policy == MirrorSessions && !last {
 			target = m.base // the session's own last version is not known before its end
 		}
@@ -257,8 +257,8 @@ func (m *mirror) advance(ctx context.Context, last bool) error {
 		switch {
 		case low > target:
 			return nil
-		case len(fresh) > 0 && fresh[0].Version == low:
-			err = m.put(ctx, fresh, nil, fresh[len(fresh)-1].Version)
+		case len(fresh) > 0 && fresh[0].Number == low:
+			err = m.put(ctx, fresh, nil, fresh[len(fresh)-1].Number)
 		default:
 			err = m.catchUp(ctx, low, target, newest)
 		}

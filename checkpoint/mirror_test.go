@@ -312,7 +312,7 @@ func TestAnOpenThatFindsNothingAsksTheArchiveOnce(t *testing.T) {
 		a.on(blocked)
 		_, err = checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
 		require.Error(r, err)
-		assert.Zero(r, r.head().Version.Version)
+		assert.Zero(r, r.head().Number)
 	})
 }
 

@@ -39,7 +39,7 @@ func Unpin(ctx context.Context, st store.Store, name string, version int64, opts
 	return amend(ctx, st, name, version, opts, func(r *reader, c *store.Copy) store.Amendment {
 		none := ""
 		a := store.Amendment{Label: &none}
-		if !slices.Contains(r.head.Starts, c.Version.Version) {
+		if !slices.Contains(r.head.Starts, c.Number) {
 			expires := c.SavedAt.Add(age)
 			if soonest := r.now.Add(MinRetainAge); expires.Before(soonest) {
 				expires = soonest

@@ -85,7 +85,7 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 		}
 		pruned, unmirrored := false, false
 		if !r.retains(&c, keep) {
-			last := above.Version != c.Version.Version+1 || above.CommitEpoch != c.CommitEpoch
+			last := above.Number != c.Number+1 || above.CommitEpoch != c.CommitEpoch
 			if unmirrored = mirror.awaits(&c.Version, last); !unmirrored {
 				if pruned, err = o.prune(ctx, r, &c); err != nil {
 					return done, err
@@ -95,7 +95,7 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 		above = c.Version
 		switch {
 		case pruned:
-			done.Versions = append(done.Versions, PrunedVersion{Version: c.Version.Version, SavedAt: c.SavedAt})
+			done.Versions = append(done.Versions, PrunedVersion{Version: c.Number, SavedAt: c.SavedAt})
 		case r.shown(&c):
 			done.Kept++
 			if unmirrored {
@@ -103,7 +103,7 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 			}
 		}
 		if o.Progress != nil {
-			o.Progress(newest-c.Version.Version, newest-r.head.Born)
+			o.Progress(newest-c.Number, newest-r.head.Born)
 		}
 	}
 	return done, left
@@ -112,7 +112,7 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 // retains reports whether a copy stays, mirrored or not.
 func (r *reader) retains(c *store.Copy, keep *Options) bool {
 	starts := r.head.Starts[max(0, len(r.head.Starts)-keep.RetainStarts):]
-	return c.Label != "" || c.SavedAt.Add(keep.RetainAge).After(r.now) || slices.Contains(starts, c.Version.Version)
+	return c.Label != "" || c.SavedAt.Add(keep.RetainAge).After(r.now) || slices.Contains(starts, c.Number)
 }
 
 // prunedMirror is what a Prune knows of the mirror.
@@ -142,7 +142,7 @@ func (o *PruneOptions) mirror(ctx context.Context, r *reader) (*prunedMirror, er
 // does who takes an object away.
 func (m *prunedMirror) awaits(v *store.Version, last bool) bool {
 	if m.have == nil {
-		return m.through > 0 && v.Version > m.through
+		return m.through > 0 && v.Number > m.through
 	}
 	return (m.policy == MirrorEvery || last) && !m.have[archive.IDOf(v)]
 }
@@ -153,11 +153,11 @@ func (o *PruneOptions) prune(ctx context.Context, r *reader, c *store.Copy) (boo
 	if o.DryRun {
 		return true, nil
 	}
-	doing := fmt.Sprintf("prune version %d of", c.Version.Version)
+	doing := fmt.Sprintf("prune version %d of", c.Number)
 	if !c.Expired(r.now) {
 		expired := r.now.Truncate(time.Second)
 		err := persist(ctx, editTimeout, func(ctx context.Context) error {
-			return r.st.Amend(ctx, r.key, c.Version.Version, c.CommitID, store.Amendment{ExpiresAt: &expired, IfUnlabelled: true})
+			return r.st.Amend(ctx, r.key, c.Number, c.CommitID, store.Amendment{ExpiresAt: &expired, IfUnlabelled: true})
 		})
 		if _, changed := errors.AsType[*store.ConflictError](err); changed {
 			return false, nil // pinned, replaced or gone

@@ -68,7 +68,7 @@ func TestPruneRemovesWhatNeitherAgeNorStartsKeep(t *testing.T) {
 		assert.Equal(r, []int64{30, 29, 28, 27, 26, 25, 24, 21, 2}, versions(r.history(nil)))
 		for v, err := range r.inner.Versions(r.Context(), key, 100, 1) {
 			require.NoError(r, err)
-			assert.NotContains(r, got, v.Version.Version, "they are gone, not just hidden")
+			assert.NotContains(r, got, v.Number, "they are gone, not just hidden")
 		}
 		again, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
 		require.NoError(r, err)
@@ -121,7 +121,7 @@ func TestPruneKeepsWhatIsNotMirroredYet(t *testing.T) {
 		var left []int64
 		for c, err := range r.inner.Versions(r.Context(), key, 10, 1) {
 			require.NoError(r, err)
-			left = append(left, c.Version.Version)
+			left = append(left, c.Number)
 		}
 		for v := kept + 1; v <= 11; v++ {
 			if v <= 10 {
@@ -152,7 +152,7 @@ func TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold(t *testing.T) {
 					assert.Len(r, done.Versions, 10, "those within a session are not to be mirrored")
 				}
 				for _, v := range last {
-					assert.Equal(r, v, r.copy(v).Version.Version)
+					assert.Equal(r, v, r.copy(v).Number)
 				}
 
 				_, err = checkpoint.Sync(r.Context(), r.inner, a, name, &checkpoint.SyncOptions{Mirror: policy})
@@ -170,7 +170,7 @@ func TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold(t *testing.T) {
 				require.NoError(r, err)
 				for v, err := range r.inner.Versions(r.Context(), key, 15, 1) {
 					require.NoError(r, err)
-					assert.Fail(r, "it is mirrored", "version %d", v.Version.Version)
+					assert.Fail(r, "it is mirrored", "version %d", v.Number)
 				}
 				after := versions(r.history(&checkpoint.ReadOptions{Archive: a}))
 				if policy == checkpoint.MirrorEvery {

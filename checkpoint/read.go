@@ -72,7 +72,7 @@ func get(ctx context.Context, st store.Store, key store.Key, o *ReadOptions) (*C
 	if err != nil || cp.Body == "" || o.Archive == nil || cp.StateSize > MaxGetState {
 		return cp, err
 	}
-	cp.State, err = loadBody(ctx, o.Archive, key, &store.Version{Version: cp.Version, State: cp.stored})
+	cp.State, err = loadBody(ctx, o.Archive, key, &store.Version{Number: cp.Version, Content: store.Content{State: cp.stored}})
 	if err != nil {
 		return nil, wrap("read", key, err)
 	}
@@ -162,7 +162,7 @@ func (r *reader) newest() int64 {
 	if r.head == nil {
 		return 0
 	}
-	return r.head.Version.Version
+	return r.head.Number
 }
 
 // regressed reports whether the store knows less than it did.
@@ -178,7 +178,7 @@ func timeOf(c store.Clock) time.Time {
 
 // shown reports whether readers may see the copy.
 func (r *reader) shown(c *store.Copy) bool {
-	return c.Version.Version >= r.head.Born && !c.Deleted && !c.Expired(r.now)
+	return c.Number >= r.head.Born && !c.Deleted && !c.Expired(r.now)
 }
 
 // version reads one version.
@@ -202,7 +202,7 @@ func (r *reader) view(e entry) (*Checkpoint, error) {
 // then HEAD is read again. Where it has expired, the archive may have it.
 func (r *reader) raw(ctx context.Context, version int64) (entry, error) {
 	for {
-		newest := r.head.Version.Version
+		newest := r.head.Number
 		if version == newest {
 			return entry{Copy: store.Copy{Version: r.head.Version}}, nil
 		}
@@ -219,9 +219,9 @@ func (r *reader) raw(ctx context.Context, version int64) (entry, error) {
 		if err != nil {
 			return entry{}, err
 		}
-		if again.head.Version.Version < version {
+		if again.head.Number < version {
 			return entry{}, fmt.Errorf("version %d of checkpoint %s, which is at version %d: %w",
-				version, r.key, again.head.Version.Version, store.ErrNotFound)
+				version, r.key, again.head.Number, store.ErrNotFound)
 		}
 		*r = *again
 	}
@@ -243,7 +243,7 @@ func (r *reader) at(ctx context.Context, t time.Time) (*Checkpoint, error) {
 func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.Seq2[entry, error] {
 	late := func(saved time.Time) bool { return !until.IsZero() && saved.After(until) }
 	return func(yield func(entry, error) bool) {
-		newest := r.head.Version.Version
+		newest := r.head.Number
 		if from == 0 || from >= newest {
 			if !late(r.head.SavedAt) && !yield(entry{Copy: store.Copy{Version: r.head.Version}}, nil) {
 				return
@@ -254,19 +254,19 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 		next := from // the version that comes next, if it is kept
 		if from >= r.head.Born {
 			for copied, err := range copies(ctx, r.st, r.key, from, r.head.Born) {
-				if err != nil && copied.Version.Version == 0 {
+				if err != nil && copied.Number == 0 {
 					yield(entry{}, wrap("read the history of", r.key, err))
 					return
 				}
 				if err == nil && !r.shown(&copied) {
 					continue
 				}
-				if !old.yield(ctx, next, copied.Version.Version+1, yield) {
+				if !old.yield(ctx, next, copied.Number+1, yield) {
 					return
 				}
-				next = copied.Version.Version - 1
+				next = copied.Number - 1
 				if err != nil {
-					err = wrap(fmt.Sprintf("read version %d of", copied.Version.Version), r.key, err)
+					err = wrap(fmt.Sprintf("read version %d of", copied.Number), r.key, err)
 				}
 				if (err != nil || !late(copied.SavedAt)) && !yield(entry{Copy: copied}, err) {
 					return
@@ -287,7 +287,7 @@ func copies(ctx context.Context, st store.Store, key store.Key, from, low int64)
 				if failed = err; err != nil {
 					break
 				}
-				if from = c.Version.Version - 1; !yield(c, nil) {
+				if from = c.Number - 1; !yield(c, nil) {
 					return
 				}
 			}
@@ -298,7 +298,7 @@ func copies(ctx context.Context, st store.Store, key store.Key, from, low int64)
 			if version > from { // or this would never end
 				version = 0
 			}
-			if !yield(store.Copy{Version: store.Version{Version: version}}, failed) || version == 0 {
+			if !yield(store.Copy{Version: store.Version{Number: version}}, failed) || version == 0 {
 				return
 			}
 			from = version - 1

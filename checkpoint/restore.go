@@ -122,7 +122,7 @@ func (r *restoring) plan(ctx context.Context) (*Restored, error) {
 		}
 	}
 	after := r.content()
-	after.Version, after.SavedAt = l.next(), timeOf(l.records.Clock).UTC()
+	after.Number, after.SavedAt = l.next(), timeOf(l.records.Clock).UTC()
 	if planned.After, err = view(l.key, "HEAD", &after); err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (r *restoring) allowed() error {
 		return fmt.Errorf("the mirror of checkpoint %s: %w", r.line.key, store.ErrNotFound)
 	}
 	h := r.line.records.Head
-	if h == nil || h.Version.Version == 0 {
+	if h == nil || h.Number == 0 {
 		return nil
 	}
 	refused := &RefusedError{Key: r.line.key, What: "version in the store", Have: archive.IDOf(&h.Version).String()}
@@ -195,9 +195,8 @@ func (r *restoring) target(ctx context.Context) (*store.Version, error) {
 func (r *restoring) content() store.Version {
 	v := r.from
 	return store.Version{
-		Cursor: v.Cursor, Finished: v.Finished, Processed: v.Processed, Failed: v.Failed, State: v.State,
-		Identity: v.Identity, Schema: v.Schema, RestoredFrom: v.Version, Reason: r.o.Reason, Ended: store.EndedDone,
-		Born: v.Born, Starts: append(slices.Clone(v.Starts), v.Version),
+		Content: v.Content, RestoredFrom: v.Number, Reason: r.o.Reason, Ended: store.EndedDone,
+		Born: v.Born, Starts: append(slices.Clone(v.Starts), v.Number),
 	}
 }
 
@@ -218,7 +217,7 @@ func (r *restoring) readOlder(ctx context.Context) error {
 			return err
 		}
 		old = old || !v.SavedAt.Add(r.o.RetainAge).After(now)
-		if !v.Deleted && (!old || slices.Contains(starts, v.Version)) {
+		if !v.Deleted && (!old || slices.Contains(starts, v.Number)) {
 			r.older = append(r.older, *v)
 		}
 	}
@@ -230,12 +229,12 @@ func (r *restoring) copies(ctx context.Context) error {
 	starts := r.content().Starts
 	for i, v := range r.older {
 		c := store.Copy{Version: v}
-		if !slices.Contains(starts, v.Version) {
+		if !slices.Contains(starts, v.Number) {
 			c.ExpiresAt = v.SavedAt.Add(r.o.RetainAge).Truncate(time.Second)
 		}
 		err := persist(ctx, editTimeout, func(ctx context.Context) error { return r.line.st.Copy(ctx, r.line.key, c) })
 		if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict {
-			return wrap(fmt.Sprintf("bring back version %d of", v.Version), r.line.key, err)
+			return wrap(fmt.Sprintf("bring back version %d of", v.Number), r.line.key, err)
 		}
 		if r.o.Progress != nil {
 			r.o.Progress(int64(i+1), int64(len(r.older)))

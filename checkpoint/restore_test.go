@@ -37,7 +37,7 @@ func TestALostTableIsRestoredAndTheJobResumes(t *testing.T) {
 		assert.Equal(r, int64(8), plan.From.Version)
 		assert.Equal(r, int64(9), plan.After.Version)
 		assert.Equal(r, int64(8), plan.Copies)
-		assert.Zero(r, r.head().Version.Version)
+		assert.Zero(r, r.head().Number)
 
 		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Reason: "the region burnt"})
 		require.NoError(r, err)
@@ -69,7 +69,7 @@ func TestALostTableIsRestoredAndTheJobResumes(t *testing.T) {
 		assert.Greater(r, s.Epoch(), h.Fence.Epoch)
 		require.NoError(r, s.Save(r.Context(), "on", big{N: 8}))
 		r.closed(s)
-		assert.Equal(r, int64(11), r.head().Version.Version)
+		assert.Equal(r, int64(11), r.head().Number)
 		assert.Empty(r, r.findings(a, nil))
 	})
 }
@@ -86,7 +86,7 @@ func TestEpochsRiseThroughEveryRestore(t *testing.T) {
 			require.NoError(r, err)
 			assert.Greater(r, r.head().Fence.Epoch, epochs[i]+leap-1)
 		}
-		assert.Equal(r, int64(7), r.head().Version.Version)
+		assert.Equal(r, int64(7), r.head().Number)
 		assert.Empty(r, r.findings(a, nil))
 	})
 }
@@ -128,7 +128,7 @@ func TestASessionThatOutlivesTheTableIsFencedAndItsLateWritesMeanNothing(t *test
 		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
 		require.NoError(r, err)
 		restored := r.head()
-		assert.Equal(r, int64(6), restored.Version.Version)
+		assert.Equal(r, int64(6), restored.Number)
 		assert.Equal(r, "5", restored.Cursor)
 
 		// What was held up is delivered.
@@ -162,7 +162,7 @@ func TestASessionThatOutlivesTheTableIsFencedAndItsLateWritesMeanNothing(t *test
 			later = append(later, cp.Cursor)
 		}
 		assert.Equal(r, cursors, later)
-		assert.Equal(r, int64(10), r.head().Version.Version)
+		assert.Equal(r, int64(10), r.head().Number)
 		assert.Equal(r, int64(10), latest(r, a))
 		assert.Empty(r, r.findings(a, nil))
 
@@ -207,11 +207,11 @@ func TestARestoreOverWhatIsThereIsRefused(t *testing.T) {
 		r.put(old)
 		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
-		assert.Equal(r, int64(4), r.head().Version.Version)
+		assert.Equal(r, int64(4), r.head().Number)
 		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Behind: true})
 		require.NoError(r, err)
 		assert.Equal(r, int64(4), done.Before.Version)
-		assert.Equal(r, int64(7), r.head().Version.Version)
+		assert.Equal(r, int64(7), r.head().Number)
 		assert.Equal(r, []int64{7, 6, 5, 4, 3, 2, 1}, versions(r.history(nil)))
 		assert.Empty(r, r.findings(a, nil))
 	})
@@ -463,7 +463,7 @@ func TestADeletedCheckpointComesBackAsOfATimeBefore(t *testing.T) {
 				done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: at, Deleted: true})
 				require.NoError(r, err)
 				assert.Equal(r, int64(4), done.From.Version)
-				assert.Equal(r, deleted.Version.Version+1, done.After.Version)
+				assert.Equal(r, deleted.Number+1, done.After.Version)
 				assert.Greater(r, done.After.CommitEpoch, deleted.CommitEpoch)
 
 				assert.Equal(r, append([]int64{6}, versions(before)...), versions(r.history(&checkpoint.ReadOptions{Archive: a})))

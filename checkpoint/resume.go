@@ -24,7 +24,7 @@ type resumption struct {
 // resume holds the checkpoint against what the job declares. Where it does not exist yet, seed stands
 // in for it.
 func (o *Options) resume(ctx context.Context, st store.Store, key store.Key, head *store.Head, seed *trunk, codec Codec, load bool) (resumption, error) {
-	forked := head.Version.Version == 0 && seed != nil
+	forked := head.Number == 0 && seed != nil
 	if forked {
 		key, head = seed.key, seed.head
 	}
@@ -90,7 +90,7 @@ func (o *Options) loadNewest(ctx context.Context, st store.Store, key store.Key,
 // notLost refuses to begin from zero where the store has nothing of a checkpoint, and its archive has: the store has
 // lost it. An archive that cannot be asked is an error.
 func notLost(ctx context.Context, a archive.Archive, key store.Key, head *store.Head) error {
-	if a == nil || head != nil && head.Version.Version > 0 {
+	if a == nil || head != nil && head.Number > 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -199,8 +199,8 @@ func TestALoadThatFailsIsNeverAStartFromZero(t *testing.T) {
 func (r *rig) rot(change func(*store.State)) {
 	h := r.head()
 	change(h.State)
-	h.Version.Version++
-	_, err := r.inner.Commit(r.Context(), key, store.Commit{Fence: h.Fence, Base: h.Version.Version - 1, Next: h.Version})
+	h.Number++
+	_, err := r.inner.Commit(r.Context(), key, store.Commit{Fence: h.Fence, Base: h.Number - 1, Next: h.Version})
 	require.NoError(r, err)
 }
 

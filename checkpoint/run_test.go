@@ -240,7 +240,7 @@ func TestTheLeaseIsReleasedAfterTheLastCopyIsDurable(t *testing.T) {
 		r.done(s)
 		methods := r.methods(0)
 		assert.Equal(r, []string{"Commit", "Copy", "Release"}, methods[len(methods)-3:])
-		assert.Equal(r, int64(1), r.copy(1).Version.Version)
+		assert.Equal(r, int64(1), r.copy(1).Number)
 	})
 }
 

@@ -43,13 +43,13 @@ func Runs(ctx context.Context, st store.Store, name string, opts *ReadOptions) (
 		}
 		if n := len(runs); n == 0 || runs[n-1].Epoch != c.CommitEpoch {
 			runs = append(runs, RunInfo{
-				Epoch: c.CommitEpoch, By: c.By, Last: c.Version.Version, Saved: c.SavedAt, Cursor: c.Cursor,
+				Epoch: c.CommitEpoch, By: c.By, Last: c.Number, Saved: c.SavedAt, Cursor: c.Cursor,
 				Processed: c.Processed, Failed: c.Failed, LastError: c.LastError, Reason: c.Reason, Ended: c.Ended,
 				Live: c.Ended == "" && runs == nil && live(r.lease, c.CommitEpoch, r.clock),
 			})
 		}
 		run := &runs[len(runs)-1]
-		run.First, run.Began = c.Version.Version, c.SavedAt
+		run.First, run.Began = c.Number, c.SavedAt
 	}
 	return runs, nil
 }

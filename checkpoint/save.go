@@ -154,10 +154,10 @@ func (s *Session[T]) snapshot() (snapshot, error) {
 	if s.torn {
 		return snapshot{}, s.unsavable(errors.New("an update did not return, and left it belonging to no cursor"))
 	}
-	snap := snapshot{marked: s.marked, contentType: s.codec.ContentType(), version: store.Version{
+	snap := snapshot{marked: s.marked, contentType: s.codec.ContentType(), version: store.Version{Content: store.Content{
 		Cursor: s.cursor, Finished: s.window.ranges(), Processed: s.processed, Failed: s.failed,
 		Identity: s.from.identity, Schema: s.opts.Schema,
-	}}
+	}}}
 	if err := asText(&snap.version); err != nil {
 		return snapshot{}, s.unsavable(err)
 	}

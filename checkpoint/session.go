@@ -211,7 +211,7 @@ func (s *Session[T]) State() T {
 func (s *Session[T]) Version() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.kept.Version
+	return s.kept.Number
 }
 
 // Cursor is where the job is: the cursor of the last mark, or the low-water mark where records

@@ -44,7 +44,7 @@ func (c *committer) send(ctx context.Context, p *pending) error {
 			return nil
 		case failed:
 			c.settle(p, false)
-			return wrap(fmt.Sprintf("save version %d of", p.commit.Next.Version), c.key, err)
+			return wrap(fmt.Sprintf("save version %d of", p.commit.Next.Number), c.key, err)
 		case unknowable:
 			return c.giveUp(p, err, nil)
 		}
@@ -74,7 +74,7 @@ func (c *committer) settle(p *pending, didLand bool) {
 		if p.body != "" && len(c.landed) < mostSwept { // of more the sweep asks store and mirror
 			c.landed[c.base.CommitID] = true
 		}
-		c.lease.Committed(c.base.Version)
+		c.lease.Committed(c.base.Number)
 		c.copyBehind()
 		if c.mirror != nil {
 			c.mirror.offer(c.base)
@@ -99,13 +99,13 @@ func (c *committer) giveUp(p *pending, why, last error) error {
 		if last != nil { // as text: an attempt that was refused must not be taken for the answer
 			why = fmt.Errorf("%w; the last attempt: %s", why, last.Error())
 		}
-		return &OutcomeUnknownError{Key: c.key, Version: p.commit.Next.Version, CommitID: p.commit.Next.CommitID, Err: why}
+		return &OutcomeUnknownError{Key: c.key, Version: p.commit.Next.Number, CommitID: p.commit.Next.CommitID, Err: why}
 	}
 	c.settle(p, false)
 	if last != nil {
 		why = fmt.Errorf("%w; the last attempt: %w", why, last)
 	}
-	return wrap(fmt.Sprintf("save version %d of", p.commit.Next.Version), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, why))
+	return wrap(fmt.Sprintf("save version %d of", p.commit.Next.Number), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, why))
 }
 
 // attempt sends the commit once, and reads where only reading tells.
@@ -160,18 +160,18 @@ func (c *committer) look(ctx context.Context, p *pending) (verdict, error) {
 // judge applies the one rule: commit c on base b landed if and only if version b+1
 // carries c's id. A higher epoch alone proves nothing.
 func (c *committer) judge(ctx context.Context, p *pending, head *store.Head) (verdict, error) {
-	base, next, mine := p.commit.Base, p.commit.Next.Version, p.commit.Fence
-	if head == nil || head.Version.Version < base || head.Fence.Epoch < mine.Epoch {
+	base, next, mine := p.commit.Base, p.commit.Next.Number, p.commit.Fence
+	if head == nil || head.Number < base || head.Fence.Epoch < mine.Epoch {
 		return failed, c.lose(&lease.LostError{Reason: lease.Regressed, Err: regression(base, head)})
 	}
-	if head.Version.Version == base && head.Fence == mine {
+	if head.Number == base && head.Fence == mine {
 		return undecided, errors.New("it may still be in flight")
 	}
 	v, err := failed, error(nil)
 	switch {
-	case head.Version.Version == next && head.CommitID == p.commit.Next.CommitID:
+	case head.Number == next && head.CommitID == p.commit.Next.CommitID:
 		v = landed
-	case head.Version.Version > next && p.ambiguous:
+	case head.Number > next && p.ambiguous:
 		v, err = c.judgeCopy(ctx, p)
 	}
 	if v == undecided || v == landed && head.Fence == mine {
@@ -179,7 +179,7 @@ func (c *committer) judge(ctx context.Context, p *pending, head *store.Head) (ve
 	}
 	lost := &lease.LostError{Reason: lease.Stolen, By: head.Holder, ByEpoch: head.Fence.Epoch}
 	if head.Fence == mine { // someone else committed under our own fence
-		lost.Err = fmt.Errorf("version %d was committed by another (commit %s)", head.Version.Version, head.CommitID)
+		lost.Err = fmt.Errorf("version %d was committed by another (commit %s)", head.Number, head.CommitID)
 	}
 	return v, errors.Join(err, c.lose(lost))
 }
@@ -189,7 +189,7 @@ func (c *committer) judge(ctx context.Context, p *pending, head *store.Head) (ve
 func (c *committer) judgeCopy(ctx context.Context, p *pending) (verdict, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	copied, err := c.st.Version(bounded, c.key, p.commit.Next.Version)
+	copied, err := c.st.Version(bounded, c.key, p.commit.Next.Number)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return unknowable, fmt.Errorf("HEAD has gone on, and the version cannot be read any more: %w", err)
@@ -211,5 +211,5 @@ func regression(base int64, head *store.Head) error {
 	if head == nil {
 		return fmt.Errorf("HEAD is gone, and it was at version %d", base)
 	}
-	return fmt.Errorf("HEAD is at version %d, epoch %d, and it was at version %d", head.Version.Version, head.Fence.Epoch, base)
+	return fmt.Errorf("HEAD is at version %d, epoch %d, and it was at version %d", head.Number, head.Fence.Epoch, base)
 }

@@ -130,7 +130,7 @@ func TestASaveThatAnotherOvertookFailsAndNeverLands(t *testing.T) {
 				require.NotErrorIs(r, err, checkpoint.ErrOutcomeUnknown)
 				require.ErrorIs(r, r.Held()[0].Deliver(r.Context()), store.ErrNotApplied)
 				require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
-				assert.Equal(r, int64(1+others), r.head().Version.Version)
+				assert.Equal(r, int64(1+others), r.head().Number)
 			})
 		})
 	}

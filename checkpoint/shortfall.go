@@ -43,7 +43,7 @@ func (s *shortfall) start(ctx context.Context, low int64) (int64, error) {
 		return low, unlessAny(err, store.ErrNotFound, store.ErrBadRecord)
 	}
 	last := s.newest
-	if s.target != last.Version {
+	if s.target != last.Number {
 		c, err := s.st.Version(ctx, s.key, s.target)
 		if err != nil {
 			return low, unlessAny(err, store.ErrNotFound, store.ErrBadRecord)
@@ -58,12 +58,12 @@ func (s *shortfall) start(ctx context.Context, low int64) (int64, error) {
 
 // look looks at the versions from low to high.
 func (s *shortfall) look(ctx context.Context, low, high int64) error {
-	copies, err := copiesBetween(ctx, s.st, s.key, low, min(high+1, s.newest.Version-1))
+	copies, err := copiesBetween(ctx, s.st, s.key, low, min(high+1, s.newest.Number-1))
 	if err != nil {
 		return err
 	}
-	if high+1 >= s.newest.Version {
-		copies[s.newest.Version] = store.Copy{Version: s.newest}
+	if high+1 >= s.newest.Number {
+		copies[s.newest.Number] = store.Copy{Version: s.newest}
 	}
 	for v := low; v <= high; v++ {
 		c, there := copies[v]
@@ -94,7 +94,7 @@ func (s *shortfall) look(ctx context.Context, low, high int64) error {
 func (s *shortfall) found(v *store.Version, last bool) {
 	s.ends(v.CommitEpoch)
 	switch {
-	case slices.Contains(s.have[v.Version], archive.IDOf(v)):
+	case slices.Contains(s.have[v.Number], archive.IDOf(v)):
 		s.present++
 	case s.policy == MirrorEvery || last:
 		s.lacking = append(s.lacking, *v)
@@ -125,7 +125,7 @@ func copiesBetween(ctx context.Context, st store.Store, key store.Key, low, high
 		if err != nil {
 			return nil, wrap("read the versions of", key, err)
 		}
-		all[c.Version.Version] = c
+		all[c.Number] = c
 	}
 	return all, nil
 }

@@ -53,17 +53,17 @@ func (cp *Checkpoint) OpenState(ctx context.Context, a archive.Archive) (io.Read
 	if cp.State != nil {
 		return io.NopCloser(bytes.NewReader(cp.State)), nil
 	}
-	return openState(ctx, a, cp.key(), &store.Version{Version: cp.Version, State: cp.stored})
+	return openState(ctx, a, cp.key(), &store.Version{Number: cp.Version, Content: store.Content{State: cp.stored}})
 }
 
 func openState(ctx context.Context, a archive.Archive, key store.Key, v *store.Version) (io.ReadCloser, error) {
 	switch s := v.State; {
 	case s == nil:
-		return nil, fmt.Errorf("the state of version %d of checkpoint %s: %w: none was saved", v.Version, key, store.ErrNotFound)
+		return nil, fmt.Errorf("the state of version %d of checkpoint %s: %w: none was saved", v.Number, key, store.ErrNotFound)
 	case s.Body == "":
 		data, err := unpacked(s)
 		if err != nil {
-			return nil, &store.BadRecordError{Key: key, Record: copyRecord(v.Version), Err: err}
+			return nil, &store.BadRecordError{Key: key, Record: copyRecord(v.Number), Err: err}
 		}
 		return io.NopCloser(bytes.NewReader(data)), nil
 	case a == nil:
@@ -71,9 +71,9 @@ func openState(ctx context.Context, a archive.Archive, key store.Key, v *store.V
 	}
 	r, err := archive.OpenBody(ctx, a, key, v, v.State.Body)
 	if err != nil {
-		return nil, bodyError(key, v.Version, v.State.Body, err)
+		return nil, bodyError(key, v.Number, v.State.Body, err)
 	}
-	return &stateReader{ReadCloser: r, key: key, version: v.Version, body: v.State.Body}, nil
+	return &stateReader{ReadCloser: r, key: key, version: v.Number, body: v.State.Body}, nil
 }
 
 // stateReader reads a body, and says of what is wrong with it what this package says.

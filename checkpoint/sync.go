@@ -83,7 +83,7 @@ func (w *syncing) sync(ctx context.Context) error {
 	for _, ids := range have {
 		w.ids = append(w.ids, ids...)
 	}
-	if h := found.Head; h != nil && h.Version.Version > 0 {
+	if h := found.Head; h != nil && h.Number > 0 {
 		if err := w.fill(ctx, h, have); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (w *syncing) sync(ctx context.Context) error {
 // fill mirrors what lacks.
 func (w *syncing) fill(ctx context.Context, h *store.Head, have map[int64][]archive.ID) error {
 	s := &shortfall{
-		st: w.st, key: w.key, policy: w.o.Mirror, have: have, born: h.Born, newest: h.Version, target: h.Version.Version,
+		st: w.st, key: w.key, policy: w.o.Mirror, have: have, born: h.Born, newest: h.Version, target: h.Number,
 	}
 	low, err := s.start(ctx, 1)
 	if err != nil {

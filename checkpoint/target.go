@@ -61,10 +61,10 @@ func (t *mirrorTarget) putAll(ctx context.Context, versions []store.Version) (la
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
-		case err == nil && v.Version == versions[len(versions)-1].Version:
+		case err == nil && v.Number == versions[len(versions)-1].Number:
 			latest = data
 		case err != nil && neverMirrored(err):
-			refused = append(refused, refusal{v.Version, err})
+			refused = append(refused, refusal{v.Number, err})
 		default:
 			return err
 		}
@@ -79,7 +79,7 @@ func (t *mirrorTarget) put(ctx context.Context, v *store.Version) ([]byte, error
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	if v.State != nil && v.State.Body == "" && len(v.State.Data) > t.inline {
-		m.Body = archive.BodyKey(t.key, archive.BodyID{Version: v.Version, CommitID: v.CommitID})
+		m.Body = archive.BodyKey(t.key, archive.BodyID{Version: v.Number, CommitID: v.CommitID})
 		if err := putBody(ctx, t.archive, m.Body, v.State.Data); err != nil {
 			return nil, err
 		}

@@ -86,7 +86,7 @@ func TestVerifyFindsWhatIsWrongAndNothingElse(t *testing.T) {
 		"latest.json ahead": {
 			func(r *rig, a *memory) {
 				h := r.head().Version
-				h.Version, h.CommitID = 7, "AHEAD"
+				h.Number, h.CommitID = 7, "AHEAD"
 				h.State = nil
 				data, err := archive.Encode(&archive.Mirrored{Key: key, Version: h})
 				require.NoError(r, err)

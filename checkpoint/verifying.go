@@ -54,13 +54,13 @@ func (w *verifying) verify(ctx context.Context) error {
 		return err
 	}
 	h := w.records.Head
-	if (h == nil || h.Version.Version == 0) && len(w.ids) == 0 && w.stored == 0 && len(w.found.Findings) == 0 {
+	if (h == nil || h.Number == 0) && len(w.ids) == 0 && w.stored == 0 && len(w.found.Findings) == 0 {
 		return fmt.Errorf("checkpoint %s: %w", w.key, store.ErrNotFound)
 	}
 	if err := w.objects(ctx); err != nil {
 		return err
 	}
-	if h != nil && h.Version.Version > 0 {
+	if h != nil && h.Number > 0 {
 		if err := w.againstStore(ctx, h); err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (w *verifying) sound(ctx context.Context, m *archive.Mirrored) error {
 		return err
 	}
 	w.mu.Lock()
-	w.prints[m.ID()], w.saved[m.Version.Version] = sum, m.SavedAt
+	w.prints[m.ID()], w.saved[m.Number] = sum, m.SavedAt
 	if m.State != nil {
 		w.found.Bytes += int64(len(m.State.Data))
 	}
@@ -175,9 +175,9 @@ func (w *verifying) body(ctx context.Context, v *store.Version) error {
 	damage, is := errors.AsType[*BodyError](err)
 	switch {
 	case is && damage.Damaged:
-		w.about(FindingDamaged, body, v.Version, damage.Err.Error())
+		w.about(FindingDamaged, body, v.Number, damage.Err.Error())
 	case is:
-		w.about(FindingBodyMissing, body, v.Version, "the version points at it")
+		w.about(FindingBodyMissing, body, v.Number, "the version points at it")
 	case err != nil:
 		return wrap("read the body "+body+" of", w.key, err)
 	}
@@ -196,14 +196,14 @@ func (w *verifying) readBody(ctx context.Context, v *store.Version) (int64, erro
 // againstStore holds the mirror against the store's versions, and the bodies of those.
 func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 	s := &shortfall{
-		st: w.st, key: w.key, policy: w.o.Mirror, have: w.have, born: h.Born, newest: h.Version, target: h.Version.Version,
+		st: w.st, key: w.key, policy: w.o.Mirror, have: w.have, born: h.Born, newest: h.Version, target: h.Number,
 	}
 	counting := map[int64][]archive.ID{}
 	for _, id := range archive.Counting(w.ids) {
 		counting[id.Version] = append(counting[id.Version], id)
 	}
 	for low := max(h.Born, 1); low <= s.target; low = s.high + 1 {
-		s.seen = func(v *store.Version) error { return w.version(ctx, v, counting[v.Version]) }
+		s.seen = func(v *store.Version) error { return w.version(ctx, v, counting[v.Number]) }
 		if err := s.look(ctx, low, min(low+mirrorChunk-1, s.target)); err != nil {
 			return err
 		}
@@ -216,11 +216,11 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 	}
 	for i := range s.lacking {
 		v := &s.lacking[i]
-		if w.o.Mirror == MirrorOff || v.Version > h.ArchivedThrough && (v.Version > last || w.beingMirrored(h)) {
+		if w.o.Mirror == MirrorOff || v.Number > h.ArchivedThrough && (v.Number > last || w.beingMirrored(h)) {
 			w.found.Waiting++
 			continue
 		}
-		w.about(FindingMissing, archive.VersionKey(w.key, archive.IDOf(v)), v.Version, "the store has the version, and the mirror is said to, or has later ones")
+		w.about(FindingMissing, archive.VersionKey(w.key, archive.IDOf(v)), v.Number, "the store has the version, and the mirror is said to, or has later ones")
 	}
 	if w.o.Mirror == MirrorOff {
 		return nil // what expired was not to be mirrored
@@ -256,15 +256,15 @@ func (w *verifying) beingMirrored(h *store.Head) bool {
 // version holds one version of the store against the mirror's.
 func (w *verifying) version(ctx context.Context, v *store.Version, mirrored []archive.ID) error {
 	id := archive.IDOf(v)
-	w.saved[v.Version] = v.SavedAt
+	w.saved[v.Number] = v.SavedAt
 	for _, other := range mirrored {
 		if other != id && other.Epoch <= w.records.Head.CommitEpoch {
-			w.about(FindingDiffers, archive.VersionKey(w.key, other), v.Version, fmt.Sprintf("the store has %v", id))
+			w.about(FindingDiffers, archive.VersionKey(w.key, other), v.Number, fmt.Sprintf("the store has %v", id))
 		}
 	}
 	if sum, is := w.prints[id]; is {
 		if own, err := fingerprint(w.key, v); err == nil && own != sum {
-			w.about(FindingDiffers, archive.VersionKey(w.key, id), v.Version, "its content is another than the store's")
+			w.about(FindingDiffers, archive.VersionKey(w.key, id), v.Number, "its content is another than the store's")
 		}
 	}
 	return w.body(ctx, v)
@@ -284,7 +284,7 @@ func (w *verifying) ahead(ctx context.Context) error {
 		return nil
 	}
 	at := "nothing"
-	if h := w.records.Head; h != nil && h.Version.Version > 0 {
+	if h := w.records.Head; h != nil && h.Number > 0 {
 		at = archive.IDOf(&h.Version).String()
 	}
 	w.about(FindingAhead, archive.VersionKey(w.key, newest), newest.Version, "the store has "+at)

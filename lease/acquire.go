@@ -99,7 +99,7 @@ func (c *contender) look(ctx context.Context) (store.Records, error) {
 func (c *contender) regressed(l *store.Lease, h *store.Head) error {
 	var version int64
 	if h != nil {
-		version = h.Version.Version
+		version = h.Number
 	}
 	if c.opts.AcceptRegression || l == nil || version >= l.Version {
 		return nil
@@ -170,15 +170,15 @@ func (c *contender) take(ctx context.Context, found store.Records, looked time.D
 		return nil, err
 	}
 	l.head = head
-	l.Committed(max(next.Version, head.Version.Version))
+	l.Committed(max(next.Version, head.Number))
 	return l, nil
 }
 
 // fell finds HEAD behind the fence below what was read before it.
 func (c *contender) fell(found store.Records, head store.Head) error {
-	if before := headVersion(found.Head); head.Version.Version < before && !c.opts.AcceptRegression {
+	if before := headVersion(found.Head); head.Number < before && !c.opts.AcceptRegression {
 		return fmt.Errorf("checkpoint %s: %w: HEAD was at version %d and is at %d",
-			c.key, ErrStoreRegressed, before, head.Version.Version)
+			c.key, ErrStoreRegressed, before, head.Number)
 	}
 	return c.regressed(found.Lease, &head)
 }
@@ -291,7 +291,7 @@ func headVersion(h *store.Head) int64 {
 	if h == nil {
 		return 0
 	}
-	return h.Version.Version
+	return h.Number
 }
 
 func newLease(ctx context.Context, c *contender, next store.Lease, sent time.Duration, wall time.Time, clock store.Clock) *Lease {

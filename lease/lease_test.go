@@ -56,7 +56,7 @@ func commit(t *testing.T, st store.Store, l *Lease, version int64) {
 
 func commitErr(t *testing.T, st store.Store, l *Lease, version int64) error {
 	_, err := st.Commit(t.Context(), l.Key(), store.Commit{Fence: l.Fence(), Base: version - 1, Next: store.Version{
-		Version: version, CommitID: NewID(), CommitEpoch: l.Epoch(), By: l.Holder(), SavedAt: time.Now(), Born: 1,
+		Number: version, CommitID: NewID(), CommitEpoch: l.Epoch(), By: l.Holder(), SavedAt: time.Now(), Born: 1,
 	}})
 	return err
 }

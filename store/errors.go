@@ -63,12 +63,12 @@ func (e *ConflictError) Error() string {
 	what := "nothing is there"
 	switch {
 	case e.Head != nil:
-		what = fmt.Sprintf("HEAD is at version %d, epoch %d", e.Head.Version.Version, e.Head.Fence.Epoch)
+		what = fmt.Sprintf("HEAD is at version %d, epoch %d", e.Head.Number, e.Head.Fence.Epoch)
 	case e.Lease != nil:
 		what = fmt.Sprintf("LEASE is %s, epoch %d, beat %d", e.Lease.Status, e.Lease.Epoch, e.Lease.Beat)
 	case e.Copy != nil:
 		what = fmt.Sprintf("the copy of version %d carries commit %s of epoch %d",
-			e.Copy.Version.Version, e.Copy.CommitID, e.Copy.CommitEpoch)
+			e.Copy.Number, e.Copy.CommitID, e.Copy.CommitEpoch)
 	}
 	return fmt.Sprintf("%s %s: condition not met: %s", e.Op, e.Key, what)
 }

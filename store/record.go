@@ -148,25 +148,30 @@ type Range struct {
 	Last  string
 }
 
-// Version is what one commit wrote: the content of HEAD, and of its copy.
-// Version 0 stands for "no checkpoint yet".
+// Content is what a job saves: where it is, its counts and its own state. A rollback, an import or a
+// fork takes it over whole from one version into another.
+type Content struct {
+	Cursor    string
+	Finished  []Range // finished out of order, above Cursor
+	Processed int64
+	Failed    int64
+	State     *State // nil: none was saved
+	Identity  string
+	Schema    int64
+}
+
+// Version is what one commit wrote: the content, and who committed it. It is what HEAD and the
+// version's copy hold. Number 0 stands for "no checkpoint yet".
 type Version struct {
-	Version     int64
+	Number      int64
 	CommitID    string
 	CommitEpoch int64
 	By          Holder // who committed; its Boot, PIDSpace and PIDStart are not kept
 	SavedAt     time.Time
 
-	Cursor    string
-	Finished  []Range // finished out of order, above Cursor
-	Processed int64
-	Failed    int64
-	LastError string // at most MaxLastError bytes
-	State     *State // nil: none was saved
+	Content
 
-	Identity string
-	Schema   int64
-
+	LastError    string // at most MaxLastError bytes
 	Ended        Ended
 	Deleted      bool
 	RestoredFrom int64  // rollback: the version whose content this is
@@ -175,13 +180,13 @@ type Version struct {
 	Born   int64   // first version of this life; older ones are never shown
 	Starts []int64 // the newest versions that sessions started from, oldest first
 
-	// ArchivedThrough is up to which version the mirror was known to hold all that it is to hold. It
-	// may hold more: who mirrors looks.
+	// ArchivedThrough is the version up to which the mirror was known to be complete. The mirror may
+	// hold more.
 	ArchivedThrough int64
 }
 
 // Exists reports whether v is a checkpoint: committed, and not deleted.
-func (v *Version) Exists() bool { return v.Version > 0 && !v.Deleted }
+func (v *Version) Exists() bool { return v.Number > 0 && !v.Deleted }
 
 // Head is the HEAD record: the newest version, and the fence.
 type Head struct {
@@ -233,7 +238,7 @@ func (h *Head) Validate() error {
 		return fmt.Errorf("epoch is %d", h.Fence.Epoch)
 	case h.Fence.LeaseID == "":
 		return errors.New("lease_id is missing")
-	case h.Version.Version == 0 && h.bare():
+	case h.Number == 0 && h.bare():
 		return nil // only the fence was raised
 	}
 	return h.Version.Validate()
@@ -250,18 +255,18 @@ func (h *Head) bare() bool {
 // Validate reports what no engine may accept of a version it has read.
 func (v *Version) Validate() error {
 	switch {
-	case v.Version < 1:
-		return fmt.Errorf("version is %d", v.Version)
+	case v.Number < 1:
+		return fmt.Errorf("version is %d", v.Number)
 	case v.CommitID == "":
 		return errors.New("commit_id is missing")
 	case v.CommitEpoch < 1:
 		return fmt.Errorf("commit_epoch is %d", v.CommitEpoch)
 	case v.Processed < 0 || v.Failed < 0:
 		return fmt.Errorf("counts are negative: processed %d, failed %d", v.Processed, v.Failed)
-	case v.Born < 1 || v.Born > v.Version:
-		return fmt.Errorf("born is %d at version %d", v.Born, v.Version)
-	case v.ArchivedThrough < 0 || v.ArchivedThrough > v.Version:
-		return fmt.Errorf("archived_through is %d at version %d", v.ArchivedThrough, v.Version)
+	case v.Born < 1 || v.Born > v.Number:
+		return fmt.Errorf("born is %d at version %d", v.Born, v.Number)
+	case v.ArchivedThrough < 0 || v.ArchivedThrough > v.Number:
+		return fmt.Errorf("archived_through is %d at version %d", v.ArchivedThrough, v.Number)
 	}
 	return v.State.validate()
 }

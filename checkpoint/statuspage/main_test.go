@@ -93,7 +93,7 @@ func filled(t testing.TB, n int) *memstore.Store {
 	t.Helper()
 	st := memstore.New(nil)
 	for i := range n {
-		commit(t, st, fmt.Sprintf("jobs/%06d", i), store.Version{Cursor: fmt.Sprint(i), Processed: int64(i)})
+		commit(t, st, fmt.Sprintf("jobs/%06d", i), store.Version{Content: store.Content{Cursor: fmt.Sprint(i), Processed: int64(i)}})
 	}
 	return st
 }
@@ -106,7 +106,7 @@ func commit(t testing.TB, st store.Store, name string, v store.Version) {
 	ctx := context.WithoutCancel(t.Context())
 	_, _, err := st.Raise(ctx, key, fence, store.Holder{ID: "loader"}, true)
 	require.NoError(t, err)
-	v.Version, v.CommitID, v.CommitEpoch, v.Born, v.SavedAt = 1, "c", 1, 1, time.Now()
+	v.Number, v.CommitID, v.CommitEpoch, v.Born, v.SavedAt = 1, "c", 1, 1, time.Now()
 	_, err = st.Commit(ctx, key, store.Commit{Fence: fence, Next: v})
 	require.NoError(t, err)
 }

@@ -163,7 +163,7 @@ func atVersion(ctx context.Context, s *openStore, key store.Key, want int64) err
 	}
 	var have int64
 	if found.Head != nil && found.Head.Exists() {
-		have = found.Head.Version.Version
+		have = found.Head.Number
 	}
 	if have != want {
 		return &checkpoint.VersionConflictError{Key: key, Want: want, Have: have}

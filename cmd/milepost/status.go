@@ -146,7 +146,7 @@ func statusRow(seen survey.Seen, n int) []string {
 	version, cursor, saved, moved, rate, lastError := "–", "–", "never", "–", "–", "–"
 	if i.Saved() {
 		h := i.Head
-		version, cursor, saved, moved = thousands(h.Version.Version), cell(h.Cursor), ago(h.SavedAt, i.Now), ago(m.Advanced, i.Now)
+		version, cursor, saved, moved = thousands(h.Number), cell(h.Cursor), ago(h.SavedAt, i.Now), ago(m.Advanced, i.Now)
 		lastError = cell(h.LastError)
 		if m.Rate > 0 {
 			rate = fmt.Sprintf("%s/s", rateText(m.Rate))

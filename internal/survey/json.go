@@ -83,7 +83,7 @@ func ToStatusJSON(seen Seen, n int) StatusJSON {
 		return s
 	}
 	if h := i.Head; i.Saved() {
-		s.Version, s.Cursor, s.Processed, s.Failed = h.Version.Version, h.Cursor, h.Processed, h.Version.Failed
+		s.Version, s.Cursor, s.Processed, s.Failed = h.Number, h.Cursor, h.Processed, h.Version.Failed
 		s.SavedAt, s.AdvanceAt, s.LastError = TimeJSON(h.SavedAt), TimeJSON(m.Advanced), h.LastError
 		if m.Rate > 0 {
 			s.Rate = &m.Rate

@@ -42,7 +42,7 @@ func (m *Memory) Recall(ctx context.Context, st store.Store, items []Item) ([]Mo
 			continue
 		}
 		now := Movement{
-			Advanced: i.Head.SavedAt, version: i.Head.Version.Version, cursor: i.Head.Cursor,
+			Advanced: i.Head.SavedAt, version: i.Head.Number, cursor: i.Head.Cursor,
 			records: i.Head.Processed + i.Head.Version.Failed, savedAt: i.Head.SavedAt,
 		}
 		last, known := before[i.Key]
@@ -98,8 +98,8 @@ func (m *Movement) rate(i *Item) float64 {
 // reads for each doubling of the versions that share a cursor, and mostly one.
 func (m *Movement) read(ctx context.Context, st store.Store, i *Item) error {
 	newest := i.Head.Version
-	same, at := newest.Version, newest.SavedAt // the oldest version known to have this cursor
-	other := newest.Born - 1                   // the newest one known not to
+	same, at := newest.Number, newest.SavedAt // the oldest version known to have this cursor
+	other := newest.Born - 1                  // the newest one known not to
 	for step := int64(1); same-other > 1; {
 		look := same - step
 		if step == 0 || look <= other {
@@ -115,7 +115,7 @@ func (m *Movement) read(ctx context.Context, st store.Store, i *Item) error {
 		case err != nil:
 			return err
 		}
-		if look == newest.Version-1 {
+		if look == newest.Number-1 {
 			m.gained = max(newest.Processed+newest.Failed-c.Processed-c.Version.Failed, 0)
 			m.within = newest.SavedAt.Sub(c.SavedAt)
 		}

@@ -31,7 +31,7 @@ func Mirrored(ctx context.Context, st store.Store, a archive.Archive, items []It
 	var behind []int
 	for n := range items {
 		i := &items[n]
-		if i.Saved() && i.Head.ArchivedThrough < i.Head.Version.Version-1 && (!sessionsOnly || !i.Held) && len(behind) < MaxMirrors {
+		if i.Saved() && i.Head.ArchivedThrough < i.Head.Number-1 && (!sessionsOnly || !i.Held) && len(behind) < MaxMirrors {
 			behind = append(behind, n)
 		}
 	}
@@ -40,7 +40,7 @@ func Mirrored(ctx context.Context, st store.Store, a archive.Archive, items []It
 	return all, each(ctx, len(behind), func(ctx context.Context, b int) error {
 		n := behind[b]
 		next := max(items[n].Head.ArchivedThrough+1, items[n].Head.Born)
-		if !silent.Load() && next < items[n].Head.Version.Version {
+		if !silent.Load() && next < items[n].Head.Number {
 			there, err := mirroredFrom(ctx, a, &items[n], next, sessionsOnly)
 			switch {
 			case ctx.Err() != nil:
@@ -59,7 +59,7 @@ func Mirrored(ctx context.Context, st store.Store, a archive.Archive, items []It
 
 // mirroring is how far the archive is behind if next is the first version that it lacks.
 func mirroring(ctx context.Context, st store.Store, i *Item, next int64) (Mirroring, error) {
-	if next >= i.Head.Version.Version {
+	if next >= i.Head.Number {
 		return Mirroring{}, nil
 	}
 	c, err := st.Version(ctx, i.Key, next)
@@ -88,7 +88,7 @@ func mirroredFrom(ctx context.Context, a archive.Archive, i *Item, next int64, s
 			return next, err
 		case listed.Foreign || listed.ID.Epoch > i.Head.CommitEpoch:
 			continue
-		case listed.ID.Version > i.Head.Version.Version:
+		case listed.ID.Version > i.Head.Number:
 			return next, nil
 		case listed.ID.Version > next && !first && !sessionsOnly:
 			return next, nil

@@ -163,7 +163,7 @@ func newItem(key store.Key, r *store.Records) (Item, bool) {
 		item.Now = time.Now()
 	}
 	if item.Head != nil {
-		if item.Head.State = nil; item.Head.Version.Version == 0 {
+		if item.Head.State = nil; item.Head.Number == 0 {
 			item.Head = nil
 		}
 	}

@@ -223,7 +223,7 @@ func TestWhoHasASeriesKeepsItAndWhatIsWrongHasOne(t *testing.T) {
 	require.NoError(t, err)
 	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	item := func(name string, age time.Duration, expect *store.Expectation) survey.Item {
-		head := &store.Head{Version: store.Version{Version: 1, SavedAt: now.Add(-age)}}
+		head := &store.Head{Version: store.Version{Number: 1, SavedAt: now.Add(-age)}}
 		return survey.Item{Key: store.Key{Namespace: "default", Name: name}, Now: now, Head: head, Expect: expect}
 	}
 	publish := func(items ...survey.Item) map[string]float64 {

@@ -171,7 +171,7 @@ func (w *BodyWriter) failed(err error) error {
 // size of v.State. Every error but io.EOF is a [*BodyError]. The reader must be closed,
 // and ends with ctx.
 func OpenBody(ctx context.Context, a Archive, key store.Key, v *store.Version, body string) (io.ReadCloser, error) {
-	r := &bodyReader{key: key, version: v.Version, body: body, sum: sha256.New()}
+	r := &bodyReader{key: key, version: v.Number, body: body, sum: sha256.New()}
 	if v.State == nil {
 		return nil, r.failed(fmt.Errorf("%w: the version has no state", store.ErrBadRecord))
 	}

@@ -34,7 +34,7 @@ type ID struct {
 
 // IDOf returns the ID of a version.
 func IDOf(v *store.Version) ID {
-	return ID{Version: v.Version, Epoch: v.CommitEpoch, CommitID: v.CommitID}
+	return ID{Version: v.Number, Epoch: v.CommitEpoch, CommitID: v.CommitID}
 }
 
 func (id ID) String() string {

@@ -84,7 +84,7 @@ type span struct {
 // is none.
 func Encode(m *Mirrored) ([]byte, error) {
 	fail := func(err error) ([]byte, error) {
-		return nil, fmt.Errorf("mirror version %d of checkpoint %s: %w", m.Version.Version, m.Key, err)
+		return nil, fmt.Errorf("mirror version %d of checkpoint %s: %w", m.Number, m.Key, err)
 	}
 	o, err := wire(m)
 	if err != nil {
@@ -138,7 +138,7 @@ func wire(m *Mirrored) (*object, error) {
 	}
 	o := &object{
 		Format: store.Format, Namespace: m.Key.Namespace, Name: m.Key.Name,
-		Version: v.Version, CommitEpoch: v.CommitEpoch, CommitID: v.CommitID,
+		Version: v.Number, CommitEpoch: v.CommitEpoch, CommitID: v.CommitID,
 		By:      holder{ID: v.By.ID, Host: v.By.Host, PID: v.By.PID, RunID: v.By.RunID},
 		SavedAt: v.SavedAt.UTC().Format(time.RFC3339Nano),
 		Cursor:  v.Cursor, Processed: v.Processed, Failed: v.Failed, LastError: v.LastError,
@@ -272,11 +272,13 @@ var known = func() map[string]bool {
 func unwire(o *object) (*Mirrored, error) {
 	m := &Mirrored{Key: store.Key{Namespace: o.Namespace, Name: o.Name}, Body: o.StateBody}
 	m.Version = store.Version{
-		Version: o.Version, CommitID: o.CommitID, CommitEpoch: o.CommitEpoch,
-		By:     store.Holder{ID: o.By.ID, Host: o.By.Host, PID: o.By.PID, RunID: o.By.RunID},
-		Cursor: o.Cursor, Processed: o.Processed, Failed: o.Failed, LastError: o.LastError,
-		Identity: o.Identity, Schema: o.Schema,
-		Ended: store.Ended(o.Ended), Deleted: o.Deleted, RestoredFrom: o.RestoredFrom, Reason: o.Reason,
+		Number: o.Version, CommitID: o.CommitID, CommitEpoch: o.CommitEpoch,
+		By: store.Holder{ID: o.By.ID, Host: o.By.Host, PID: o.By.PID, RunID: o.By.RunID},
+		Content: store.Content{
+			Cursor: o.Cursor, Processed: o.Processed, Failed: o.Failed, Identity: o.Identity, Schema: o.Schema,
+		},
+		LastError: o.LastError,
+		Ended:     store.Ended(o.Ended), Deleted: o.Deleted, RestoredFrom: o.RestoredFrom, Reason: o.Reason,
 		Born: o.Born, Starts: o.Starts,
 	}
 	for _, r := range o.Finished {

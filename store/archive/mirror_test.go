@@ -27,13 +27,19 @@ func stateOf(data []byte, encoding string, size int64) *store.State {
 func full() *archive.Mirrored {
 	state := []byte(`{"sum": 9223372036854775807, "rate": 0.10, "big": 1e400,  "text": "<é> & \u2028"}`)
 	return &archive.Mirrored{Key: orders, Version: store.Version{
-		Version: 1204, CommitID: "7f3k2m", CommitEpoch: 1_000_003,
+		Number: 1204, CommitID: "7f3k2m", CommitEpoch: 1_000_003,
 		By:      store.Holder{ID: "nightly", Host: "etl-7", PID: 4121, RunID: "2026-11-24T02:00:01Z"},
 		SavedAt: time.Date(2026, 11, 24, 2, 0, 1, 123456789, time.UTC),
-		Cursor:  "ord-88123 <&> é", Finished: []store.Range{{First: "ord-88130", Last: "ord-88140"}, {First: "ord-88150", Last: "ord-88150"}},
-		Processed: math.MaxInt64, Failed: 12, LastError: "row 3: \"bad\"\nline 2",
-		State:    stateOf(state, "", int64(len(state))),
-		Identity: "s3://in/orders.csv", Schema: 3, Ended: store.EndedError, Deleted: true, RestoredFrom: 1200, Reason: "by hand",
+		Content: store.Content{
+			Cursor:    "ord-88123 <&> é",
+			Finished:  []store.Range{{First: "ord-88130", Last: "ord-88140"}, {First: "ord-88150", Last: "ord-88150"}},
+			Processed: math.MaxInt64, Failed: 12,
+			State:    stateOf(state, "", int64(len(state))),
+			Identity: "s3://in/orders.csv", Schema: 3,
+		},
+		LastError: "row 3: \"bad\"\nline 2",
+
+		Ended: store.EndedError, Deleted: true, RestoredFrom: 1200, Reason: "by hand",
 		Born: 7, Starts: []int64{7, 900, 1200},
 	}}
 }
@@ -48,7 +54,7 @@ func variants() map[string]*archive.Mirrored {
 	body.Body = archive.BodyKey(orders, archive.BodyID{Version: 1204, CommitID: "7f3k2m"})
 	none.State = nil
 	least := &archive.Mirrored{Key: store.Key{Namespace: "default", Name: "a"}, Version: store.Version{
-		Version: 1, CommitID: "c", CommitEpoch: 1, Born: 1, SavedAt: time.Unix(0, 0).UTC(),
+		Number: 1, CommitID: "c", CommitEpoch: 1, Born: 1, SavedAt: time.Unix(0, 0).UTC(),
 	}}
 	return map[string]*archive.Mirrored{
 		"full": full(), "compressed": compressed, "text": text, "empty": empty, "body": body, "none": none, "least": least,
@@ -183,7 +189,7 @@ func TestWhatAMirrorCannotHoldIsRefused(t *testing.T) {
 		"a range that is no UTF-8":        func(m *archive.Mirrored) { m.Finished[0].Last = "\xff" },
 		"an error that is no UTF-8":       func(m *archive.Mirrored) { m.LastError = "\xff" },
 		"a name that is none":             func(m *archive.Mirrored) { m.Key.Name = "" },
-		"a version that is none":          func(m *archive.Mirrored) { m.Version.Version = 0 },
+		"a version that is none":          func(m *archive.Mirrored) { m.Number = 0 },
 		"a commit id that fits no key":    func(m *archive.Mirrored) { m.CommitID = "a/b" },
 		"a body without a state":          func(m *archive.Mirrored) { m.State, m.Body = nil, "body/x" },
 		"a state that its hash is not of": func(m *archive.Mirrored) { m.State.Data = []byte("{}") },

@@ -27,7 +27,7 @@ func PutVersion(ctx context.Context, a Archive, m *Mirrored) ([]byte, error) {
 	}
 	if len(data) > maxMirrored {
 		return nil, fmt.Errorf("mirror version %d of checkpoint %s: %w: %d bytes, and %d are the limit; a larger state needs a body",
-			m.Version.Version, m.Key, store.ErrTooLarge, len(data), maxMirrored)
+			m.Number, m.Key, store.ErrTooLarge, len(data), maxMirrored)
 	}
 	name := VersionKey(m.Key, m.ID())
 	_, err = a.Create(ctx, name, bytes.NewReader(data))

@@ -30,12 +30,12 @@ func BenchmarkCommit(b *testing.B) {
 
 	var commits, puts []time.Duration
 	for b.Loop() {
-		v.Version++
+		v.Number++
 		start := time.Now()
 		require.NoError(b, f.commit(b, v))
 		commits = append(commits, time.Since(start))
 
-		bare["processed"] = number(strconv.FormatInt(v.Version, 10)) // a save that changes something, too
+		bare["processed"] = number(strconv.FormatInt(v.Number, 10)) // a save that changes something, too
 		start = time.Now()
 		_, err := f.raw.PutItem(b.Context(), &dynamodb.PutItemInput{
 			TableName: &f.table, Item: bare,

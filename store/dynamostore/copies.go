@@ -22,7 +22,7 @@ func (s *Store) Copy(ctx context.Context, key store.Key, cp store.Copy) error {
 		return c.refuse(err)
 	}
 	_, err = c.put(ctx, it, ifDeadLine,
-		values{":commit_epoch": num(cp.CommitEpoch), ":fmt": num(store.Format)}, withCopy(cp.Version.Version))
+		values{":commit_epoch": num(cp.CommitEpoch), ":fmt": num(store.Format)}, withCopy(cp.Number))
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) && conflict.Copy != nil && conflict.Copy.CommitID == cp.CommitID {
 		return nil
@@ -55,7 +55,7 @@ func (s *Store) KeepBase(ctx context.Context, key store.Key, version store.Versi
 			change.remove(name)
 		}
 	}
-	_, err = c.update(ctx, skOf(version.Version), change.text(), ifSameOrDead, v, types.ReturnValueNone, withCopy(version.Version))
+	_, err = c.update(ctx, skOf(version.Number), change.text(), ifSameOrDead, v, types.ReturnValueNone, withCopy(version.Number))
 	return err
 }
 
@@ -134,7 +134,7 @@ func (s *Store) Versions(ctx context.Context, key store.Key, from, to int64) ite
 					yield(store.Copy{}, err)
 					return
 				}
-				if !yield(*cp, nil) || cp.Version.Version == to {
+				if !yield(*cp, nil) || cp.Number == to {
 					return // not asking for the empty page behind the last
 				}
 			}

@@ -182,7 +182,7 @@ func TestAContextThatEndsAfterTheSendingIsAmbiguous(t *testing.T) {
 
 	seen, err := f.Look(t.Context(), f.key)
 	require.NoError(t, err)
-	assert.Equal(t, int64(1), seen.Head.Version.Version, "and it landed")
+	assert.Equal(t, int64(1), seen.Head.Number, "and it landed")
 }
 
 func TestADeadlineThatPassesAfterTheSendingIsAmbiguousToo(t *testing.T) {

@@ -59,8 +59,8 @@ func leaseOf(fence store.Fence) store.Lease {
 
 func versionOf(n int64) store.Version {
 	return store.Version{
-		Version: n, CommitID: fmt.Sprintf("%032x", n), CommitEpoch: fence.Epoch,
-		By: holder, SavedAt: now, Cursor: "ord-88123", Processed: 1_203_870, Born: 1,
+		Number: n, CommitID: fmt.Sprintf("%032x", n), CommitEpoch: fence.Epoch,
+		By: holder, SavedAt: now, Content: store.Content{Cursor: "ord-88123", Processed: 1_203_870}, Born: 1,
 	}
 }
 
@@ -79,7 +79,7 @@ func (f fixture) hold(t testing.TB) {
 
 func (f fixture) commit(t testing.TB, v store.Version, writes ...store.Write) error {
 	t.Helper()
-	_, err := f.Commit(t.Context(), f.key, store.Commit{Fence: fence, Base: v.Version - 1, Next: v, Writes: writes})
+	_, err := f.Commit(t.Context(), f.key, store.Commit{Fence: fence, Base: v.Number - 1, Next: v, Writes: writes})
 	return err
 }
 

@@ -123,7 +123,7 @@ func TestPeekAsksAgainForWhatWasNotProcessed(t *testing.T) {
 	seen, err := f.Peek(t.Context(), []store.Key{f.key})
 	require.NoError(t, err)
 	require.NotNil(t, seen[0].Head)
-	assert.Equal(t, int64(1), seen[0].Head.Version.Version)
+	assert.Equal(t, int64(1), seen[0].Head.Number)
 	assert.NotNil(t, seen[0].Lease)
 	assert.Equal(t, 4, left)
 }

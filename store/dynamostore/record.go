@@ -69,7 +69,7 @@ func copyItem(key store.Key, c store.Copy) (item, error) {
 		return nil, err
 	}
 	w := wireCopy{
-		wireKey: keyOf(key, skOf(c.Version.Version)), wireVersion: toVersion(c.Version),
+		wireKey: keyOf(key, skOf(c.Number)), wireVersion: toVersion(c.Version),
 		ExpiresAt: toSeconds(c.ExpiresAt), Label: c.Label,
 	}
 	return w.item(), nil
@@ -104,7 +104,7 @@ func (w *wireHead) head(key store.Key) (store.Head, error) {
 	if (w.NS != "" || w.Name != "") && (w.NS != key.Namespace || w.Name != key.Name) {
 		return h, fmt.Errorf("it is listed as %q, %q", w.NS, w.Name)
 	}
-	if v.Version == 0 && (h.Listed || !reflect.ValueOf(w.wireVersion).IsZero()) {
+	if v.Number == 0 && (h.Listed || !reflect.ValueOf(w.wireVersion).IsZero()) {
 		return h, errors.New("version is 0, though other attributes are of a commit")
 	}
 	return h, h.Validate()
@@ -146,8 +146,8 @@ func decodeCopy(key store.Key, sk string, it item) (*store.Copy, error) {
 	if err == nil {
 		err = v.Validate()
 	}
-	if err == nil && skOf(v.Version) != sk {
-		err = fmt.Errorf("its version is %d", v.Version)
+	if err == nil && skOf(v.Number) != sk {
+		err = fmt.Errorf("its version is %d", v.Number)
 	}
 	if err != nil {
 		return nil, bad(key, sk, err)

@@ -26,10 +26,16 @@ func records(t testing.TB) map[string]item {
 	holder := store.Holder{ID: "i", Host: "h", PID: 7, RunID: "r", Boot: "b", PIDSpace: "s", PIDStart: "t"}
 	at := time.Date(2026, 3, 1, 12, 30, 15, 0, time.UTC)
 	v := store.Version{
-		Version: 7, CommitID: "c", CommitEpoch: 3, By: holder, SavedAt: at, Cursor: "x",
-		Finished: []store.Range{{First: "a", Last: "b"}}, Processed: 5, Failed: 1, LastError: "e",
-		State:    &store.State{Data: []byte("{}"), ContentType: "text/plain", Encoding: "zstd", Size: 4, SHA256: make([]byte, 32)},
-		Identity: "i", Schema: 2, Ended: store.EndedDone, Deleted: true, RestoredFrom: 2, Reason: "why", Born: 1, Starts: []int64{1, 5},
+		Number: 7, CommitID: "c", CommitEpoch: 3, By: holder, SavedAt: at, Content: store.Content{
+			Cursor:    "x",
+			Finished:  []store.Range{{First: "a", Last: "b"}},
+			Processed: 5, Failed: 1,
+			State:    &store.State{Data: []byte("{}"), ContentType: "text/plain", Encoding: "zstd", Size: 4, SHA256: make([]byte, 32)},
+			Identity: "i", Schema: 2,
+		},
+		LastError: "e",
+
+		Ended: store.EndedDone, Deleted: true, RestoredFrom: 2, Reason: "why", Born: 1, Starts: []int64{1, 5},
 		ArchivedThrough: 6,
 	}
 	head, err := attributevalue.MarshalMap(wireHead{

@@ -82,7 +82,7 @@ func TestALostFenceIsToldBeforeACallersCondition(t *testing.T) {
 	var conflict *store.ConflictError
 	require.ErrorAs(t, err, &conflict)
 	assert.Equal(t, "theirs", conflict.Head.Fence.LeaseID)
-	assert.Equal(t, int64(1), conflict.Head.Version.Version)
+	assert.Equal(t, int64(1), conflict.Head.Number)
 }
 
 func TestReasonsOfACancelledTransaction(t *testing.T) {

@@ -140,7 +140,7 @@ func (w *wireHolder) holder() store.Holder {
 
 func toVersion(v store.Version) wireVersion {
 	w := wireVersion{
-		Version: v.Version, CommitID: v.CommitID, CommitEpoch: v.CommitEpoch,
+		Version: v.Number, CommitID: v.CommitID, CommitEpoch: v.CommitEpoch,
 		By: toHolder(named(v.By)), SavedAt: toMicros(v.SavedAt),
 		Cursor: v.Cursor, Processed: v.Processed, Failed: v.Failed, LastError: readable(v.LastError),
 		Identity: v.Identity, Schema: v.Schema,
@@ -165,11 +165,13 @@ func toVersion(v store.Version) wireVersion {
 
 func (w *wireVersion) version() (store.Version, error) {
 	v := store.Version{
-		Version: w.Version, CommitID: w.CommitID, CommitEpoch: w.CommitEpoch,
+		Number: w.Version, CommitID: w.CommitID, CommitEpoch: w.CommitEpoch,
 		By: w.By.holder(), SavedAt: fromMicros(w.SavedAt),
-		Cursor: w.Cursor, Processed: w.Processed, Failed: w.Failed, LastError: w.LastError,
-		Identity: w.Identity, Schema: w.Schema,
-		Ended: store.Ended(w.Ended), Deleted: w.Deleted, RestoredFrom: w.RestoredFrom, Reason: w.Reason,
+		Content: store.Content{
+			Cursor: w.Cursor, Processed: w.Processed, Failed: w.Failed, Identity: w.Identity, Schema: w.Schema,
+		},
+		LastError: w.LastError,
+		Ended:     store.Ended(w.Ended), Deleted: w.Deleted, RestoredFrom: w.RestoredFrom, Reason: w.Reason,
 		Born: w.Born, Starts: w.Starts, ArchivedThrough: w.ArchivedThrough,
 	}
 	if len(w.Finished)%2 != 0 {

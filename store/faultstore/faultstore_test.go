@@ -29,14 +29,14 @@ func raised(t *testing.T) *faultstore.Store {
 
 func commit(base int64) store.Commit {
 	return store.Commit{Fence: fence, Base: base, Next: store.Version{
-		Version: base + 1, CommitID: "c", CommitEpoch: 1, Born: 1, State: &store.State{Data: []byte("saved")},
+		Number: base + 1, CommitID: "c", CommitEpoch: 1, Born: 1, Content: store.Content{State: &store.State{Data: []byte("saved")}},
 	}}
 }
 
 func headVersion(t *testing.T, s store.Store) int64 {
 	r, err := s.Look(t.Context(), key)
 	require.NoError(t, err)
-	return r.Head.Version.Version
+	return r.Head.Number
 }
 
 func TestWhatEachFaultAppliesAndSays(t *testing.T) {

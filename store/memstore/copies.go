@@ -14,10 +14,10 @@ import (
 
 // Copy implements [store.Store].
 func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error {
-	return s.writeCopy(ctx, "Copy", key, next.Version.Version, func(c *checkpoint, there *store.Copy) bool {
+	return s.writeCopy(ctx, "Copy", key, next.Number, func(c *checkpoint, there *store.Copy) bool {
 		switch {
 		case there == nil || there.CommitEpoch < next.CommitEpoch:
-			c.copies[next.Version.Version] = cloneCopy(next)
+			c.copies[next.Number] = cloneCopy(next)
 			return true
 		default:
 			return there.CommitID == next.CommitID
@@ -27,7 +27,7 @@ func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error 
 
 // KeepBase implements [store.Store].
 func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) error {
-	return s.writeCopy(ctx, "KeepBase", key, v.Version, func(c *checkpoint, there *store.Copy) bool {
+	return s.writeCopy(ctx, "KeepBase", key, v.Number, func(c *checkpoint, there *store.Copy) bool {
 		kept := store.Copy{Version: cloneVersion(v)}
 		switch {
 		case there == nil:
@@ -36,7 +36,7 @@ func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) er
 		default:
 			return false
 		}
-		c.copies[v.Version] = kept
+		c.copies[v.Number] = kept
 		return true
 	})
 }

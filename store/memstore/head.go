@@ -40,7 +40,7 @@ func (s *Store) Commit(ctx context.Context, key store.Key, commit store.Commit) 
 		return store.Clock{}, err
 	}
 	return s.write(ctx, "Commit", key, recordHead, func(c *checkpoint) error {
-		if c.head == nil || c.head.Fence != commit.Fence || c.head.Version.Version != commit.Base {
+		if c.head == nil || c.head.Fence != commit.Fence || c.head.Number != commit.Base {
 			return headConflict("Commit", key, c)
 		}
 		for i, do := range writes {

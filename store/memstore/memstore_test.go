@@ -16,7 +16,7 @@ import (
 var key = store.Key{Namespace: store.DefaultNamespace, Name: "orders/eu"}
 
 func version(n int64) store.Version {
-	return store.Version{Version: n, CommitID: "c" + string(rune('0'+n)), CommitEpoch: 1, Born: 1}
+	return store.Version{Number: n, CommitID: "c" + string(rune('0'+n)), CommitEpoch: 1, Born: 1}
 }
 
 func TestSweepRemovesOnlyWhatHasExpired(t *testing.T) {
@@ -58,7 +58,7 @@ func TestARefusedWriteRefusesTheCommit(t *testing.T) {
 
 	r, err := s.Look(t.Context(), key)
 	require.NoError(t, err)
-	assert.Zero(t, r.Head.Version.Version)
+	assert.Zero(t, r.Head.Number)
 }
 
 func TestTheClockIsTheOneGiven(t *testing.T) {

@@ -26,10 +26,10 @@ func BenchmarkCommit(b *testing.B) {
 		b.Fatal(err)
 	}
 	key := store.Key{Namespace: "default", Name: "job"}
-	c := store.Commit{Fence: store.Fence{Epoch: 1, LeaseID: "lease"}, Next: store.Version{CommitID: "commit", CommitEpoch: 1, State: &store.State{Size: 7}}}
+	c := store.Commit{Fence: store.Fence{Epoch: 1, LeaseID: "lease"}, Next: store.Version{CommitID: "commit", CommitEpoch: 1, Content: store.Content{State: &store.State{Size: 7}}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		c.Base, c.Next.Version = c.Base+1, c.Base+2
+		c.Base, c.Next.Number = c.Base+1, c.Base+2
 		c.Next.Processed += 10
 		if _, err := st.Commit(b.Context(), key, c); err != nil {
 			b.Fatal(err)

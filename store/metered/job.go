@@ -99,7 +99,7 @@ func (s *Store) catchUp() {
 func (s *Store) attempted(ctx context.Context, key store.Key, c *store.Commit, sent time.Time) *save {
 	j := s.of(key)
 	if j.save == nil || j.save.commit.Next.CommitID != c.Next.CommitID {
-		if j.save != nil && c.Base >= j.save.commit.Next.Version {
+		if j.save != nil && c.Base >= j.save.commit.Next.Number {
 			s.end(ctx, key, j, OK) // it is built on
 		}
 		s.giveUp(ctx, key, j)
@@ -135,13 +135,13 @@ func (s *Store) notCommitted(ctx context.Context, key store.Key, c store.Commit,
 func (s *Store) refused(ctx context.Context, key store.Key, j *job, head *store.Head) {
 	c := &j.save.commit
 	switch {
-	case head == nil || head.Version.Version < c.Base || head.Fence.Epoch < c.Fence.Epoch:
+	case head == nil || head.Number < c.Base || head.Fence.Epoch < c.Fence.Epoch:
 		s.end(ctx, key, j, Conflict)
 		s.lose(ctx, key, j, Regressed)
 		return
 	case head.CommitID == c.Next.CommitID:
 		s.end(ctx, key, j, OK)
-	case j.save.unknown && head.Version.Version > c.Next.Version: // the version it would have made will tell
+	case j.save.unknown && head.Number > c.Next.Number: // the version it would have made will tell
 		j.save.tried = Unknown
 	case head.Fence != c.Fence:
 		s.end(ctx, key, j, Fenced)
@@ -158,7 +158,7 @@ func (s *Store) saw(ctx context.Context, key store.Key, v *store.Version) {
 	s.lock()
 	defer s.mu.Unlock()
 	j := s.jobs[key]
-	if j == nil || j.save == nil || v.Version != j.save.commit.Next.Version {
+	if j == nil || j.save == nil || v.Number != j.save.commit.Next.Number {
 		return
 	}
 	if v.CommitID == j.save.commit.Next.CommitID {
@@ -198,7 +198,7 @@ func (s *Store) end(ctx context.Context, key store.Key, j *job, how Outcome) {
 		of.count(ctx, s.in.failed, since(j.failed, c.Next.Failed))
 	}
 	j.processed, j.failed = c.Next.Processed, c.Next.Failed
-	s.last = Saved{Key: key, Version: c.Next.Version, By: c.Next.By}
+	s.last = Saved{Key: key, Version: c.Next.Number, By: c.Next.By}
 }
 
 // since is how far a count has come; one that fell began anew.

@@ -19,7 +19,7 @@ func TestACommitThatNothingFollowsIsCountedWhenTheNumbersAreCollected(t *testing
 	require.NoError(t, err)
 	key := store.Key{Namespace: "default", Name: "job"}
 	for n := int64(1); n <= 100; n++ { // more than may wait to be counted
-		c := store.Commit{Base: n - 1, Next: store.Version{Version: n, CommitID: string(rune(n)), Processed: 10 * n, State: &store.State{Size: 7}}}
+		c := store.Commit{Base: n - 1, Next: store.Version{Number: n, CommitID: string(rune(n)), Content: store.Content{Processed: 10 * n, State: &store.State{Size: 7}}}}
 		_, err := st.Commit(t.Context(), key, c)
 		require.NoError(t, err)
 		if n == 3 || n == 100 {

@@ -99,7 +99,7 @@ func (s *Store) Release(ctx context.Context, key store.Key, fence store.Fence, v
 			s.lose(ctx, key, j, Expired)
 		}
 		j.releasing = true
-		if j.save != nil && version >= j.save.commit.Next.Version {
+		if j.save != nil && version >= j.save.commit.Next.Number {
 			s.end(ctx, key, j, OK)
 		}
 		s.giveUp(ctx, key, j)

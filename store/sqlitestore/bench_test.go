@@ -31,7 +31,7 @@ func BenchmarkCommitOverTheSameRowByHand(b *testing.B) {
 
 			var ours, theirs []time.Duration
 			for n := int64(0); b.Loop(); n++ {
-				c.Base, c.Next.Version = n, n+1
+				c.Base, c.Next.Number = n, n+1
 				start := time.Now()
 				_, err := s.Commit(ctx, key, c)
 				ours = append(ours, time.Since(start))

@@ -16,7 +16,7 @@ func recordCopy(version int64) string { return fmt.Sprintf("V#%020d", version) }
 // Copy implements [store.Store]. It also removes a few copies, of any checkpoint,
 // that expired a while ago.
 func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error {
-	return s.writeCopy(ctx, "Copy", key, next.Version.Version, func(ctx context.Context, w *conn, there *store.Copy) error {
+	return s.writeCopy(ctx, "Copy", key, next.Number, func(ctx context.Context, w *conn, there *store.Copy) error {
 		switch {
 		case there == nil || there.CommitEpoch < next.CommitEpoch:
 			if err := w.sweep(ctx, s.clock().Wall); err != nil {
@@ -32,7 +32,7 @@ func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error 
 
 // KeepBase implements [store.Store].
 func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) error {
-	return s.writeCopy(ctx, "KeepBase", key, v.Version, func(ctx context.Context, w *conn, there *store.Copy) error {
+	return s.writeCopy(ctx, "KeepBase", key, v.Number, func(ctx context.Context, w *conn, there *store.Copy) error {
 		kept := store.Copy{Version: v}
 		switch {
 		case there == nil:
@@ -102,7 +102,7 @@ func (s *Store) putCopy(ctx context.Context, w *conn, key store.Key, c *store.Co
 		return err
 	}
 	_, err = w.exec(ctx, putCopy, slices.Concat(
-		[]any{key.Namespace, key.Name, c.Version.Version, store.Format, c.Label, micros(c.ExpiresAt)}, version[1:])...)
+		[]any{key.Namespace, key.Name, c.Number, store.Format, c.Label, micros(c.ExpiresAt)}, version[1:])...)
 	return err
 }
 
@@ -166,7 +166,7 @@ func (s *Store) Versions(ctx context.Context, key store.Key, from, to int64) ite
 				if !yield(*c, nil) {
 					return
 				}
-				from = c.Version.Version - 1
+				from = c.Number - 1
 			}
 			if len(page) < versionsPage {
 				return
@@ -188,5 +188,5 @@ func (c *conn) copied(ctx context.Context, key store.Key, version int64) (*store
 func (r *row) copied(key store.Key) (*store.Copy, error) {
 	r.key()
 	c := &store.Copy{ExpiresAt: r.time("expires_at"), Label: r.text("label"), Version: r.version()}
-	return c, r.done(key, recordCopy(c.Version.Version), c.Validate)
+	return c, r.done(key, recordCopy(c.Number), c.Validate)
 }

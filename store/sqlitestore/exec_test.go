@@ -35,7 +35,7 @@ func TestTheCallersStatementsAndTheCheckpointAreAppliedTogether(t *testing.T) {
 	require.NoError(t, commitWith(t, s,
 		Exec("INSERT INTO orders (id) VALUES (?), (?)", 1, 2),
 		Exec("UPDATE orders SET milepost_version = (SELECT version FROM milepost_head) WHERE id = 2; INSERT INTO audit VALUES ('done')")))
-	assert.Equal(t, int64(2), headOf(t, s).Version.Version)
+	assert.Equal(t, int64(2), headOf(t, s).Number)
 	assert.Equal(t, 2, count(t, db, "SELECT count(*) FROM orders"))
 	assert.Equal(t, 2, count(t, db, "SELECT milepost_version FROM orders WHERE id = 2"), "they see the new HEAD")
 	assert.Equal(t, 1, count(t, db, "SELECT count(*) FROM audit"))
@@ -61,7 +61,7 @@ func TestAStatementThatFailsTakesAllOthersAndTheCheckpointWithIt(t *testing.T) {
 		assert.NotErrorIs(t, err, store.ErrWrite, name)
 	}
 	db := openSQL(t, s.Path())
-	assert.Equal(t, int64(1), headOf(t, s).Version.Version)
+	assert.Equal(t, int64(1), headOf(t, s).Number)
 	assert.Zero(t, count(t, db, "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM audit)"))
 	require.NoError(t, commitWith(t, s, Exec("INSERT INTO orders (id) VALUES (1)")))
 }

@@ -48,12 +48,12 @@ func TestAReadOnlyFileIsReadAndEveryWriteSaysWhy(t *testing.T) {
 		s, err := Open(t.Context(), path, nil)
 		require.NoError(t, err)
 		defer s.Close()
-		assert.Equal(t, int64(1), headOf(t, s).Version.Version)
+		assert.Equal(t, int64(1), headOf(t, s).Number)
 		_, err = s.Commit(t.Context(), key, commitOf(2))
 		require.ErrorIs(t, err, store.ErrNotApplied)
 		require.ErrorContains(t, err, "read-only for this user")
 		require.ErrorContains(t, err, path)
-		assert.Equal(t, int64(1), headOf(t, s).Version.Version)
+		assert.Equal(t, int64(1), headOf(t, s).Number)
 	})
 }
 

@@ -35,7 +35,7 @@ func TestAWriteWaitsForALockedFileNoLongerThanTheBusyTimeout(t *testing.T) {
 	assert.ErrorContains(t, err, "another process keeps the file locked")
 	assert.ErrorContains(t, err, path)
 	assert.Greater(t, time.Since(start), 25*time.Millisecond)
-	assert.Equal(t, int64(1), headOf(t, s).Version.Version, "readers do not wait for writers")
+	assert.Equal(t, int64(1), headOf(t, s).Number, "readers do not wait for writers")
 
 	execSQL(t, other, "ROLLBACK")
 	_, err = s.Commit(t.Context(), key, commitOf(2))
@@ -54,7 +54,7 @@ func TestAWriteGoesOnOnceTheFileIsUnlocked(t *testing.T) {
 	}()
 	execSQL(t, other, "COMMIT")
 	require.NoError(t, <-done)
-	assert.Equal(t, int64(2), headOf(t, s).Version.Version)
+	assert.Equal(t, int64(2), headOf(t, s).Number)
 }
 
 func TestAContextEndsTheWaitForALockedFile(t *testing.T) {
@@ -75,7 +75,7 @@ func TestAContextEndsTheWaitForALockedFile(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded, name)
 		require.ErrorIs(t, err, store.ErrNotApplied, name)
 	}
-	assert.Equal(t, int64(1), headOf(t, s).Version.Version)
+	assert.Equal(t, int64(1), headOf(t, s).Number)
 }
 
 func TestAContextEndsTheWaitForThisProcessesOtherWrites(t *testing.T) {
@@ -122,7 +122,7 @@ func TestAContextInterruptsAStatementOfTheCallers(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, store.ErrNotApplied)
 	assert.Less(t, time.Since(start), 10*time.Second)
-	assert.Equal(t, int64(1), headOf(t, s).Version.Version)
+	assert.Equal(t, int64(1), headOf(t, s).Number)
 	_, err = s.Commit(t.Context(), key, commitOf(2))
 	require.NoError(t, err, "the connection is as good as before")
 }
@@ -180,7 +180,7 @@ func TestAFullDiskIsADefiniteFailureAndNothingIsLost(t *testing.T) {
 	var refused *store.WriteError
 	require.NotErrorAs(t, err, &refused, "the caller's statement is not to blame")
 
-	assert.Equal(t, int64(1), headOf(t, s).Version.Version)
+	assert.Equal(t, int64(1), headOf(t, s).Number)
 	fill(1 << 20)
 	_, err = s.Commit(t.Context(), key, commit)
 	require.NoError(t, err, "it goes on once there is room")
@@ -203,7 +203,7 @@ func TestARecordPastTheLimitIsRefusedWithItsSize(t *testing.T) {
 	check(err)
 	check(s.Copy(t.Context(), key, store.Copy{Version: commit.Next}))
 	check(s.KeepBase(t.Context(), key, commit.Next))
-	assert.Equal(t, int64(1), headOf(t, s).Version.Version)
+	assert.Equal(t, int64(1), headOf(t, s).Number)
 }
 
 func TestATableThatIsGoneIsNotAnEmptyOne(t *testing.T) {

@@ -73,8 +73,8 @@ func count(t testing.TB, db *sql.DB, query string, args ...any) (n int) {
 
 func version(n int64) store.Version {
 	return store.Version{
-		Version: n, CommitID: fmt.Sprintf("commit-%d", n), CommitEpoch: fence.Epoch, By: holder, SavedAt: when,
-		Cursor: fmt.Sprint(n * 1000), Processed: n * 1000, Born: 1,
+		Number: n, CommitID: fmt.Sprintf("commit-%d", n), CommitEpoch: fence.Epoch, By: holder, SavedAt: when,
+		Content: store.Content{Cursor: fmt.Sprint(n * 1000), Processed: n * 1000}, Born: 1,
 	}
 }
 

@@ -25,7 +25,7 @@ func TestWhatWasCommittedIsThereAfterReopening(t *testing.T) {
 			require.NoError(t, s.Close())
 			require.NoError(t, s.Close(), "a second Close does nothing")
 
-			assert.Equal(t, int64(3), headOf(t, openStore(t, path, nil)).Version.Version)
+			assert.Equal(t, int64(3), headOf(t, openStore(t, path, nil)).Number)
 		})
 	}
 }
@@ -221,7 +221,7 @@ func TestNewLivesInTheCallersFile(t *testing.T) {
 	require.ErrorAs(t, err, &refused, "those that are looked at by COMMIT, too")
 	assert.Equal(t, 1, refused.Index)
 	assert.ErrorIs(t, err, store.ErrNotApplied)
-	assert.Equal(t, int64(1), headOf(t, s).Version.Version)
+	assert.Equal(t, int64(1), headOf(t, s).Number)
 
 	assert.Equal(t, 1, count(t, db, "SELECT count(*) FROM lines"))
 	assert.Equal(t, 42, count(t, db, "PRAGMA user_version"), "is the caller's")

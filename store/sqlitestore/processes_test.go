@@ -46,7 +46,7 @@ func raceForVersions(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		base := found.Head.Version.Version
+		base := found.Head.Number
 		if base == raceUpTo {
 			return nil
 		}
@@ -54,7 +54,7 @@ func raceForVersions(ctx context.Context, args []string) error {
 		next.CommitID = fmt.Sprintf("%d-%d", os.Getpid(), tries)
 		_, err = s.Commit(ctx, key, store.Commit{Fence: fence, Base: base, Next: next})
 		if errors.As(err, &conflict) {
-			if conflict.Head.Version.Version <= base {
+			if conflict.Head.Number <= base {
 				return fmt.Errorf("refused base %d at %w", base, conflict)
 			}
 			continue
@@ -108,7 +108,7 @@ func TestEightProcessesCreateTheFileAtOnceAndEachVersionHasOneWinner(t *testing.
 	n := int64(raceUpTo)
 	for c, err := range s.Versions(t.Context(), key, raceUpTo, 1) {
 		require.NoError(t, err)
-		require.Equal(t, n, c.Version.Version)
+		require.Equal(t, n, c.Number)
 		require.Equal(t, won[fmt.Sprint(n)], c.CommitID)
 		n--
 	}
@@ -208,7 +208,7 @@ func TestAProcessThatIsKilledLeavesWhatItHadCommittedAndNoLock(t *testing.T) {
 	out, err := child.CombinedOutput()
 	require.Error(t, err)
 	require.NotContains(t, string(out), "still alive")
-	assert.Equal(t, int64(2), headOf(t, s).Version.Version)
+	assert.Equal(t, int64(2), headOf(t, s).Number)
 	_, err = s.Commit(t.Context(), key, commitOf(3))
 	require.NoError(t, err)
 }

@@ -152,7 +152,7 @@ func versionValues(v *store.Version) ([]any, error) {
 		return nil, err
 	}
 	values := make([]any, 0, len(versionColumns))
-	values = append(values, v.Version, v.CommitID, v.CommitEpoch)
+	values = append(values, v.Number, v.CommitID, v.CommitEpoch)
 	values = append(values, holderValues(v.By)...)
 	values = append(values, micros(v.SavedAt), v.Cursor, finished, v.Processed, v.Failed, v.LastError, v.Identity, v.Schema,
 		string(v.Ended), v.Deleted, v.RestoredFrom, v.Reason, v.Born, starts, v.ArchivedThrough)
@@ -168,12 +168,15 @@ func versionValues(v *store.Version) ([]any, error) {
 
 func (r *row) version() store.Version {
 	v := store.Version{
-		Version: r.int("version"), CommitID: r.text("commit_id"), CommitEpoch: r.int("commit_epoch"),
+		Number: r.int("version"), CommitID: r.text("commit_id"), CommitEpoch: r.int("commit_epoch"),
 		By: r.holder("by"), SavedAt: r.time("saved_at"),
-		Cursor: r.text("cursor"), Processed: r.int("processed"), Failed: r.int("failed"), LastError: r.text("last_error"),
-		Identity: r.text("identity"), Schema: r.int("schema"),
-		Ended: store.Ended(r.text("ended")), Deleted: r.bool("deleted"), RestoredFrom: r.int("restored_from"), Reason: r.text("reason"),
-		Born: r.int("born"), ArchivedThrough: r.int("archived_through"), State: r.state(),
+		Content: store.Content{
+			Cursor: r.text("cursor"), Processed: r.int("processed"), Failed: r.int("failed"), State: r.state(),
+			Identity: r.text("identity"), Schema: r.int("schema"),
+		},
+		LastError: r.text("last_error"),
+		Ended:     store.Ended(r.text("ended")), Deleted: r.bool("deleted"), RestoredFrom: r.int("restored_from"), Reason: r.text("reason"),
+		Born: r.int("born"), ArchivedThrough: r.int("archived_through"),
 	}
 	r.json("starts", &v.Starts)
 	var finished [][]string

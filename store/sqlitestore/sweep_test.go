@@ -100,7 +100,7 @@ func TestVersionsAndNamesReadPastTheirPages(t *testing.T) {
 	next := int64(copies)
 	for c, err := range s.Versions(ctx, key, copies, 1) {
 		require.NoError(t, err)
-		require.Equal(t, next, c.Version.Version)
+		require.Equal(t, next, c.Number)
 		next--
 	}
 	assert.Zero(t, next)

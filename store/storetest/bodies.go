@@ -36,7 +36,7 @@ var bodyRules = []rule{
 	{"the version of a restored line may be far above the one before", func(t *testing.T, f fixture) {
 		h, _, err := f.Raise(t.Context(), f.key, fence(1_000_057), us, true)
 		require.NoError(t, err)
-		require.Zero(t, h.Version.Version)
+		require.Zero(t, h.Number)
 		want := withBody(1204, 1_000_057, "c")
 		commit := store.Commit{Fence: fence(1_000_057), Base: 0, Next: want}
 		_, err = f.Commit(t.Context(), f.key, commit)

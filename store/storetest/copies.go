@@ -33,7 +33,7 @@ var copyRules = []rule{
 	{"creates the copy with expiry and label", func(t *testing.T, f fixture) {
 		for _, want := range []store.Copy{fullCopy(1, 1, "c1"), bareCopy(2, 1<<53+1, hostile)} {
 			f.copy(t, want)
-			equalCopy(t, want, f.copied(t, want.Version.Version))
+			equalCopy(t, want, f.copied(t, want.Number))
 		}
 	}},
 	{"changes nothing where that commit's copy exists", func(t *testing.T, f fixture) {
@@ -222,7 +222,7 @@ func (f fixture) versions(t *testing.T, from, to int64, want ...int64) {
 	var got []int64
 	for c, err := range f.Versions(t.Context(), f.key, from, to) {
 		require.NoError(t, err)
-		got = append(got, c.Version.Version)
+		got = append(got, c.Number)
 	}
 	assert.Equal(t, want, got, "versions from %d to %d", from, to)
 }

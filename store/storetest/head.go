@@ -14,7 +14,7 @@ var raiseRules = []rule{
 	{"makes version 0 where no HEAD is, and does not list it", func(t *testing.T, f fixture) {
 		h, _, err := f.Raise(t.Context(), f.key, fence(1<<53+1), them, true)
 		require.NoError(t, err)
-		assert.Zero(t, h.Version.Version)
+		assert.Zero(t, h.Number)
 		assert.Equal(t, fence(1<<53+1), h.Fence)
 		assert.Equal(t, plainHolder(them), plainHolder(h.Holder))
 		assert.False(t, h.Listed)
@@ -67,7 +67,7 @@ var raiseRules = []rule{
 	{"keeps a version 0 at version 0", func(t *testing.T, f fixture) {
 		f.raise(t, 1)
 		h := f.raise(t, 2)
-		assert.Zero(t, h.Version.Version)
+		assert.Zero(t, h.Number)
 		assert.False(t, h.Listed)
 	}},
 }
@@ -99,7 +99,7 @@ var commitRules = []rule{
 			require.NoError(t, f.commit(t, v))
 			equalVersion(t, v, f.head(t).Version)
 			require.NoError(t, f.Copy(t.Context(), f.key, store.Copy{Version: v}))
-			equalVersion(t, v, f.copied(t, v.Version).Version)
+			equalVersion(t, v, f.copied(t, v.Number).Version)
 		}
 	}},
 	{"is refused under another epoch, another lease or on another version", func(t *testing.T, f fixture) {
@@ -159,7 +159,7 @@ var commitRules = []rule{
 		for _, other := range others {
 			r, err := f.Look(t.Context(), other)
 			require.NoError(t, err)
-			assert.Zero(t, r.Head.Version.Version)
+			assert.Zero(t, r.Head.Number)
 		}
 	}},
 	{"past the record limit says the size and changes nothing", func(t *testing.T, f fixture) {
@@ -180,7 +180,7 @@ var commitRules = []rule{
 		require.ErrorIs(t, err, store.ErrNotApplied)
 		assert.Greater(t, size.Size, f.engine.Limit)
 		assert.LessOrEqual(t, size.Limit, size.Size)
-		assert.Zero(t, f.head(t).Version.Version)
+		assert.Zero(t, f.head(t).Number)
 	}},
 }
 
@@ -194,7 +194,7 @@ func writesRules(e Engine) []rule {
 			for _, w := range []store.Write{foreign{}, nil, "INSERT"} {
 				require.ErrorIs(t, f.commit(t, bare(1, 1, "c1"), w), store.ErrWrite)
 			}
-			assert.Zero(t, f.head(t).Version.Version)
+			assert.Zero(t, f.head(t).Number)
 		}},
 	}
 	if e.Writes == nil {
@@ -226,7 +226,7 @@ func writesRules(e Engine) []rule {
 			require.ErrorAs(t, err, &refused)
 			require.ErrorIs(t, err, store.ErrNotApplied)
 			assert.Equal(t, 0, refused.Index)
-			assert.Zero(t, f.head(t).Version.Version)
+			assert.Zero(t, f.head(t).Number)
 		}},
 		{"sent again after it was applied changes nothing", func(t *testing.T, f fixture) {
 			w := e.Writes(t, f.Store)
@@ -247,7 +247,7 @@ func writesRules(e Engine) []rule {
 				many[i] = w.Make("many")
 			}
 			require.ErrorIs(t, f.commit(t, bare(1, 1, "c1"), many...), store.ErrWrite)
-			assert.Zero(t, f.head(t).Version.Version)
+			assert.Zero(t, f.head(t).Number)
 			assert.False(t, w.Made("many"))
 		}},
 	}...)

@@ -24,7 +24,7 @@ var lookRules = []rule{
 		f.raise(t, 1)
 		for n := int64(1); n <= 20; n++ {
 			require.NoError(t, f.commit(t, bare(n, 1, "c")))
-			require.Equal(t, n, f.head(t).Version.Version)
+			require.Equal(t, n, f.head(t).Number)
 		}
 	}},
 	{"has a clock that does not go back", func(t *testing.T, f fixture) {

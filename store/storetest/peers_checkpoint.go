@@ -134,7 +134,7 @@ var checkpointPeerRules = []rule{
 		}
 		shown := f.shown(t)
 		assert.True(t, slices.IsSortedFunc(shown, func(a, b int64) int { return int(b - a) }), "%v", shown)
-		assert.Equal(t, f.head(t).Version.Version, shown[0])
+		assert.Equal(t, f.head(t).Number, shown[0])
 	}},
 }
 

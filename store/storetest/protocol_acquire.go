@@ -35,7 +35,7 @@ func protocolAcquireRules(e Engine) []rule {
 			line := f.line()
 			line.On("Raise", 1, faultstore.Before(func() { assert.NoError(t, f.save(t, f.Store, a, 2)) }))
 			b := f.open(t, line, f.over("a"))
-			assert.Equal(t, int64(2), b.Head().Version.Version)
+			assert.Equal(t, int64(2), b.Head().Number)
 			require.ErrorIs(t, f.save(t, f.Store, a, 3), store.ErrNotApplied, "from the raise on")
 			require.NoError(t, f.save(t, f.Store, b, 3))
 		}},
@@ -230,7 +230,7 @@ var regressionRules = []rule{
 		o := f.as("a")
 		o.AcceptRegression = true
 		l := f.open(t, f.Store, o)
-		assert.Zero(t, l.Head().Version.Version)
+		assert.Zero(t, l.Head().Number)
 		assert.Equal(t, int64(5), l.Prior().Version)
 	}},
 	{"a missing LEASE beside a HEAD is rebuilt a million epochs on", func(t *testing.T, f fixture) {

@@ -77,7 +77,7 @@ var lifeRules = []rule{
 			before := at.head(t)
 			require.NoError(t, at.edits()[name](t.Context(), f.Store), name)
 			after := at.head(t)
-			assert.Equal(t, before.Version.Version+1, after.Version.Version, name)
+			assert.Equal(t, before.Number+1, after.Number, name)
 			assert.Greater(t, after.CommitEpoch, before.CommitEpoch, name)
 			assert.Equal(t, "because", after.Reason, name)
 		}
@@ -92,7 +92,7 @@ var lifeRules = []rule{
 			line.On("Commit", 1, faultstore.Duplicate)
 			require.NoError(t, at.edits()[name](t.Context(), line), name)
 			deliverLate(t, line)
-			assert.Equal(t, int64(3), at.head(t).Version.Version, name)
+			assert.Equal(t, int64(3), at.head(t).Number, name)
 		}
 	}},
 	{"a job that was overtaken by an edit cannot undo it", func(t *testing.T, f fixture) {
@@ -121,7 +121,7 @@ var lifeRules = []rule{
 		assert.Empty(t, s.Cursor())
 		assert.Greater(t, s.Epoch(), old.Epoch()+1)
 		require.NoError(t, s.put(t.Context(), 7))
-		assert.Equal(t, int64(5), f.head(t).Version.Version)
+		assert.Equal(t, int64(5), f.head(t).Number)
 		assert.Equal(t, int64(5), f.head(t).Born)
 		assert.Empty(t, f.head(t).Starts)
 		assert.Equal(t, []int64{5}, f.shown(t))

@@ -226,7 +226,7 @@ var markRules = []rule{
 		versions := f.history(t)
 		require.Greater(t, len(versions), 10)
 		for _, v := range versions {
-			cp, err := checkpoint.Get(t.Context(), f.Store, f.key.Name, f.reading(v.Version))
+			cp, err := checkpoint.Get(t.Context(), f.Store, f.key.Name, f.reading(v.Number))
 			require.NoError(t, err)
 			got, err := checkpoint.Decode[tally](cp)
 			require.NoError(t, err)

@@ -189,9 +189,9 @@ func saveRules(e Engine) []rule {
 				require.NoError(t, s.put(t.Context(), 2))
 				world, lost := at.otherWorld()
 				world.raise(t, older.CommitEpoch)
-				for n := int64(1); n <= older.Version; n++ {
+				for n := int64(1); n <= older.Number; n++ {
 					v := older
-					v.Version = n
+					v.Number = n
 					require.NoError(t, world.commit(t, v))
 				}
 				s.line.On("Commit", 1, faultstore.Before(func() { s.line.Use(lost) }))

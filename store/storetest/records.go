@@ -43,7 +43,7 @@ func fullLease(epoch int64, id string) store.Lease {
 }
 
 func bare(version, epoch int64, commitID string) store.Version {
-	return store.Version{Version: version, CommitID: commitID, CommitEpoch: epoch, Born: 1, SavedAt: someTime, By: us}
+	return store.Version{Number: version, CommitID: commitID, CommitEpoch: epoch, Born: 1, SavedAt: someTime, By: us}
 }
 
 // fullVersion has every field set.
@@ -182,7 +182,7 @@ func (f fixture) raise(t testing.TB, epoch int64) store.Head {
 // commit commits v on the version before it under v's epoch.
 func (f fixture) commit(t testing.TB, v store.Version, writes ...store.Write) error {
 	t.Helper()
-	_, err := f.Commit(t.Context(), f.key, store.Commit{Fence: fence(v.CommitEpoch), Base: v.Version - 1, Next: v, Writes: writes})
+	_, err := f.Commit(t.Context(), f.key, store.Commit{Fence: fence(v.CommitEpoch), Base: v.Number - 1, Next: v, Writes: writes})
 	return err
 }
 

@@ -81,13 +81,13 @@ func (f fixture) overtake(t testing.TB, saves int) {
 func (f fixture) history(t testing.TB) []store.Version {
 	t.Helper()
 	h := f.head(t)
-	if h.Version.Version == 0 {
+	if h.Number == 0 {
 		return nil
 	}
 	all := []store.Version{h.Version}
-	for c, err := range f.Versions(t.Context(), f.key, h.Version.Version, h.Born) {
+	for c, err := range f.Versions(t.Context(), f.key, h.Number, h.Born) {
 		require.NoError(t, err)
-		if c.Version.Version == h.Version.Version {
+		if c.Number == h.Number {
 			assert.Equal(t, h.CommitID, c.CommitID, "the copy of HEAD's version")
 			continue
 		}
@@ -95,7 +95,7 @@ func (f fixture) history(t testing.TB) []store.Version {
 	}
 	slices.Reverse(all)
 	for i, v := range all {
-		require.Equal(t, h.Born+int64(i), v.Version, "a hole in the history")
+		require.Equal(t, h.Born+int64(i), v.Number, "a hole in the history")
 		if i > 0 {
 			require.LessOrEqual(t, all[i-1].CommitEpoch, v.CommitEpoch, "epochs of the versions")
 		}

@@ -141,7 +141,7 @@ func TestAProcessKilledAtAnyStepOfALargeSaveLeavesNoHeadWithoutItsState(t *testi
 	must(t, p.env, args...)
 	p.holds("the end", map[string][]byte{"1000000": state})
 	p.collects("behind the end")
-	assert.Len(t, keys(t, p.archive, "body/default/flights/"), int(p.look("flights").Head.Version.Version), "one for each version, and none is left over")
+	assert.Len(t, keys(t, p.archive, "body/default/flights/"), int(p.look("flights").Head.Number), "one for each version, and none is left over")
 }
 
 // holds: HEAD points at a state that is there, whole.
@@ -164,7 +164,7 @@ func (p *place) collects(name string) {
 	key := store.Key{Namespace: store.DefaultNamespace, Name: "flights"}
 	head := p.look("flights").Head
 	pointed[head.State.Body] = true
-	for c, err := range p.store.Versions(p.t.Context(), key, head.Version.Version, 1) {
+	for c, err := range p.store.Versions(p.t.Context(), key, head.Number, 1) {
 		require.NoError(p.t, err, name)
 		if c.State != nil {
 			pointed[c.State.Body] = true
@@ -178,7 +178,7 @@ func (p *place) collects(name string) {
 	after := keys(p.t, p.archive, "body/default/flights/")
 	for body := range before {
 		_, stays := after[body]
-		slow := strings.HasPrefix(body, fmt.Sprintf("body/default/flights/%d-", head.Version.Version+1))
+		slow := strings.HasPrefix(body, fmt.Sprintf("body/default/flights/%d-", head.Number+1))
 		if !slow { // above HEAD it may be a slow save's, for all that gc knows
 			assert.Equal(p.t, pointed[body], stays, "%s: %s", name, body)
 		}

@@ -48,7 +48,7 @@ func withVersions(tb testing.TB, n int64) *table {
 	t.put(tb, held)
 	found, err := t.Version(tb.Context(), store.Key{Namespace: store.DefaultNamespace, Name: subject}, n)
 	require.NoError(tb, err)
-	require.Equal(tb, n, found.Version.Version)
+	require.Equal(tb, n, found.Number)
 	return t
 }
 

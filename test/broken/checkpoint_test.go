@@ -39,8 +39,8 @@ var checkpointMutants = []*mutant{
 		name:   "a HEAD that is gone leaves the session going",
 		breaks: "HEAD missing, version < b or epoch < mine → ErrStoreRegressed, the session is over",
 		edits: []edit{{"checkpoint/settle.go",
-			"	if head == nil || head.Version.Version < base || head.Fence.Epoch < mine.Epoch {\n",
-			"	if head == nil {\n		return undecided, errors.New(\"no HEAD\")\n	}\n	if head.Version.Version < base || head.Fence.Epoch < mine.Epoch {\n"}},
+			"	if head == nil || head.Number < base || head.Fence.Epoch < mine.Epoch {\n",
+			"	if head == nil {\n		return undecided, errors.New(\"no HEAD\")\n	}\n	if head.Number < base || head.Fence.Epoch < mine.Epoch {\n"}},
 		caught: onMemory("Protocol/A save/onto a HEAD that is gone ends the session: the store has regressed"),
 	},
 	{

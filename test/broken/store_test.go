@@ -88,7 +88,7 @@ var storeMutants = []*mutant{
 		breaks: "pin, label and expiry are updates conditional on commit_id †",
 		edits: []edit{{"store/memstore/copies.go",
 			"if there == nil || there.CommitID != commitID ||",
-			"if there == nil {\n\t\t\tthere = &store.Copy{Version: store.Version{Version: version, CommitID: commitID}}\n\t\t}\n" +
+			"if there == nil {\n\t\t\tthere = &store.Copy{Version: store.Version{Number: version, CommitID: commitID}}\n\t\t}\n" +
 				"\t\tif there.CommitID != commitID ||"}},
 		caught: onMemory("Store/Amend/does not bring a removed copy back as an empty one"),
 	},

@@ -273,7 +273,7 @@ func (j *job) checkDone() int {
 	j.t.Helper()
 	history := j.history()
 	found := j.look()
-	require.Len(j.t, history, int(found.Head.Version.Version), "the history has a hole")
+	require.Len(j.t, history, int(found.Head.Number), "the history has a hole")
 	require.Equal(j.t, store.EndedDone, found.Head.Ended)
 	require.Equal(j.t, strconv.Itoa(j.records), found.Head.Cursor)
 	require.EqualValues(j.t, j.records, found.Head.Processed)
@@ -282,7 +282,7 @@ func (j *job) checkDone() int {
 	committed := make([]int64, j.records+1)
 	var epoch, done int64
 	for i, v := range history {
-		require.EqualValues(j.t, i+1, v.Version.Version)
+		require.EqualValues(j.t, i+1, v.Number)
 		require.GreaterOrEqual(j.t, v.CommitEpoch, epoch, "version %d was committed behind a higher fence", i+1)
 		require.Equal(j.t, strconv.FormatInt(v.Processed, 10), v.Cursor, "version %d", i+1)
 		for n := done + 1; n <= v.Processed; n++ {

@@ -140,7 +140,7 @@ func killIn(j *job, kind write) {
 		j.standsAt(w.last)
 		found := j.look()
 		assert.Equal(j.t, store.EndedStopped, found.Head.Ended)
-		assert.EqualValues(j.t, found.Head.Version.Version, history)
+		assert.EqualValues(j.t, found.Head.Number, history)
 		want := store.Held
 		if kind == releaseLanded {
 			want = store.Free
@@ -156,7 +156,7 @@ func (j *job) landed(kind write, w worker) {
 		found := j.look()
 		switch kind {
 		case headLanded:
-			return found.Head.Version.Version >= w.version
+			return found.Head.Number >= w.version
 		case copyLanded:
 			return len(j.history()) >= int(w.version)
 		}
@@ -168,7 +168,7 @@ func (j *job) landed(kind write, w worker) {
 func (j *job) standsAt(record int) {
 	j.t.Helper()
 	cursor := "0"
-	if head := j.look().Head; head.Version.Version > 0 {
+	if head := j.look().Head; head.Number > 0 {
 		cursor = head.Cursor
 	}
 	assert.Equal(j.t, strconv.Itoa(record), cursor, "where the killed job stands")

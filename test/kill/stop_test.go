@@ -98,7 +98,7 @@ func (j *job) checkOvertaken(overtaken *run, inHand worker) {
 			behind = true
 		}
 		assert.False(j.t, behind && v.CommitEpoch <= inHand.epoch, "version %d was committed by epoch %d, behind the fence",
-			v.Version.Version, v.CommitEpoch)
+			v.Number, v.CommitEpoch)
 	}
 	assert.True(j.t, behind)
 	j.checkDone()

@@ -65,9 +65,13 @@ func (s *script) acquire() {
 
 func (s *script) next() store.Commit {
 	v := store.Version{
-		Version: s.version + 1, CommitID: "commit" + string(rune('a'+s.version)), CommitEpoch: s.epoch, By: store.Holder{ID: "nightly"},
-		SavedAt: time.Now().UTC().Truncate(time.Microsecond), Cursor: "SECRET-CURSOR", Processed: 10 * (s.version + 1), Failed: s.version + 1,
-		LastError: "SECRET-ERROR", State: &store.State{Data: []byte(`{"key":"SECRET-STATE"}`), Size: 22, SHA256: make([]byte, 32)}, Born: 1,
+		Number: s.version + 1, CommitID: "commit" + string(rune('a'+s.version)), CommitEpoch: s.epoch, By: store.Holder{ID: "nightly"},
+		SavedAt: time.Now().UTC().Truncate(time.Microsecond), Content: store.Content{
+			Cursor:    "SECRET-CURSOR",
+			Processed: 10 * (s.version + 1), Failed: s.version + 1,
+			State: &store.State{Data: []byte(`{"key":"SECRET-STATE"}`), Size: 22, SHA256: make([]byte, 32)},
+		},
+		LastError: "SECRET-ERROR", Born: 1,
 	}
 	return store.Commit{Fence: s.fence(), Base: s.version, Next: v}
 }

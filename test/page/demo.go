@@ -98,14 +98,16 @@ func (j job) save(ctx context.Context, st store.Store, now time.Time) error {
 			}
 			v.Processed, v.Failed = v.Processed+step, v.Failed+r.fails
 			next := store.Version{
-				Version: v.Version + 1, CommitID: fmt.Sprintf("commit-%s-%d", strings.ReplaceAll(j.name, "/", "-"), v.Version+1), CommitEpoch: fence.Epoch, By: holder,
-				SavedAt: at, Cursor: fmt.Sprintf(j.cursor, v.Processed+v.Failed), Processed: v.Processed, Failed: v.Failed, Born: 1, Identity: "s3://warehouse/" + j.name,
-				State: demoState(j.name, &v, r.host),
+				Number: v.Number + 1, CommitID: fmt.Sprintf("commit-%s-%d", strings.ReplaceAll(j.name, "/", "-"), v.Number+1), CommitEpoch: fence.Epoch, By: holder,
+				SavedAt: at, Born: 1, Content: store.Content{
+					Cursor: fmt.Sprintf(j.cursor, v.Processed+v.Failed), Processed: v.Processed, Failed: v.Failed,
+					Identity: "s3://warehouse/" + j.name, State: demoState(j.name, &v, r.host),
+				},
 			}
 			if last {
 				next.Ended, next.LastError = r.ended, r.err
 			}
-			if _, err := st.Commit(ctx, key, store.Commit{Fence: fence, Base: v.Version, Next: next}); err != nil {
+			if _, err := st.Commit(ctx, key, store.Commit{Fence: fence, Base: v.Number, Next: next}); err != nil {
 				return err
 			}
 			if err := st.Copy(ctx, key, store.Copy{Version: next}); err != nil {
@@ -115,7 +117,7 @@ func (j job) save(ctx context.Context, st store.Store, now time.Time) error {
 		}
 		next := store.Lease{
 			Epoch: fence.Epoch, LeaseID: fence.LeaseID, Status: store.Free, Holder: holder, Duration: 30 * time.Second,
-			AcquiredAt: now.Add(-r.began), RenewedAt: at, Version: v.Version,
+			AcquiredAt: now.Add(-r.began), RenewedAt: at, Version: v.Number,
 		}
 		if i == len(j.runs)-1 && (j.held || j.died) {
 			next.Status, next.Until.Wall = store.Held, at.Add(30*time.Second)
@@ -136,7 +138,7 @@ func (j job) save(ctx context.Context, st store.Store, now time.Time) error {
 
 func demoState(name string, v *store.Version, host string) *store.State {
 	text := fmt.Sprintf(`{"source":%q,"page":%d,"totals":{"orders":%d,"amount":"%d.%02d","currency":"EUR"},"watermark":%q,"retries":%d,"worker":%q}`,
-		"s3://warehouse/"+name, v.Version/3+4_100, v.Processed, v.Processed*17, v.Processed%100, time.Unix(1_795_800_000+v.Version*60, 0).UTC().Format(time.RFC3339), v.Failed/3, host)
+		"s3://warehouse/"+name, v.Number/3+4_100, v.Processed, v.Processed*17, v.Processed%100, time.Unix(1_795_800_000+v.Number*60, 0).UTC().Format(time.RFC3339), v.Failed/3, host)
 	sum := sha256.Sum256([]byte(text))
 	return &store.State{Data: []byte(text), Size: int64(len(text)), SHA256: sum[:]}
 }

@@ -88,7 +88,7 @@ func commit(t *testing.T, st store.Store, name string, v store.Version) {
 	key, fence := store.Key{Namespace: store.DefaultNamespace, Name: name}, store.Fence{Epoch: 1, LeaseID: "l"}
 	_, _, err := st.Raise(t.Context(), key, fence, store.Holder{ID: "loader"}, true)
 	require.NoError(t, err)
-	v.Version, v.CommitID, v.CommitEpoch, v.Born, v.SavedAt = 1, "c", 1, 1, time.Now()
+	v.Number, v.CommitID, v.CommitEpoch, v.Born, v.SavedAt = 1, "c", 1, 1, time.Now()
 	_, err = st.Commit(t.Context(), key, store.Commit{Fence: fence, Next: v})
 	require.NoError(t, err)
 }

@@ -170,7 +170,7 @@ func TestTenThousandCheckpointsHavePages(t *testing.T) {
 	st := memstore.New(nil)
 	const n = 10_000
 	for i := range n {
-		commit(t, st, fmt.Sprintf("jobs/%06d", i), store.Version{Cursor: fmt.Sprint(i)})
+		commit(t, st, fmt.Sprintf("jobs/%06d", i), store.Version{Content: store.Content{Cursor: fmt.Sprint(i)}})
 	}
 	url := shown(t, st, nil)
 	p := open(t)
@@ -212,7 +212,7 @@ func TestWhatIsHostileIsInert(t *testing.T) {
 	large := `{"rows":["` + strings.Repeat(`<script>alert(1)</script>`, 13_000) + "\xff\xfe" + `"]}`
 	require.Greater(t, len(large), 300<<10)
 	for _, name := range hostile {
-		commit(t, st, name, store.Version{Cursor: name, LastError: name + "\xff\x00", Identity: name, Reason: name, State: raw(large), By: store.Holder{ID: name, Host: name, RunID: name}})
+		commit(t, st, name, store.Version{Content: store.Content{Cursor: name, Identity: name, State: raw(large)}, LastError: name + "\xff\x00", Reason: name, By: store.Holder{ID: name, Host: name, RunID: name}})
 	}
 	url := shown(t, st, &statuspage.Options{ShowState: true, Title: hostile[0]})
 	p := open(t)
@@ -238,7 +238,7 @@ func demo(t *testing.T) *memstore.Store {
 	t.Helper()
 	st, err := page.Demo(t.Context())
 	require.NoError(t, err)
-	commit(t, st, "hostile/"+hostile[0], store.Version{Cursor: hostile[0], LastError: hostile[5]})
+	commit(t, st, "hostile/"+hostile[0], store.Version{Content: store.Content{Cursor: hostile[0]}, LastError: hostile[5]})
 	return st
 }
 
@@ -323,13 +323,13 @@ func TestItGoesByKeyboardAlone(t *testing.T) {
 func TestAnUpdateLeavesTheFocusWhereItWas(t *testing.T) {
 	st := memstore.New(nil)
 	for _, name := range []string{"a", "b"} {
-		commit(t, st, name, store.Version{Cursor: "1"})
+		commit(t, st, name, store.Version{Content: store.Content{Cursor: "1"}})
 	}
 	p := open(t)
 	p.visit(shown(t, st, nil))
 	p.do(chromedp.Focus(chromedp.CSS(`a[href="/checkpoints/b"]`)))
 	eval[bool](p, `window.old = document.activeElement; true`)
-	commit(t, st, "c", store.Version{Cursor: "1"})
+	commit(t, st, "c", store.Version{Content: store.Content{Cursor: "1"}})
 	p.until(`document.querySelectorAll("tbody tr").length === 3`)
 	assert.True(t, eval[bool](p, `document.activeElement !== window.old && document.activeElement.getAttribute("href") === "/checkpoints/b"`))
 

@@ -32,7 +32,7 @@ func readTruth(tt *testing.T, t *tale) truth {
 	require.NotNil(tt, found.Head)
 	require.NotNil(tt, found.Lease)
 	r := truth{head: found.Head, lease: found.Lease, told: t.told}
-	for c, err := range t.clean.Versions(tt.Context(), t.key, found.Head.Version.Version+100, 0) {
+	for c, err := range t.clean.Versions(tt.Context(), t.key, found.Head.Number+100, 0) {
 		require.NoError(tt, err)
 		r.versions = append(r.versions, c)
 	}
@@ -48,10 +48,10 @@ func (r truth) String() string {
 		fmt.Fprintf(&b, "\n\tcall %s, row %v: %v", c.cursor, c.row, c.err)
 	}
 	for _, v := range r.versions {
-		fmt.Fprintf(&b, "\n\tversion %d, epoch %d, commit %s, cursor %s", v.Version.Version, v.CommitEpoch, v.CommitID, v.Cursor)
+		fmt.Fprintf(&b, "\n\tversion %d, epoch %d, commit %s, cursor %s", v.Number, v.CommitEpoch, v.CommitID, v.Cursor)
 	}
 	fmt.Fprintf(&b, "\n\tHEAD %d under epoch %d, LEASE %s, epoch %d; rows %v",
-		r.head.Version.Version, r.head.Fence.Epoch, r.lease.Status, r.lease.Epoch, r.rows)
+		r.head.Number, r.head.Fence.Epoch, r.lease.Status, r.lease.Epoch, r.rows)
 	return b.String()
 }
 
@@ -61,7 +61,7 @@ func (r truth) checkHistory(tt *testing.T, when string) {
 	ids := map[string]bool{}
 	var processed, epoch int64
 	for i, v := range r.versions {
-		assert.EqualValues(tt, i+1, v.Version.Version, "%s: the history has a hole", when)
+		assert.EqualValues(tt, i+1, v.Number, "%s: the history has a hole", when)
 		assert.EqualValues(tt, 1, v.Born, "%s: version %d", when, i+1)
 		assert.False(tt, ids[v.CommitID], "%s: commit %s made two versions", when, v.CommitID)
 		ids[v.CommitID] = true
@@ -73,17 +73,17 @@ func (r truth) checkHistory(tt *testing.T, when string) {
 		assert.Equal(tt, processed, v.Processed, "%s: version %d", when, i+1)
 		assert.Equal(tt, v.Cursor, stateOf(tt, v).At, "%s: version %d has the state of another cursor", when, i+1)
 	}
-	require.Len(tt, r.versions, int(r.head.Version.Version), "%s: history and HEAD", when)
+	require.Len(tt, r.versions, int(r.head.Number), "%s: history and HEAD", when)
 	last := r.versions[len(r.versions)-1]
 	assert.Equal(tt, last.CommitID, r.head.CommitID, "%s: the newest copy is not HEAD's", when)
 	assert.Equal(tt, store.EndedDone, r.head.Ended, "%s", when)
 	assert.Equal(tt, store.Free, r.lease.Status, "%s: the lease was left held", when)
-	assert.Equal(tt, r.head.Version.Version, r.lease.Version, "%s: the version that LEASE knows", when)
+	assert.Equal(tt, r.head.Number, r.lease.Version, "%s: the version that LEASE knows", when)
 }
 
 func stateOf(tt *testing.T, v store.Copy) state {
 	var s state
-	if assert.NotNil(tt, v.State, "version %d", v.Version.Version) {
+	if assert.NotNil(tt, v.State, "version %d", v.Number) {
 		assert.NoError(tt, json.Unmarshal(v.State.Data, &s))
 	}
 	return s
@@ -98,12 +98,12 @@ func (r truth) checkFences(tt *testing.T, when string, opened []*session) {
 		assert.Greater(tt, s.Epoch(), before, "%s: the epoch of the %s session", when, s.by)
 		before = s.Epoch()
 		for _, v := range r.versions {
-			if v.Version.Version > s.base {
-				assert.GreaterOrEqual(tt, v.CommitEpoch, s.Epoch(), "%s: version %d was committed behind the fence of the %s session", when, v.Version.Version, s.by)
+			if v.Number > s.base {
+				assert.GreaterOrEqual(tt, v.CommitEpoch, s.Epoch(), "%s: version %d was committed behind the fence of the %s session", when, v.Number, s.by)
 			} else {
-				assert.Less(tt, v.CommitEpoch, s.Epoch(), "%s: version %d, and the %s session started from %d", when, v.Version.Version, s.by, s.base)
+				assert.Less(tt, v.CommitEpoch, s.Epoch(), "%s: version %d, and the %s session started from %d", when, v.Number, s.by, s.base)
 			}
-			if v.Version.Version == s.base {
+			if v.Number == s.base {
 				assert.Zero(tt, v.ExpiresAt, "%s: version %d expires, and the %s session started from it", when, s.base, s.by)
 			}
 		}

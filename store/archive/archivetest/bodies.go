@@ -30,7 +30,7 @@ func saveBody(t *testing.T, a archive.Archive, key store.Key, id archive.BodyID,
 	require.NoError(t, err)
 	saved, body, err := w.Finish()
 	require.NoError(t, err)
-	return &store.Version{Version: id.Version, CommitID: id.CommitID, State: &saved}, body
+	return &store.Version{Number: id.Version, CommitID: id.CommitID, Content: store.Content{State: &saved}}, body
 }
 
 func loadBody(t *testing.T, a archive.Archive, key store.Key, v *store.Version, body string) ([]byte, error) {

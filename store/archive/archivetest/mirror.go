@@ -19,10 +19,13 @@ func mirrored(key store.Key, id archive.ID) *archive.Mirrored {
 	data := fmt.Appendf(nil, `{"sum": %d}`, id.Version)
 	sum := sha256.Sum256(data)
 	return &archive.Mirrored{Key: key, Version: store.Version{
-		Version: id.Version, CommitEpoch: id.Epoch, CommitID: id.CommitID, Born: 1,
+		Number: id.Version, CommitEpoch: id.Epoch, CommitID: id.CommitID, Born: 1,
 		By: store.Holder{ID: "nightly", Host: "etl-7", PID: 4121}, SavedAt: time.Date(2026, 11, 24, 2, 0, 1, 5000, time.UTC),
-		Cursor: fmt.Sprint("ord-", id.Version), Processed: 1000 * id.Version,
-		State: &store.State{Data: data, Size: int64(len(data)), SHA256: sum[:]},
+		Content: store.Content{
+			Cursor:    fmt.Sprint("ord-", id.Version),
+			Processed: 1000 * id.Version,
+			State:     &store.State{Data: data, Size: int64(len(data)), SHA256: sum[:]},
+		},
 	}}
 }
 

@@ -69,7 +69,7 @@ func TestADownloadThatIsCutGoesOnOrFailsAndIsNeverShort(t *testing.T) {
 			saved, body, bodyErr := w.Finish()
 			require.NoError(t, bodyErr)
 			streaming.cut(func() faulthttp.Fault { return cut(1, err) })
-			br, bodyErr := archive.OpenBody(t.Context(), a, key, &store.Version{Version: 3, State: &saved}, body)
+			br, bodyErr := archive.OpenBody(t.Context(), a, key, &store.Version{Number: 3, Content: store.Content{State: &saved}}, body)
 			require.NoError(t, bodyErr)
 			_, bodyErr = io.ReadAll(br)
 			require.NoError(t, br.Close())

@@ -79,19 +79,25 @@ const exactState = `{"sum": 9223372036854775807, "rate": 0.10, "big": 1e400,  "t
 
 func full() *archive.Mirrored {
 	return &archive.Mirrored{Key: store.Key{Namespace: "default", Name: "orders/eu/shard-03"}, Version: store.Version{
-		Version: 1204, CommitID: "7f3k2m", CommitEpoch: 1_000_003,
+		Number: 1204, CommitID: "7f3k2m", CommitEpoch: 1_000_003,
 		By:      store.Holder{ID: "nightly", Host: "etl-7", PID: 4121, RunID: "2026-11-24T02:00:01Z"},
 		SavedAt: time.Date(2026, 11, 24, 2, 0, 1, 123456789, time.UTC),
-		Cursor:  "ord-88123 <&> é", Finished: []store.Range{{First: "ord-88130", Last: "ord-88140"}, {First: "ord-88150", Last: "ord-88150"}},
-		Processed: math.MaxInt64, Failed: 12, LastError: "row 3: \"bad\"\nline 2",
-		State: plain(exactState), Identity: "s3://in/orders.csv", Schema: 3, Ended: store.EndedError, RestoredFrom: 1200, Reason: "by hand",
+		Content: store.Content{
+			Cursor:    "ord-88123 <&> é",
+			Finished:  []store.Range{{First: "ord-88130", Last: "ord-88140"}, {First: "ord-88150", Last: "ord-88150"}},
+			Processed: math.MaxInt64, Failed: 12,
+			State:    plain(exactState),
+			Identity: "s3://in/orders.csv", Schema: 3,
+		},
+		LastError: "row 3: \"bad\"\nline 2",
+		Ended:     store.EndedError, RestoredFrom: 1200, Reason: "by hand",
 		Born: 7, Starts: []int64{7, 900, 1200},
 	}}
 }
 
 func least() *archive.Mirrored {
 	return &archive.Mirrored{Key: store.Key{Namespace: "default", Name: "a"}, Version: store.Version{
-		Version: 1, CommitID: "c", CommitEpoch: 1, Born: 1, SavedAt: time.Unix(0, 0).UTC(),
+		Number: 1, CommitID: "c", CommitEpoch: 1, Born: 1, SavedAt: time.Unix(0, 0).UTC(),
 	}}
 }
 
@@ -159,7 +165,7 @@ func inBody(data []byte) ([]byte, *store.State) {
 	}
 	defer a.Close()
 	m := full()
-	w, err := archive.CreateBody(ctx, a, m.Key, archive.BodyID{Version: m.Version.Version, CommitID: m.CommitID})
+	w, err := archive.CreateBody(ctx, a, m.Key, archive.BodyID{Version: m.Number, CommitID: m.CommitID})
 	if err != nil {
 		panic(err)
 	}
