@@ -8,15 +8,20 @@ import (
 	"math"
 	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/child"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
+
+// killAfter is how long a command that was told to end may take to end.
+const killAfter = 5 * time.Second
 
 // batchFlags are the flags of milepost batch.
 type batchFlags struct {
@@ -139,9 +144,9 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	defer release()
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	j := &batchJob{app: a, flags: f, key: key, path: path, in: in, stop: stop, end: cancel, command: &command{
-		argv: argv, env: a.env, stdout: a.stdout, stderr: a.stderr,
-		grace: f.grace, killAfter: min(killAfter, f.leaseDuration/10),
+	j := &batchJob{app: a, flags: f, key: key, path: path, in: in, stop: stop, end: cancel, command: &child.Command{
+		Argv: argv, Env: a.env, Stdout: a.stdout, Stderr: a.stderr,
+		Grace: f.grace, KillAfter: min(killAfter, f.leaseDuration/10),
 	}}
 	defer func() { j.in.close() }()
 
@@ -175,7 +180,7 @@ type batchJob struct {
 	path    string
 	in      *input
 	placed  string // the commit id of the version that the input stands at, before the lease is taken
-	command *command
+	command *child.Command
 	stop    context.Context         // ends when the job is to stop after the batch in hand
 	end     context.CancelCauseFunc // ends the session's context
 
@@ -347,7 +352,7 @@ func (j *batchJob) runCommand(ctx context.Context, b *batch) error {
 	}
 	pauses.Reset()
 	for attempt := 1; ; attempt++ {
-		err := j.command.run(ctx, j.stop, b.data, env...)
+		err := j.command.Run(ctx, j.stop, b.data, env...)
 		if err == nil {
 			return nil
 		}
@@ -357,7 +362,7 @@ func (j *batchJob) runCommand(ctx context.Context, b *batch) error {
 			}
 			return err // it could not be started, or the session has ended
 		}
-		failed := &commandError{Argv: j.command.argv, First: b.first, Last: b.last, Attempts: attempt, Err: err}
+		failed := &commandError{Argv: j.command.Argv, First: b.first, Last: b.last, Attempts: attempt, Err: err}
 		if attempt > j.flags.retries {
 			return failed
 		}
@@ -375,6 +380,24 @@ func (j *batchJob) runCommand(ctx context.Context, b *batch) error {
 		}
 	}
 }
+
+// commandError says that the user's program failed. The failure is the job's own, not Milepost's.
+type commandError struct {
+	Argv        []string
+	First, Last int64 // the batch's records
+	Attempts    int
+	Err         error // how the last attempt ended
+}
+
+func (e *commandError) Error() string {
+	s := fmt.Sprintf("%s failed on records %s to %s: %v", strings.Join(e.Argv, " "), thousands(e.First), thousands(e.Last), e.Err)
+	if e.Attempts > 1 {
+		s += fmt.Sprintf(" (the last of %d attempts)", e.Attempts)
+	}
+	return s
+}
+
+func (e *commandError) Unwrap() []error { return []error{errJobFailed, e.Err} }
 
 // finish tells how the job ended.
 func (j *batchJob) finish(err error) error {

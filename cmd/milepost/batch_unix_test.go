@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/test/processtest"
 )
 
 // collect is a CMD that keeps each batch in a file of its own, whole or not at all.
@@ -245,7 +247,7 @@ func TestAHandoffExitsWith10AndTheOtherGoesOn(t *testing.T) {
 			first <- milepost(t, env, "batch", "a", input, "--every", "2", "--yield", "--lease-duration", "1s", "--holder", "first", "--",
 				"sh", "-c", `sleep 0.05; `+collect)
 		}()
-		waitForFile(filepath.Join(out, "000000001"))
+		processtest.WaitForFile(filepath.Join(out, "000000001"))
 		second := milepost(t, env, "batch", "a", input, "--every", "2000", "--take-over", "--lease-duration", "1s", "--holder", "second", "--",
 			"sh", "-c", collect)
 		assert.Equal(t, 10, (<-first).exit)
@@ -365,10 +367,10 @@ func TestNoChildOutlivesAKilledBatch(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
 	p := startProcess(t, append(sqliteStore(t), "PIDS="+pids), "batch", "a", writeFile(t, "in", numbered(10)), "--",
 		"sh", "-c", `sh -c 'sleep 60; :' & echo $$ $! >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; wait`)
-	waitForKeeper(t, pids)
+	processtest.WaitForKeeper(t, pids)
 	require.NoError(t, p.cmd.Process.Kill())
 	assert.Equal(t, -1, p.exit(t))
-	assertGone(t, pids)
+	processtest.AssertGone(t, pids)
 }
 
 func TestAfterKill9TheNextRunOnTheSameMachineGoesOnAtOnce(t *testing.T) {
@@ -378,7 +380,7 @@ func TestAfterKill9TheNextRunOnTheSameMachineGoesOnAtOnce(t *testing.T) {
 		content := numbered(100)
 		input := writeFile(t, "in", content)
 		p := startProcess(t, env, "batch", "a", input, "--every", "10", "--", "sh", "-c", collect+`; [ "$MILEPOST_FIRST" != 31 ] || sleep 1000`)
-		waitForFile(filepath.Join(out, "000000031"))
+		processtest.WaitForFile(filepath.Join(out, "000000031"))
 		require.NoError(t, p.cmd.Process.Kill())
 		assert.Equal(t, -1, p.exit(t))
 		must(t, env, "batch", "a", input, "--every", "10", "--", "sh", "-c", collect)
@@ -404,7 +406,7 @@ func startBatch(t *testing.T, env []string, input string, flags []string) *runni
 	args = append(args, "--", "sh", "-c", `: >"$RUNS"; while [ ! -e "$GO" ]; do sleep 0.01; done`)
 	runs := filepath.Join(dir, "runs")
 	go func() { b.done <- milepost(t, append(env, "GO="+b.proceed, "RUNS="+runs), args...) }()
-	waitForFile(runs)
+	processtest.WaitForFile(runs)
 	return b
 }
 

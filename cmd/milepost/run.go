@@ -6,12 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/child"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -101,7 +101,7 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 		return usagef("command %s: %w", argv[0], err)
 	}
 	signals := make(chan os.Signal, 16)
-	for _, s := range forwarded {
+	for _, s := range child.Forwarded {
 		if !signal.Ignored(s) { // as under nohup
 			signal.Notify(signals, s)
 		}
@@ -140,7 +140,7 @@ func untilFirst(parent context.Context, signals <-chan os.Signal) (context.Conte
 		for {
 			select {
 			case s := <-signals:
-				if stops(s) {
+				if child.Stops(s) {
 					cancel(&signalError{s})
 					return
 				}
@@ -159,6 +159,3 @@ func untilFirst(parent context.Context, signals <-chan os.Signal) (context.Conte
 		}
 	}
 }
-
-// stops reports whether a signal asks to stop.
-func stops(s os.Signal) bool { return s == os.Interrupt || s == syscall.SIGTERM || s == syscall.SIGHUP }

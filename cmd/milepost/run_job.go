@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/child"
 	"github.com/milepost-dev/milepost/lease"
 )
 
@@ -93,69 +96,41 @@ func (j *job) checkpoint() []byte {
 
 // supervise runs the command, and returns how the session ends: nil if it exited with 0.
 func (j *job) supervise(env []string, dir string) error {
-	p, err := startJob(j.app, j.argv, env, dir)
+	cmd := exec.Command(j.argv[0], j.argv[1:]...)
+	cmd.Env = env
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = j.app.stdin, j.app.stdout, j.app.stderr
+	p, err := child.Start(cmd, dir)
 	if err != nil {
 		return &jobError{j.argv, err}
 	}
-	var ending error // why it was told to end
-	var kill <-chan time.Time
-	tell := func(why error) {
-		if ending == nil {
-			ending = why
-			kill = time.After(j.grace)
-		}
+	end := p.Wait(j.session.Context(), j.session.HandoffWanted(), j.signals, j.grace)
+	switch {
+	case end.Lost != nil:
+		return end.Lost
+	case end.Yielded:
+		return checkpoint.ErrYielded
+	case end.Err == nil:
+		return nil // it came to its end, though a signal may have told it to stop
+	case end.Signal != nil:
+		stopped := &signalError{end.Signal}
+		j.session.cancel(stopped)
+		return stopped
 	}
-	over, wanted := j.session.Context().Done(), j.session.HandoffWanted()
-	for {
-		select {
-		case s := <-j.signals:
-			p.forward(s)
-			if stops(s) && s != os.Interrupt { // at SIGINT some go on, as a shell does
-				tell(&signalError{s})
-			} else if stops(s) && ending == nil {
-				ending = &signalError{s}
-			}
-		case <-over:
-			over = nil
-			ending = nil // it comes before a signal
-			tell(context.Cause(j.session.Context()))
-			p.terminate()
-		case <-wanted:
-			wanted = nil
-			tell(checkpoint.ErrYielded)
-			p.terminate()
-		case <-kill:
-			kill = nil
-			p.kill()
-		case err := <-p.done:
-			p.sweep()
-			if ending == nil && p.interrupted(err) {
-				ending = &signalError{os.Interrupt}
-			}
-			return j.outcome(err, ending)
-		}
-	}
+	return &jobError{j.argv, end.Err}
 }
 
-// outcome is how the session ends, by how the command did and why it was told to.
-func (j *job) outcome(err, ending error) error {
-	_, signalled := errors.AsType[*signalError](ending)
-	switch {
-	case ending == nil && err == nil, signalled && err == nil:
-		return nil // it came to its end
-	case signalled:
-		j.session.cancel(ending)
-		return ending
-	case ending != nil:
-		return ending
+// maxSocketPath is the longest path of a socket. Every Unix takes 103 bytes; macOS takes the fewest.
+func maxSocketPath() int {
+	if runtime.GOOS == "windows" {
+		return 107
 	}
-	return &jobError{j.argv, err}
+	return 103
 }
 
 // privateDir makes a directory that only this user can look into, with a path short enough for a socket in it.
 func privateDir() (string, error) {
 	dir, err := os.MkdirTemp("", "milepost-*")
-	if err == nil && len(dir)+len("/socket") > maxSocketPath {
+	if err == nil && len(dir)+len("/socket") > maxSocketPath() {
 		_ = os.Remove(dir)
 		dir, err = os.MkdirTemp("/tmp", "milepost-*")
 	}

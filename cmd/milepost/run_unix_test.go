@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/test/processtest"
 )
 
 // insideRun is env for commands under milepost run that call milepost themselves: the test's binary.
@@ -135,7 +137,7 @@ func startRun(t *testing.T, env []string, text string, flags ...string) (dir str
 func TestASecondRunOfTheSameNameIsRefused(t *testing.T) {
 	env := sqliteStore(t)
 	dir, done := startRun(t, env, `: >"$DIR/runs"; wait_for go`)
-	waitForFile(filepath.Join(dir, "runs"))
+	processtest.WaitForFile(filepath.Join(dir, "runs"))
 	began := time.Now()
 	r := milepost(t, env, "run", "a", "-o", "json", "--", "true")
 	assert.Less(t, time.Since(began), time.Second)
@@ -150,7 +152,7 @@ func TestWhenTheLeaseIsLostTheCommandIsToldAndNothingMoreIsSaved(t *testing.T) {
 		dir, done := startRun(t, env, `
 trap 'milepost mark --cursor late; echo "mark $?" >"$DIR/told"; exit 0' TERM
 milepost save --cursor 1; : >"$DIR/runs"; wait_for never`, "--lease-duration", "1s")
-		waitForFile(filepath.Join(dir, "runs"))
+		processtest.WaitForFile(filepath.Join(dir, "runs"))
 		must(t, env, "lease", "break", "a", "--now", "--reason", "test", "--execute")
 		r := <-done
 		assert.Equal(t, 7, r.exit, r.stderr)
@@ -167,20 +169,20 @@ func TestACommandThatIgnoresTheLossIsKilledAfterItsGrace(t *testing.T) {
 	env := sqliteStore(t)
 	dir, done := startRun(t, env, `trap '' TERM; sh -c 'sleep 60' & echo $$ $! >"$DIR/pids.tmp"; mv "$DIR/pids.tmp" "$DIR/pids"; wait_for never`,
 		"--lease-duration", "1s", "--grace", "300ms")
-	waitForFile(filepath.Join(dir, "pids"))
+	processtest.WaitForFile(filepath.Join(dir, "pids"))
 	must(t, env, "lease", "break", "a", "--now", "--reason", "test", "--execute")
 	began := time.Now()
 	r := <-done
 	assert.Equal(t, 7, r.exit, r.stderr)
 	assert.Less(t, time.Since(began), 5*time.Second)
-	assertGone(t, filepath.Join(dir, "pids"))
+	processtest.AssertGone(t, filepath.Join(dir, "pids"))
 }
 
 func TestARunHandsOverWhenAnotherAsks(t *testing.T) {
 	env := sqliteStore(t)
 	dir, done := startRun(t, env, `trap 'milepost mark --cursor step; exit 0' TERM; : >"$DIR/runs"; wait_for never`,
 		"--yield", "--lease-duration", "1s")
-	waitForFile(filepath.Join(dir, "runs"))
+	processtest.WaitForFile(filepath.Join(dir, "runs"))
 	assert.Equal(t, "step\n", must(t, env, "run", "a", "--take-over", "--", "sh", "-c", `echo "$MILEPOST_CURSOR"`))
 	assert.Equal(t, 10, (<-done).exit)
 }
@@ -204,7 +206,7 @@ func TestSignalsAreForwardedAndWhatWasMarkedIsSaved(t *testing.T) {
 			env := append(insideRun(t, sqliteStore(t)), "DIR="+dir)
 			p := startProcess(t, env, "run", "a", "--", "sh", "-c",
 				c.text+`; milepost mark --cursor 1; : >"$DIR/runs"; while :; do sleep 0.01; done`)
-			waitForFile(filepath.Join(dir, "runs"))
+			processtest.WaitForFile(filepath.Join(dir, "runs"))
 			require.NoError(t, p.cmd.Process.Signal(c.signal))
 			assert.Equal(t, c.exit, p.exit(t))
 			cp := newest(t, env, "a")
@@ -217,7 +219,7 @@ func TestSignalsAreForwardedAndWhatWasMarkedIsSaved(t *testing.T) {
 func TestASignalWhileARunWaitsForTheLeaseEndsTheWait(t *testing.T) {
 	env := sqliteStore(t)
 	dir, done := startRun(t, env, `: >"$DIR/runs"; wait_for go`)
-	waitForFile(filepath.Join(dir, "runs"))
+	processtest.WaitForFile(filepath.Join(dir, "runs"))
 	p := startProcess(t, env, "run", "a", "--wait", "10m", "--", "true")
 	p.stderrHas(t, "waiting for first")
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
@@ -230,7 +232,7 @@ func TestWhatTheCommandLeftRunningIsEnded(t *testing.T) {
 	dir := t.TempDir()
 	env := append(sqliteStore(t), "DIR="+dir)
 	must(t, env, "run", "a", "--", "sh", "-c", `sleep 60 >/dev/null 2>&1 & echo $! >"$DIR/pids"`)
-	assertGone(t, filepath.Join(dir, "pids"))
+	processtest.AssertGone(t, filepath.Join(dir, "pids"))
 }
 
 func TestNoProcessOutlivesAKilledRun(t *testing.T) {
@@ -238,10 +240,10 @@ func TestNoProcessOutlivesAKilledRun(t *testing.T) {
 	env := append(insideRun(t, sqliteStore(t)), "DIR="+dir)
 	p := startProcess(t, env, "run", "a", "--", "sh", "-c",
 		`milepost save --cursor 1; dirname "$MILEPOST_SOCKET" >"$DIR/files"; sh -c 'sleep 60; :' & echo $$ $! >"$DIR/pids.tmp"; mv "$DIR/pids.tmp" "$DIR/pids"; wait`)
-	waitForKeeper(t, filepath.Join(dir, "pids"))
+	processtest.WaitForKeeper(t, filepath.Join(dir, "pids"))
 	require.NoError(t, p.cmd.Process.Kill())
 	p.exit(t)
-	assertGone(t, filepath.Join(dir, "pids"))
+	processtest.AssertGone(t, filepath.Join(dir, "pids"))
 	files, err := os.ReadFile(filepath.Join(dir, "files"))
 	require.NoError(t, err)
 	assert.NoDirExists(t, strings.TrimSpace(string(files)))
@@ -251,7 +253,7 @@ func TestNoProcessOutlivesAKilledRun(t *testing.T) {
 func TestWhatWasSentBeforeTheCommandEndedCounts(t *testing.T) {
 	env := sqliteStore(t)
 	dir, done := startRun(t, env, `echo "$MILEPOST_SOCKET" >"$DIR/tmp"; mv "$DIR/tmp" "$DIR/socket"; wait_for go`)
-	waitForFile(filepath.Join(dir, "socket"))
+	processtest.WaitForFile(filepath.Join(dir, "socket"))
 	path, err := os.ReadFile(filepath.Join(dir, "socket"))
 	require.NoError(t, err)
 	conn, err := net.Dial("unix", strings.TrimSpace(string(path)))
@@ -274,7 +276,7 @@ func TestWhatWasSentBeforeTheCommandEndedCounts(t *testing.T) {
 func TestInARunsSocketNothingIsOpenedOrClosed(t *testing.T) {
 	env := sqliteStore(t)
 	dir, done := startRun(t, env, `echo "$MILEPOST_SOCKET" >"$DIR/tmp"; mv "$DIR/tmp" "$DIR/socket"; wait_for go`)
-	waitForFile(filepath.Join(dir, "socket"))
+	processtest.WaitForFile(filepath.Join(dir, "socket"))
 	path, err := os.ReadFile(filepath.Join(dir, "socket"))
 	require.NoError(t, err)
 	err = (&app{stdout: t.Output(), stderr: t.Output(), output: "json", namespace: "default",
@@ -346,7 +348,7 @@ func TestARunInsideNohupKeepsIgnoringTheHangup(t *testing.T) {
 	cmd := exec.Command("sh", "-c", `trap '' HUP; exec milepost run a -- sh -c ': >"$DIR/runs"; while [ ! -e "$DIR/go" ]; do sleep 0.01; done'`)
 	cmd.Env = append(os.Environ(), env...)
 	require.NoError(t, cmd.Start())
-	waitForFile(filepath.Join(dir, "runs"))
+	processtest.WaitForFile(filepath.Join(dir, "runs"))
 	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
 	assert.NoError(t, cmd.Wait())

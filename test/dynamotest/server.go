@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/milepost-dev/milepost/internal/childserver"
+	"github.com/milepost-dev/milepost/test/childserver"
 )
 
 // What a local endpoint is told; none of them checks it. DynamoDB Local takes

@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/milepost-dev/milepost/internal/childserver"
+	"github.com/milepost-dev/milepost/test/childserver"
 )
 
 // What our own server is told. It checks the keys.

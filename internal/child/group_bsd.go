@@ -1,8 +1,8 @@
 //go:build unix && !linux
 
-package main
+package child
 
 import "syscall"
 
-// dieWithParent does nothing: the system has no such thing.
+// dieWithParent does nothing: the system offers no such thing.
 func dieWithParent(*syscall.SysProcAttr) {}

@@ -1,6 +1,7 @@
-package main
+package child
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
 	"unsafe"
@@ -8,8 +9,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// group is a command's job object, which also ends its children, and ends them
-// all when this process dies.
+// Forwarded are the signals that [Attached.Wait] can forward on this system.
+var Forwarded = []os.Signal{os.Interrupt}
+
+// group is a command's job object. It ends the command's children as well, and ends them all when
+// this process dies.
 type group struct {
 	cmd *exec.Cmd
 	job windows.Handle
@@ -59,3 +63,14 @@ func (g *group) close() {
 		_ = windows.CloseHandle(g.job)
 	}
 }
+
+// forward sends CTRL_BREAK: another process group gets no CTRL_C.
+func (g *group) forward(os.Signal) { g.terminate() }
+
+// alive is false: closing the job object ends what is left.
+func (g *group) alive() bool { return false }
+
+func lendTerminal(*exec.Cmd) (takeBack func()) { return nil }
+
+// startKeeper starts nothing: the job object does its work.
+func startKeeper(*group, string) *exec.Cmd { return nil }

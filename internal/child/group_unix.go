@@ -1,11 +1,18 @@
 //go:build unix
 
-package main
+package child
 
 import (
+	"errors"
+	"os"
 	"os/exec"
 	"syscall"
 )
+
+// Forwarded are the signals that [Attached.Wait] can forward on this system.
+var Forwarded = []os.Signal{
+	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
+}
 
 // group is a command's process group: the command and its children.
 type group struct{ cmd *exec.Cmd }
@@ -22,9 +29,14 @@ func (g *group) terminate() { g.signal(syscall.SIGTERM) }
 
 func (g *group) kill() { g.signal(syscall.SIGKILL) }
 
+func (g *group) forward(s os.Signal) { g.signal(s.(syscall.Signal)) }
+
 func (g *group) signal(s syscall.Signal) {
 	// The group may be gone already, which is what was wanted.
 	_ = syscall.Kill(-g.cmd.Process.Pid, s)
 }
+
+// alive reports whether a process of the group is left.
+func (g *group) alive() bool { return !errors.Is(syscall.Kill(-g.cmd.Process.Pid, 0), syscall.ESRCH) }
 
 func (g *group) close() {}

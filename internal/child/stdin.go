@@ -1,4 +1,4 @@
-package main
+package child
 
 import (
 	"io"
@@ -11,8 +11,8 @@ func tempFileOf(data []byte) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Where an open file can be removed it is gone already; elsewhere the system's
-	// cleaning of its temporary directory does it.
+	// Where an open file can be removed, its name is gone now. Elsewhere the file stays until the
+	// system cleans its temporary directory.
 	_ = os.Remove(file.Name())
 	return filled(file, data)
 }

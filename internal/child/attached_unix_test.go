@@ -1,0 +1,64 @@
+//go:build unix
+
+package child
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/test/processtest"
+)
+
+// attached starts a script that knows the path of a file to report to.
+func attached(t *testing.T, text string) (a *Attached, report string) {
+	t.Helper()
+	report = filepath.Join(t.TempDir(), "report")
+	cmd := exec.Command("sh", "-c", text)
+	cmd.Env = append(os.Environ(), "REPORT="+report)
+	a, err := Start(cmd, t.TempDir())
+	require.NoError(t, err)
+	return a, report
+}
+
+func TestASignalIsForwardedAndIsWhyTheCommandEnded(t *testing.T) {
+	a, report := attached(t, `trap 'exit 3' TERM; : >"$REPORT"; sleep 1000 & wait`)
+	signals := make(chan os.Signal, 1)
+	go func() { processtest.WaitForFile(report); signals <- syscall.SIGTERM }()
+	end := a.Wait(t.Context(), nil, signals, time.Minute)
+	assert.Equal(t, syscall.SIGTERM, end.Signal)
+	assert.EqualError(t, end.Err, "exit status 3")
+}
+
+func TestTheEndOfTheContextReplacesASignal(t *testing.T) {
+	a, report := attached(t, `trap : TERM; : >"$REPORT"; sleep 0.2; while :; do sleep 0.01; done`)
+	lost := errors.New("lease lost")
+	ctx, lose := context.WithCancelCause(t.Context())
+	signals := make(chan os.Signal)
+	go func() { processtest.WaitForFile(report); signals <- syscall.SIGTERM; lose(lost) }()
+	end := a.Wait(ctx, nil, signals, 10*time.Millisecond)
+	assert.Equal(t, End{Err: end.Err, Lost: lost}, end)
+	assert.EqualError(t, end.Err, "signal: killed")
+}
+
+func TestAHandoffEndsTheCommand(t *testing.T) {
+	a, report := attached(t, `: >"$REPORT"; sleep 1000`)
+	yield := make(chan struct{})
+	go func() { processtest.WaitForFile(report); close(yield) }()
+	end := a.Wait(t.Context(), yield, nil, time.Minute)
+	assert.Equal(t, End{Err: end.Err, Yielded: true}, end)
+}
+
+func TestWhatAnAttachedCommandLeftRunningIsEnded(t *testing.T) {
+	a, report := attached(t, `sleep 1000 & echo $! >"$REPORT"`)
+	assert.Equal(t, End{}, a.Wait(t.Context(), nil, nil, time.Minute))
+	processtest.AssertGone(t, report)
+}

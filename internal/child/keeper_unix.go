@@ -1,0 +1,20 @@
+//go:build unix
+
+package child
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// startKeeper starts a process in the group that removes dir and kills all of the group when this
+// process is killed, which closes this process's end of a pipe. It returns nil where there is no
+// shell, or where the command has ended already.
+func startKeeper(g *group, dir string) *exec.Cmd {
+	keeper := exec.Command("/bin/sh", "-c", `trap '' INT TERM HUP QUIT USR1 USR2; read _; rm -rf -- "$0"; kill -KILL 0`, dir)
+	keeper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.cmd.Process.Pid}
+	if _, err := keeper.StdinPipe(); err != nil || keeper.Start() != nil {
+		return nil
+	}
+	return keeper
+}
