@@ -16,6 +16,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/child"
+	"github.com/milepost-dev/milepost/internal/records"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -98,15 +99,15 @@ func (f *batchFlags) check() error {
 	return f.leaseFlags.check()
 }
 
-func (f *batchFlags) format() string {
+func (f *batchFlags) format() records.Format {
 	if f.csv {
-		return csv
+		return records.CSV
 	}
-	return lines
+	return records.Lines
 }
 
 // identity keeps a checkpoint of another kind of job, or of records read otherwise, from being resumed.
-func (f *batchFlags) identity() string { return "milepost batch, " + f.format() }
+func (f *batchFlags) identity() string { return "milepost batch, " + string(f.format()) }
 
 // options are those of the job's session. Every save is one that the job asks for: one a batch.
 func (f *batchFlags) options(a *app) *checkpoint.Options {
@@ -136,7 +137,7 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 		return usagef("command %s: %w", argv[0], err)
 	}
 	// The input is opened before signals are caught: to open a pipe may take for ever.
-	in, err := openInput(path, f.format())
+	in, err := records.Open(path, f.format())
 	if err != nil {
 		return err
 	}
@@ -148,7 +149,7 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 		Argv: argv, Env: a.env, Stdout: a.stdout, Stderr: a.stderr,
 		Grace: f.grace, KillAfter: min(killAfter, f.leaseDuration/10),
 	}}
-	defer func() { j.in.close() }()
+	defer func() { j.in.Close() }()
 
 	s, err := a.open(stop, mayCreate)
 	if err != nil {
@@ -163,7 +164,7 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	// in hand, or with the next signal.
 	waiting := context.AfterFunc(stop, func() { cancel(context.Cause(stop)) })
 	defer context.AfterFunc(quit, func() { cancel(context.Cause(quit)) })()
-	err = checkpoint.Run(ctx, s, name, func(ctx context.Context, session *checkpoint.Session[position]) error {
+	err = checkpoint.Run(ctx, s, name, func(ctx context.Context, session *checkpoint.Session[records.Position]) error {
 		if !waiting() {
 			return j.stopped()
 		}
@@ -178,22 +179,22 @@ type batchJob struct {
 	flags   batchFlags
 	key     store.Key
 	path    string
-	in      *input
+	in      *records.Input
 	placed  string // the commit id of the version that the input stands at, before the lease is taken
 	command *child.Command
 	stop    context.Context         // ends when the job is to stop after the batch in hand
 	end     context.CancelCauseFunc // ends the session's context
 
-	session  *checkpoint.Session[position]
+	session  *checkpoint.Session[records.Position]
 	progress *progress
 }
 
-func (j *batchJob) run(ctx context.Context, s *checkpoint.Session[position]) error {
+func (j *batchJob) run(ctx context.Context, s *checkpoint.Session[records.Position]) error {
 	j.session = s
 	if err := j.resume(ctx); err != nil {
 		return err
 	}
-	defer context.AfterFunc(j.stop, func() { j.in.interrupt() })()
+	defer context.AfterFunc(j.stop, func() { j.in.Interrupt() })()
 	for {
 		select {
 		case <-j.stop.Done():
@@ -204,10 +205,10 @@ func (j *batchJob) run(ctx context.Context, s *checkpoint.Session[position]) err
 			return context.Cause(ctx)
 		default:
 		}
-		b, err := j.in.next(j.flags.every)
+		b, err := j.in.Next(j.flags.every)
 		if errors.Is(err, io.EOF) {
 			if s.Resumed() == nil { // nothing in it: done all the same
-				s.MarkBatch("0", 0, 0, func(at *position) { *at = position{Input: j.path} })
+				s.MarkBatch("0", 0, 0, func(at *records.Position) { *at = records.Position{Input: j.path} })
 			}
 			return nil
 		}
@@ -220,9 +221,9 @@ func (j *batchJob) run(ctx context.Context, s *checkpoint.Session[position]) err
 		if err := j.runCommand(ctx, b); err != nil {
 			return err
 		}
-		s.MarkBatch(strconv.FormatInt(b.last, 10), b.last-b.first+1, 0, func(at *position) { *at = b.after })
+		s.MarkBatch(strconv.FormatInt(b.Last, 10), b.Last-b.First+1, 0, func(at *records.Position) { *at = b.After })
 		// The session's closing commit saves the last batch.
-		if b.final {
+		if b.Final {
 			return nil
 		}
 		if j.stop.Err() != nil {
@@ -231,7 +232,7 @@ func (j *batchJob) run(ctx context.Context, s *checkpoint.Session[position]) err
 		if err := s.Flush(ctx); err != nil {
 			return err
 		}
-		j.progress.update(b.last, j.in.fraction(), s.Version())
+		j.progress.update(b.Last, j.in.Fraction(), s.Version())
 	}
 }
 
@@ -246,14 +247,14 @@ func (j *batchJob) stopped() error {
 // goes wrong otherwise, and what has changed by then, is for the session to see.
 func (j *batchJob) prepare(ctx context.Context, s *openStore) error {
 	o, err := lease.Observe(ctx, s, j.key)
-	if err != nil || o.Lease == nil || o.Lease.Status == store.Held || j.in.size < 0 {
+	if err != nil || o.Lease == nil || o.Lease.Status == store.Held || !j.in.IsFile() {
 		return nil //nolint:nilerr // the session will find it too
 	}
 	cp, err := checkpoint.Get(ctx, s, j.key.Name, s.reading(j.key))
 	if err != nil || cp.Identity != "" && cp.Identity != j.flags.identity() {
 		return nil //nolint:nilerr // the session will find it too
 	}
-	was, err := checkpoint.Decode[position](cp)
+	was, err := checkpoint.Decode[records.Position](cp)
 	if err != nil {
 		return nil //nolint:nilerr // the session will find it too
 	}
@@ -278,81 +279,81 @@ func (j *batchJob) resume(ctx context.Context) error {
 			return err
 		}
 	}
-	done := j.in.at.Records
+	done := j.in.Records()
 	if s.Resumed() != nil {
 		j.app.say("%q goes on from record %s, version %s", s.Name(), thousands(done+1), thousands(s.Version()))
 	}
-	j.progress = newProgress(j.app.stderr, j.app.getenv, s.Name(), done, j.in.fraction())
+	j.progress = newProgress(j.app.stderr, j.app.getenv, s.Name(), done, j.in.Fraction())
 	return nil
 }
 
 // place brings a freshly opened input to where a checkpoint stands.
-func (j *batchJob) place(ctx context.Context, cp *checkpoint.Checkpoint, was position) error {
-	var records int64
+func (j *batchJob) place(ctx context.Context, cp *checkpoint.Checkpoint, was records.Position) error {
+	var done int64
 	if cp.Cursor != "" {
 		var err error
-		records, err = strconv.ParseInt(cp.Cursor, 10, 64)
-		if err != nil || records < 0 || cp.State != nil && was.Input == "" {
+		done, err = strconv.ParseInt(cp.Cursor, 10, 64)
+		if err != nil || done < 0 || cp.State != nil && was.Input == "" {
 			return &checkpoint.RefusedError{
 				Key: j.key, What: "cursor", Have: cp.Cursor, Want: "a count of records", Hint: "it is not a batch job's; use another name",
 			}
 		}
 	}
-	if err := j.in.resume(ctx, was, j.flags.verify); err != nil {
-		if other, ok := errors.AsType[*otherInputError](err); ok {
+	if err := j.in.Resume(ctx, was, j.flags.verify); err != nil {
+		if other, ok := errors.AsType[*records.OtherInputError](err); ok {
 			other.Name = j.key.Name
 		}
 		return err
 	}
-	if records == j.in.at.Records {
+	if done == j.in.Records() {
 		return nil
 	}
-	return j.find(ctx, records) // a person has set the cursor
+	return j.find(ctx, done) // a person has set the cursor
 }
 
 func (j *batchJob) reopen() error {
-	again, err := openInput(j.path, j.flags.format())
+	again, err := records.Open(j.path, j.flags.format())
 	if err != nil {
 		return err
 	}
-	j.in.close()
+	j.in.Close()
 	j.in = again
 	return nil
 }
 
 // find looks for a record by its number, from the start if it lies behind.
-func (j *batchJob) find(ctx context.Context, records int64) error {
-	if records < j.in.at.Records {
+func (j *batchJob) find(ctx context.Context, record int64) error {
+	if record < j.in.Records() {
 		if err := j.reopen(); err != nil {
 			return err
 		}
 	}
-	err := j.in.skip(ctx, records)
+	err := j.in.Skip(ctx, record)
 	if errors.Is(err, io.EOF) {
 		return &checkpoint.RefusedError{
 			Key: j.key, What: "cursor",
-			Have: strconv.FormatInt(records, 10), Want: fmt.Sprintf("at most %d, the records of %s", j.in.at.Records, j.path),
+			Have: strconv.FormatInt(record, 10), Want: fmt.Sprintf("at most %d, the records of %s", j.in.Records(), j.path),
 		}
 	}
 	return err
 }
 
 // runCommand runs the command on a batch, again if it fails and may.
-func (j *batchJob) runCommand(ctx context.Context, b *batch) error {
+func (j *batchJob) runCommand(ctx context.Context, b *records.Batch) error {
 	s := j.session
 	env := []string{
 		"MILEPOST_NAME=" + s.Name(),
 		fmt.Sprintf("MILEPOST_EPOCH=%d", s.Epoch()),
 		fmt.Sprintf("MILEPOST_VERSION=%d", s.Version()+1),
-		fmt.Sprintf("MILEPOST_FIRST=%d", b.first),
-		fmt.Sprintf("MILEPOST_LAST=%d", b.last),
+		fmt.Sprintf("MILEPOST_FIRST=%d", b.First),
+		fmt.Sprintf("MILEPOST_LAST=%d", b.Last),
 	}
 	pauses := &backoff.ExponentialBackOff{
 		InitialInterval: time.Second, Multiplier: 2, RandomizationFactor: 0.2, MaxInterval: time.Minute,
 	}
 	pauses.Reset()
 	for attempt := 1; ; attempt++ {
-		err := j.command.Run(ctx, j.stop, b.data, env...)
+		err := j.command.Run(ctx, j.stop, b.Data, env...)
 		if err == nil {
 			return nil
 		}
@@ -362,7 +363,7 @@ func (j *batchJob) runCommand(ctx context.Context, b *batch) error {
 			}
 			return err // it could not be started, or the session has ended
 		}
-		failed := &commandError{Argv: j.command.Argv, First: b.first, Last: b.last, Attempts: attempt, Err: err}
+		failed := &commandError{Argv: j.command.Argv, First: b.First, Last: b.Last, Attempts: attempt, Err: err}
 		if attempt > j.flags.retries {
 			return failed
 		}

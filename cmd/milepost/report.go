@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/records"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -130,7 +131,7 @@ func (a *app) hint(k kind, err error) string {
 		return "no older state stands in for it. what else is wrong:  " + a.call("archive verify %s", name) + "\n" +
 			"to go back to an older version:  " + a.call("rollback %s --to N", name)
 	}
-	if other, ok := errors.AsType[*otherInputError](err); ok {
+	if other, ok := errors.AsType[*records.OtherInputError](err); ok {
 		return "give the input that it began with, or start over with this one: " + a.call("reset %s --execute", other.Name)
 	}
 	return ""
