@@ -129,7 +129,7 @@ func (c *committer) upload(ctx context.Context, size int64, put func(context.Con
 		bounded, cancel := context.WithTimeout(ctx, limit)
 		err := put(bounded)
 		cancel()
-		if err == nil || !transient(err) && !errors.Is(err, archive.ErrOutcomeUnknown) {
+		if err == nil || !transient(err) && !errors.Is(err, archive.ErrWriteUnknown) {
 			return err
 		}
 		if !sleep(ctx, intervals.NextBackOff()) {
@@ -156,7 +156,7 @@ func loadBody(ctx context.Context, a archive.Archive, key store.Key, v *store.Ve
 		return nil, noArchive(key, v.State.Body)
 	}
 	data, err := backoff.Retry(ctx, func() ([]byte, error) {
-		r, err := archive.OpenBody(ctx, a, key, v, v.State.Body)
+		r, err := archive.OpenBody(ctx, a, key, v)
 		if err != nil {
 			return nil, retriable(err)
 		}

@@ -147,7 +147,7 @@ func TestABodyWhoseReplyIsLostIsFoundAgain(t *testing.T) {
 				return nil
 			}
 			lost++
-			return fmt.Errorf("%s: %w: %w", call, archive.ErrOutcomeUnknown, store.ErrUnavailable)
+			return fmt.Errorf("%s: %w: %w", call, archive.ErrWriteUnknown, store.ErrUnavailable)
 		}
 		a.mu.Unlock()
 		require.NoError(r, s.Save(r.Context(), "x", big{Text: noise(10 << 10)}))

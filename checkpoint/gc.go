@@ -202,7 +202,7 @@ func discard(ctx context.Context, a archive.Archive, key store.Key, bodies []arc
 			continue
 		}
 		m, err := archive.ReadVersion(ctx, a, key, id)
-		if err == nil && m.Body == body.Object.Key {
+		if err == nil && m.State != nil && m.State.Body == body.Object.Key {
 			err = a.Delete(ctx, archive.VersionKey(key, id))
 		}
 		if unlessAny(err, store.ErrNotFound, store.ErrBadRecord) != nil {

@@ -162,8 +162,8 @@ func (r *rig) meet(a *memory, mirrored, collected int, mirrorFirst bool) (mirror
 		require.NoError(r, listErr)
 		m, readErr := archive.ReadVersion(r.Context(), a, key, listed.ID)
 		require.NoError(r, readErr)
-		require.NotEmpty(r, m.Body)
-		assert.Contains(r, a.keys("body/"), m.Body, "the mirror points at it")
+		require.NotEmpty(r, m.State.Body)
+		assert.Contains(r, a.keys("body/"), m.State.Body, "the mirror points at it")
 		there++
 	}
 	if err != nil {

@@ -35,7 +35,7 @@ func TestEveryVersionIsMirroredAndLatestIsTheNewest(t *testing.T) {
 		h := r.head()
 		m, err := archive.ReadVersion(r.Context(), a, key, archive.IDOf(&h.Version))
 		require.NoError(r, err)
-		assert.Equal(r, h.State.Body, m.Body)
+		assert.Equal(r, h.State.Body, m.State.Body)
 		assert.Equal(r, h.Cursor, m.Cursor)
 		assert.Equal(r, h.State.SHA256, m.State.SHA256)
 		assert.True(r, h.SavedAt.Equal(m.SavedAt))
@@ -237,7 +237,7 @@ func TestAStateThatWasSavedInlineIsMirroredAsABodyWhereItIsLarge(t *testing.T) {
 		h := r.copy(1)
 		m, err := archive.ReadVersion(r.Context(), a, key, archive.IDOf(&h.Version))
 		require.NoError(r, err)
-		require.NotEmpty(r, m.Body)
+		require.NotEmpty(r, m.State.Body)
 		require.Empty(r, r.collected(a))
 		require.Empty(r, r.findings(a, nil))
 		r.expire(1, 1)
@@ -266,7 +266,7 @@ func TestTheMirrorIsWholeThoughItsRequestsFailAtRandom(t *testing.T) {
 			case turn == 0:
 				return fmt.Errorf("%s: %w", call, store.ErrThrottled)
 			case turn == 3:
-				return fmt.Errorf("%s: %w: %w", call, archive.ErrOutcomeUnknown, store.ErrUnavailable)
+				return fmt.Errorf("%s: %w: %w", call, archive.ErrWriteUnknown, store.ErrUnavailable)
 			}
 			return nil
 		})

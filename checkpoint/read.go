@@ -119,14 +119,14 @@ func History(ctx context.Context, st store.Store, name string, opts *ReadOptions
 
 // reader reads the versions of one checkpoint behind the HEAD that it has read: HEAD comes before any V#.
 type reader struct {
-	st      store.Store
-	archive archive.Archive // nil: none
-	key     store.Key
-	head    *store.Head // nil: absent
-	lease   *store.Lease
-	clock   store.Clock
-	now     time.Time
-	old     *past // what the archive has; nil: it was not asked for yet
+	st          store.Store
+	archive     archive.Archive // nil: none
+	key         store.Key
+	head        *store.Head // nil: absent
+	lease       *store.Lease
+	clock       store.Clock
+	now         time.Time
+	fromArchive *archivedVersions // nil: the archive was not asked yet
 }
 
 func newReader(st store.Store, a archive.Archive, key store.Key, found store.Records) *reader {
@@ -250,7 +250,7 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 			}
 			from = newest - 1
 		}
-		old := r.past(until)
+		old := r.archivedUntil(until)
 		next := from // the version that comes next, if it is kept
 		if from >= r.head.Born {
 			for copied, err := range copies(ctx, r.st, r.key, from, r.head.Born) {

@@ -69,7 +69,7 @@ func openState(ctx context.Context, a archive.Archive, key store.Key, v *store.V
 	case a == nil:
 		return nil, noArchive(key, s.Body)
 	}
-	r, err := archive.OpenBody(ctx, a, key, v, v.State.Body)
+	r, err := archive.OpenBody(ctx, a, key, v)
 	if err != nil {
 		return nil, bodyError(key, v.Number, v.State.Body, err)
 	}
@@ -109,12 +109,12 @@ func (c *committer) streamState(ctx context.Context, v *store.Version, id archiv
 		v.State = packed(w.buffer.Bytes(), contentType)
 		return nil
 	}
-	state, body, err := w.body.Finish()
+	state, err := w.body.Finish()
 	if err != nil {
 		return err
 	}
-	if state.Body, state.ContentType = body, contentType; contentType == jsonType {
-		state.ContentType = ""
+	if contentType != jsonType {
+		state.ContentType = contentType
 	}
 	v.State = &state
 	return nil

@@ -79,11 +79,11 @@ func (t *mirrorTarget) put(ctx context.Context, v *store.Version) ([]byte, error
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	if v.State != nil && v.State.Body == "" && len(v.State.Data) > t.inline {
-		m.Body = archive.BodyKey(t.key, archive.BodyID{Version: v.Number, CommitID: v.CommitID})
-		if err := putBody(ctx, t.archive, m.Body, v.State.Data); err != nil {
+		m.State.Body = archive.BodyKey(t.key, archive.BodyID{Version: v.Number, CommitID: v.CommitID})
+		m.State.Data = nil
+		if err := putBody(ctx, t.archive, m.State.Body, v.State.Data); err != nil {
 			return nil, err
 		}
-		m.State.Data = nil
 	}
 	if _, err := archive.Encode(m); err != nil {
 		return nil, &unmirrorable{err}
@@ -95,7 +95,7 @@ func (t *mirrorTarget) put(ctx context.Context, v *store.Version) ([]byte, error
 			m, data, err = there, nil, nil
 		}
 	}
-	if err == nil && m.Body != "" {
+	if err == nil && m.State != nil && m.State.Body != "" {
 		err = t.stillThere(ctx, m)
 	}
 	return data, err
@@ -104,7 +104,7 @@ func (t *mirrorTarget) put(ctx context.Context, v *store.Version) ([]byte, error
 // stillThere looks for the body that a version points at, now that its object is there. Of a version whose copy has expired meanwhile nothing
 // else says that the body is wanted, and a gc that had listed the mirror before has removed it, or removes both: see discard. Else the object is taken back.
 func (t *mirrorTarget) stillThere(ctx context.Context, m *archive.Mirrored) error {
-	body, _, err := t.archive.Open(ctx, m.Body)
+	body, _, err := t.archive.Open(ctx, m.State.Body)
 	if err == nil {
 		_ = body.Close()
 		return nil
@@ -112,7 +112,7 @@ func (t *mirrorTarget) stillThere(ctx context.Context, m *archive.Mirrored) erro
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	gone := fmt.Errorf("its state, the body %s, is not there any more: it expired before it was mirrored, or was removed by hand", m.Body)
+	gone := fmt.Errorf("its state, the body %s, is not there any more: it expired before it was mirrored, or was removed by hand", m.State.Body)
 	if err := t.archive.Delete(ctx, archive.VersionKey(t.key, m.ID())); transient(err) {
 		return err
 	} else if err != nil { // a job may not be allowed to: then verify names the object
@@ -157,7 +157,6 @@ func mirrored(key store.Key, v *store.Version) *archive.Mirrored {
 	m.LastError, m.Reason = strings.ToValidUTF8(v.LastError, "\uFFFD"), strings.ToValidUTF8(v.Reason, "\uFFFD")
 	if v.State != nil {
 		state := *v.State
-		m.Body, state.Body = state.Body, ""
 		m.State = &state
 	}
 	return m

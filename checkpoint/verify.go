@@ -4,7 +4,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
@@ -89,4 +93,212 @@ func Verify(ctx context.Context, st store.Store, a archive.Archive, name string,
 		})
 	}
 	return w.found, nil
+}
+
+// verifying is one Verify under way. The store is read first: what is mirrored by then must be in the listing that follows.
+type verifying struct {
+	st      store.Store
+	archive archive.Archive
+	key     store.Key
+	o       *VerifyOptions
+
+	records store.Records
+	ids     []archive.ID
+	have    map[int64][]archive.ID
+	stored  int // bodies, whether anything points at them or not
+
+	mu     sync.Mutex
+	found  *Verified
+	prints map[archive.ID][sha256.Size]byte // of the objects that are sound
+	bodies map[string]bool                  // that were looked at
+	saved  map[int64]time.Time              // when versions were, wherever they are
+	read   int64
+}
+
+func (w *verifying) finding(f Finding) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.found.Findings = append(w.found.Findings, f)
+}
+
+func (w *verifying) about(kind FindingKind, object string, version int64, detail string) {
+	w.finding(Finding{Kind: kind, Object: object, First: version, Last: version, Detail: detail})
+}
+
+func (w *verifying) verify(ctx context.Context) error {
+	var err error
+	if w.records, err = w.st.Look(ctx, w.key); err != nil {
+		return wrap("read", w.key, err)
+	}
+	if err := w.list(ctx); err != nil {
+		return err
+	}
+	h := w.records.Head
+	if (h == nil || h.Number == 0) && len(w.ids) == 0 && w.stored == 0 && len(w.found.Findings) == 0 {
+		return fmt.Errorf("checkpoint %s: %w", w.key, store.ErrNotFound)
+	}
+	if err := w.objects(ctx); err != nil {
+		return err
+	}
+	if h != nil && h.Number > 0 {
+		if err := w.againstStore(ctx, h); err != nil {
+			return err
+		}
+	}
+	if err := w.ahead(ctx); err != nil {
+		return err
+	}
+	return w.latest(ctx)
+}
+
+// list lists the mirror, and what is foreign there and among the bodies.
+func (w *verifying) list(ctx context.Context) error {
+	for listed, err := range archive.Versions(ctx, w.archive, w.key) {
+		switch {
+		case err != nil:
+			return wrap("list the mirror of", w.key, err)
+		case listed.Foreign:
+			w.about(FindingForeign, listed.Object.Key, 0, "it lies in the mirror, and is no version's")
+		default:
+			w.ids = append(w.ids, listed.ID)
+			w.have[listed.ID.Version] = append(w.have[listed.ID.Version], listed.ID)
+		}
+	}
+	for body, err := range archive.Bodies(ctx, w.archive, w.key) {
+		if err != nil {
+			return wrap("list the bodies of", w.key, err)
+		}
+		if body.Foreign {
+			w.about(FindingForeign, body.Object.Key, 0, "it lies among the bodies, and is none")
+		}
+		w.stored++
+	}
+	return nil
+}
+
+// objects reads every object, some at once, and the bodies that they point at.
+func (w *verifying) objects(ctx context.Context) error {
+	return atOnce(w.ids, func(id archive.ID) error {
+		name := archive.VersionKey(w.key, id)
+		m, err := archive.ReadVersion(ctx, w.archive, w.key, id)
+		switch {
+		case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat), errors.Is(err, store.ErrTooLarge):
+			w.about(FindingDamaged, name, id.Version, err.Error())
+		case errors.Is(err, store.ErrNotFound): // removed since it was listed
+			w.about(FindingMissing, name, id.Version, "it was listed, and is not there")
+		case err != nil:
+			return wrap("read "+name+" of", w.key, err)
+		default:
+			if err := w.sound(ctx, m); err != nil {
+				return err
+			}
+		}
+		w.progress()
+		return nil
+	})
+}
+
+func (w *verifying) progress() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.read++
+	w.found.Objects++
+	if w.o.Progress != nil {
+		w.o.Progress(w.read, int64(len(w.ids)))
+	}
+}
+
+// sound takes an object that is what its hash says, and looks at its body.
+func (w *verifying) sound(ctx context.Context, m *archive.Mirrored) error {
+	sum, err := fingerprint(w.key, &m.Version)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	w.prints[m.ID()], w.saved[m.Number] = sum, m.SavedAt
+	if m.State != nil {
+		w.found.Bytes += int64(len(m.State.Data))
+	}
+	w.mu.Unlock()
+	return w.body(ctx, &m.Version)
+}
+
+// fingerprint is the hash of all that is the same wherever a version is kept and wherever its state lies.
+func fingerprint(key store.Key, v *store.Version) ([sha256.Size]byte, error) {
+	m := mirrored(key, v)
+	if m.State != nil {
+		m.State.Body, m.State.Data = "-", nil
+	}
+	data, err := archive.Encode(m)
+	return sha256.Sum256(data), err
+}
+
+// body reads the body of a version, if it has one, once.
+func (w *verifying) body(ctx context.Context, v *store.Version) error {
+	if v.State == nil || v.State.Body == "" {
+		return nil
+	}
+	body := v.State.Body
+	w.mu.Lock()
+	before := w.bodies[body]
+	w.bodies[body] = true
+	w.mu.Unlock()
+	if before {
+		return nil
+	}
+	n, err := w.readBody(ctx, v)
+	w.mu.Lock()
+	w.found.Bodies++
+	w.found.Bytes += n
+	w.mu.Unlock()
+	damage, is := errors.AsType[*BodyError](err)
+	switch {
+	case is && damage.Damaged:
+		w.about(FindingDamaged, body, v.Number, damage.Err.Error())
+	case is:
+		w.about(FindingBodyMissing, body, v.Number, "the version points at it")
+	case err != nil:
+		return wrap("read the body "+body+" of", w.key, err)
+	}
+	return nil
+}
+
+func (w *verifying) readBody(ctx context.Context, v *store.Version) (int64, error) {
+	r, err := openState(ctx, w.archive, w.key, v)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	return io.Copy(io.Discard, r)
+}
+
+// atOnce calls do for each, some at once, and returns the first error.
+func atOnce[E any](all []E, do func(E) error) error {
+	var (
+		mu    sync.Mutex
+		work  sync.WaitGroup
+		first error
+		seat  = make(chan struct{}, mirrorAtOnce)
+	)
+	for _, e := range all {
+		mu.Lock()
+		failed := first != nil
+		mu.Unlock()
+		if failed {
+			break
+		}
+		seat <- struct{}{}
+		work.Go(func() {
+			defer func() { <-seat }()
+			if err := do(e); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				if first == nil {
+					first = err
+				}
+			}
+		})
+	}
+	work.Wait()
+	return first
 }

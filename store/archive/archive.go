@@ -44,7 +44,7 @@ import (
 // Errors. They match store.ErrNotFound, store.ErrUnavailable, store.ErrThrottled,
 // store.ErrCredentials, [ErrExists], [ErrPrecondition], [ErrNoArchive] and [ErrKey]
 // by errors.Is, where one of these is the reason. A Create or Replace whose error
-// matches [ErrOutcomeUnknown] may have been applied, may be later, or never; after any
+// matches [ErrWriteUnknown] may have been applied, may be later, or never; after any
 // other error it was not and never will be. An engine settles what it can by
 // itself: its own retry that finds what it has written is a success, not [ErrExists].
 //
@@ -128,9 +128,9 @@ var (
 	// ErrPrecondition: the object is not the one that the caller has seen.
 	ErrPrecondition = errors.New("has changed meanwhile")
 
-	// ErrOutcomeUnknown: the write may have been applied, or may be yet; only reading
-	// tells, and what was read may still change.
-	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrWriteUnknown: the write may have been applied, or may be applied later. Only a
+	// read can tell, and its answer may still change.
+	ErrWriteUnknown = errors.New("it is unknown whether the object was written")
 
 	// ErrNoArchive: there is no such bucket or directory.
 	ErrNoArchive = errors.New("no such archive")

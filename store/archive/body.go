@@ -103,30 +103,29 @@ func (w *BodyWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Finish stores the body and returns the state as a HEAD has it, without its data
-// and content type, and the key of the body. A body that is there already, from an
+// Finish stores the body and returns the state as a HEAD has it, without its content type. A body that is there already, from an
 // earlier try of the same commit, is a success if its content is the same. After an
-// error nothing is stored, or, if it matches [ErrOutcomeUnknown], perhaps something
+// error nothing is stored, or, if it matches [ErrWriteUnknown], perhaps something
 // at which nothing may point.
-func (w *BodyWriter) Finish() (store.State, string, error) {
+func (w *BodyWriter) Finish() (store.State, error) {
 	defer w.Abort()
 	if w.finished {
-		return store.State{}, "", w.failed(errors.New("it has ended already"))
+		return store.State{}, w.failed(errors.New("it has ended already"))
 	}
 	if err := w.encoder.Close(); err != nil {
-		return store.State{}, "", w.failed(err)
+		return store.State{}, w.failed(err)
 	}
 	_ = w.pipe.Close()
 	<-w.done
-	state := store.State{Encoding: zstdEncoding, Size: w.size, SHA256: w.sum.Sum(nil)}
+	state := store.State{Body: w.body, Encoding: zstdEncoding, Size: w.size, SHA256: w.sum.Sum(nil)}
 	err := w.err
 	if errors.Is(err, ErrExists) {
 		err = w.sameIsThere(state.SHA256)
 	}
 	if err != nil {
-		return store.State{}, "", w.failed(err)
+		return store.State{}, w.failed(err)
 	}
-	return state, w.body, nil
+	return state, nil
 }
 
 // Abort ends the writer, and waits until what was stored so far is gone again. After
@@ -165,18 +164,17 @@ func (w *BodyWriter) failed(err error) error {
 	return &BodyError{Key: w.key, Version: w.id.Version, Body: w.body, Err: err}
 }
 
-// OpenBody returns the reader of a state that lies in a body. Of v it takes the version
-// and its state's encoding, size and sha256. What was read is the state only once the
+// OpenBody returns the reader of the state of v, which lies in a body. What was read is the state only once the
 // reader has returned io.EOF: it does so when all of the body has the sha256 and the
 // size of v.State. Every error but io.EOF is a [*BodyError]. The reader must be closed,
 // and ends with ctx.
-func OpenBody(ctx context.Context, a Archive, key store.Key, v *store.Version, body string) (io.ReadCloser, error) {
-	r := &bodyReader{key: key, version: v.Number, body: body, sum: sha256.New()}
+func OpenBody(ctx context.Context, a Archive, key store.Key, v *store.Version) (io.ReadCloser, error) {
+	r := &bodyReader{key: key, version: v.Number, sum: sha256.New()}
 	if v.State == nil {
 		return nil, r.failed(fmt.Errorf("%w: the version has no state", store.ErrBadRecord))
 	}
 	r.want = *v.State
-	source, _, err := a.Open(ctx, body)
+	source, _, err := a.Open(ctx, r.want.Body)
 	if err != nil {
 		return nil, r.failed(err)
 	}
@@ -204,7 +202,6 @@ func OpenBody(ctx context.Context, a Archive, key store.Key, v *store.Version, b
 type bodyReader struct {
 	key     store.Key
 	version int64
-	body    string
 	want    store.State
 
 	source    io.ReadCloser
@@ -268,7 +265,7 @@ func (r *bodyReader) verify() error {
 }
 
 func (r *bodyReader) failed(err error) error {
-	return &BodyError{Key: r.key, Version: r.version, Body: r.body, Err: err}
+	return &BodyError{Key: r.key, Version: r.version, Body: r.want.Body, Err: err}
 }
 
 // Close ends the reader, read to its end or not.

@@ -31,7 +31,7 @@ func CheckConditions(ctx context.Context, a Archive, key string) error {
 		return fmt.Errorf("create an object that exists: %w", err)
 	}
 	_, err = a.Replace(ctx, key, strings.Repeat("0", len(object.ETag)), second)
-	for try := 0; errors.Is(err, ErrOutcomeUnknown) && try < 5; try++ { // a reply was lost
+	for try := 0; errors.Is(err, ErrWriteUnknown) && try < 5; try++ { // a reply was lost
 		_, err = a.Replace(ctx, key, strings.Repeat("0", len(object.ETag)), second)
 	}
 	switch {

@@ -16,14 +16,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Mirrored is the content of one object of the mirror: a committed version.
+// Mirrored is the content of one object of the mirror: a committed version, as HEAD had it.
 type Mirrored struct {
 	Key store.Key
 	store.Version
-
-	// Body is the key of the body that holds the state; State.Data is nil then.
-	// Empty: the state is State.Data.
-	Body string
 }
 
 // ID returns which version it is.
@@ -146,20 +142,16 @@ func wire(m *Mirrored) (*object, error) {
 		Ended: string(v.Ended), Deleted: v.Deleted, RestoredFrom: v.RestoredFrom, Reason: v.Reason,
 		Born: v.Born, Starts: v.Starts,
 	}
-	texts := []string{o.By.ID, o.By.Host, o.By.RunID, o.Cursor, o.LastError, o.Identity, o.Ended, o.Reason, m.Body}
+	texts := []string{o.By.ID, o.By.Host, o.By.RunID, o.Cursor, o.LastError, o.Identity, o.Ended, o.Reason}
 	for _, r := range v.Finished {
 		o.Finished = append(o.Finished, span(r))
 		texts = append(texts, r.First, r.Last)
 	}
-	s := v.State
-	switch {
-	case s == nil && m.Body != "":
-		return nil, errors.New("it has a body, and no state")
-	case s != nil:
-		texts = append(texts, s.ContentType, s.Encoding)
+	if s := v.State; s != nil {
+		texts = append(texts, s.ContentType, s.Encoding, s.Body)
 		o.StateType, o.StateEncoding, o.StateSize = s.ContentType, s.Encoding, s.Size
 		o.StateSHA256 = hex.EncodeToString(s.SHA256)
-		if err := wireContent(o, s, m.Body); err != nil {
+		if err := wireContent(o, s); err != nil {
 			return nil, err
 		}
 	}
@@ -173,9 +165,9 @@ func wire(m *Mirrored) (*object, error) {
 
 // wireContent says where the state is: in a body, here in base64, or, if neither
 // is set, here as JSON.
-func wireContent(o *object, s *store.State, body string) error {
-	if body != "" {
-		o.StateBody = body
+func wireContent(o *object, s *store.State) error {
+	if s.Body != "" {
+		o.StateBody = s.Body
 		return nil
 	}
 	if sum := sha256.Sum256(s.Data); !bytes.Equal(sum[:], s.SHA256) {
@@ -270,7 +262,7 @@ var known = func() map[string]bool {
 }()
 
 func unwire(o *object) (*Mirrored, error) {
-	m := &Mirrored{Key: store.Key{Namespace: o.Namespace, Name: o.Name}, Body: o.StateBody}
+	m := &Mirrored{Key: store.Key{Namespace: o.Namespace, Name: o.Name}}
 	m.Version = store.Version{
 		Number: o.Version, CommitID: o.CommitID, CommitEpoch: o.CommitEpoch,
 		By: store.Holder{ID: o.By.ID, Host: o.By.Host, PID: o.By.PID, RunID: o.By.RunID},
@@ -310,7 +302,9 @@ func unwireState(o *object) (*store.State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state_sha256: %w", err)
 	}
-	s := &store.State{ContentType: o.StateType, Encoding: o.StateEncoding, Size: o.StateSize, SHA256: sum}
+	s := &store.State{
+		Body: o.StateBody, ContentType: o.StateType, Encoding: o.StateEncoding, Size: o.StateSize, SHA256: sum,
+	}
 	if s.Size < 0 {
 		return nil, fmt.Errorf("state_size is %d", s.Size)
 	}

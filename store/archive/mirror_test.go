@@ -51,7 +51,7 @@ func variants() map[string]*archive.Mirrored {
 	text.State.ContentType = "application/x-thing"
 	empty.State = stateOf([]byte{}, "", 0)
 	body.State = &store.State{Encoding: "zstd", Size: 1 << 30, SHA256: bytes.Repeat([]byte{7}, 32)}
-	body.Body = archive.BodyKey(orders, archive.BodyID{Version: 1204, CommitID: "7f3k2m"})
+	body.State.Body = archive.BodyKey(orders, archive.BodyID{Version: 1204, CommitID: "7f3k2m"})
 	none.State = nil
 	least := &archive.Mirrored{Key: store.Key{Namespace: "default", Name: "a"}, Version: store.Version{
 		Number: 1, CommitID: "c", CommitEpoch: 1, Born: 1, SavedAt: time.Unix(0, 0).UTC(),
@@ -191,7 +191,7 @@ func TestWhatAMirrorCannotHoldIsRefused(t *testing.T) {
 		"a name that is none":             func(m *archive.Mirrored) { m.Key.Name = "" },
 		"a version that is none":          func(m *archive.Mirrored) { m.Number = 0 },
 		"a commit id that fits no key":    func(m *archive.Mirrored) { m.CommitID = "a/b" },
-		"a body without a state":          func(m *archive.Mirrored) { m.State, m.Body = nil, "body/x" },
+		"a state here and in a body":      func(m *archive.Mirrored) { m.State.Body = "body/x" },
 		"a state that its hash is not of": func(m *archive.Mirrored) { m.State.Data = []byte("{}") },
 	} {
 		m := full()

@@ -90,10 +90,10 @@ func MoveLatest(ctx context.Context, a Archive, key store.Key, data []byte) erro
 	unknown := 0
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		err := moveLatest(ctx, a, name, m.ID(), data)
-		if errors.Is(err, ErrOutcomeUnknown) { // to be looked at again, but not for ever
+		if errors.Is(err, ErrWriteUnknown) { // to be looked at again, but not for ever
 			unknown++
 		}
-		if err != nil && (unknown > 3 || !errors.Is(err, ErrPrecondition) && !errors.Is(err, ErrOutcomeUnknown)) {
+		if err != nil && (unknown > 3 || !errors.Is(err, ErrPrecondition) && !errors.Is(err, ErrWriteUnknown)) {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err

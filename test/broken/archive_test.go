@@ -64,13 +64,13 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: a late mirror does not look for the body",
 		breaks: "who mirrors a version with a body looks for the body once the object is there †",
-		edits:  []edit{{"checkpoint/target.go", "	if err == nil && m.Body != \"\" {\n", "	if false {\n"}},
+		edits:  []edit{{"checkpoint/target.go", "	if err == nil && m.State != nil && m.State.Body != \"\" {\n", "	if false {\n"}},
 		caught: ofSessions("TestAMirrorThatIsLateNeverPointsAtABodyThatGCHasRemoved"),
 	},
 	{
 		name:   "archive: gc does not look at the mirror again",
 		breaks: "gc looks for the object once it has removed the body †",
-		edits:  []edit{{"checkpoint/gc.go", "		if err == nil && m.Body == body.Object.Key {\n", "		if err == nil && m.Body == \"\" {\n"}},
+		edits:  []edit{{"checkpoint/gc.go", "m.State.Body == body.Object.Key {", "m.State.Body == \"\" {"}},
 		caught: ofSessions("TestAMirrorThatIsLateNeverPointsAtABodyThatGCHasRemoved"),
 	},
 	{
@@ -95,7 +95,7 @@ var archiveMutants = []*mutant{
 		name:   "archive: gc goes by a grace period",
 		breaks: "exact, no clock, a slow save's body above HEAD stays",
 		edits: []edit{
-			{"checkpoint/gc.go", "		return b.ID.Version > head.Version || b.ID.Version ==", "		return time.Since(b.Object.ModifiedAt) < 30*24*time.Hour || b.ID.Version =="},
+			{"checkpoint/gc.go", "		return b.ID.Version > head.Number || b.ID.Version ==", "		return time.Since(b.Object.ModifiedAt) < 30*24*time.Hour || b.ID.Version =="},
 			{"checkpoint/gc.go", "	\"slices\"\n", "	\"slices\"\n	\"time\"\n"},
 		},
 		caught: ofSessions("TestABodyOfASaveThatTakesDaysSurvivesGC"),
@@ -153,13 +153,13 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: a restore goes on under the next epoch",
 		breaks: "restore is a commit under an epoch 1,000,000 above any seen",
-		edits:  []edit{{"checkpoint/line.go", "	return seen + leap\n", "	return seen + leap/leap\n"}},
+		edits:  []edit{{"checkpoint/leadon.go", "	return seen + leap\n", "	return seen + leap/leap\n"}},
 		caught: ofSessions("TestEpochsRiseThroughEveryRestore"),
 	},
 	{
 		name:   "archive: a restore does not look whether it was alone",
 		breaks: "then the mirror is listed again, and another object of an epoch ≥ its own means: start over †",
-		edits:  []edit{{"checkpoint/line.go", "		if id.Epoch >= v.CommitEpoch && id != archive.IDOf(v) {", "		if id.Epoch > v.CommitEpoch+leap {"}},
+		edits:  []edit{{"checkpoint/leadon.go", "		if id.Epoch >= v.CommitEpoch && id != archive.IDOf(v) {", "		if id.Epoch > v.CommitEpoch+leap {"}},
 		caught: ofSessions("TestTwoRestoresAtOnceStartOverAndEndApart"),
 	},
 	{

@@ -33,7 +33,7 @@ type Options struct {
 
 // refused reports whether err says so of a Replace that has changed nothing.
 func (o *Options) refused(err error) bool {
-	return errors.Is(err, archive.ErrPrecondition) || o.LostReplies && errors.Is(err, archive.ErrOutcomeUnknown)
+	return errors.Is(err, archive.ErrPrecondition) || o.LostReplies && errors.Is(err, archive.ErrWriteUnknown)
 }
 
 // Run runs the suite.

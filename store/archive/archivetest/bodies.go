@@ -28,14 +28,14 @@ func saveBody(t *testing.T, a archive.Archive, key store.Key, id archive.BodyID,
 	defer w.Abort()
 	_, err = io.Copy(w, bytes.NewReader(state))
 	require.NoError(t, err)
-	saved, body, err := w.Finish()
+	saved, err := w.Finish()
 	require.NoError(t, err)
-	return &store.Version{Number: id.Version, CommitID: id.CommitID, Content: store.Content{State: &saved}}, body
+	return &store.Version{Number: id.Version, CommitID: id.CommitID, Content: store.Content{State: &saved}}, saved.Body
 }
 
-func loadBody(t *testing.T, a archive.Archive, key store.Key, v *store.Version, body string) ([]byte, error) {
+func loadBody(t *testing.T, a archive.Archive, key store.Key, v *store.Version) ([]byte, error) {
 	t.Helper()
-	r, err := archive.OpenBody(t.Context(), a, key, v, body)
+	r, err := archive.OpenBody(t.Context(), a, key, v)
 	if err != nil {
 		return nil, err
 	}
@@ -55,14 +55,14 @@ func runBodies(t *testing.T, factory Factory, _ *Options) {
 			v, body := saveBody(t, a, checkpoint, bodyID, state)
 			assert.Equal(t, "body/default/orders/eu/12-7f3k2m", body)
 			assert.Equal(t, int64(len(state)), v.State.Size)
-			loaded, err := loadBody(t, a, checkpoint, v, body)
+			loaded, err := loadBody(t, a, checkpoint, v)
 			require.NoError(t, err)
 			same(t, state, loaded, "state")
 		})
 	}
 	t.Run("saved again under the same commit, the same is a success and another is not", func(t *testing.T) {
 		a := factory(t)
-		first, body := saveBody(t, a, checkpoint, bodyID, []byte("the state"))
+		first, _ := saveBody(t, a, checkpoint, bodyID, []byte("the state"))
 		again, _ := saveBody(t, a, checkpoint, bodyID, []byte("the state"))
 		assert.Equal(t, first, again)
 
@@ -70,9 +70,9 @@ func runBodies(t *testing.T, factory Factory, _ *Options) {
 		require.NoError(t, err)
 		_, err = w.Write([]byte("another state"))
 		require.NoError(t, err)
-		_, _, err = w.Finish()
+		_, err = w.Finish()
 		require.ErrorIs(t, err, archive.ErrExists)
-		loaded, err := loadBody(t, a, checkpoint, first, body)
+		loaded, err := loadBody(t, a, checkpoint, first)
 		require.NoError(t, err)
 		assert.Equal(t, "the state", string(loaded))
 	})
@@ -84,7 +84,7 @@ func runBodies(t *testing.T, factory Factory, _ *Options) {
 			_, err = w.Write(noise(5, size))
 			require.NoError(t, err)
 			w.Abort()
-			_, _, err = w.Finish()
+			_, err = w.Finish()
 			require.Error(t, err, "finished after it was aborted")
 
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -96,7 +96,7 @@ func runBodies(t *testing.T, factory Factory, _ *Options) {
 			cancel(lost)
 			_, err = w.Write(noise(7, Large))
 			require.Error(t, err)
-			_, _, err = w.Finish()
+			_, err = w.Finish()
 			require.Error(t, err)
 			assert.True(t, errors.Is(err, lost) || errors.Is(err, context.Canceled), "error: %v", err)
 		}
@@ -106,7 +106,7 @@ func runBodies(t *testing.T, factory Factory, _ *Options) {
 		a := factory(t)
 		v, body := saveBody(t, a, checkpoint, bodyID, []byte("the state"))
 		require.NoError(t, a.Delete(t.Context(), body))
-		_, err := loadBody(t, a, checkpoint, v, body)
+		_, err := loadBody(t, a, checkpoint, v)
 		require.ErrorIs(t, err, store.ErrNotFound)
 		names(t, err, body)
 	})
@@ -170,17 +170,17 @@ func damage(t *testing.T, a archive.Archive, state []byte) {
 	} {
 		require.NoError(t, a.Delete(t.Context(), body))
 		create(t, a, body, data)
-		loaded, err := loadBody(t, a, checkpoint, v, body)
+		loaded, err := loadBody(t, a, checkpoint, v)
 		if assert.ErrorIs(t, err, store.ErrBadRecord, "%s: %d bytes were loaded", name, len(loaded)) {
 			names(t, err, body)
 		}
 	}
 	v.State.Encoding = "brotli"
-	_, err := loadBody(t, a, checkpoint, v, body)
+	_, err := loadBody(t, a, checkpoint, v)
 	require.ErrorIs(t, err, store.ErrBadRecord, "an unknown encoding")
 	v.State = nil
-	_, err = loadBody(t, a, checkpoint, v, body)
+	_, err = loadBody(t, a, checkpoint, v)
 	require.ErrorIs(t, err, store.ErrBadRecord, "no state")
-	_, err = loadBody(t, a, checkpoint, other, otherBody)
+	_, err = loadBody(t, a, checkpoint, other)
 	require.NoError(t, err, "the other body is whole still")
 }

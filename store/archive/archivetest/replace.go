@@ -105,7 +105,7 @@ func appendLine(t *testing.T, a archive.Archive, line string) error {
 			return nil
 		}
 		_, err = a.Replace(t.Context(), "log.json", object.ETag, append(data, line...))
-		if !errors.Is(err, archive.ErrPrecondition) && !errors.Is(err, archive.ErrOutcomeUnknown) {
+		if !errors.Is(err, archive.ErrPrecondition) && !errors.Is(err, archive.ErrWriteUnknown) {
 			return err
 		}
 	}

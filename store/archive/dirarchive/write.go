@@ -119,7 +119,7 @@ func (a *Archive) place(t *temp, key string, give func(old, new string) error) e
 	// All directories above as well: whoever made one may not have come to it yet.
 	for ; ; dir = path.Dir(dir) {
 		if err := a.syncDir(dir); err != nil {
-			return fmt.Errorf("%w: it may not outlast a crash of the machine: %w", archive.ErrOutcomeUnknown, err)
+			return fmt.Errorf("%w: it may not outlast a crash of the machine: %w", archive.ErrWriteUnknown, err)
 		}
 		if dir == "." {
 			return nil

@@ -187,7 +187,7 @@ func TestAReplaceThatMayHaveBeenReplacedInTurnIsNotReportedAsRefused(t *testing.
 	_, err = a.Replace(t.Context(), "key", "", []byte("mine"))
 	require.Error(t, err)
 	assert.NotErrorIs(t, err, archive.ErrPrecondition)
-	assert.ErrorIs(t, err, archive.ErrOutcomeUnknown)
+	assert.ErrorIs(t, err, archive.ErrWriteUnknown)
 	assert.Equal(t, "another's", string(content(t, a, "key")))
 }
 
@@ -208,7 +208,7 @@ func TestAConflictAndASlowDownAreTriedAgainAndThenReported(t *testing.T) {
 				faults.When(decides, answer(code.status, code.name))
 				_, err = a.Create(t.Context(), "does not", bytes.NewReader(data))
 				assert.ErrorIs(t, err, store.ErrThrottled)
-				assert.NotErrorIs(t, err, archive.ErrOutcomeUnknown)
+				assert.NotErrorIs(t, err, archive.ErrWriteUnknown)
 				p.assertNoUploads(t)
 			})
 		}
@@ -223,7 +223,7 @@ func TestALateWriteDoesNotOverwrite(t *testing.T) {
 	held := faults.When(puts, late.Hold())
 	_, err := a.Create(t.Context(), "key", strings.NewReader("late"))
 	require.ErrorIs(t, err, store.ErrUnavailable)
-	require.ErrorIs(t, err, archive.ErrOutcomeUnknown, "it may come yet")
+	require.ErrorIs(t, err, archive.ErrWriteUnknown, "it may come yet")
 	held.Remove()
 	_, _, err = a.Open(t.Context(), "key")
 	require.ErrorIs(t, err, store.ErrNotFound, "the one that was held is no answer to this")
@@ -368,7 +368,7 @@ func TestARefusedWriteOfWhichOnlyTheStatusCameIsUnderstood(t *testing.T) {
 		faults.When(puts, answer(403, ""))
 		err := create(a)
 		require.ErrorIs(t, err, store.ErrCredentials)
-		assert.NotErrorIs(t, err, archive.ErrOutcomeUnknown)
+		assert.NotErrorIs(t, err, archive.ErrWriteUnknown)
 	})
 	t.Run("another was there before", func(t *testing.T) {
 		a, _ := overStatuses(t)

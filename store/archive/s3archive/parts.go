@@ -43,7 +43,7 @@ func (w *write) inParts(ctx context.Context, first []byte, rest io.Reader) (arch
 	if abortErr := u.abort(ctx); abortErr != nil {
 		return archive.Object{}, fmt.Errorf("%w (and parts of it may be left there: %w)", err, abortErr)
 	}
-	if !errors.Is(err, archive.ErrOutcomeUnknown) || ctx.Err() != nil {
+	if !errors.Is(err, archive.ErrWriteUnknown) || ctx.Err() != nil {
 		return archive.Object{}, err
 	}
 	// What the completion has not done by now it never will, for its parts are gone.

@@ -93,7 +93,7 @@ func (w *write) settled(ctx context.Context, size int64, send func(once func(*s3
 			return found, nil
 		}
 	}
-	return object, fmt.Errorf("%w: %w", archive.ErrOutcomeUnknown, w.open)
+	return object, fmt.Errorf("%w: %w", archive.ErrWriteUnknown, w.open)
 }
 
 // patience is how often and how fast a request is tried again: for a second or so,

@@ -138,7 +138,7 @@ func good() []goodVector {
 		{v: vector{File: "compressed.json", About: "a state that is compressed", State: "long"},
 			m: with(func(m *archive.Mirrored) { m.State = compressed }), state: long},
 		{v: vector{File: "body.json", About: "a state in a body", State: "long", Body: "long.zst"},
-			m: with(func(m *archive.Mirrored) { m.State, m.Body = state, state.Body; m.State.Body = "" }), state: long, body: body},
+			m: with(func(m *archive.Mirrored) { m.State = state }), state: long, body: body},
 		{v: vector{File: "deleted.json", About: "the version that says that the checkpoint is deleted"},
 			m: with(func(m *archive.Mirrored) {
 				m.State, m.Deleted, m.Cursor, m.Finished, m.RestoredFrom = nil, true, "", nil, 0
@@ -172,12 +172,11 @@ func inBody(data []byte) ([]byte, *store.State) {
 	if _, err := w.Write(data); err != nil {
 		panic(err)
 	}
-	state, key, err := w.Finish()
+	state, err := w.Finish()
 	if err != nil {
 		panic(err)
 	}
-	state.Body = key
-	stored, _, err := archive.ReadAll(ctx, a, key, 1<<20)
+	stored, _, err := archive.ReadAll(ctx, a, state.Body, 1<<20)
 	if err != nil {
 		panic(err)
 	}

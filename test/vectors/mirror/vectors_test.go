@@ -88,7 +88,7 @@ func stateOf(t *testing.T, v vector, m *archive.Mirrored) []byte {
 		a, err := dirarchive.Open(t.TempDir())
 		require.NoError(t, err)
 		defer a.Close()
-		_, err = a.Create(t.Context(), m.Body, bytes.NewReader(read(t, "bodies", v.Body)))
+		_, err = a.Create(t.Context(), m.State.Body, bytes.NewReader(read(t, "bodies", v.Body)))
 		require.NoError(t, err)
 		return bodyOf(t.Context(), t, a, m)
 	}
@@ -105,7 +105,7 @@ func stateOf(t *testing.T, v vector, m *archive.Mirrored) []byte {
 
 func bodyOf(ctx context.Context, t *testing.T, a archive.Archive, m *archive.Mirrored) []byte {
 	t.Helper()
-	r, err := archive.OpenBody(ctx, a, m.Key, &m.Version, m.Body)
+	r, err := archive.OpenBody(ctx, a, m.Key, &m.Version)
 	require.NoError(t, err)
 	defer r.Close()
 	data, err := io.ReadAll(r)

@@ -13,30 +13,32 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// past reads the versions of one checkpoint's history that the store does not hold any more from its mirror. It lists
+// archivedVersions reads the versions of one checkpoint's history that the store does not hold any more from its mirror. It lists
 // that when it comes upon the first.
-type past struct {
+type archivedVersions struct {
 	r      *reader
 	until  time.Time // versions that were saved later are left out; zero: none
 	ids    []archive.ID
 	listed bool
 }
 
-func (r *reader) past(until time.Time) *past { return &past{r: r, until: until} }
+func (r *reader) archivedUntil(until time.Time) *archivedVersions {
+	return &archivedVersions{r: r, until: until}
+}
 
 // archived reads one version from the mirror.
 func (r *reader) archived(ctx context.Context, version int64) (entry, error) {
-	if r.old == nil {
-		r.old = r.past(time.Time{})
+	if r.fromArchive == nil {
+		r.fromArchive = r.archivedUntil(time.Time{})
 	}
-	for e, err := range r.old.between(ctx, version, version) {
+	for e, err := range r.fromArchive.between(ctx, version, version) {
 		return e, err
 	}
 	return entry{}, fmt.Errorf("version %d of checkpoint %s: %w", version, r.key, store.ErrNotFound)
 }
 
 // yield yields the versions from high down to low that the mirror has, and reports whether to go on.
-func (p *past) yield(ctx context.Context, high, low int64, yield func(entry, error) bool) bool {
+func (p *archivedVersions) yield(ctx context.Context, high, low int64, yield func(entry, error) bool) bool {
 	for e, err := range p.between(ctx, high, low) {
 		if !yield(e, err) || err != nil && !errors.Is(err, store.ErrBadRecord) {
 			return false
@@ -47,7 +49,7 @@ func (p *past) yield(ctx context.Context, high, low int64, yield func(entry, err
 
 // between is the versions from high down to low that the mirror has. What cannot be trusted among them is an error, and the
 // next one follows; any other error is the last.
-func (p *past) between(ctx context.Context, high, low int64) func(func(entry, error) bool) {
+func (p *archivedVersions) between(ctx context.Context, high, low int64) func(func(entry, error) bool) {
 	return func(yield func(entry, error) bool) {
 		low = max(low, p.r.head.Born)
 		if p.r.archive == nil || high < low {
@@ -80,7 +82,7 @@ func (p *past) between(ctx context.Context, high, low int64) func(func(entry, er
 func byVersion(id archive.ID, version int64) int { return cmp.Compare(id.Version, version) }
 
 // before leaves out those at the end that were saved after until: versions are saved one after the other.
-func (p *past) before(ctx context.Context, ids []archive.ID) ([]archive.ID, error) {
+func (p *archivedVersions) before(ctx context.Context, ids []archive.ID) ([]archive.ID, error) {
 	if p.until.IsZero() {
 		return ids, nil
 	}
@@ -127,16 +129,16 @@ func savedUntil(ids []archive.ID, until time.Time, saved func(archive.ID) (time.
 	return n, err
 }
 
-func (p *past) read(ctx context.Context, id archive.ID) (entry, error) {
+func (p *archivedVersions) read(ctx context.Context, id archive.ID) (entry, error) {
 	m, err := archive.ReadVersion(ctx, p.r.archive, p.r.key, id)
 	if err != nil {
 		return entry{}, wrap(fmt.Sprintf("read version %d in the archive of", id.Version), p.r.key, err)
 	}
-	return entry{Copy: store.Copy{Version: versionOf(m)}, archived: true}, nil
+	return entry{Copy: store.Copy{Version: m.Version}, archived: true}, nil
 }
 
 // list lists the versions of this line: those of the mirror that count behind HEAD, which alone says what is the newest.
-func (p *past) list(ctx context.Context) error {
+func (p *archivedVersions) list(ctx context.Context) error {
 	if p.listed {
 		return nil
 	}
@@ -163,15 +165,4 @@ func mirroredIDs(ctx context.Context, a archive.Archive, key store.Key) ([]archi
 		}
 	}
 	return ids, nil
-}
-
-// versionOf is a version of the mirror as the store has it.
-func versionOf(m *archive.Mirrored) store.Version {
-	v := m.Version
-	if m.Body != "" {
-		state := *v.State
-		state.Data, state.Body = nil, m.Body
-		v.State = &state
-	}
-	return v
 }

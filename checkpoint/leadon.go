@@ -72,8 +72,7 @@ func (l *line) version(ctx context.Context, id archive.ID) (*store.Version, erro
 	if err != nil {
 		return nil, wrap(fmt.Sprintf("read version %d in the mirror of", id.Version), l.key, err)
 	}
-	v := versionOf(m)
-	return &v, nil
+	return &m.Version, nil
 }
 
 // leading is the first version of a line that leads on.

@@ -1,0 +1,156 @@
+package checkpoint
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// againstStore holds the mirror against the store's versions, and the bodies of those.
+func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
+	s := &shortfall{
+		st: w.st, key: w.key, policy: w.o.Mirror, have: w.have, born: h.Born, newest: h.Version, target: h.Number,
+	}
+	counting := map[int64][]archive.ID{}
+	for _, id := range archive.Counting(w.ids) {
+		counting[id.Version] = append(counting[id.Version], id)
+	}
+	for low := max(h.Born, 1); low <= s.target; low = s.high + 1 {
+		s.seen = func(v *store.Version) error { return w.version(ctx, v, counting[v.Number]) }
+		if err := s.look(ctx, low, min(low+mirrorChunk-1, s.target)); err != nil {
+			return err
+		}
+	}
+	var first, last int64 // of this life's in the mirror
+	for version := range counting {
+		if version >= h.Born {
+			first, last = min(cmp.Or(first, version), version), max(last, version)
+		}
+	}
+	for i := range s.lacking {
+		v := &s.lacking[i]
+		if w.o.Mirror == MirrorOff || v.Number > h.ArchivedThrough && (v.Number > last || w.beingMirrored(h)) {
+			w.found.Waiting++
+			continue
+		}
+		w.about(FindingMissing, archive.VersionKey(w.key, archive.IDOf(v)), v.Number, "the store has the version, and the mirror is said to, or has later ones")
+	}
+	if w.o.Mirror == MirrorOff {
+		return nil // what expired was not to be mirrored
+	}
+	for _, g := range mergeGaps(s.gaps) {
+		w.gap(g, first, h)
+	}
+	return nil
+}
+
+// gap judges a run of versions that neither has. first is the first of the mirror; 0: it has none.
+func (w *verifying) gap(g Gap, first int64, h *store.Head) {
+	f := Finding{Kind: FindingGap, First: g.First, Last: g.Last}
+	above := w.saved[g.Last+1]
+	switch {
+	case g.Last < first, first == 0 && h.ArchivedThrough == 0:
+		f.Detail = "they expired before the archive was set: the mirror begins above them"
+	case !above.IsZero() && above.Before(w.o.KnownBefore):
+		f.Detail = "neither the store nor the mirror holds them any more, as is known"
+	default:
+		f.Detail = "neither the store nor the mirror holds them any more"
+		w.finding(f)
+		return
+	}
+	w.found.Notes = append(w.found.Notes, f)
+}
+
+// beingMirrored reports whether a session runs, or has just ended: its mirror may be at several versions at once.
+func (w *verifying) beingMirrored(h *store.Head) bool {
+	return w.beingWritten() || timeOf(w.records.Clock).Sub(h.SavedAt) < 2*mirrorPatience
+}
+
+// version holds one version of the store against the mirror's.
+func (w *verifying) version(ctx context.Context, v *store.Version, mirrored []archive.ID) error {
+	id := archive.IDOf(v)
+	w.saved[v.Number] = v.SavedAt
+	for _, other := range mirrored {
+		if other != id && other.Epoch <= w.records.Head.CommitEpoch {
+			w.about(FindingDiffers, archive.VersionKey(w.key, other), v.Number, fmt.Sprintf("the store has %v", id))
+		}
+	}
+	if sum, is := w.prints[id]; is {
+		if own, err := fingerprint(w.key, v); err == nil && own != sum {
+			w.about(FindingDiffers, archive.VersionKey(w.key, id), v.Number, "its content is another than the store's")
+		}
+	}
+	return w.body(ctx, v)
+}
+
+// ahead looks for versions above HEAD: the store has lost them.
+func (w *verifying) ahead(ctx context.Context) error {
+	newest, ok := archive.Newest(w.ids)
+	if !ok || !w.isAhead(newest) {
+		return nil
+	}
+	var err error
+	if w.records, err = w.st.Look(ctx, w.key); err != nil { // a job that runs has moved it on
+		return wrap("read", w.key, err)
+	}
+	if !w.isAhead(newest) {
+		return nil
+	}
+	at := "nothing"
+	if h := w.records.Head; h != nil && h.Number > 0 {
+		at = archive.IDOf(&h.Version).String()
+	}
+	w.about(FindingAhead, archive.VersionKey(w.key, newest), newest.Version, "the store has "+at)
+	return nil
+}
+
+func (w *verifying) isAhead(newest archive.ID) bool {
+	h := w.records.Head
+	return h == nil || archive.Compare(newest, archive.IDOf(&h.Version)) > 0
+}
+
+// latest holds latest.json against the newest object.
+func (w *verifying) latest(ctx context.Context) error {
+	newest, any := archive.Newest(w.ids)
+	name := archive.LatestKey(w.key)
+	latest, err := archive.ReadLatest(ctx, w.archive, w.key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		if any && !w.beingWritten() {
+			w.about(FindingLatestBehind, name, newest.Version, "it is not there")
+		}
+		return nil
+	case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat):
+		w.about(FindingDamaged, name, 0, err.Error())
+		return nil
+	case err != nil:
+		return wrap("read latest.json of", w.key, err)
+	}
+	w.found.Objects++
+	id := latest.ID()
+	switch {
+	case any && archive.Compare(id, newest) < 0:
+		if !w.beingWritten() {
+			w.about(FindingLatestBehind, name, id.Version, fmt.Sprintf("it is %v, and the newest is %v", id, newest))
+		}
+	case !slices.Contains(w.ids, id):
+		_, err := archive.ReadVersion(ctx, w.archive, w.key, id) // it may have come since the listing
+		if errors.Is(err, store.ErrNotFound) {
+			w.about(FindingLatestAhead, name, id.Version, fmt.Sprintf("it is %v, of which there is no object", id))
+		} else if err := unlessAny(err, store.ErrBadRecord); err != nil {
+			return wrap("read the newest object of", w.key, err)
+		}
+	}
+	return nil
+}
+
+// beingWritten reports whether a session runs, whose mirror may be between an object and latest.json.
+func (w *verifying) beingWritten() bool {
+	l := w.records.Lease
+	return l != nil && live(l, l.Epoch, w.records.Clock)
+}
