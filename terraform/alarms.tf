@@ -23,7 +23,7 @@ locals {
     failed        = "RecordsFailed"
   }
 
-  # Each alarm is mended by the section of docs/operations.md that has its name.
+  # The section of docs/operations.md with the name of an alarm says how to fix what it reports.
   namespace_alarms = merge(
     {
       overdue = {
@@ -33,8 +33,8 @@ locals {
         evaluate    = 1
         breach      = "GreaterThanThreshold"
         threshold   = 0
-        missing     = "ignore" # the heartbeat tells of a dead monitor
-        description = "A checkpoint has not been saved for longer than is expected of it."
+        missing     = "ignore" # the heartbeat reports a dead monitor
+        description = "A checkpoint has not been saved for longer than expected."
       }
       failures = {
         metric      = local.metrics.save_failures
@@ -44,7 +44,7 @@ locals {
         breach      = "GreaterThanThreshold"
         threshold   = var.failures_threshold
         missing     = "notBreaching" # no job runs
-        description = "Saves fail: what their jobs do is not recorded."
+        description = "Saves fail: the progress of their jobs is not recorded."
       }
       losses = {
         metric      = local.metrics.lease_losses
@@ -54,7 +54,7 @@ locals {
         breach      = "GreaterThanThreshold"
         threshold   = var.losses_threshold
         missing     = "notBreaching"
-        description = "A job has lost its lease while it ran, and was stopped."
+        description = "A job lost its lease while it ran, and stopped."
       }
       heartbeat = {
         metric      = local.metrics.heartbeat
@@ -64,7 +64,7 @@ locals {
         breach      = "LessThanThreshold"
         threshold   = 1
         missing     = "breaching" # a dead monitor sends nothing
-        description = "The monitor is silent: nobody would learn of an overdue checkpoint."
+        description = "The monitor is silent: an overdue checkpoint would go unnoticed."
       }
     },
     { for name, alarm in {
@@ -92,7 +92,7 @@ resource "aws_cloudwatch_metric_alarm" "namespace" {
   for_each = { for key, alarm in local.alarms_of_namespaces : key => alarm if var.alarms }
 
   alarm_name          = "${var.name}-${each.value.namespace}-${each.value.name}"
-  alarm_description   = "${each.value.description} Look and mend: ${var.runbook}#${each.value.name}"
+  alarm_description   = "${each.value.description} What to do: ${var.runbook}#${each.value.name}"
   namespace           = local.metrics.namespace
   metric_name         = each.value.metric
   dimensions          = { (local.metrics.dimension) = each.value.namespace }
@@ -112,7 +112,7 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   count = var.alarms ? 1 : 0
 
   alarm_name          = "${var.name}-throttles"
-  alarm_description   = "DynamoDB throttles requests to ${var.name}: saves and heartbeats are late. Look and mend: ${var.runbook}#throttles"
+  alarm_description   = "DynamoDB throttles requests to ${var.name}: saves and heartbeats are late. What to do: ${var.runbook}#throttles"
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.throttles_threshold

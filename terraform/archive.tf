@@ -73,13 +73,13 @@ resource "aws_s3_bucket_policy" "archive" {
     }]
   })
 
-  # S3 refuses the two at once.
+  # S3 refuses both at the same time.
   depends_on = [aws_s3_bucket_public_access_block.archive]
 }
 
-# No rule may remove the current version of a body: the newest checkpoint of a job
-# that is idle has an old body, and would lose its state. `milepost gc` removes
-# bodies, and knows which.
+# No rule may remove the current version of a body: the newest checkpoint of an idle job
+# has an old body, and would lose its state. `milepost gc` removes bodies, because it knows
+# which are used.
 resource "aws_s3_bucket_lifecycle_configuration" "archive" {
   count = var.archive ? 1 : 0
 
@@ -132,6 +132,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "archive" {
     }
   }
 
-  # Rules for versions need versions.
+  # Rules for versions need versioning.
   depends_on = [aws_s3_bucket_versioning.archive]
 }

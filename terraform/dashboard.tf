@@ -1,7 +1,7 @@
 data "aws_region" "current" {}
 
 locals {
-  # In the order in which someone who was woken looks.
+  # In the order in which a person on call looks.
   charts = concat(
     [
       { title = "Overdue checkpoints", stat = "Maximum", metrics = [local.metrics.overdue] },

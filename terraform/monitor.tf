@@ -35,7 +35,7 @@ resource "aws_iam_role" "monitor" {
   })
 }
 
-# Its metrics go by its log, which CloudWatch takes them out of. On Lambda the function's role writes that.
+# CloudWatch takes the monitor's metrics out of its log. On Lambda the function's role writes the log.
 resource "aws_iam_role_policy" "monitor" {
   count = local.monitor
 
@@ -68,7 +68,7 @@ resource "aws_scheduler_schedule" "monitor" {
 
   name                = each.key
   group_name          = aws_scheduler_schedule_group.monitor[0].name
-  description         = "One look at namespace ${each.key} of ${var.name}"
+  description         = "One survey of namespace ${each.key} of ${var.name}"
   schedule_expression = var.monitor_every_minutes == 1 ? "rate(1 minute)" : "rate(${var.monitor_every_minutes} minutes)"
 
   flexible_time_window {
@@ -82,7 +82,7 @@ resource "aws_scheduler_schedule" "monitor" {
       containerOverrides = [{ name = "monitor", command = ["monitor", "--once", "--every", local.monitor_every, "--namespace", each.key] }]
     }) : jsonencode({ namespace = each.key })
 
-    # The next look makes up for one that failed.
+    # The next survey makes up for one that failed.
     retry_policy {
       maximum_event_age_in_seconds = 60
       maximum_retry_attempts       = 0

@@ -1,6 +1,6 @@
 data "aws_partition" "current" {}
 
-# The command in its own image, on Fargate: a task for each look at a namespace.
+# The command in its own image, on Fargate: a task for each survey of a namespace.
 resource "aws_ecs_task_definition" "monitor" {
   count = local.on_ecs
 
@@ -75,7 +75,7 @@ resource "aws_iam_role_policy" "execution" {
 locals {
   cluster_arn = try(coalesce(var.monitor_cluster_arn, one(aws_ecs_cluster.monitor[*].arn)), null)
 
-  # An image in ECR is the account's own, and asks who one is; one from elsewhere is public.
+  # An image in ECR is the account's own and needs credentials. An image from elsewhere is public.
   ecr = try(regex("^(?P<account>\\d{12})\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/(?P<repository>[^:@]+)", var.monitor_image), null)
   image_statements = [for statement in [
     {

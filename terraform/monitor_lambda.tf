@@ -3,7 +3,7 @@ resource "aws_lambda_function" "monitor" {
   count = local.on_lambda
 
   function_name    = "${var.name}-monitor"
-  description      = "milepost monitor: tells of checkpoints that do not move, and collects what is left over"
+  description      = "milepost monitor: reports checkpoints that do not move, and collects what is left over"
   role             = aws_iam_role.monitor[0].arn
   filename         = var.monitor_package
   source_code_hash = filebase64sha256(var.monitor_package)
@@ -18,7 +18,7 @@ resource "aws_lambda_function" "monitor" {
     variables = merge(local.monitor_environment, { MONITOR_EVERY = local.monitor_every })
   }
 
-  # Lambda would make the log group itself, and keep it for ever.
+  # Otherwise Lambda makes the log group itself and keeps it forever.
   depends_on = [aws_cloudwatch_log_group.monitor, aws_iam_role_policy.monitor]
 }
 

@@ -48,11 +48,11 @@ output "alarm_names" {
 }
 
 output "monitor_function" {
-  description = "The name of the Lambda function that monitors. Null where none does."
+  description = "The name of the Lambda function that monitors. Null if there is none."
   value       = one(aws_lambda_function.monitor[*].function_name)
 }
 
 output "monitor_task_definition" {
-  description = "The ARN of the ECS task definition that monitors. Null where none does."
+  description = "The ARN of the ECS task definition that monitors. Null if there is none."
   value       = one(aws_ecs_task_definition.monitor[*].arn)
 }

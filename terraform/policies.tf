@@ -1,11 +1,11 @@
-# Three policies, each with what its role does and no more; a test runs each role's
-# work and compares. Making the table is this module's, and nobody's policy has it.
+# Three kinds of policy, each with what its role does and no more. A test runs each role's work
+# and compares. The module makes the table, so no policy allows that.
 
 locals {
   index_arn   = "${aws_dynamodb_table.this.arn}/index/names"
   archive_arn = join("", aws_s3_bucket.archive[*].arn)
 
-  # With a key of the caller's own, DynamoDB and S3 ask it in the name of whoever calls them.
+  # With a key of the caller's own, DynamoDB and S3 use the key in the caller's name.
   kms_statements = [for statement in [{
     Sid       = "Key"
     Effect    = "Allow"
@@ -58,14 +58,14 @@ locals {
         ]
       },
       {
-        # Its own: of a save that failed, and what its session swept.
+        # Its own bodies: those of a save that failed, and those that its session swept.
         Sid      = "Bodies"
         Effect   = "Allow"
         Action   = ["s3:AbortMultipartUpload", "s3:DeleteObject"]
         Resource = ["${local.archive_arn}/${local.bodies}${namespace}/*"]
       },
       {
-        # It is also what makes S3 say that an object is missing, and not that access is denied.
+        # With this permission S3 says that an object is missing, instead of that access is denied.
         Sid       = "ObjectNames"
         Effect    = "Allow"
         Action    = ["s3:ListBucket"]
@@ -119,7 +119,7 @@ locals {
     local.kms_statements,
   )
 
-  # Beside what a reader may.
+  # In addition to what a reader may do.
   operator_statements = concat(
     [{
       Sid      = "Changes"
@@ -135,14 +135,14 @@ locals {
         Resource = ["${local.archive_arn}/${local.bodies}*", "${local.archive_arn}/${local.mirror}*"]
       },
       {
-        # Objects of the mirror are too small for uploads in parts.
+        # Objects of the mirror are too small for multipart uploads.
         Sid      = "Uploads"
         Effect   = "Allow"
         Action   = ["s3:AbortMultipartUpload"]
         Resource = ["${local.archive_arn}/${local.bodies}*"]
       },
       {
-        # Of `milepost check`, which proves the bucket's conditions on one.
+        # The scratch object on which `milepost check` proves the bucket's conditions.
         Sid      = "ScratchObjects"
         Effect   = "Allow"
         Action   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
@@ -151,7 +151,7 @@ locals {
     ] : statement if var.archive],
   )
 
-  # Looks, and collects as `milepost gc` does.
+  # It surveys, and collects as `milepost gc` does.
   monitor_statements = concat(
     local.look_statements,
     local.object_names_statements,
@@ -181,21 +181,21 @@ resource "aws_iam_policy" "job" {
   for_each = var.namespaces
 
   name        = "${var.name}-job-${each.key}"
-  description = "Jobs that keep their progress in namespace ${each.key} of ${var.name}"
+  description = "For jobs that keep their progress in namespace ${each.key} of ${var.name}"
   policy      = local.policies.job[each.key]
   tags        = var.tags
 }
 
 resource "aws_iam_policy" "reader" {
   name        = "${var.name}-reader"
-  description = "Sees all checkpoints of ${var.name}, and changes nothing"
+  description = "Reads all checkpoints of ${var.name}, and changes nothing"
   policy      = local.policies.reader
   tags        = var.tags
 }
 
 resource "aws_iam_policy" "operator" {
   name        = "${var.name}-operator"
-  description = "Mends all checkpoints of ${var.name}: set, rollback, reset, delete, restore, lease break, gc"
+  description = "Repairs all checkpoints of ${var.name}: set, rollback, reset, delete, restore, lease break, gc"
   policy      = local.policies.operator
   tags        = var.tags
 }

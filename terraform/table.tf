@@ -1,5 +1,5 @@
 locals {
-  # -1 is how the service writes "no bound" beside a bound on the other.
+  # The service writes -1 for "no bound" if only the other one has a bound.
   bounded = var.max_read_request_units != null || var.max_write_request_units != null
   bounds = {
     read  = coalesce(var.max_read_request_units, -1)
@@ -42,7 +42,7 @@ resource "aws_dynamodb_table" "this" {
     }
   }
 
-  # Copies of old versions alone carry it.
+  # Only copies of versions have it.
   ttl {
     attribute_name = "expires_at"
     enabled        = true

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the table, and what the names of everything else begin with."
+  description = "The name of the table. The names of everything else begin with it."
   type        = string
   default     = "milepost"
 
@@ -10,24 +10,24 @@ variable "name" {
 }
 
 variable "namespaces" {
-  description = "The namespaces in use. Each gets a policy for its jobs, alarms, and, with monitor_package, a schedule of the monitor's."
+  description = "The namespaces in use. Each gets a policy for its jobs, alarms, and, with a monitor, a schedule of the monitor."
   type        = set(string)
   default     = ["default"]
 
   # A namespace may hold more than this, but * and ? are wildcards in a policy, and $ begins a variable.
   validation {
     condition     = alltrue([for namespace in var.namespaces : can(regex("^[A-Za-z0-9_.-]{1,64}$", namespace))])
-    error_message = "A namespace has 1 to 64 of A-Z a-z 0-9 _ . - here, since it becomes part of policies and of names."
+    error_message = "A namespace has 1 to 64 of A-Z a-z 0-9 _ . - here, because it becomes part of policies and of names."
   }
 
   validation {
     condition     = length(var.namespaces) > 0
-    error_message = "Name one namespace at least; milepost's own default is \"default\"."
+    error_message = "Name at least one namespace; milepost's own default is \"default\"."
   }
 }
 
 variable "tags" {
-  description = "Tags of everything that can have some."
+  description = "Tags for everything that can have tags."
   type        = map(string)
   default     = {}
 }
@@ -50,30 +50,30 @@ variable "deletion_protection" {
 }
 
 variable "point_in_time_recovery" {
-  description = "Keep the backups out of which the table can be restored to any second of the last 35 days."
+  description = "Keep the backups from which the table can be restored to any second of the last 35 days."
   type        = bool
   default     = true
 }
 
 variable "max_read_request_units" {
-  description = "The most read units a second that the table, and its index, may take, to bound what a mistake costs. Null: no bound. Past it, readers are throttled."
+  description = "The most read units a second that the table, and its index, may take, to bound what a mistake costs. Null: no bound. Above it, readers are throttled."
   type        = number
   default     = null
 
   validation {
     condition     = var.max_read_request_units == null || try(var.max_read_request_units >= 1 && floor(var.max_read_request_units) == var.max_read_request_units, false)
-    error_message = "max_read_request_units is a whole number from 1 on, or null."
+    error_message = "max_read_request_units is a whole number of 1 or more, or null."
   }
 }
 
 variable "max_write_request_units" {
-  description = "The most write units a second that the table, and its index, may take. Null: no bound. Past it, saves and heartbeats are throttled: leave room for every job at once."
+  description = "The most write units a second that the table, and its index, may take. Null: no bound. Above it, saves and heartbeats are throttled: leave room for all jobs at the same time."
   type        = number
   default     = null
 
   validation {
     condition     = var.max_write_request_units == null || try(var.max_write_request_units >= 1 && floor(var.max_write_request_units) == var.max_write_request_units, false)
-    error_message = "max_write_request_units is a whole number from 1 on, or null."
+    error_message = "max_write_request_units is a whole number of 1 or more, or null."
   }
 }
 
@@ -84,7 +84,7 @@ variable "archive" {
 }
 
 variable "archive_bucket_name" {
-  description = "The bucket's name, which nobody else in the world may have. Null: one that begins with name and is unique."
+  description = "The bucket's name, which must be unique in the world. Null: a unique one that begins with name."
   type        = string
   default     = null
 
@@ -95,7 +95,7 @@ variable "archive_bucket_name" {
 }
 
 variable "archive_prefix" {
-  description = "What all keys in the bucket begin with, without a slash at either end. Empty: nothing."
+  description = "The prefix of all keys in the bucket, without a slash at either end. Empty: no prefix."
   type        = string
   default     = ""
 
@@ -106,24 +106,24 @@ variable "archive_prefix" {
 }
 
 variable "mirror_expiration_days" {
-  description = "Remove objects of the mirror that are older than this. Null: never. A lost table can be rebuilt only as far as the mirror goes, so choose more than the longest time a job may be idle. Bodies of states are never removed by age: the newest version may be as old as it likes."
+  description = "Remove objects of the mirror that are older than this. Null: never. A lost table can be rebuilt only as far as the mirror goes, so choose more than the longest time a job may be idle. Bodies of states are never removed by age: the newest version may have any age."
   type        = number
   default     = null
 
   validation {
     condition     = var.mirror_expiration_days == null || try(var.mirror_expiration_days >= 30 && floor(var.mirror_expiration_days) == var.mirror_expiration_days, false)
-    error_message = "mirror_expiration_days is a whole number from 30 on, which is how long versions stay in the table by default, or null."
+    error_message = "mirror_expiration_days is a whole number of 30 or more, which is how long versions stay in the table by default, or null."
   }
 }
 
 variable "deleted_retention_days" {
-  description = "How long the bucket keeps what was deleted from it or written over."
+  description = "How many days the bucket keeps what was deleted from it or overwritten."
   type        = number
   default     = 30
 
   validation {
     condition     = try(var.deleted_retention_days >= 1 && floor(var.deleted_retention_days) == var.deleted_retention_days, false)
-    error_message = "deleted_retention_days is a whole number from 1 on."
+    error_message = "deleted_retention_days is a whole number of 1 or more."
   }
 }
 
@@ -134,7 +134,7 @@ variable "alarms" {
 }
 
 variable "alarm_actions" {
-  description = "ARNs of what an alarm tells, when it goes off and when it is over: SNS topics, as a rule."
+  description = "ARNs that an alarm notifies when it goes off and when it ends: usually SNS topics."
   type        = list(string)
   default     = []
 
@@ -145,7 +145,7 @@ variable "alarm_actions" {
 }
 
 variable "runbook" {
-  description = "Where docs/operations.md can be read: each alarm's description ends in this and an anchor in it."
+  description = "The address of docs/operations.md: each alarm's description ends with this and an anchor in it."
   type        = string
   default     = "docs/operations.md"
 }
@@ -173,7 +173,7 @@ variable "losses_threshold" {
 }
 
 variable "throttles_threshold" {
-  description = "How many requests DynamoDB may throttle within 5 minutes before the alarm goes off. A few are retried and cost nothing but time."
+  description = "How many requests DynamoDB may throttle within 5 minutes before the alarm goes off. A few are retried and cost only time."
   type        = number
   default     = 10
 
@@ -201,7 +201,7 @@ variable "monitor_on" {
 }
 
 variable "monitor_package" {
-  description = "With monitor_on lambda: path of the monitor's zip file, as `go run ./terraform/lambda FILE` makes it. Null: run `milepost monitor` elsewhere. The alarm on its heartbeat goes off either way if nothing does."
+  description = "With monitor_on lambda: path of the monitor's zip file, as `go run ./terraform/lambda FILE` makes it. Null: run `milepost monitor` elsewhere. The alarm on its heartbeat goes off if no monitor runs."
   type        = string
   default     = null
 
@@ -217,7 +217,7 @@ variable "monitor_package" {
 }
 
 variable "monitor_image" {
-  description = "With monitor_on ecs: Milepost's container image, by tag or digest. The policy allows to fetch one of ECR's."
+  description = "With monitor_on ecs: Milepost's container image, by tag or digest. The policy allows fetching an image from ECR."
   type        = string
   default     = null
 
@@ -255,13 +255,13 @@ variable "monitor_security_groups" {
 }
 
 variable "monitor_public_ip" {
-  description = "With monitor_on ecs: give its tasks public addresses, for subnets without NAT and endpoints of their own."
+  description = "With monitor_on ecs: give its tasks public addresses, for subnets without NAT and without VPC endpoints."
   type        = bool
   default     = false
 }
 
 variable "monitor_cluster_arn" {
-  description = "With monitor_on ecs: the ARN of the cluster to run in. Null: one of its own, which costs nothing."
+  description = "With monitor_on ecs: the ARN of the cluster to run in. Null: the module makes one, which costs nothing."
   type        = string
   default     = null
 
@@ -272,7 +272,7 @@ variable "monitor_cluster_arn" {
 }
 
 variable "monitor_architecture" {
-  description = "What the binary in monitor_package or monitor_image is for: arm64 or x86_64."
+  description = "The architecture of the binary in monitor_package or monitor_image: arm64 or x86_64."
   type        = string
   default     = "arm64"
 
@@ -283,7 +283,7 @@ variable "monitor_architecture" {
 }
 
 variable "monitor_every_minutes" {
-  description = "How often the monitor looks at each namespace. The alarm on its heartbeat goes off after three misses."
+  description = "How often the monitor surveys each namespace. The alarm on its heartbeat goes off after three misses."
   type        = number
   default     = 5
 
@@ -294,7 +294,7 @@ variable "monitor_every_minutes" {
 }
 
 variable "monitor_timeout_seconds" {
-  description = "With monitor_on lambda: how long one look may take. A million checkpoints take minutes."
+  description = "With monitor_on lambda: how long one survey may take. A million checkpoints take minutes."
   type        = number
   default     = 300
 
@@ -305,7 +305,7 @@ variable "monitor_timeout_seconds" {
 }
 
 variable "monitor_memory_mb" {
-  description = "The monitor's memory in MB. On Lambda its share of a processor goes with it; on ECS it has a quarter of one, and 512, 1024 or 2048. Null: 256 on Lambda, 512 on ECS."
+  description = "The monitor's memory in MB. On Lambda its share of a processor grows with it. On ECS it has a quarter of a processor, and 512, 1024 or 2048 MB. Null: 256 on Lambda, 512 on ECS."
   type        = number
   default     = null
 
@@ -318,7 +318,7 @@ variable "monitor_memory_mb" {
 }
 
 variable "monitor_log_retention_days" {
-  description = "How long the monitor's log is kept, in days that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90 and so on."
+  description = "How many days the monitor's log is kept. CloudWatch accepts 1, 3, 5, 7, 14, 30, 60, 90 and so on."
   type        = number
   default     = 14
 
