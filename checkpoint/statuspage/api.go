@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -32,7 +33,7 @@ func (r *request) number(name string, usual, least, most int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, usagef("%s=%q: a number from %d to %d", name, shorten(text, 40), least, most)
+		return 0, kinds.Usagef("%s=%q: a number from %d to %d", name, shorten(text, 40), least, most)
 	}
 	return n, nil
 }
@@ -54,7 +55,7 @@ func (h *handler) apiStatus(r *request) error {
 	}
 	seen, err := h.looks.get(r.ctx)
 	if tooMany(err) {
-		return &statusError{http.StatusUnprocessableEntity, "refused", fmt.Errorf("there are %w: list them with /api/v1/checkpoints", errTooMany)}
+		return &statusError{http.StatusUnprocessableEntity, checkpoint.ErrRefused, fmt.Errorf("there are %w: list them with /api/v1/checkpoints", errTooMany)}
 	}
 	if err != nil {
 		return err

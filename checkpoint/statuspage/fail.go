@@ -8,86 +8,55 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/milepost-dev/milepost/checkpoint"
-	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
-	"github.com/milepost-dev/milepost/store/archive"
 )
 
-var errUsage = errors.New("wrong usage")
-
-// kinds are those of the command's ends that reading can come to, with the status of HTTP that says so. An error is of the first that it matches.
-var kinds = []struct {
-	name   string
-	status int
-	is     error
-}{
-	{"store_regressed", http.StatusInternalServerError, lease.ErrStoreRegressed},
-	{"refused", http.StatusConflict, checkpoint.ErrRefused},
-	{"body_missing", http.StatusInternalServerError, checkpoint.ErrBodyMissing},
-	{"bad_record", http.StatusInternalServerError, store.ErrBadRecord},
-	{"newer_format", http.StatusInternalServerError, store.ErrNewerFormat},
-	{"no_table", http.StatusServiceUnavailable, store.ErrNoTable},
-	{"no_table", http.StatusServiceUnavailable, archive.ErrNoArchive},
-	{"credentials", http.StatusBadGateway, store.ErrCredentials},
-	{"usage", http.StatusBadRequest, store.ErrName},
-	{"usage", http.StatusBadRequest, errUsage},
-	{"not_found", http.StatusNotFound, store.ErrNotFound},
-	{"unavailable", http.StatusGatewayTimeout, context.DeadlineExceeded},
-	{"unavailable", http.StatusServiceUnavailable, store.ErrUnavailable},
-	{"unavailable", http.StatusServiceUnavailable, store.ErrThrottled},
-}
-
-// statusError is an error of the page's own, not of the store's.
+// statusError is an error of the page itself, not of the store: it has a status of its own, and is
+// of the kind of the sentinel.
 type statusError struct {
 	status int
-	kind   string
+	is     error
 	error
 }
 
-func (e *statusError) Unwrap() error { return e.error }
-
-func usagef(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, args...))
-}
+func (e *statusError) Unwrap() []error { return []error{e.is, e.error} }
 
 func notFoundf(format string, args ...any) error {
-	return &statusError{http.StatusNotFound, "not_found", fmt.Errorf(format, args...)}
+	return &statusError{http.StatusNotFound, store.ErrNotFound, fmt.Errorf(format, args...)}
 }
 
-func kindOf(err error) (kind string, status int) {
+// kindOf returns the kind of err, and the status that tells it. A read that took too long is the
+// store being unavailable.
+func kindOf(err error) kinds.Kind {
+	k := kinds.Of(err)
 	if own, ok := errors.AsType[*statusError](err); ok {
-		return own.kind, own.status
+		k.Status = own.status
+	} else if errors.Is(err, context.DeadlineExceeded) && (k.Name == "error" || k.Name == "unavailable") {
+		k = kinds.Of(store.ErrUnavailable)
+		k.Status = http.StatusGatewayTimeout
 	}
-	for _, k := range kinds {
-		if errors.Is(err, k.is) {
-			return k.name, k.status
-		}
-	}
-	return "error", http.StatusInternalServerError
-}
-
-// failure is an error as JSON: the kind is the command's.
-type failure struct {
-	Kind  string `json:"kind"`
-	Error string `json:"error"`
+	return k
 }
 
 // fail answers with an error: as JSON under /api/, else as a page.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	kind, status := kindOf(err)
+	k := kindOf(err)
+	status := k.Status
 	if status >= http.StatusInternalServerError {
-		h.opts.Logger.Error("request failed", "path", r.URL.Path, "kind", kind, "error", err)
+		h.opts.Logger.Error("request failed", "path", r.URL.Path, "kind", k.Name, "error", err)
 	}
 	if status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout {
 		w.Header().Set("Retry-After", "5")
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
-		body, _ := json.Marshal(failure{kind, strings.ToValidUTF8(err.Error(), "\uFFFD")})
+		e := kinds.ToErrorJSON(err)
+		e.Kind, e.Exit = k.Name, k.Exit
+		body, _ := json.Marshal(e)
 		writeBody(w, status, "application/json", append(body, '\n'))
 		return
 	}
-	if failed := h.render(w, status, "error", errorView{frame: h.frame(http.StatusText(status)), Kind: kind, Status: status, Error: err.Error()}); failed != nil {
+	if failed := h.render(w, status, "error", errorView{frame: h.frame(http.StatusText(status)), Kind: k.Name, Status: status, Error: err.Error()}); failed != nil {
 		writeText(w, status, http.StatusText(status)+"\n")
 	}
 }

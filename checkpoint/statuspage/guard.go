@@ -15,6 +15,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/milepost-dev/milepost/internal/kinds"
+	"github.com/milepost-dev/milepost/store"
 )
 
 const (
@@ -64,7 +67,7 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if api {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="milepost"`)
-		h.fail(w, r, &statusError{http.StatusUnauthorized, "credentials", errors.New("a token is asked for: send Authorization: Bearer TOKEN")})
+		h.fail(w, r, &statusError{http.StatusUnauthorized, store.ErrCredentials, errors.New("a token is asked for: send Authorization: Bearer TOKEN")})
 		return false
 	}
 	h.showLogin(w, http.StatusUnauthorized, here(r.URL.Path, r.URL.Query()), r.URL.Query().Has("token"))
@@ -131,7 +134,7 @@ func (h *handler) loginPage(w http.ResponseWriter, r *http.Request) {
 func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	if err := r.ParseForm(); err != nil {
-		h.fail(w, r, usagef("the form cannot be read: %w", err))
+		h.fail(w, r, kinds.Usagef("the form cannot be read: %w", err))
 		return
 	}
 	next := local(r.PostForm.Get("next"))
@@ -179,8 +182,7 @@ func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if h.ready.err != nil {
-		kind, _ := kindOf(h.ready.err)
-		writeText(w, http.StatusServiceUnavailable, "the store does not answer: "+kind+"\n")
+		writeText(w, http.StatusServiceUnavailable, "the store does not answer: "+kindOf(h.ready.err).Name+"\n")
 		return
 	}
 	writeText(w, http.StatusOK, "ok\n")

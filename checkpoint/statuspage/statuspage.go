@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
@@ -124,7 +125,7 @@ func (h *handler) route() {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	harden(w.Header())
 	if !h.hostAllowed(r.Host) {
-		h.fail(w, r, &statusError{http.StatusMisdirectedRequest, "usage", fmt.Errorf("this page is not known as %q: ask for it by one of %s, or allow that name (milepost serve --allow-host)",
+		h.fail(w, r, &statusError{http.StatusMisdirectedRequest, kinds.ErrUsage, fmt.Errorf("this page is not known as %q: ask for it by one of %s, or allow that name (milepost serve --allow-host)",
 			r.Host, strings.Join(h.opts.Hosts, ", "))})
 		return
 	}
@@ -138,7 +139,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, notFoundf("there is no page %s", r.URL.Path))
 	case !takes(r.Method, r.URL.Path):
 		w.Header().Set("Allow", "GET, HEAD")
-		h.fail(w, r, &statusError{http.StatusMethodNotAllowed, "usage", fmt.Errorf("%s: this page is for reading: GET and HEAD alone", r.Method)})
+		h.fail(w, r, &statusError{http.StatusMethodNotAllowed, kinds.ErrUsage, fmt.Errorf("%s: this page is for reading: GET and HEAD alone", r.Method)})
 	case !h.admit(w, r):
 	default:
 		h.mux.ServeHTTP(w, r)
@@ -212,7 +213,7 @@ func (h *handler) reading(do func(*request) error) http.Handler {
 		q := &request{Request: r, w: w, ctx: ctx, name: r.PathValue("name")}
 		err := r.ParseForm()
 		if err != nil {
-			err = usagef("the query cannot be read: %w", err)
+			err = kinds.Usagef("the query cannot be read: %w", err)
 		} else {
 			err = q.do(h, do)
 		}

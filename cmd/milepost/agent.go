@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 // agentGrace is how long the agent goes on after SIGTERM, for its client to close.
@@ -54,7 +56,7 @@ func (a *app) agent() error {
 	select {
 	case err = <-read:
 	case told := <-terminate:
-		err = &signalError{told}
+		err = &kinds.SignalError{Signal: told}
 		select {
 		case failed := <-read:
 			err = errors.Join(err, failed)

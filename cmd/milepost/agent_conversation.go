@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 // protocol is the number of the protocol in docs/agent-protocol.md.
@@ -24,7 +25,7 @@ const (
 )
 
 // errCancelled is why a request ended that the client has cancelled.
-var errCancelled = fmt.Errorf("cancelled by the client: %w", errInterrupted)
+var errCancelled = fmt.Errorf("cancelled by the client: %w", kinds.ErrInterrupted)
 
 // conversation is one client's, from the first line to the last.
 type conversation struct {
@@ -111,7 +112,7 @@ func (c *conversation) handle(f *fields, line []byte) {
 	}
 	if do, ok := silent[method]; ok {
 		if id != nil {
-			c.answer(id, nil, usagef("%s has no reply, and takes no id", method))
+			c.answer(id, nil, kinds.Usagef("%s has no reply, and takes no id", method))
 		} else if err := c.admit(method); err != nil {
 			c.refuse(c.line, err)
 		} else if err := do(c, f, len(line)); err != nil {
@@ -124,7 +125,7 @@ func (c *conversation) handle(f *fields, line []byte) {
 		return
 	}
 	if err := c.begin(method, id, f); err != nil {
-		c.answer(id, nil, &usageError{err})
+		c.answer(id, nil, kinds.Usage(err))
 	}
 }
 

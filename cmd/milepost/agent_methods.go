@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 )
 
@@ -38,7 +39,7 @@ func planHello(r *request, f *fields) work {
 	c := r.c
 	return work{atOnce: true, do: func(context.Context) ([]byte, error) {
 		if c.greeted {
-			return nil, usagef("hello was said already")
+			return nil, kinds.Usagef("hello was said already")
 		}
 		if asked != protocol {
 			return nil, &protocolError{Asked: asked, Speaks: []int64{protocol}}
@@ -179,9 +180,9 @@ func planInfo(r *request, f *fields) work {
 	return inSession(r, f, func(_ context.Context, s *agentSession) ([]byte, error) {
 		info := struct {
 			standing
-			HandoffWanted bool        `json:"handoff_wanted"`
-			Holding       *string     `json:"holding,omitempty"`
-			Ended         *agentError `json:"ended,omitempty"`
+			HandoffWanted bool             `json:"handoff_wanted"`
+			Holding       *string          `json:"holding,omitempty"`
+			Ended         *kinds.ErrorJSON `json:"ended,omitempty"`
 		}{standing: s.standing()}
 		select {
 		case <-s.HandoffWanted():
@@ -192,8 +193,7 @@ func planInfo(r *request, f *fields) work {
 			info.Holding = &cursor
 		}
 		if err := s.ended(); err != nil {
-			e := toAgentError(err)
-			info.Ended = &e
+			info.Ended = toErrorJSON(err)
 		}
 		return toJSON(info), nil
 	})

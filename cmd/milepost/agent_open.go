@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -224,11 +225,11 @@ func (s *agentSession) opened() ([]byte, error) {
 
 // requestEvent is what the agent pushes about an open that was not answered yet.
 type requestEvent struct {
-	Event   string          `json:"event"`
-	Request json.RawMessage `json:"request"`
-	Error   *agentError     `json:"error,omitempty"`
-	From    *int64          `json:"from,omitempty"`
-	To      *int64          `json:"to,omitempty"`
+	Event   string           `json:"event"`
+	Request json.RawMessage  `json:"request"`
+	Error   *kinds.ErrorJSON `json:"error,omitempty"`
+	From    *int64           `json:"from,omitempty"`
+	To      *int64           `json:"to,omitempty"`
 }
 
 // onWait tells of each holder once.
@@ -239,8 +240,7 @@ func (o *openRequest) onWait() func(*lease.HeldError) {
 			return
 		}
 		told = held.Epoch
-		e := toAgentError(held)
-		o.c.push(requestEvent{Event: "waiting", Request: o.id, Error: &e})
+		o.c.push(requestEvent{Event: "waiting", Request: o.id, Error: toErrorJSON(held)})
 	}
 }
 

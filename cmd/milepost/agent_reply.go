@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
-	"github.com/milepost-dev/milepost/internal/survey"
-	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 // outbox writes lines to a client one after another. Who sends waits while the client does not read,
@@ -101,7 +99,7 @@ func replyLine(id, result []byte, err error) []byte {
 	}
 	what := `,"result":`
 	if err != nil {
-		what, result = `,"error":`, toJSON(toAgentError(err))
+		what, result = `,"error":`, toJSON(toErrorJSON(err))
 	}
 	line := make([]byte, 0, len(id)+len(result)+20)
 	line = append(append(line, `{"id":`...), id...)
@@ -145,69 +143,16 @@ func checkpointObject(cp *checkpoint.Checkpoint, state bool) []byte {
 	return withState(object, cp.State, cp.ContentType)
 }
 
-// agentError is an error as the agent tells it.
-type agentError struct {
-	Kind    string `json:"kind"`
-	Exit    int    `json:"exit"`
-	Message string `json:"message"`
-
-	Line      int64   `json:"line,omitempty"`      // of a line that cannot be answered by its id
-	Protocols []int64 `json:"protocols,omitempty"` // that hello would take
-
-	Namespace string             `json:"namespace,omitempty"`
-	Name      string             `json:"name,omitempty"`
-	Holder    *survey.HolderJSON `json:"holder,omitempty"`
-	Epoch     int64              `json:"epoch,omitempty"`
-	Since     *time.Time         `json:"since,omitempty"`
-	Until     *time.Time         `json:"until,omitempty"`
-	RenewedAt *time.Time         `json:"renewed_at,omitempty"`
-	Renewed   bool               `json:"renewed,omitempty"`
-	Reason    string             `json:"reason,omitempty"`
-	What      string             `json:"what,omitempty"`
-	Have      string             `json:"have,omitempty"`
-	Want      string             `json:"want,omitempty"`
-	Hint      string             `json:"hint,omitempty"`
-	Version   *int64             `json:"version,omitempty"`
-	CommitID  string             `json:"commit_id,omitempty"`
-}
-
-func toAgentError(err error) agentError {
-	k := kindOf(err)
-	e := agentError{Kind: k.name, Exit: k.exit, Message: err.Error()}
+// toErrorJSON is err as the agent answers with it.
+func toErrorJSON(err error) *kinds.ErrorJSON {
+	e := kinds.ToErrorJSON(err)
 	if line, ok := errors.AsType[*lineError](err); ok {
 		e.Line = line.Line
 	}
 	if protocol, ok := errors.AsType[*protocolError](err); ok {
 		e.Protocols = protocol.Speaks
 	}
-	switch k.name {
-	case "lease_held":
-		if held, ok := errors.AsType[*lease.HeldError](err); ok {
-			e.Namespace, e.Name = held.Key.Namespace, held.Key.Name
-			e.Holder, e.Epoch, e.Renewed = survey.ToHolderJSON(held.Holder), held.Epoch, held.Renewed
-			e.Since, e.Until, e.RenewedAt = survey.TimeJSON(held.Since), survey.TimeJSON(held.Until), survey.TimeJSON(held.RenewedAt)
-		}
-	case "lease_lost", "store_regressed":
-		if lost, ok := errors.AsType[*lease.LostError](err); ok {
-			e.Namespace, e.Name, e.Reason = lost.Key.Namespace, lost.Key.Name, string(lost.Reason)
-			e.Holder, e.Epoch = survey.ToHolderJSON(lost.By), lost.ByEpoch
-		}
-	case "refused":
-		if refused, ok := errors.AsType[*checkpoint.RefusedError](err); ok {
-			e.Namespace, e.Name = refused.Key.Namespace, refused.Key.Name
-			e.What, e.Have, e.Want, e.Hint = refused.What, refused.Have, refused.Want, refused.Hint
-		}
-	case "version_conflict":
-		if conflict, ok := errors.AsType[*checkpoint.VersionConflictError](err); ok {
-			e.Namespace, e.Name, e.Version = conflict.Key.Namespace, conflict.Key.Name, &conflict.Have
-		}
-	case "outcome_unknown":
-		if unknown, ok := errors.AsType[*checkpoint.OutcomeUnknownError](err); ok {
-			e.Namespace, e.Name = unknown.Key.Namespace, unknown.Key.Name
-			e.Version, e.CommitID = &unknown.Version, unknown.CommitID
-		}
-	}
-	return e
+	return &e
 }
 
 // lineError says that a line cannot be answered by an id.
@@ -217,7 +162,7 @@ type lineError struct {
 }
 
 func (e *lineError) Error() string   { return e.Err.Error() }
-func (e *lineError) Unwrap() []error { return []error{errUsage, e.Err} }
+func (e *lineError) Unwrap() []error { return []error{kinds.ErrUsage, e.Err} }
 
 // protocolError says which protocols a hello may ask for.
 type protocolError struct {
@@ -229,4 +174,4 @@ func (e *protocolError) Error() string {
 	return fmt.Sprintf("the client speaks protocol %d, and this binary %v: install the two in releases that belong together", e.Asked, e.Speaks)
 }
 
-func (e *protocolError) Unwrap() error { return errUsage }
+func (e *protocolError) Unwrap() error { return kinds.ErrUsage }

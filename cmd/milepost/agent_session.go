@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/lease"
 )
 
@@ -100,7 +101,7 @@ func (s *agentSession) mark(m *mark) error {
 		return s.isClosed()
 	}
 	if s.whole && !isInteger(m.cursor) {
-		return usagef("cursor %q is no integer, and the session has declared that order", m.cursor)
+		return kinds.Usagef("cursor %q is no integer, and the session has declared that order", m.cursor)
 	}
 	if m.state == nil {
 		s.MarkBatch(m.cursor, m.processed, m.failed, nil)
@@ -129,7 +130,7 @@ func (s *agentSession) save(ctx context.Context, m mark) error {
 	return s.Save(ctx, s.Cursor(), s.state)
 }
 
-func (s *agentSession) isClosed() error { return usagef("session %d is closed", s.id) }
+func (s *agentSession) isClosed() error { return kinds.Usagef("session %d is closed", s.id) }
 
 // start waits until the record at cursor may begin, and reports whether it is to be skipped.
 func (s *agentSession) start(cursor string) (skip bool, err error) {
@@ -137,7 +138,7 @@ func (s *agentSession) start(cursor string) (skip bool, err error) {
 	_, started := s.records[cursor]
 	s.mu.Unlock()
 	if started {
-		return false, usagef("the record at cursor %q is started, and not finished", cursor)
+		return false, kinds.Usagef("the record at cursor %q is started, and not finished", cursor)
 	}
 	record, ok := s.Start(cursor)
 	if !ok {
@@ -162,7 +163,7 @@ func (s *agentSession) finish(m *mark) error {
 	delete(s.records, m.cursor)
 	s.mu.Unlock()
 	if record == nil {
-		return usagef("no record at cursor %q was started", m.cursor)
+		return kinds.Usagef("no record at cursor %q was started", m.cursor)
 	}
 	var update func(*json.RawMessage)
 	if m.state != nil {
@@ -199,10 +200,10 @@ func (s *agentSession) ended() error {
 
 // sessionEvent is what the agent pushes about a session.
 type sessionEvent struct {
-	Event    string      `json:"event"`
-	Session  int64       `json:"session"`
-	WithinMS int64       `json:"within_ms,omitempty"`
-	Error    *agentError `json:"error,omitempty"`
+	Event    string           `json:"event"`
+	Session  int64            `json:"session"`
+	WithinMS int64            `json:"within_ms,omitempty"`
+	Error    *kinds.ErrorJSON `json:"error,omitempty"`
 }
 
 // watch pushes what happens to the session, each at most once, until it is closed, or stop is.
@@ -215,12 +216,11 @@ func (s *agentSession) watch(stop <-chan struct{}, push func(sessionEvent)) {
 			push(sessionEvent{Event: "handoff_wanted", Session: s.id, WithinMS: s.within.Milliseconds()})
 		case <-s.Context().Done():
 			if err := s.ended(); err != nil {
-				e := toAgentError(err)
 				what := "session_failed"
 				if errors.Is(err, lease.ErrLost) {
 					what = "lease_lost"
 				}
-				push(sessionEvent{Event: what, Session: s.id, Error: &e})
+				push(sessionEvent{Event: what, Session: s.id, Error: toErrorJSON(err)})
 			}
 			return
 		case <-s.done:

@@ -174,7 +174,7 @@ func TestAStateThatTheStoreCannotHoldFailsTheSaveAndLeavesWhatWas(t *testing.T) 
 			require.Nil(t, reply["error"], "%v", reply)
 		} else {
 			require.NotNil(t, reply["error"])
-			assert.Contains(t, reply["error"].(map[string]any)["message"], "the store's limit is")
+			assert.Contains(t, reply["error"].(map[string]any)["error"], "the store's limit is")
 			assert.Equal(t, "1", newest(t, env, "a")["cursor"])
 		}
 		c.call("save", `"session":%v,"cursor":"3","state":{}`, session)
@@ -211,7 +211,7 @@ func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
 	go func() { _, _ = io.WriteString(c.in, lines.String()) }()
 	for refused := 0; refused < more; {
 		if reply := c.next(); reply["error"] != nil && reply["event"] == nil {
-			require.Contains(t, reply["error"].(map[string]any)["message"], "wait to be answered", "%v", reply)
+			require.Contains(t, reply["error"].(map[string]any)["error"], "wait to be answered", "%v", reply)
 			refused++
 		}
 	}

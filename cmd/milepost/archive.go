@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 func (a *app) archiveCommand() *cobra.Command {
@@ -16,7 +17,7 @@ func (a *app) archiveCommand() *cobra.Command {
 		Short: "Complete the mirror, verify it, and bring a lost table back from it",
 		Args:  exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return usagef("say what to do: milepost archive sync, verify or restore")
+			return kinds.Usagef("say what to do: milepost archive sync, verify or restore")
 		},
 	}
 	cmd.AddCommand(a.syncCommand(), a.verifyCommand(), a.restoreCommand())
@@ -61,7 +62,7 @@ Versions that expired before they were mirrored are named: they are lost.`,
 			return err
 		}
 		if s.archive.url.Mirror == checkpoint.MirrorOff {
-			return usagef("archive %s: with mirror=off there is nothing to sync", s.archive.url)
+			return kinds.Usagef("archive %s: with mirror=off there is nothing to sync", s.archive.url)
 		}
 		bar := a.newWorkBar("sync")
 		defer bar.clear()

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 	"github.com/milepost-dev/milepost/store/archive/dirarchive"
@@ -352,7 +353,7 @@ func TestArchiveURLsAreReadAndWrittenAlike(t *testing.T) {
 		"s3://bucket?endpoint=localhost:9000", "s3://bucket?mirror=some", "s3://bucket?path_style=maybe", "file:dir?region=x", "ftp://x", "s3://bucket?%zz",
 	} {
 		_, err := parseArchive(text)
-		assert.ErrorIs(t, err, errUsage, text)
+		assert.ErrorIs(t, err, kinds.ErrUsage, text)
 	}
 	env := sqliteStore(t)
 	for _, bad := range []string{"s3://bucket/../p", "s3://bucket/" + strings.Repeat("p", 900)} {

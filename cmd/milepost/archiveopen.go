@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 	"github.com/milepost-dev/milepost/store/archive/dirarchive"
@@ -50,7 +51,7 @@ func (o *openArchive) edit(options *checkpoint.EditOptions) *checkpoint.EditOpti
 // must returns an error unless there is an archive.
 func (o *openArchive) must() error {
 	if o.Archive == nil {
-		return usagef("there is no archive: name it with --archive or MILEPOST_ARCHIVE, as s3://BUCKET/PREFIX or file:DIR")
+		return kinds.Usagef("there is no archive: name it with --archive or MILEPOST_ARCHIVE, as s3://BUCKET/PREFIX or file:DIR")
 	}
 	return nil
 }
@@ -108,7 +109,7 @@ func openBucket(ctx context.Context, u archiveURL) (openArchive, error) {
 	}
 	switch {
 	case settings.Region == "" && u.Endpoint == "":
-		return openArchive{}, usagef("archive %s: no region is known: add ?region=…, or set AWS_REGION", u)
+		return openArchive{}, kinds.Usagef("archive %s: no region is known: add ?region=…, or set AWS_REGION", u)
 	case settings.Region == "":
 		settings.Region = "us-east-1" // which a server that is not AWS takes
 	}
@@ -122,7 +123,7 @@ func openBucket(ctx context.Context, u archiveURL) (openArchive, error) {
 	})
 	bucket, err := s3archive.New(client, u.Bucket, u.Prefix, nil)
 	if err != nil {
-		return openArchive{}, &usageError{err}
+		return openArchive{}, kinds.Usage(err)
 	}
 	return openArchive{Archive: bucket, url: u}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 // archiveURL names an archive, as --archive and MILEPOST_ARCHIVE do. At most one of Dir and
@@ -38,7 +39,7 @@ var mirrorPolicies = map[string]checkpoint.MirrorPolicy{
 }
 
 func parseArchive(text string) (archiveURL, error) {
-	fail := func(why string) (archiveURL, error) { return archiveURL{}, usagef("archive %q: %s", text, why) }
+	fail := func(why string) (archiveURL, error) { return archiveURL{}, kinds.Usagef("archive %q: %s", text, why) }
 	if text == "none" {
 		return archiveURL{}, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -39,7 +40,7 @@ func awsSettings(ctx context.Context, region, profile string) (aws.Config, error
 	settings, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		if _, missing := errors.AsType[config.SharedConfigProfileNotExistError](err); missing {
-			return settings, &usageError{err}
+			return settings, kinds.Usage(err)
 		}
 		return settings, fmt.Errorf("load the AWS configuration: %w: %w", store.ErrCredentials, err)
 	}

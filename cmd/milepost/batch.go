@@ -16,6 +16,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/child"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/records"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -59,11 +60,11 @@ On SIGTERM or SIGINT the batch in hand may finish within --grace and is saved.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch dash := cmd.ArgsLenAtDash(); {
 			case dash < 0 && len(args) > 2:
-				return usagef("put -- before the command: milepost batch %s %s -- %s …", args[0], args[1], args[2])
+				return kinds.Usagef("put -- before the command: milepost batch %s %s -- %s …", args[0], args[1], args[2])
 			case dash < 0 && len(args) == 2, dash == 2 && len(args) == 2:
-				return usagef("the command is missing: milepost batch %s %s -- CMD [ARG…]", args[0], args[1])
+				return kinds.Usagef("the command is missing: milepost batch %s %s -- CMD [ARG…]", args[0], args[1])
 			case dash != 2:
-				return usagef("batch takes a name and an input, then -- and a command\nsee milepost batch --help")
+				return kinds.Usagef("batch takes a name and an input, then -- and a command\nsee milepost batch --help")
 			}
 			return nil
 		},
@@ -87,11 +88,11 @@ On SIGTERM or SIGINT the batch in hand may finish within --grace and is saved.`,
 func (f *batchFlags) check() error {
 	switch {
 	case f.every < 1 || f.every > math.MaxInt32:
-		return usagef("--every %d: a batch has at least one record", f.every)
+		return kinds.Usagef("--every %d: a batch has at least one record", f.every)
 	case f.retries < 0:
-		return usagef("--retries %d: it cannot be negative", f.retries)
+		return kinds.Usagef("--retries %d: it cannot be negative", f.retries)
 	case f.grace < 0:
-		return usagef("--grace %v: it cannot be negative", f.grace)
+		return kinds.Usagef("--grace %v: it cannot be negative", f.grace)
 	}
 	if err := f.expect.check(); err != nil {
 		return err
@@ -134,7 +135,7 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 		return err
 	}
 	if _, err := exec.LookPath(argv[0]); err != nil {
-		return usagef("command %s: %w", argv[0], err)
+		return kinds.Usagef("command %s: %w", argv[0], err)
 	}
 	// The input is opened before signals are caught: to open a pipe may take for ever.
 	in, err := records.Open(path, f.format())
@@ -301,7 +302,8 @@ func (j *batchJob) place(ctx context.Context, cp *checkpoint.Checkpoint, was rec
 	}
 	if err := j.in.Resume(ctx, was, j.flags.verify); err != nil {
 		if other, ok := errors.AsType[*records.OtherInputError](err); ok {
-			other.Name = j.key.Name
+			other.Key = j.key
+			other.Hint = "give the input that it began with, or start over with this one: " + j.app.call("reset %s --execute", j.key.Name)
 		}
 		return err
 	}
@@ -398,7 +400,7 @@ func (e *commandError) Error() string {
 	return s
 }
 
-func (e *commandError) Unwrap() []error { return []error{errJobFailed, e.Err} }
+func (e *commandError) Unwrap() []error { return []error{kinds.ErrJobFailed, e.Err} }
 
 // finish tells how the job ended.
 func (j *batchJob) finish(err error) error {
@@ -406,7 +408,7 @@ func (j *batchJob) finish(err error) error {
 		return err
 	}
 	how := "done"
-	switch kindOf(err).name {
+	switch kinds.Of(err).Name {
 	case "ok":
 	case "yielded":
 		how = "handed over"

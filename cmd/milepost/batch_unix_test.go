@@ -267,13 +267,29 @@ func TestAnotherInputExitsWith6(t *testing.T) {
 	assert.Contains(t, r.stderr, input)
 	assert.Contains(t, r.stderr, other)
 	assert.Contains(t, r.stderr, "milepost reset a --execute")
-	r = milepost(t, env, "batch", "a", input, "--csv", "-o", "json", "--", "cat")
-	assert.Equal(t, "refused", r.failure(t).Kind)
+	r = milepost(t, env, "batch", "a", other, "-o", "json", "--", "cat")
+	refused := object(t, r.stderr)
+	assert.Equal(t, []any{"refused", json.Number("6"), "default", "a"}, []any{refused["kind"], refused["exit"], refused["namespace"], refused["name"]})
+	assert.Equal(t, []any{"input", input, other}, []any{refused["what"], refused["have"], refused["want"]})
+	assert.Contains(t, refused["hint"], "milepost reset a --execute")
 
 	require.NoError(t, os.WriteFile(input, numbered(110), 0o600))
 	assert.Equal(t, "record 101\n", must(t, env, "batch", "a", input, "--every", "10", "--", "head", "-n", "1"), "it has only grown")
 	require.NoError(t, os.WriteFile(input, append([]byte("Record"), numbered(120)[6:]...), 0o600))
 	assert.Equal(t, 6, milepost(t, env, "batch", "a", input, "--verify-input", "--", "cat").exit)
+}
+
+func TestAnErrorAsJSONSaysAllOfARefusal(t *testing.T) {
+	env := sqliteStore(t)
+	input := writeFile(t, "in", numbered(10))
+	must(t, env, "batch", "a", input, "--", "cat")
+	r := milepost(t, env, "batch", "a", input, "--csv", "-o", "json", "--", "cat")
+	assert.Equal(t, 6, r.exit)
+	refused := object(t, r.stderr)
+	assert.Equal(t, []any{"refused", json.Number("6"), "default", "a"}, []any{refused["kind"], refused["exit"], refused["namespace"], refused["name"]})
+	assert.Equal(t, []any{"identity", "milepost batch, lines", "milepost batch, csv"}, []any{refused["what"], refused["have"], refused["want"]})
+	assert.NotEmpty(t, refused["hint"])
+	assert.Contains(t, refused["error"], refused["hint"])
 }
 
 func TestAnEmptyInputIsDoneAndSaved(t *testing.T) {

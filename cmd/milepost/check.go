@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/dynamostore"
 	"github.com/milepost-dev/milepost/store/sqlitestore"
@@ -84,7 +85,7 @@ func (o *openArchive) check(ctx context.Context) ([]finding, error) {
 		return nil, nil
 	}
 	err := o.Check(ctx)
-	if err == nil || kindOf(err).name != "error" {
+	if err == nil || kinds.Of(err).Name != "error" {
 		return nil, err
 	}
 	return []finding{{string(dynamostore.Broken), err.Error(), "use a service or file system that does; states and mirror are not safe here"}}, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -32,7 +33,7 @@ func (f *editFlags) addReason(cmd *cobra.Command, kept string) {
 // options checks the flags.
 func (f *editFlags) options(a *app, s *openStore, cmd *cobra.Command) (*checkpoint.EditOptions, error) {
 	if cmd.Flags().Changed("if-version") && f.ifVersion < 1 {
-		return nil, usagef("--if-version %d: versions count from 1", f.ifVersion)
+		return nil, kinds.Usagef("--if-version %d: versions count from 1", f.ifVersion)
 	}
 	return s.archive.edit(&checkpoint.EditOptions{
 		Namespace: a.namespace, IfVersion: f.ifVersion, Reason: f.reason, DryRun: !f.execute, Lease: a.leaseOptions(),

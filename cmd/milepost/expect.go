@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -55,7 +56,7 @@ Without flags it prints what is expected. Deleting a checkpoint deletes this, to
 		mode := mustExist
 		switch {
 		case none && (every != 0 || grace != 0):
-			return usagef("give --none or --every, not both")
+			return kinds.Usagef("give --none or --every, not both")
 		case every != 0:
 			mode |= makesStore
 		}
@@ -76,9 +77,9 @@ Without flags it prints what is expected. Deleting a checkpoint deletes this, to
 func checkExpectation(prefix string, every, grace longDuration) error {
 	switch {
 	case grace != 0 && every == 0:
-		return usagef("--%[1]sgrace is added to --%[1]severy: give that, too", prefix)
+		return kinds.Usagef("--%[1]sgrace is added to --%[1]severy: give that, too", prefix)
 	case every != 0 && time.Duration(every) < time.Second:
-		return usagef("--%severy %s: a second at least", prefix, every.String())
+		return kinds.Usagef("--%severy %s: a second at least", prefix, every.String())
 	}
 	return nil
 }

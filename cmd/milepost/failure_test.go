@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/test/dynamotest"
 )
 
@@ -138,9 +140,9 @@ func TestTheExitCodesAreThoseOfTheDesign(t *testing.T) {
 		"job_failed": 9, "yielded": 10, "stale": 11, "interrupted": 130, "terminated": 143,
 	}
 	got := map[string]int{}
-	for _, k := range kinds {
-		got[k.name] = k.exit
-		assert.Regexp(t, fmt.Sprintf(`(?m)^%d +%s\b`, k.exit, k.name), out)
+	for _, k := range kinds.Table {
+		got[k.Name] = k.Exit
+		assert.Regexp(t, fmt.Sprintf(`(?m)^%d +%s *%s$`, k.Exit, k.Name, regexp.QuoteMeta(k.When)), out)
 	}
 	assert.Equal(t, want, got)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -36,7 +37,7 @@ func (a *app) getCommand() *cobra.Command {
 		options := s.reading(key)
 		options.Version = version
 		if cmd.Flags().Changed("version") && version < 1 {
-			return usagef("--version %d: versions count from 1", version)
+			return kinds.Usagef("--version %d: versions count from 1", version)
 		}
 		if at != "" {
 			var err error
@@ -71,7 +72,7 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, usagef("--%s %q: write 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for that long ago", flag, text)
+	return time.Time{}, kinds.Usagef("--%s %q: write 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for that long ago", flag, text)
 }
 
 func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -23,7 +24,7 @@ func (a *app) historyCommand() *cobra.Command {
 		ValidArgsFunction: a.completeNames,
 		RunE: a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 			if limit < 0 {
-				return usagef("--limit %d: it cannot be negative", limit)
+				return kinds.Usagef("--limit %d: it cannot be negative", limit)
 			}
 			return a.history(ctx, s, key, limit)
 		}),

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
@@ -75,7 +76,7 @@ func readHomeMade(ctx context.Context, source archive.Archive, place string, ski
 	}
 	for _, key := range skip {
 		if !slices.Contains(h.skipped, key) {
-			return nil, usagef("--skip %q: there is no such object below %s", key, place)
+			return nil, kinds.Usagef("--skip %q: there is no such object below %s", key, place)
 		}
 	}
 	if err := readAllHomeMade(ctx, source, found, progress); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive/dirarchive"
 )
@@ -148,7 +149,7 @@ func TestAnObjectToBeSkippedIsThere(t *testing.T) {
 	require.NoError(t, err)
 	defer a.Close()
 	_, err = readHomeMade(t.Context(), a, "s3://b/p", []string{"checkpoint_1.json"}, func(int64, int64) {})
-	assert.ErrorIs(t, err, errUsage)
+	assert.ErrorIs(t, err, kinds.ErrUsage)
 }
 
 func TestASourceThatFailsIsNoObjectThatCannotBeRead(t *testing.T) {

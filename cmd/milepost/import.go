@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -58,15 +59,15 @@ are named. Where it is one of these that is the newest, nothing is imported unti
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case f.from == "s3-json" && len(args) != 2:
-				return usagef("import --from s3-json takes s3://BUCKET/PREFIX and the NAME of a checkpoint: it got %d arguments", len(args))
+				return kinds.Usagef("import --from s3-json takes s3://BUCKET/PREFIX and the NAME of a checkpoint: it got %d arguments", len(args))
 			case f.from == "milepost" && len(args) > 1:
-				return usagef("import takes one FILE at the most, else standard input; it got %d arguments", len(args))
+				return kinds.Usagef("import takes one FILE at the most, else standard input; it got %d arguments", len(args))
 			case f.from == "milepost" && len(f.skip) > 0:
-				return usagef("--skip is for --from s3-json")
+				return kinds.Usagef("--skip is for --from s3-json")
 			case f.from == "s3-json" && f.partial:
-				return usagef("--partial is for an export")
+				return kinds.Usagef("--partial is for an export")
 			case f.from != "milepost" && f.from != "s3-json":
-				return usagef("--from %q: write milepost or s3-json", f.from)
+				return kinds.Usagef("--from %q: write milepost or s3-json", f.from)
 			}
 			return nil
 		},

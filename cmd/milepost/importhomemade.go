@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 // homeMadeJSON is the report on files made at home, as JSON.
@@ -32,7 +33,7 @@ func (a *app) importHomeMade(ctx context.Context, s *openStore, place, name stri
 		return err
 	}
 	if u.Bucket == "" {
-		return usagef("%s: write s3://BUCKET/PREFIX", place)
+		return kinds.Usagef("%s: write s3://BUCKET/PREFIX", place)
 	}
 	source, err := openBucket(ctx, u)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -18,7 +19,7 @@ func (a *app) leaseCommand() *cobra.Command {
 		Use: "lease", Short: "See who holds a checkpoint's lease, and end it",
 		Args: exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return usagef("say what to do: milepost lease show NAME, or milepost lease break NAME")
+			return kinds.Usagef("say what to do: milepost lease show NAME, or milepost lease break NAME")
 		},
 	}
 	cmd.AddCommand(a.leaseShowCommand(), a.leaseBreakCommand())
@@ -107,7 +108,7 @@ does, it saves nothing any more. The reason is kept with the lease and the next 
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 		a.isBreak = true
 		if f.reason == "" {
-			return usagef("--reason is missing: it is kept for those who ask what happened")
+			return kinds.Usagef("--reason is missing: it is kept for those who ask what happened")
 		}
 		if _, err := f.options(a, s, cmd); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -35,12 +36,12 @@ func (f *leaseFlags) add(flags *pflag.FlagSet, yield string) {
 func (f *leaseFlags) check() error {
 	switch {
 	case f.wait < 0:
-		return usagef("--wait %v: it cannot be negative", f.wait)
+		return kinds.Usagef("--wait %v: it cannot be negative", f.wait)
 	case f.leaseDuration < lease.MinDuration || f.leaseDuration > lease.MaxDuration || f.leaseDuration%time.Millisecond != 0:
-		return usagef("--lease-duration %v: whole milliseconds, from %v to %v",
+		return kinds.Usagef("--lease-duration %v: whole milliseconds, from %v to %v",
 			f.leaseDuration, lease.MinDuration, withoutZeros(lease.MaxDuration))
 	case f.sameHolder && f.holder == "":
-		return usagef("--same-holder promises something about --holder: give both")
+		return kinds.Usagef("--same-holder promises something about --holder: give both")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -22,7 +23,7 @@ func (a *app) listCommand() *cobra.Command {
   milepost list -o json | jq -r 'select(.failed > 0) | .name'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usagef("list takes one prefix at the most; it got %d arguments", len(args))
+				return kinds.Usagef("list takes one prefix at the most; it got %d arguments", len(args))
 			}
 			return nil
 		},

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/test/dynamotest"
 )
 
@@ -36,10 +37,10 @@ type result struct {
 }
 
 // failure is the error that a command with -o json reported.
-func (r result) failure(t *testing.T) failure {
+func (r result) failure(t *testing.T) kinds.ErrorJSON {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
-	var f failure
+	var f kinds.ErrorJSON
 	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &f), r.stderr)
 	require.Equal(t, r.exit, f.Exit)
 	return f

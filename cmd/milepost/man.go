@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 func (a *app) manCommand() *cobra.Command {
@@ -28,7 +30,7 @@ them is that of SOURCE_DATE_EPOCH, in seconds, where it is set, and today's othe
 			if epoch := a.getenv("SOURCE_DATE_EPOCH"); epoch != "" {
 				seconds, err := strconv.ParseInt(epoch, 10, 64)
 				if err != nil {
-					return usagef("SOURCE_DATE_EPOCH %q: seconds since 1970 are wanted", epoch)
+					return kinds.Usagef("SOURCE_DATE_EPOCH %q: seconds since 1970 are wanted", epoch)
 				}
 				date = time.Unix(seconds, 0).UTC()
 			}
@@ -60,8 +62,8 @@ func asMarkdown(cmd *cobra.Command) {
 func exitStatus() string {
 	var b strings.Builder
 	b.WriteString("# EXIT STATUS\n")
-	for _, k := range kindsByExit() {
-		fmt.Fprintf(&b, "**%d** %s\n: %s\n\n", k.exit, k.name, cmp.Or(k.when, "done"))
+	for _, k := range kinds.ByExit() {
+		fmt.Fprintf(&b, "**%d** %s\n: %s\n\n", k.Exit, k.Name, cmp.Or(k.When, "done"))
 	}
 	return b.String()
 }

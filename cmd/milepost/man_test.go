@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 func TestEachCommandHasAPageOfTheManualAndTheSameOneEachTime(t *testing.T) {
@@ -37,8 +39,8 @@ func TestEachCommandHasAPageOfTheManualAndTheSameOneEachTime(t *testing.T) {
 
 	root, err := os.ReadFile(filepath.Join(dirs[0], "milepost.1"))
 	require.NoError(t, err)
-	for _, k := range kinds {
-		assert.Contains(t, string(root), k.when)
+	for _, k := range kinds.Table {
+		assert.Contains(t, string(root), k.When)
 	}
 	run, err := os.ReadFile(filepath.Join(dirs[0], "milepost-run.1"))
 	require.NoError(t, err)

@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 // markFlags say what a process inside milepost run has done.
@@ -35,7 +36,7 @@ func (f *markFlags) request(a *app, cmd *cobra.Command, fields map[string]any) (
 		}
 	}
 	if f.processed < 0 || f.failed < 0 {
-		return nil, usagef("--processed and --failed cannot be negative")
+		return nil, kinds.Usagef("--processed and --failed cannot be negative")
 	}
 	if f.state == "" {
 		return toJSON(fields), nil
@@ -52,7 +53,7 @@ func (a *app) readState(path string) ([]byte, error) {
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
-			return nil, &usageError{err}
+			return nil, kinds.Usage(err)
 		}
 		defer func() { _ = file.Close() }()
 		from = file
@@ -62,9 +63,9 @@ func (a *app) readState(path string) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read the state: %w", err)
 	case len(state) == maxLine:
-		return nil, usagef("--state %s: it is larger than %s bytes", path, thousands(maxLine))
+		return nil, kinds.Usagef("--state %s: it is larger than %s bytes", path, thousands(maxLine))
 	case !json.Valid(state):
-		return nil, usagef("--state %s: it is not valid JSON", path)
+		return nil, kinds.Usagef("--state %s: it is not valid JSON", path)
 	}
 	return bytes.TrimSpace(state), nil
 }
@@ -82,7 +83,7 @@ it exits with 7.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("cursor") {
-				return usagef("--cursor is missing: it says up to where everything is done with")
+				return kinds.Usagef("--cursor is missing: it says up to where everything is done with")
 			}
 			return a.inside(func(in *inside) error {
 				line, err := f.request(a, cmd, map[string]any{"method": "mark", "session": in.session})
@@ -97,7 +98,7 @@ it exits with 7.`,
 				if err != nil {
 					return err
 				}
-				var info struct{ Ended *agentError }
+				var info struct{ Ended *kinds.ErrorJSON }
 				if err := json.Unmarshal(reply, &info); err != nil {
 					return err
 				}
@@ -122,7 +123,7 @@ func (a *app) saveCommand() *cobra.Command {
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("cursor") && (cmd.Flags().Changed("processed") || cmd.Flags().Changed("failed")) {
-				return usagef("--cursor is missing: counts belong to one")
+				return kinds.Usagef("--cursor is missing: counts belong to one")
 			}
 			return a.inside(func(in *inside) error {
 				line, err := f.request(a, cmd, map[string]any{"id": 1, "method": "save", "session": in.session})
@@ -202,7 +203,7 @@ func (a *app) inside(do func(*inside) error) error {
 	}
 	path := a.getenv("MILEPOST_SOCKET")
 	if path == "" {
-		return usagef("MILEPOST_SOCKET is not set: this is for a command that runs under milepost run NAME -- CMD")
+		return kinds.Usagef("MILEPOST_SOCKET is not set: this is for a command that runs under milepost run NAME -- CMD")
 	}
 	conn, err := net.Dial("unix", path)
 	if err != nil {
@@ -239,7 +240,7 @@ func (in *inside) ask(line []byte) (json.RawMessage, error) {
 		}
 		var reply struct {
 			Event  string
-			Error  *agentError
+			Error  *kinds.ErrorJSON
 			Result json.RawMessage
 		}
 		switch err := json.Unmarshal(line, &reply); {
@@ -255,15 +256,10 @@ func (in *inside) ask(line []byte) (json.RawMessage, error) {
 }
 
 // toldError is an error that an agent told: it has the same kind here.
-type toldError struct{ agentError }
+type toldError struct{ kinds.ErrorJSON }
 
-func (e *toldError) Error() string { return e.Message }
+func (e *toldError) Error() string { return e.ErrorJSON.Error }
 
 func (e *toldError) Is(target error) bool {
-	for _, k := range kinds {
-		if k.name == e.Kind && k.is != nil && errors.Is(k.is, target) {
-			return true
-		}
-	}
-	return false
+	return kinds.Named(e.Kind).Is(target)
 }

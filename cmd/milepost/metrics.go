@@ -27,6 +27,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 
 	"github.com/milepost-dev/milepost/internal/cloudwatch"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store/metered"
 )
@@ -110,17 +111,17 @@ func (a *app) newTelemetry(f metricsFlags, usual string) (*telemetry, error) {
 		way = ""
 	case way == "emf", way == "cloudwatch" && to == "", way == "prometheus" && to != "":
 	default:
-		return nil, usagef("--metrics %q: it is emf, emf:FILE, cloudwatch, prometheus:ADDR, auto or none", text)
+		return nil, kinds.Usagef("--metrics %q: it is emf, emf:FILE, cloudwatch, prometheus:ADDR, auto or none", text)
 	}
 	switch f.level {
 	case "none":
 		way = ""
 	case "summary", "detail":
 	default:
-		return nil, usagef("--metrics-level %q: it is none, summary or detail", f.level)
+		return nil, kinds.Usagef("--metrics-level %q: it is none, summary or detail", f.level)
 	}
 	if f.most < 1 {
-		return nil, usagef("--max-series %d: at least 1", f.most)
+		return nil, kinds.Usagef("--max-series %d: at least 1", f.most)
 	}
 	t.way, t.to = way, to
 	return t, nil
@@ -161,7 +162,7 @@ func (t *telemetry) startLines() (metric.Reader, error) {
 	if t.to != "" {
 		file, err := os.OpenFile(t.to, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 		if err != nil {
-			return nil, &usageError{err}
+			return nil, kinds.Usage(err)
 		}
 		w = file
 		t.closing = append(t.closing, func() { _ = file.Close() })
@@ -175,7 +176,7 @@ func (t *telemetry) startPut(ctx context.Context, u storeURL) (metric.Reader, er
 		return nil, err
 	}
 	if settings.Region == "" {
-		return nil, usagef("--metrics cloudwatch: no region is known: set AWS_REGION")
+		return nil, kinds.Usagef("--metrics cloudwatch: no region is known: set AWS_REGION")
 	}
 	client := cloudwatchservice.NewFromConfig(settings, func(o *cloudwatchservice.Options) {
 		// The one protocol of the service's that servers that are not AWS know as well.
@@ -212,7 +213,7 @@ func (t *telemetry) startPrometheus() (metric.Reader, error) {
 	}
 	listener, err := net.Listen("tcp", t.to)
 	if err != nil {
-		return nil, &usageError{err}
+		return nil, kinds.Usage(err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
@@ -250,7 +251,7 @@ func (t *telemetry) decorate(ctx context.Context, s *openStore) error {
 		return nil
 	}
 	if err := t.start(ctx, s.url); err != nil {
-		if errors.Is(err, errUsage) {
+		if errors.Is(err, kinds.ErrUsage) {
 			t.app.say("warning: no metrics: %v", err)
 		} else {
 			t.app.logger().Warn("no metrics", "error", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 )
 
@@ -47,7 +48,7 @@ It also does what milepost gc does, each checkpoint once in --gc-every.`,
 	flags.Var(&f.gcEvery, "gc-every", "how often each checkpoint is collected")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if time.Duration(f.every) < 100*time.Millisecond || f.gcEvery < f.every {
-			return usagef("--every %s, --gc-every %s: 100ms at least, and the second no less than the first", f.every, f.gcEvery)
+			return kinds.Usagef("--every %s, --gc-every %s: 100ms at least, and the second no less than the first", f.every, f.gcEvery)
 		}
 		t, err := a.newTelemetry(f.metrics, "auto")
 		if err != nil {

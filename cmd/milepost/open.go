@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/dynamostore"
 	"github.com/milepost-dev/milepost/store/sqlitestore"
@@ -97,12 +98,12 @@ func (a *app) storeURL() (u storeURL, isDefault bool, err error) {
 	}
 	p := place{goos: runtime.GOOS, getenv: a.getenv, exists: fileExists, mountinfo: readMountinfo}
 	if service := p.fleeting(); service != "" {
-		return u, true, usagef("this runs on %s, where the default store, a local file, would vanish with the run: "+
+		return u, true, kinds.Usagef("this runs on %s, where the default store, a local file, would vanish with the run: "+
 			"name one with --store or MILEPOST_STORE, such as dynamodb://milepost", service)
 	}
 	path, err := p.defaultFile()
 	if err != nil {
-		return u, true, &usageError{err}
+		return u, true, kinds.Usage(err)
 	}
 	if p.container(path) {
 		a.say("warning: this looks like a container, and %s is on no volume: it vanishes with the container. Mount one, or name a store with --store", filepath.Dir(path))
@@ -128,7 +129,7 @@ func openDynamo(ctx context.Context, u storeURL) (*openStore, error) {
 		return nil, err
 	}
 	if settings.Region == "" {
-		return nil, usagef("store %s: no region is known: add ?region=…, or set AWS_REGION", u)
+		return nil, kinds.Usagef("store %s: no region is known: add ?region=…, or set AWS_REGION", u)
 	}
 	u.Region = settings.Region
 	service := dynamodb.NewFromConfig(settings, func(o *dynamodb.Options) {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -35,7 +36,7 @@ func (a *app) pinCommand() *cobra.Command {
 			label += " (" + f.reason + ")"
 		}
 		if label == "" || len(label) > checkpoint.MaxLabel {
-			return usagef("--label: a text of 1 to %d bytes is needed, the reason included", checkpoint.MaxLabel)
+			return kinds.Usagef("--label: a text of 1 to %d bytes is needed, the reason included", checkpoint.MaxLabel)
 		}
 		if err := checkVersion(cmd, version); err != nil {
 			return err
@@ -69,7 +70,7 @@ func (a *app) unpinCommand() *cobra.Command {
 			return err
 		}
 		if version == 0 && !cmd.Flags().Changed("version") {
-			return usagef("--version is missing: which one? see %s", a.call("history %s", key.Name))
+			return kinds.Usagef("--version is missing: which one? see %s", a.call("history %s", key.Name))
 		}
 		if err := checkVersion(cmd, version); err != nil {
 			return err
@@ -91,7 +92,7 @@ func (a *app) unpinCommand() *cobra.Command {
 
 func checkVersion(cmd *cobra.Command, version int64) error {
 	if cmd.Flags().Changed("version") && version < 1 {
-		return usagef("--version %d: versions count from 1", version)
+		return kinds.Usagef("--version %d: versions count from 1", version)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 // pruneJSON is a [checkpoint.Pruned] as JSON.
@@ -53,7 +54,7 @@ any more are removed by gc.`,
 		}
 		switch {
 		case starts < 0:
-			return usagef("--keep-starts %d: it cannot be negative", starts)
+			return kinds.Usagef("--keep-starts %d: it cannot be negative", starts)
 		case starts == 0:
 			options.RetainStarts = -1
 		}
@@ -94,7 +95,7 @@ func parseAge(text string) (time.Duration, error) {
 		age = time.Duration(n) * day
 	}
 	if err != nil || age < checkpoint.MinRetainAge {
-		return 0, usagef("--older-than %q: write 36h or 7d; it is at least %v", text, checkpoint.MinRetainAge)
+		return 0, kinds.Usagef("--older-than %q: write 36h or 7d; it is at least %v", text, checkpoint.MinRetainAge)
 	}
 	return age, nil
 }

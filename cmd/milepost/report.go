@@ -8,55 +8,25 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/records"
-	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
 
-// failure is an error as JSON, one line on standard error.
-type failure struct {
-	Kind  string `json:"kind"`
-	Exit  int    `json:"exit"`
-	Error string `json:"error"`
-
-	Namespace string             `json:"namespace,omitempty"`
-	Name      string             `json:"name,omitempty"`
-	Holder    *survey.HolderJSON `json:"holder,omitempty"`
-	Epoch     int64              `json:"epoch,omitempty"`
-	Since     *time.Time         `json:"since,omitempty"`
-	Until     *time.Time         `json:"until,omitempty"`
-	RenewedAt *time.Time         `json:"renewed_at,omitempty"`
-	Version   *int64             `json:"version,omitempty"` // the checkpoint's, of a version conflict
-}
-
 // report tells an error to whoever called the command.
 func (a *app) report(err error) {
-	k := kindOf(err)
-	if a.output != "json" {
-		text := err.Error()
-		if held, ok := errors.AsType[*lease.HeldError](err); ok {
-			text = a.heldText(held)
-		} else if hint := a.hint(k, err); hint != "" {
-			text += "\n" + hint
-		}
-		a.say("%s", strings.ReplaceAll(text, "\n", "\n          "))
+	if a.output == "json" {
+		_ = writeJSON(a.stderr, kinds.ToErrorJSON(err))
 		return
 	}
-	f := failure{Kind: k.name, Exit: k.exit, Error: err.Error()}
+	text := err.Error()
 	if held, ok := errors.AsType[*lease.HeldError](err); ok {
-		f.Namespace, f.Name = held.Key.Namespace, held.Key.Name
-		f.Holder, f.Epoch = survey.ToHolderJSON(held.Holder), held.Epoch
-		f.Since, f.Until, f.RenewedAt = survey.TimeJSON(held.Since), survey.TimeJSON(held.Until), survey.TimeJSON(held.RenewedAt)
+		text = a.heldText(held)
+	} else if hint := a.hint(err); hint != "" {
+		text += "\n" + hint
 	}
-	if lost, ok := errors.AsType[*lease.LostError](err); ok {
-		f.Namespace, f.Name = lost.Key.Namespace, lost.Key.Name
-		f.Holder, f.Epoch = survey.ToHolderJSON(lost.By), lost.ByEpoch
-	}
-	if conflict, ok := errors.AsType[*checkpoint.VersionConflictError](err); ok {
-		f.Namespace, f.Name, f.Version = conflict.Key.Namespace, conflict.Key.Name, &conflict.Have
-	}
-	_ = writeJSON(a.stderr, f)
+	a.say("%s", strings.ReplaceAll(text, "\n", "\n          "))
 }
 
 // heldText says who is in the way, and what one can do.
@@ -107,8 +77,8 @@ func holderText(h store.Holder) string {
 }
 
 // hint says what to do next about an error that does not say it itself.
-func (a *app) hint(k kind, err error) string {
-	switch k.name {
+func (a *app) hint(err error) string {
+	switch kinds.Of(err).Name {
 	case "lease_lost":
 		name := "NAME"
 		if lost, ok := errors.AsType[*lease.LostError](err); ok {
@@ -132,7 +102,7 @@ func (a *app) hint(k kind, err error) string {
 			"to go back to an older version:  " + a.call("rollback %s --to N", name)
 	}
 	if other, ok := errors.AsType[*records.OtherInputError](err); ok {
-		return "give the input that it began with, or start over with this one: " + a.call("reset %s --execute", other.Name)
+		return other.Hint
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -28,7 +29,7 @@ stay in the history. It takes the lease, so a job that runs is in its way.`,
 	f.addReason(cmd, "the new version")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 		if to < 1 {
-			return usagef("--to is missing: which version? see %s", a.call("history %s", key.Name))
+			return kinds.Usagef("--to is missing: which version? see %s", a.call("history %s", key.Name))
 		}
 		options, err := f.options(a, s, cmd)
 		if err != nil {

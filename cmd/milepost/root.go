@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -47,12 +48,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !a.begun {
-		err = &usageError{err}
+		err = kinds.Usage(err)
 	}
 	if err != nil {
 		a.report(err)
 	}
-	return kindOf(err).exit
+	return kinds.Of(err).Exit
 }
 
 // turns lets the commands, the log and the user's program write to one writer, as they may to a file.
@@ -113,7 +114,7 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 func (a *app) begin() error {
 	if a.output != "table" && a.output != "json" {
 		a.output = "table"
-		return usagef("--output must be table or json")
+		return kinds.Usagef("--output must be table or json")
 	}
 	if err := store.ValidateNamespace(a.namespace); err != nil {
 		return err
@@ -149,7 +150,7 @@ func (a *app) with(open openMode, do func(ctx context.Context, s *openStore, arg
 
 // stoppedOr returns the signal that ended ctx where err comes of nothing but that.
 func stoppedOr(ctx context.Context, err error) error {
-	if _, stopped := errors.AsType[*signalError](context.Cause(ctx)); stopped && errors.Is(err, context.Canceled) {
+	if _, stopped := errors.AsType[*kinds.SignalError](context.Cause(ctx)); stopped && errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err
@@ -183,7 +184,7 @@ func (a *app) getenv(name string) string {
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != len(names) {
-			return usagef("%s takes %s: it got %d arguments\nsee %s --help",
+			return kinds.Usagef("%s takes %s: it got %d arguments\nsee %s --help",
 				cmd.CommandPath(), strings.Join(names, " and "), len(args), cmd.CommandPath())
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/child"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -49,11 +50,11 @@ Signals are forwarded to them. When CMD has ended, what it left running is ended
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch dash := cmd.ArgsLenAtDash(); {
 			case dash < 0 && len(args) > 1:
-				return usagef("put -- before the command: milepost run %s -- %s …", args[0], args[1])
+				return kinds.Usagef("put -- before the command: milepost run %s -- %s …", args[0], args[1])
 			case len(args) == 1 && dash != 0:
-				return usagef("the command is missing: milepost run %s -- CMD [ARG…]", args[0])
+				return kinds.Usagef("the command is missing: milepost run %s -- CMD [ARG…]", args[0])
 			case dash != 1:
-				return usagef("run takes a name, then -- and a command\nsee milepost run --help")
+				return kinds.Usagef("run takes a name, then -- and a command\nsee milepost run --help")
 			}
 			return nil
 		},
@@ -71,7 +72,7 @@ Signals are forwarded to them. When CMD has ended, what it left running is ended
 
 func (f *runFlags) check() error {
 	if f.grace < 0 {
-		return usagef("--grace %v: it cannot be negative", f.grace)
+		return kinds.Usagef("--grace %v: it cannot be negative", f.grace)
 	}
 	if err := f.expect.check(); err != nil {
 		return err
@@ -98,7 +99,7 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 		return err
 	}
 	if _, err := exec.LookPath(argv[0]); err != nil {
-		return usagef("command %s: %w", argv[0], err)
+		return kinds.Usagef("command %s: %w", argv[0], err)
 	}
 	signals := make(chan os.Signal, 16)
 	for _, s := range child.Forwarded {
@@ -141,7 +142,7 @@ func untilFirst(parent context.Context, signals <-chan os.Signal) (context.Conte
 			select {
 			case s := <-signals:
 				if child.Stops(s) {
-					cancel(&signalError{s})
+					cancel(&kinds.SignalError{Signal: s})
 					return
 				}
 			case <-stop:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/child"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/lease"
 )
 
@@ -25,7 +26,7 @@ type jobError struct {
 func (e *jobError) Error() string {
 	return fmt.Sprintf("%s failed: %v", e.Argv[0], e.Err)
 }
-func (e *jobError) Unwrap() []error { return []error{errJobFailed, e.Err} }
+func (e *jobError) Unwrap() []error { return []error{kinds.ErrJobFailed, e.Err} }
 
 // job is a command under a session.
 type job struct {
@@ -48,7 +49,7 @@ func (j *job) run() error {
 	closeErr := <-closed
 	<-served
 	switch lost, isLost := errors.AsType[*lease.LostError](closeErr); {
-	case isLost && (err == nil || errors.Is(err, errJobFailed) || errors.Is(err, lost)):
+	case isLost && (err == nil || errors.Is(err, kinds.ErrJobFailed) || errors.Is(err, lost)):
 		return closeErr // what the command did after the loss is not its fault
 	case errors.Is(err, closeErr):
 		return err
@@ -112,7 +113,7 @@ func (j *job) supervise(env []string, dir string) error {
 	case end.Err == nil:
 		return nil // it came to its end, though a signal may have told it to stop
 	case end.Signal != nil:
-		stopped := &signalError{end.Signal}
+		stopped := &kinds.SignalError{Signal: end.Signal}
 		j.session.cancel(stopped)
 		return stopped
 	}

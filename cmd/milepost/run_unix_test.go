@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/test/processtest"
 )
 
@@ -283,10 +284,10 @@ func TestInARunsSocketNothingIsOpenedOrClosed(t *testing.T) {
 		env: []string{"MILEPOST_SOCKET=" + strings.TrimSpace(string(path))}}).inside(func(in *inside) error {
 		for _, request := range []string{`{"id":1,"method":"open","name":"b"}`, `{"id":1,"method":"close","session":1}`} {
 			_, err := in.ask([]byte(request))
-			assert.ErrorIs(t, err, errUsage)
+			assert.ErrorIs(t, err, kinds.ErrUsage)
 		}
 		_, err := in.ask([]byte(`{"id":1,"method":"get","name":"a"}`))
-		assert.Equal(t, "not_found", kindOf(err).name)
+		assert.Equal(t, "not_found", kinds.Of(err).Name)
 		return in.send([]byte(`{"method":"mark","session":1,"cursor":"x"}`))
 	})
 	require.NoError(t, err)

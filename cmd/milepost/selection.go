@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
@@ -18,7 +19,7 @@ func (s *selection) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.prefix, "prefix", "", "instead of NAMEs: all checkpoints whose names begin with this")
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if s.prefix != "" && len(args) > 0 {
-			return usagef("give names or --prefix, not both")
+			return kinds.Usagef("give names or --prefix, not both")
 		}
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 
 	"github.com/milepost-dev/milepost/checkpoint/statuspage"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store/metered"
 )
@@ -80,33 +81,33 @@ States are not shown unless --show-state. docs/serve.md has the rest.`,
 func (f *serveFlags) token(a *app) (string, error) {
 	host, _, err := net.SplitHostPort(f.listen)
 	if err != nil {
-		return "", usagef("--listen %q: write HOST:PORT, such as 127.0.0.1:8080, or :8080 for every address", f.listen)
+		return "", kinds.Usagef("--listen %q: write HOST:PORT, such as 127.0.0.1:8080, or :8080 for every address", f.listen)
 	}
 	if f.level != "none" && f.level != "summary" && f.level != "detail" {
-		return "", usagef("--metrics-level %q: it is none, summary or detail", f.level)
+		return "", kinds.Usagef("--metrics-level %q: it is none, summary or detail", f.level)
 	}
 	if f.most < 1 {
-		return "", usagef("--max-series %d: at least 1", f.most)
+		return "", kinds.Usagef("--max-series %d: at least 1", f.most)
 	}
 	if f.grace < 0 {
-		return "", usagef("--grace %s is negative", f.grace)
+		return "", kinds.Usagef("--grace %s is negative", f.grace)
 	}
 	token := a.getenv("MILEPOST_SERVE_TOKEN")
 	if f.tokenFile != "" {
 		content, err := os.ReadFile(f.tokenFile)
 		if err != nil {
-			return "", usagef("--token-file: %w", err)
+			return "", kinds.Usagef("--token-file: %w", err)
 		}
 		token, _, _ = strings.Cut(string(content), "\n")
 		if token = strings.TrimSpace(token); token == "" {
-			return "", usagef("--token-file %s: its first line is empty", f.tokenFile)
+			return "", kinds.Usagef("--token-file %s: its first line is empty", f.tokenFile)
 		}
 	}
 	switch {
 	case token != "" && len(token) < minToken:
-		return "", usagef("the token has %d bytes, and %d are the least: make one with openssl rand -hex 32", len(token), minToken)
+		return "", kinds.Usagef("the token has %d bytes, and %d are the least: make one with openssl rand -hex 32", len(token), minToken)
 	case token == "" && !isLoopback(host):
-		return "", usagef("--listen %s: on an address that others reach a token is required: make one with openssl rand -hex 32, and give it in\n"+
+		return "", kinds.Usagef("--listen %s: on an address that others reach a token is required: make one with openssl rand -hex 32, and give it in\n"+
 			"--token-file FILE or MILEPOST_SERVE_TOKEN; or listen on 127.0.0.1, and reach it through a tunnel or a proxy", f.listen)
 	}
 	return token, nil
@@ -121,7 +122,7 @@ func isLoopback(host string) bool {
 func (a *app) serve(ctx context.Context, s *openStore, f serveFlags, token string) error {
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
-		return &usageError{fmt.Errorf("listen on %s: %w", f.listen, err)}
+		return kinds.Usage(fmt.Errorf("listen on %s: %w", f.listen, err))
 	}
 	defer listener.Close()
 	options := &statuspage.Options{
@@ -141,7 +142,7 @@ func (a *app) serve(ctx context.Context, s *openStore, f serveFlags, token strin
 	}
 	page, err := statuspage.Handler(s, options)
 	if err != nil {
-		return &usageError{err}
+		return kinds.Usage(err)
 	}
 	requests, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -206,7 +207,7 @@ func (a *app) newScrape(s *openStore, f serveFlags) (*scrape, error) {
 func (m *scrape) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := m.look(r.Context()); err != nil {
 		m.app.logger().Error("no metrics", "error", err)
-		http.Error(w, "the store cannot be read: "+kindOf(err).name, http.StatusServiceUnavailable)
+		http.Error(w, "the store cannot be read: "+kinds.Of(err).Name, http.StatusServiceUnavailable)
 		return
 	}
 	m.text.ServeHTTP(w, r)

@@ -20,6 +20,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 // served is a milepost serve that runs in this process.
@@ -59,7 +61,7 @@ func serve(t *testing.T, env []string, args ...string) served {
 	address := regexp.MustCompile(`status page at (http://127\.0\.0\.1:\d+\S*)/\n`)
 	require.Eventually(t, func() bool { return address.MatchString(stderr.String()) }, 20*time.Second, 5*time.Millisecond, "%s", &stderr)
 	s := served{url: address.FindStringSubmatch(stderr.String())[1], stop: sync.OnceValue(func() result {
-		cancel(&signalError{os.Interrupt})
+		cancel(&kinds.SignalError{Signal: os.Interrupt})
 		return <-done
 	})}
 	t.Cleanup(func() { s.stop(); http.DefaultClient.CloseIdleConnections() })
@@ -111,7 +113,7 @@ func TestServeShowsWhatTheCommandsPrint(t *testing.T) {
 		status, body := fetch(t, s.url+"/api/v1/lease/nothing")
 		failed := milepost(t, env, "lease", "show", "nothing", "-o", "json").failure(t)
 		assert.Equal(t, http.StatusNotFound, status)
-		assert.Equal(t, map[string]any{"kind": failed.Kind, "error": strings.Replace(failed.Error, "show the lease", "the lease", 1)}, decode(t, body))
+		assert.Equal(t, map[string]any{"kind": failed.Kind, "exit": float64(failed.Exit), "error": strings.Replace(failed.Error, "show the lease", "the lease", 1)}, decode(t, body))
 
 		status, metrics := fetch(t, s.url+"/metrics")
 		assert.Equal(t, http.StatusOK, status)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -75,10 +76,10 @@ func (f *setFlags) read(a *app, cmd *cobra.Command) (checkpoint.Content, error) 
 	var c checkpoint.Content
 	given := cmd.Flags().Changed
 	if f.from == "-" && f.state == "-" {
-		return c, usagef("--from and --state cannot both be standard input")
+		return c, kinds.Usagef("--from and --state cannot both be standard input")
 	}
 	if f.processed < 0 || f.failed < 0 {
-		return c, usagef("--processed and --failed cannot be negative")
+		return c, kinds.Usagef("--processed and --failed cannot be negative")
 	}
 	if given("from") {
 		data, err := a.readFile(f.from)
@@ -106,7 +107,7 @@ func (f *setFlags) read(a *app, cmd *cobra.Command) (checkpoint.Content, error) 
 			return c, err
 		}
 		if f.contentType == "application/json" && !json.Valid(data) {
-			return c, usagef("--state %s is not valid JSON; is it of another --content-type?", f.state)
+			return c, kinds.Usagef("--state %s is not valid JSON; is it of another --content-type?", f.state)
 		}
 		c.State, c.ContentType = data, f.contentType
 	}

@@ -2,17 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
-
-var errStale = errors.New("stale")
 
 // staleJSON is a stale checkpoint as JSON.
 type staleJSON struct {
@@ -46,7 +44,7 @@ no checkpoint begins with PREFIX it exits with 3.`,
 
 func atMostOnePrefix(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usagef("%s takes one prefix at the most; it got %d arguments", cmd.Name(), len(args))
+		return kinds.Usagef("%s takes one prefix at the most; it got %d arguments", cmd.Name(), len(args))
 	}
 	return nil
 }
@@ -116,5 +114,5 @@ func (a *app) stale(ctx context.Context, s *openStore, prefix string, maxAge tim
 			return err
 		}
 	}
-	return fmt.Errorf("%d of %s: %w", stale, countText(int64(judged), "checkpoint"), errStale)
+	return fmt.Errorf("%d of %s: %w", stale, countText(int64(judged), "checkpoint"), kinds.ErrStale)
 }

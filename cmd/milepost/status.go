@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -37,7 +38,7 @@ for each page of names, and single versions of 100 checkpoints at the most.`,
 	cmd.Flags().Var(&every, "every", "with --watch, how often")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if time.Duration(every) < 100*time.Millisecond {
-			return usagef("--every %s: 100ms at least", every)
+			return kinds.Usagef("--every %s: 100ms at least", every)
 		}
 		return a.with(mustExist, func(ctx context.Context, s *openStore, args []string) error {
 			var memory survey.Memory

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 // storeURL names a store, as --store and MILEPOST_STORE do. Exactly one of Path and
@@ -25,7 +27,7 @@ var tableName = regexp.MustCompile(`^([A-Za-z0-9_.-]{3,255}|arn:[^/]+:dynamodb:[
 
 func parseStore(text string) (storeURL, error) {
 	bad := func(why string) (storeURL, error) {
-		return storeURL{}, usagef("store %q: %s", text, why)
+		return storeURL{}, kinds.Usagef("store %q: %s", text, why)
 	}
 	scheme, rest, _ := strings.Cut(text, ":")
 	switch scheme {

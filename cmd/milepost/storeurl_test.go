@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
 func TestStoreURLs(t *testing.T) {
@@ -52,7 +54,7 @@ func TestBadStoreURLsSayWhatToWrite(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			_, err := parseStore(text)
 			require.ErrorContains(t, err, want)
-			assert.Equal(t, 2, kindOf(err).exit)
+			assert.Equal(t, 2, kinds.Of(err).Exit)
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store/dynamostore"
 )
 
@@ -13,7 +14,7 @@ func (a *app) tableCommand() *cobra.Command {
 	table := &cobra.Command{
 		Use: "table", Short: "Make the store's table",
 		Args: exactly(),
-		RunE: func(*cobra.Command, []string) error { return usagef("say what to do: milepost table create") },
+		RunE: func(*cobra.Command, []string) error { return kinds.Usagef("say what to do: milepost table create") },
 	}
 	var options dynamostore.CreateOptions
 	create := &cobra.Command{

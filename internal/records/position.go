@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
 )
 
 // window is how many bytes of an input's beginning, and how many bytes before the cursor, have a hash
@@ -78,7 +79,8 @@ func hashOf(b []byte) string {
 
 // OtherInputError says that an input is not the one that a checkpoint began with.
 type OtherInputError struct {
-	Name string // the checkpoint's, set by the caller; empty: not set
+	Key  store.Key // the checkpoint's, set by the caller
+	Hint string    // what to do, set by the caller
 	Was  Position
 	Path string
 	Size int64
@@ -96,3 +98,12 @@ func (e *OtherInputError) Error() string {
 
 // Is makes the error match [checkpoint.ErrRefused].
 func (e *OtherInputError) Is(target error) bool { return target == checkpoint.ErrRefused }
+
+// As makes the error a [*checkpoint.RefusedError] too.
+func (e *OtherInputError) As(target any) bool {
+	refused, ok := target.(**checkpoint.RefusedError)
+	if ok {
+		*refused = &checkpoint.RefusedError{Key: e.Key, What: "input", Have: e.Was.Input, Want: e.Path, Hint: e.Hint}
+	}
+	return ok
+}

@@ -125,7 +125,7 @@ def test_a_missing_binary_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_binary_of_another_protocol_is_refused_with_both_numbers(fake: Callable[[str], None]) -> None:
-    fake('for request in requests: say({"id": request["id"], "error": {"kind": "usage", "exit": 2, "message": "no such protocol", "protocols": [7, 8]}})')
+    fake('for request in requests: say({"id": request["id"], "error": {"kind": "usage", "exit": 2, "error": "no such protocol", "protocols": [7, 8]}})')
     with pytest.raises(milepost.WrongBinary, match=r"speaks protocol \[7, 8\], and this package, milepost .*, protocol 1"):
         milepost.open(NAME)
 
@@ -254,7 +254,7 @@ for request in requests:
         say({"id": request["id"], "result": {"version": 7}})
         say({"id": late["id"], "result": {"version": 6}})
     if request["method"] == "close":
-        say({"id": request["id"], "error": {"kind": "gremlins", "exit": 1, "message": "a kind of a later release"}})
+        say({"id": request["id"], "error": {"kind": "gremlins", "exit": 1, "error": "a kind of a later release"}})
 """,
         compact,
     )

@@ -49,7 +49,7 @@ export class Agent {
     if (message.event || message.id === null) return this.onEvent(message);
     const { resolve, reject } = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
-    if (message.error) reject(Object.assign(new Error(message.error.message), message.error));
+    if (message.error) reject(Object.assign(new Error(message.error.error), message.error));
     else resolve(message.result);
   }
 }

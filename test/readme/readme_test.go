@@ -1,5 +1,5 @@
 // Package readme_test holds the README to the code: its program is one that is built
-// and run, its commands are ones that the command has, its exit codes are the command's own.
+// and run, its commands are ones that the command has.
 package readme_test
 
 import (
@@ -87,25 +87,4 @@ func TestItsCommandsExistWithTheirFlags(t *testing.T) {
 		}
 	}
 	assert.GreaterOrEqual(t, seen, 5)
-}
-
-func TestItsExitCodesAreTheCommands(t *testing.T) {
-	help, err := milepost(t)("help", "exit-codes")
-	require.NoError(t, err, help)
-	_, table, ok := strings.Cut(help, "EXIT")
-	require.True(t, ok, help)
-	rows := 0
-	gaps := regexp.MustCompile(` {2,}`)
-	for _, line := range strings.Split(strings.TrimSpace(table), "\n")[1:] {
-		cells := gaps.Split(strings.TrimSpace(line), 3)
-		require.GreaterOrEqual(t, len(cells), 2, line)
-		when := ""
-		if len(cells) == 3 {
-			when = cells[2]
-		}
-		row := strings.TrimRight("| "+cells[0]+" | "+cells[1]+" | "+when, " ") + " |"
-		assert.Contains(t, readme(t), row)
-		rows++
-	}
-	assert.GreaterOrEqual(t, rows, 15)
 }

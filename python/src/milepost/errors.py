@@ -16,6 +16,7 @@ __all__ = [
     "AgentGone",
     "BadRecord",
     "BinaryNotFound",
+    "BodyMissing",
     "CredentialsError",
     "CursorNotFound",
     "Interrupted",
@@ -202,6 +203,12 @@ class StoreRegressed(MilepostError):
     kind = "store_regressed"
 
 
+class BodyMissing(MilepostError):
+    """A state in the archive is missing or damaged. No older state stands in for it."""
+
+    kind = "body_missing"
+
+
 class BadRecord(MilepostError):
     """A record in the store is damaged. It was not touched."""
 
@@ -270,6 +277,7 @@ _BY_KIND: dict[str, type[MilepostError]] = {
         Interrupted,
         OutcomeUnknown,
         StoreRegressed,
+        BodyMissing,
         BadRecord,
         NewerFormat,
         NoTable,
@@ -280,5 +288,5 @@ _BY_KIND: dict[str, type[MilepostError]] = {
 
 def from_reply(error: Mapping[str, Any]) -> MilepostError:
     """The exception for an error object of the agent's. A kind that is not known is a plain MilepostError."""
-    message = str(error.get("message", "the agent gives no reason"))
+    message = str(error.get("error", "the agent gives no reason"))
     return _BY_KIND.get(str(error.get("kind")), MilepostError)(message, error)

@@ -26,6 +26,6 @@ def bring(name: str, place: str, options: Sequence[str]) -> None:
         error = json.loads(last)
     except ValueError:
         error = {"error": last or f"exit status {done.returncode}"}
-    failure = errors.from_reply({**error, "message": f"{error.get('error')} (pass import_old=False to start without what lies there)"})
+    failure = errors.from_reply({**error, "error": f"{error.get('error')} (pass import_old=False to start without what lies there)"})
     if not isinstance(failure, errors.NotFound):
         raise failure
