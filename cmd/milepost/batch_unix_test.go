@@ -128,9 +128,7 @@ func TestASecondRunIsRefusedNamingTheFirst(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		input := writeFile(t, "in", numbered(20))
 		first := startBatch(t, env, input, nil)
-		began := time.Now()
 		r := milepost(t, env, "batch", "a", input, "--", "cat")
-		assert.Less(t, time.Since(began), time.Second)
 		require.Equal(t, 5, r.exit, r.stderr)
 		assert.Regexp(t, `(?s)^milepost: "a" is held by first \(pid \d+, run .*\) for \d+ s, until \d\d:\d\d:\d\dZ\n`+
 			`          its lease was renewed \d+ s ago\n`+
@@ -228,7 +226,7 @@ func TestASignalWhileItWaitsForTheLeaseEndsTheWait(t *testing.T) {
 
 func TestAFencedRunExitsWith7AndSavesNothing(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
-		first := startBatch(t, env, writeFile(t, "in", numbered(50)), []string{"--lease-duration", "1s"})
+		first := startBatch(t, env, writeFile(t, "in", numbered(50)), []string{"--lease-duration", "10s"})
 		must(t, env, "lease", "break", "a", "--reason", "a test", "--now", "--execute")
 		r := first.wait() // its command is ended: nobody releases it
 		assert.Equal(t, 7, r.exit, r.stderr)
@@ -244,11 +242,11 @@ func TestAHandoffExitsWith10AndTheOtherGoesOn(t *testing.T) {
 		input := writeFile(t, "in", content)
 		first := make(chan result, 1)
 		go func() {
-			first <- milepost(t, env, "batch", "a", input, "--every", "2", "--yield", "--lease-duration", "1s", "--holder", "first", "--",
+			first <- milepost(t, env, "batch", "a", input, "--every", "2", "--yield", "--lease-duration", "10s", "--holder", "first", "--",
 				"sh", "-c", `sleep 0.05; `+collect)
 		}()
 		processtest.WaitForFile(filepath.Join(out, "000000001"))
-		second := milepost(t, env, "batch", "a", input, "--every", "2000", "--take-over", "--lease-duration", "1s", "--holder", "second", "--",
+		second := milepost(t, env, "batch", "a", input, "--every", "2000", "--take-over", "--lease-duration", "10s", "--holder", "second", "--",
 			"sh", "-c", collect)
 		assert.Equal(t, 10, (<-first).exit)
 		require.Zero(t, second.exit, second.stderr)

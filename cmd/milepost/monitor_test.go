@@ -103,7 +103,7 @@ func TestStatusPutsTheWorstFirst(t *testing.T) {
 	env := sqliteStore(t)
 	must(t, env, "set", "a/quiet", "--cursor", "7", "--execute")
 	must(t, env, "expect", "z/late", "--every", "1s")
-	require.Eventually(t, func() bool { return milepost(t, env, "stale").exit == 11 }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return milepost(t, env, "stale").exit == 11 }, time.Minute, 50*time.Millisecond)
 	lines := strings.Split(strings.TrimSpace(must(t, env, "status", "-o", "json")), "\n")
 	require.Len(t, lines, 2)
 	assert.Equal(t, "z/late", object(t, lines[0])["name"])

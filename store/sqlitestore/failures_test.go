@@ -117,11 +117,9 @@ func TestAContextInterruptsAStatementOfTheCallers(t *testing.T) {
 	defer cancel()
 	commit := commitOf(2)
 	commit.Writes = []store.Write{Exec("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n")}
-	start := time.Now()
 	_, err := s.Commit(ctx, key, commit)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, store.ErrNotApplied)
-	assert.Less(t, time.Since(start), 10*time.Second)
 	assert.Equal(t, int64(1), headOf(t, s).Number)
 	_, err = s.Commit(t.Context(), key, commitOf(2))
 	require.NoError(t, err, "the connection is as good as before")

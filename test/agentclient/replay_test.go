@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a line may take.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // replay is one conversation on its way.
 type replay struct {

@@ -73,7 +73,7 @@ func TestAServerDiesWithTheProcessThatStartedItEvenIfThatIsKilled(t *testing.T) 
 
 	require.NoError(t, starter.Process.Kill())
 	_ = starter.Wait()
-	assert.Eventually(t, func() bool { return !answers(url) }, 10*time.Second, 20*time.Millisecond)
+	assert.Eventually(t, func() bool { return !answers(url) }, time.Minute, 20*time.Millisecond)
 }
 
 func TestAStoppedServerIsGoneAndMayBeStoppedAgain(t *testing.T) {
@@ -129,7 +129,7 @@ func TestDynamoDBLocalIsRunWhereTheUserBroughtIt(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Stop()
 	assert.True(t, answers(s.URL))
-	assert.Eventually(t, func() bool { return s.child.Said() != "" }, 5*time.Second, time.Millisecond)
+	assert.Eventually(t, func() bool { return s.child.Said() != "" }, time.Minute, time.Millisecond)
 	assert.Contains(t, s.child.Said(), "-Djava.library.path="+home+"/DynamoDBLocal_lib -jar "+jar+" -inMemory -sharedDb -port ")
 	assert.Contains(t, s.Env(), "MILEPOST_TEST_DYNAMODB="+s.URL)
 	assert.Contains(t, s.Env(), "AWS_ACCESS_KEY_ID=milepost")

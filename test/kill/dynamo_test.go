@@ -81,6 +81,6 @@ func (tb *table) elsewhere(t *testing.T, key store.Key) {
 	require.NoError(t, err)
 }
 
-func (tb *table) anHourLater(*testing.T, store.Key) {
-	tb.faults.On(faulthttp.Any, faulthttp.Each, faulthttp.MoveDate(time.Hour))
+func (tb *table) twoHoursLater(*testing.T, store.Key) {
+	tb.faults.On(faulthttp.Any, faulthttp.Each, faulthttp.MoveDate(2*time.Hour))
 }

@@ -26,7 +26,7 @@ import (
 )
 
 // eventually is how long anything may take that is to happen at once, on a machine that has other things to do.
-const eventually = 30 * time.Second
+const eventually = time.Minute
 
 // job is one batch job, of any number of runs.
 type job struct {
@@ -82,7 +82,6 @@ func newJob(t *testing.T, e engine, name, input string, records, every int) *job
 type run struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	began  time.Time
 	done   chan struct{} // closed when it has ended
 	mu     sync.Mutex
 	output bytes.Buffer // standard error
@@ -103,7 +102,6 @@ func (j *job) command(args ...string) *run {
 		"MILEPOST_STORE="+j.engine.url(), "KILL_LEDGER="+j.ledger.path, "KILL_GATE="+j.gate)
 	r.cmd.Stderr = r
 	r.cmd.WaitDelay = eventually
-	r.began = time.Now()
 	require.NoError(j.t, r.cmd.Start())
 	go func() {
 		defer close(r.done)
@@ -339,8 +337,8 @@ type engine interface {
 	// elsewhere makes the lease one of a process that cannot be seen from here.
 	elsewhere(t *testing.T, key store.Key)
 
-	// anHourLater makes it an hour later than it was, by the store's clock beside the lease.
-	anHourLater(t *testing.T, key store.Key)
+	// twoHoursLater makes it two hours later than it was, by the store's clock and the lease.
+	twoHoursLater(t *testing.T, key store.Key)
 }
 
 // write is a kind of write that a run makes.

@@ -67,7 +67,7 @@ func (f *file) hold(t *testing.T, j *job, w write) (reached func() bool, undo fu
 		case since.IsZero():
 			since = time.Now()
 		}
-		return !since.IsZero() && time.Since(since) > 200*time.Millisecond // no other transaction takes so long
+		return !since.IsZero() && time.Since(since) > time.Second // no other transaction takes so long
 	}, func() { f.exec(t, `DROP TRIGGER hold_insert; DROP TRIGGER hold_update; DROP VIEW held`) }
 }
 
@@ -89,10 +89,10 @@ func (f *file) elsewhere(t *testing.T, key store.Key) {
 	f.change(t, key, `holder_pid_space = 'pid:[of another container]'`)
 }
 
-func (f *file) anHourLater(t *testing.T, key store.Key) {
+func (f *file) twoHoursLater(t *testing.T, key store.Key) {
 	t.Helper()
 	// No clock of the system's can be moved for one process, so the record is made older instead.
-	f.change(t, key, `until_wall = until_wall - 3600000000, until_uptime = until_uptime - 3600000000`)
+	f.change(t, key, `until_wall = until_wall - 7200000000, until_uptime = until_uptime - 7200000000`)
 }
 
 func (f *file) change(t *testing.T, key store.Key, set string) {

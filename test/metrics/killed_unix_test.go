@@ -57,7 +57,7 @@ func TestAKilledJobIsOverdueInCloudWatchAndInPrometheusUntilItIsResumed(t *testi
 		assert.Less(c, age, overdueAfter.Seconds())
 		assert.InDelta(c, time.Now().Unix(), saved, overdueAfter.Seconds())
 	}
-	require.EventuallyWithT(t, running, 30*time.Second, 200*time.Millisecond, "it runs")
+	require.EventuallyWithT(t, running, 2*time.Minute, 200*time.Millisecond, "it runs")
 	kill()
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		inCloudWatch, age, inPrometheus, saved := overdue()
@@ -65,9 +65,9 @@ func TestAKilledJobIsOverdueInCloudWatchAndInPrometheusUntilItIsResumed(t *testi
 		assert.Equal(c, 1.0, inPrometheus)
 		assert.Greater(c, age, overdueAfter.Seconds())
 		assert.Greater(c, float64(time.Now().Unix())-saved, overdueAfter.Seconds())
-	}, 30*time.Second, 200*time.Millisecond, "it is dead")
+	}, 2*time.Minute, 200*time.Millisecond, "it is dead")
 	kill = start()
-	require.EventuallyWithT(t, running, 60*time.Second, 200*time.Millisecond, "it was resumed")
+	require.EventuallyWithT(t, running, 2*time.Minute, 200*time.Millisecond, "it was resumed")
 }
 
 func mustBuild(t *testing.T) string {

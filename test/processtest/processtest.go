@@ -39,7 +39,7 @@ func WaitForKeeper(t *testing.T, pids string) {
 	require.Eventually(t, func() bool {
 		all, err := exec.Command("ps", "-A", "-o", "pgid=,args=").Output()
 		return err == nil && keeper.Match(all)
-	}, 30*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 }
 
 // AssertGone checks that the processes that the file names end soon.
@@ -50,7 +50,7 @@ func AssertGone(t *testing.T, pids string) {
 	for field := range strings.FieldsSeq(string(content)) {
 		pid, err := strconv.Atoi(field)
 		require.NoError(t, err)
-		assert.Eventually(t, func() bool { return !running(pid) }, 10*time.Second, time.Millisecond, "process %d", pid)
+		assert.Eventually(t, func() bool { return !running(pid) }, time.Minute, time.Millisecond, "process %d", pid)
 	}
 }
 

@@ -307,7 +307,7 @@ func (b *bench) leave(t *testing.T, name string) {
 		return s.Save(ctx, "1", 1)
 	}, &checkpoint.Options{Expect: checkpoint.Expectation{Every: time.Hour}}))
 	st.On("Remove", 0, faultstore.Throttle)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_, err := checkpoint.Delete(ctx, st, name, nil)
 	require.Error(t, err)

@@ -292,11 +292,9 @@ func TestS3ThatNeverAnswersIsLeftWhenTheContextEnds(t *testing.T) {
 		},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		begun := time.Now()
 		err := call(ctx)
 		cancel()
 		assert.ErrorIs(t, err, context.DeadlineExceeded, name)
-		assert.Less(t, time.Since(begun), 3*time.Second, name)
 	}
 }
 

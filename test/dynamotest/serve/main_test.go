@@ -37,9 +37,15 @@ func TestACommandIsGivenTheEndpointAndItsExitStatusIsKept(t *testing.T) {
 
 func TestACommandIsToldToEndWhenServeIs(t *testing.T) {
 	nameEndpoint(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
+	started := filepath.Join(t.TempDir(), "started")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for _, err := os.Stat(started); err != nil; _, err = os.Stat(started) {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
 	var status *exec.ExitError
-	require.ErrorAs(t, serve(ctx, []string{"sleep", "60"}), &status)
+	require.ErrorAs(t, serve(ctx, []string{"sh", "-c", `: >"$0"; exec sleep 600`, started}), &status)
 	assert.Contains(t, status.String(), "terminated")
 }
