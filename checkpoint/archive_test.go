@@ -355,7 +355,7 @@ func upTo(n int64) (all []int64) {
 func (r *rig) expire(first, last int64) {
 	r.Helper()
 	for v := first; v <= last; v++ {
-		r.inner.Drop(key, fmt.Sprintf("V#%020d", v))
+		r.inner.Drop(key, store.CopyRecord(v))
 	}
 }
 

@@ -130,7 +130,7 @@ func TestVersionsThatAreDamagedInTheStoreAreYieldedAsTheirErrorsAndTheNextFollow
 				r.minutes(a, 9)
 				r.expire(4, 5)
 				for _, version := range []int64{1, 3, 6, 8} {
-					r.inner.Damage(key, fmt.Sprintf("V#%020d", version), store.ErrBadRecord)
+					r.inner.Damage(key, store.CopyRecord(version), store.ErrBadRecord)
 				}
 				opts := &checkpoint.ReadOptions{}
 				want := []int64{9, -8, 7, -6, -3, 2, -1}
@@ -152,7 +152,7 @@ func TestVersionsThatAreDamagedInTheStoreAreYieldedAsTheirErrorsAndTheNextFollow
 				assert.Equal(r, want, seen)
 
 				// An error that names no copy ends it, and so does one that names a copy which was not asked for.
-				for _, why := range []error{store.ErrBadRecord, &store.BadRecordError{Key: key, Record: "V#00000000000000000099", Err: store.ErrBadRecord}} {
+				for _, why := range []error{store.ErrBadRecord, &store.BadRecordError{Key: key, Record: store.CopyRecord(99), Err: store.ErrBadRecord}} {
 					r.Clear()
 					r.On("Versions", 0, faultstore.Fail(why))
 					failed := 0

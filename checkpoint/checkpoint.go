@@ -243,17 +243,13 @@ func viewHead(key store.Key, h *store.Head) (*Checkpoint, error) {
 }
 
 func viewCopy(key store.Key, c *entry) (*Checkpoint, error) {
-	cp, err := view(key, copyRecord(c.Number), &c.Version)
+	cp, err := view(key, store.CopyRecord(c.Number), &c.Version)
 	if err != nil {
 		return nil, err
 	}
 	cp.Label, cp.ExpiresAt, cp.Archived = c.Label, c.ExpiresAt, c.archived
 	return cp, nil
 }
-
-const copyPrefix = "V#"
-
-func copyRecord(version int64) string { return fmt.Sprintf("%s%020d", copyPrefix, version) }
 
 // strict decodes one JSON value and refuses fields that it does not know.
 func strict(data []byte, v any) error {

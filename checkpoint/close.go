@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -132,15 +131,7 @@ func (o *Options) lastError(err error) string {
 	if o.Redact != nil {
 		text = o.Redact(text)
 	}
-	text = strings.ToValidUTF8(text, "�")
-	if len(text) <= store.MaxLastError {
-		return text
-	}
-	n := store.MaxLastError
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
+	return store.CutText(strings.ToValidUTF8(text, "\uFFFD"), store.MaxLastError)
 }
 
 // release marks the lease free, on a context of its own, and says if the lease was lost before.

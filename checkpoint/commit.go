@@ -268,8 +268,7 @@ func (c *committer) stamp(next *store.Version) {
 	next.Number = max(next.Number, c.base.Number+1)
 	next.CommitID = lease.NewID()
 	next.CommitEpoch = fence.Epoch
-	by := c.lease.Holder()
-	next.By = store.Holder{ID: by.ID, Host: by.Host, PID: by.PID, RunID: by.RunID}
+	next.By = c.lease.Holder().WithoutProcess()
 	if next.SavedAt.IsZero() {
 		next.SavedAt = c.savedAt()
 	}

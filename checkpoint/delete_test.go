@@ -97,7 +97,7 @@ func TestAnInterruptedDeleteIsFinishedLater(t *testing.T) {
 func TestADamagedVersionDoesNotHoldUpADelete(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(4)
-		const record = "V#00000000000000000003"
+		record := store.CopyRecord(3)
 		r.inner.Damage(key, record, errors.New("processed is a string"))
 		_, err := checkpoint.Delete(r.Context(), r.Store, name, nil)
 		require.ErrorIs(r, err, store.ErrBadRecord)
@@ -125,7 +125,7 @@ func TestADamagedVersionWithABodyDoesNotHoldUpADelete(t *testing.T) {
 		over(t, func(r *rig) {
 			a := newMemory()
 			r.large(a, 3, nil)
-			const record = "V#00000000000000000002"
+			record := store.CopyRecord(2)
 			r.inner.Damage(key, record, errors.New("processed is a string"))
 			_, err := checkpoint.Delete(r.Context(), r.Store, name, &checkpoint.EditOptions{Archive: a, Purge: purge})
 			require.ErrorIs(r, err, store.ErrBadRecord)

@@ -72,7 +72,7 @@ func TestGCKeepsWhatAnyOfHEADCopyAndMirrorCarries(t *testing.T) {
 		assert.Len(r, r.collected(a), 1, "nothing else has it")
 		time.Sleep(2 * checkpoint.DefaultRetainAge)
 		assert.Len(r, r.collected(a), 1, "a copy that has expired is one, until it is gone")
-		r.inner.Damage(key, "V#00000000000000000002", store.ErrBadRecord)
+		r.inner.Damage(key, store.CopyRecord(2), store.ErrBadRecord)
 		_, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
 		require.ErrorIs(r, err, store.ErrBadRecord, "what it says is not known")
 		assert.Len(r, a.keys("body/"), 4)

@@ -12,10 +12,6 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// leap is how far above every epoch that was seen a line begins that leads on from a lost one: whoever held the
-// lease before the loss can have gone on, but never so far.
-const leap = 1_000_000
-
 // line is what mirror and store together tell of a checkpoint that the store has lost, or is behind with.
 type line struct {
 	st      store.Store
@@ -63,7 +59,7 @@ func (l *line) epoch() int64 {
 	if held := l.records.Lease; held != nil {
 		seen = max(seen, held.Epoch)
 	}
-	return seen + leap
+	return seen + lease.EpochLeap
 }
 
 // version reads one version of the mirror.

@@ -367,11 +367,11 @@ func TestAMirrorOfADeadLineDoesNotMoveLatestBack(t *testing.T) {
 func TestACopyThatIsDamagedIsNotMirroredAndDoesNotStopTheOthers(t *testing.T) {
 	over(t, func(r *rig) {
 		r.saves(nil, 6, nil)
-		r.inner.Damage(key, "V#00000000000000000003", store.ErrBadRecord)
+		r.inner.Damage(key, store.CopyRecord(3), store.ErrBadRecord)
 		a := newMemory()
 		r.saves(a, 1, nil)
 		assert.Equal(r, []int64{1, 2, 4, 5, 6, 7}, mirrored(r, a))
-		r.inner.Damage(key, "V#00000000000000000003", nil)
+		r.inner.Damage(key, store.CopyRecord(3), nil)
 		done, err := checkpoint.Sync(r.Context(), r.inner, a, name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, int64(1), done.Mirrored)

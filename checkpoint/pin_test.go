@@ -70,11 +70,11 @@ func TestAVersionThatIsGoneIsNotPinned(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(3)
 		for what, version := range map[string]int64{"never was": 9, "removed": 2} {
-			r.inner.Drop(key, "V#00000000000000000002")
+			r.inner.Drop(key, store.CopyRecord(2))
 			_, err := checkpoint.Pin(r.Context(), r.Store, name, version, "x", nil)
 			require.ErrorIs(r, err, store.ErrNotFound, what)
 		}
-		r.On("Amend", 1, faultstore.Before(func() { r.inner.Drop(key, "V#00000000000000000003") }))
+		r.On("Amend", 1, faultstore.Before(func() { r.inner.Drop(key, store.CopyRecord(3)) }))
 		_, err := checkpoint.Pin(r.Context(), r.Store, name, 3, "x", nil)
 		require.ErrorIs(r, err, store.ErrNotFound, "removed at the last moment")
 		_, err = r.inner.Version(r.Context(), key, 3)
@@ -157,7 +157,7 @@ func TestALabelSetWhileTheExpiryComesBackWins(t *testing.T) {
 func TestTheBaseIsRepairedBeforeTheFirstCommit(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(2)
-		r.inner.Drop(key, "V#00000000000000000003") // the last holder could not write it
+		r.inner.Drop(key, store.CopyRecord(3)) // the last holder could not write it
 		s := r.open(nil)
 		_, err := r.inner.Version(r.Context(), key, 3)
 		require.ErrorIs(r, err, store.ErrNotFound, "opening writes nothing")

@@ -26,7 +26,7 @@ func (r *rig) daily(days, versions int) {
 func TestADamagedVersionDoesNotHoldUpAPrune(t *testing.T) {
 	over(t, func(r *rig) {
 		r.daily(6, 2)
-		const record = "V#00000000000000000005"
+		record := store.CopyRecord(5)
 		r.inner.Damage(key, record, errors.New("processed is a string"))
 		done, err := checkpoint.Prune(r.Context(), r.inner, name, &checkpoint.PruneOptions{RetainAge: 36 * time.Hour, RetainStarts: -1})
 		require.ErrorIs(r, err, store.ErrBadRecord)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
@@ -312,10 +310,6 @@ func damaged(err error) int64 {
 	if !ok {
 		return 0
 	}
-	number, isCopy := strings.CutPrefix(bad.Record, copyPrefix)
-	version, err := strconv.ParseInt(number, 10, 64)
-	if !isCopy || err != nil {
-		return 0
-	}
+	version, _ := store.CopyVersion(bad.Record)
 	return version
 }

@@ -109,7 +109,7 @@ func TestOneBadVersionDoesNotHideTheOthers(t *testing.T) {
 		require.Len(r, errs, 1)
 		var record *store.BadRecordError
 		require.ErrorAs(r, errs[0], &record)
-		assert.Equal(r, "V#00000000000000000002", record.Record)
+		assert.Equal(r, store.CopyRecord(2), record.Record)
 	})
 }
 

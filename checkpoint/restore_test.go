@@ -19,8 +19,6 @@ import (
 	"github.com/milepost-dev/milepost/store/memstore"
 )
 
-const leap = 1_000_000
-
 func TestALostTableIsRestoredAndTheJobResumes(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
@@ -44,7 +42,7 @@ func TestALostTableIsRestoredAndTheJobResumes(t *testing.T) {
 		assert.Equal(r, int64(8), done.After.RestoredFrom)
 		assert.Equal(r, "the region burnt", done.After.Reason)
 		h := r.head()
-		assert.GreaterOrEqual(r, h.Fence.Epoch, int64(leap))
+		assert.GreaterOrEqual(r, h.Fence.Epoch, int64(lease.EpochLeap))
 		assert.Equal(r, h.Fence.Epoch, h.CommitEpoch)
 
 		after := r.history(nil) // the store has them again
@@ -84,7 +82,7 @@ func TestEpochsRiseThroughEveryRestore(t *testing.T) {
 			r.lose()
 			_, err := checkpoint.Restore(r.Context(), r.inner, a, name, nil)
 			require.NoError(r, err)
-			assert.Greater(r, r.head().Fence.Epoch, epochs[i]+leap-1)
+			assert.Greater(r, r.head().Fence.Epoch, epochs[i]+lease.EpochLeap-1)
 		}
 		assert.Equal(r, int64(7), r.head().Number)
 		assert.Empty(r, r.findings(a, nil))
@@ -414,7 +412,7 @@ func TestAResetLeadsOnWhereTheTableIsLost(t *testing.T) {
 		require.NoError(r, err)
 		s := r.bigger(a, nil)
 		assert.Empty(r, s.Cursor())
-		assert.Greater(r, s.Epoch(), int64(leap))
+		assert.Greater(r, s.Epoch(), int64(lease.EpochLeap))
 		r.closed(s)
 		assert.Equal(r, []int64{6, 5, 4, 3, 2, 1}, versions(r.history(&checkpoint.ReadOptions{Archive: a})))
 		assert.Empty(r, r.findings(a, nil))

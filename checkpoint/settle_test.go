@@ -143,7 +143,7 @@ func TestWithoutTheVersionItMadeTheOutcomeIsUnknown(t *testing.T) {
 			err := faultstore.LoseReply(ctx, c)
 			r.breakLease()
 			r.another(2)
-			r.inner.Drop(key, "V#00000000000000000001")
+			r.inner.Drop(key, store.CopyRecord(1))
 			return err
 		})
 		err := s.Save(r.Context(), "a", sum{1})

@@ -63,7 +63,7 @@ func openState(ctx context.Context, a archive.Archive, key store.Key, v *store.V
 	case s.Body == "":
 		data, err := unpacked(s)
 		if err != nil {
-			return nil, &store.BadRecordError{Key: key, Record: copyRecord(v.Number), Err: err}
+			return nil, &store.BadRecordError{Key: key, Record: store.CopyRecord(v.Number), Err: err}
 		}
 		return io.NopCloser(bytes.NewReader(data)), nil
 	case a == nil:

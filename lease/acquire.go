@@ -11,9 +11,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// rebuilt is added to HEAD's epoch where LEASE is missing beside it: whatever epochs
-// were lost with it, none can have been so high.
-const rebuilt = 1_000_000
+// EpochLeap is how far an epoch rises where records were lost: above HEAD's if LEASE is missing, and
+// above every epoch seen if a lost store is restored. A holder from before the loss can have gone
+// on, but never so far.
+const EpochLeap = 1_000_000
 
 // patience is how long an acquisition goes on against a store that does not answer.
 const patience = 10 * time.Second
@@ -194,7 +195,7 @@ func (c *contender) next(found store.Records) store.Lease {
 		Duration:   c.opts.Duration,
 		AcquiredAt: wall,
 		RenewedAt:  wall,
-		Reason:     cut(c.opts.Reason, maxReason),
+		Reason:     store.CutText(c.opts.Reason, maxReason),
 		Version:    headVersion(found.Head),
 	}
 	switch {
@@ -208,7 +209,7 @@ func (c *contender) next(found store.Records) store.Lease {
 			next.Reason = found.Lease.Reason
 		}
 	case found.Head != nil:
-		next.Epoch = found.Head.Fence.Epoch + rebuilt
+		next.Epoch = found.Head.Fence.Epoch + EpochLeap
 	}
 	return next
 }
@@ -301,7 +302,7 @@ func newLease(ctx context.Context, c *contender, next store.Lease, sent time.Dur
 		renewed: make(chan struct{}), beatDone: make(chan struct{}), released: make(chan struct{}),
 		sent: sent, sentWall: wall, clock: clock, beat: next.Beat, version: next.Version,
 	}
-	if next.Reason != cut(c.opts.Reason, maxReason) {
+	if next.Reason != store.CutText(c.opts.Reason, maxReason) {
 		l.reason = next.Reason
 	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)

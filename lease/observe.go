@@ -77,7 +77,7 @@ func Break(ctx context.Context, st store.Store, key store.Key, opts *BreakOption
 		}
 	}
 	next := c.next(found)
-	next.Status, next.Reason, next.Duration = store.Free, cut(opts.Reason, maxReason), found.Lease.Duration
+	next.Status, next.Reason, next.Duration = store.Free, store.CutText(opts.Reason, maxReason), found.Lease.Duration
 	if opts.DryRun {
 		return next.Epoch, nil
 	}

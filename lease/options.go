@@ -9,7 +9,6 @@ import (
 	"os/user"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/milepost-dev/milepost/store"
 )
@@ -168,17 +167,6 @@ func (o *Options) filledHolder() store.Holder {
 	}
 	self := o.Readings.Self()
 	h.Boot, h.PIDSpace, h.PIDStart = self.Boot, self.PIDSpace, self.PIDStart
-	h.ID, h.Host, h.RunID = cut(h.ID, maxHolderText), cut(h.Host, maxHolderText), cut(h.RunID, maxHolderText)
+	h.ID, h.Host, h.RunID = store.CutText(h.ID, maxHolderText), store.CutText(h.Host, maxHolderText), store.CutText(h.RunID, maxHolderText)
 	return h
-}
-
-// cut shortens s to at most n bytes, at a character's boundary.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

@@ -79,7 +79,7 @@ func (e *ConflictError) Is(target error) bool { return target == ErrNotApplied }
 // BadRecordError names a record that cannot be trusted. It matches [ErrBadRecord].
 type BadRecordError struct {
 	Key    Key
-	Record string // HEAD, LEASE, EXPECT, or V# and the version in 20 digits
+	Record string // [RecordHead], [RecordLease], [RecordExpect], a [CopyRecord], or a key in an archive
 	Err    error  // what is wrong with it
 }
 

@@ -41,7 +41,7 @@ func TestRepliesAreWhatTheDocumentSays(t *testing.T) {
 	_, err = checkpoint.Rollback(t.Context(), st, "orders/eu", 3, &checkpoint.EditOptions{Reason: "go over it again"})
 	require.NoError(t, err)
 	st.Damage(key("jobs/000001"), "HEAD", errors.New("odd"))
-	st.Damage(key("orders/eu"), fmt.Sprintf("V#%020d", 4), errors.New("odd"))
+	st.Damage(key("orders/eu"), store.CopyRecord(4), errors.New("odd"))
 
 	for _, showState := range []bool{false, true} {
 		page := pageOf(t, st, &statuspage.Options{ShowState: showState})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +50,7 @@ func (h *handler) history(ctx context.Context, name string, before int64, limit 
 			if !ok {
 				return w, err
 			}
-			version, _ := strconv.ParseInt(strings.TrimPrefix(bad.Record, "V#"), 10, 64)
+			version, _ := store.CopyVersion(bad.Record)
 			w.entries = append(w.entries, entry{Version: version, Err: err})
 		} else {
 			bytes += int64(len(cp.State))

@@ -185,7 +185,7 @@ func parseHomeMade(data []byte) (*checkpoint.Checkpoint, time.Time, error) {
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return nil, time.Time{}, err
 	}
-	cp := &checkpoint.Checkpoint{State: data, ContentType: "application/json", LastError: cut(textOf(fields.Error), store.MaxLastError)}
+	cp := &checkpoint.Checkpoint{State: data, ContentType: "application/json", LastError: store.CutText(textOf(fields.Error), store.MaxLastError)}
 	var err error
 	if cp.Cursor, err = cursorOf(fields.ID); err != nil {
 		return nil, time.Time{}, err
@@ -251,17 +251,6 @@ func timeOf(raw json.RawMessage) time.Time {
 		return time.Unix(int64(whole), int64(fraction*1e6)*1000).UTC()
 	}
 	return time.Time{}
-}
-
-// cut cuts a text to at most so many bytes, between characters.
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	for most > 0 && !utf8.RuneStart(text[most]) {
-		most--
-	}
-	return text[:most]
 }
 
 // order sorts the versions by the time in the name and then by that in the record, and finds what

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -44,9 +45,6 @@ func (i *Item) RenewalAge() time.Duration {
 	return max(i.Now.Sub(i.Lease.RenewedAt), 0)
 }
 
-// rebuilt is what the epoch of a lease that was lost, or of a restore, leaps by.
-const rebuilt = 1_000_000
-
 // Failures is how many runs have come to nothing since the last save that did not say it was a failure: runs that took the lease and saved
 // nothing, and the last one if it ended with an error or died.
 func (i *Item) Failures() int64 {
@@ -64,8 +62,8 @@ func (i *Item) Failures() int64 {
 		}
 	}
 	taken := i.Lease.Epoch - saved
-	if taken >= rebuilt {
-		taken %= rebuilt
+	if taken >= lease.EpochLeap {
+		taken %= lease.EpochLeap
 	}
 	if i.Held && taken > 0 {
 		taken-- // the one that runs may yet save

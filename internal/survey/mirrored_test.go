@@ -45,7 +45,7 @@ func TestMirroredAsksTheArchiveWhatHeadDoesNotKnowYet(t *testing.T) {
 		require.Len(t, all, 1)
 		return all[0]
 	}
-	gone := func(version int) { st.Drop(key, fmt.Sprintf("V#%020d", version)) }
+	gone := func(version int64) { st.Drop(key, store.CopyRecord(version)) }
 	unmirror := func(version int64) {
 		for listed, err := range archive.VersionsAt(t.Context(), a, key, version) {
 			require.NoError(t, err)

@@ -55,7 +55,7 @@ func (s *Store) KeepBase(ctx context.Context, key store.Key, version store.Versi
 			change.remove(name)
 		}
 	}
-	_, err = c.update(ctx, skOf(version.Number), change.text(), ifSameOrDead, v, types.ReturnValueNone, withCopy(version.Number))
+	_, err = c.update(ctx, store.CopyRecord(version.Number), change.text(), ifSameOrDead, v, types.ReturnValueNone, withCopy(version.Number))
 	return err
 }
 
@@ -74,14 +74,14 @@ func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitI
 	if a.IfUnlabelled {
 		condition = ifOfCommitUnlabelled
 	}
-	_, err := c.update(ctx, skOf(version), change.text(), condition, v, types.ReturnValueNone, withCopy(version))
+	_, err := c.update(ctx, store.CopyRecord(version), change.text(), condition, v, types.ReturnValueNone, withCopy(version))
 	return err
 }
 
 // Remove implements [store.Store].
 func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commitID string) error {
 	c := s.call("Remove", key)
-	return c.remove(ctx, skOf(version), ifOfCommitOrNone,
+	return c.remove(ctx, store.CopyRecord(version), ifOfCommitOrNone,
 		values{":commit_id": str(commitID), ":fmt": num(store.Format)}, withCopy(version))
 }
 
@@ -89,7 +89,7 @@ func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commit
 func (s *Store) Version(ctx context.Context, key store.Key, version int64) (store.Copy, error) {
 	c := s.call("Version", key)
 	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &s.table, Key: primaryKey(key, skOf(version)),
+		TableName: &s.table, Key: primaryKey(key, store.CopyRecord(version)),
 		ConsistentRead:         aws.Bool(true),
 		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
 	}, c.watched)
@@ -100,7 +100,7 @@ func (s *Store) Version(ctx context.Context, key store.Key, version int64) (stor
 	if len(out.Item) == 0 {
 		return store.Copy{}, fmt.Errorf("version %d of %s: %w", version, key, store.ErrNotFound)
 	}
-	cp, err := decodeCopy(key, skOf(version), out.Item)
+	cp, err := decodeCopy(key, store.CopyRecord(version), out.Item)
 	if err != nil {
 		return store.Copy{}, err
 	}
@@ -122,7 +122,7 @@ func (s *Store) Versions(ctx context.Context, key store.Key, from, to int64) ite
 			Limit:                     aws.Int32(int32(min(from-to+1, versionsPage))),
 			KeyConditionExpression:    &bySortKey.text,
 			ExpressionAttributeNames:  bySortKey.names,
-			ExpressionAttributeValues: values{":pk": str(partition(key)), ":from": str(skOf(to)), ":to": str(skOf(from))},
+			ExpressionAttributeValues: values{":pk": str(partition(key)), ":from": str(store.CopyRecord(to)), ":to": str(store.CopyRecord(from))},
 		}) {
 			if err != nil {
 				yield(store.Copy{}, err)

@@ -12,8 +12,6 @@ import (
 	"github.com/milepost-dev/milepost/store/dynamostore"
 )
 
-func sortKeyOf(version int64) string { return fmt.Sprintf("V#%020d", version) }
-
 // spent is what do costs, and the requests that the transport saw for it.
 func (f fixture) spent(t testing.TB, do func() error) (dynamostore.Cost, []string) {
 	t.Helper()

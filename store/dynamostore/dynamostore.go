@@ -61,7 +61,7 @@ func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) 
 		ConsistentRead:            aws.Bool(true),
 		KeyConditionExpression:    aws.String(bySortKey.text),
 		ExpressionAttributeNames:  bySortKey.names,
-		ExpressionAttributeValues: values{":pk": str(partition(key)), ":from": str(skExpect), ":to": str(skLease)},
+		ExpressionAttributeValues: values{":pk": str(partition(key)), ":from": str(store.RecordExpect), ":to": str(store.RecordLease)},
 	}) {
 		if err != nil {
 			return store.Records{}, err
@@ -82,7 +82,7 @@ func (s *Store) Expect(ctx context.Context, key store.Key, e *store.Expectation)
 	c := s.call("Expect", key)
 	readable := values{":fmt": num(store.Format)}
 	if e == nil {
-		return c.remove(ctx, skExpect, ifReadable, readable, withExpect)
+		return c.remove(ctx, store.RecordExpect, ifReadable, readable, withExpect)
 	}
 	it, err := attributevalue.MarshalMap(toExpect(key, *e))
 	if err != nil {

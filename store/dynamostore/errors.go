@@ -280,7 +280,7 @@ func withExpect(e *store.ConflictError, it item) error {
 
 func withCopy(version int64) reader {
 	return func(e *store.ConflictError, it item) (err error) {
-		e.Copy, err = decodeCopy(e.Key, skOf(version), it)
+		e.Copy, err = decodeCopy(e.Key, store.CopyRecord(version), it)
 		return err
 	}
 }

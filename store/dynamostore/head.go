@@ -14,7 +14,7 @@ func (s *Store) Raise(
 	ctx context.Context, key store.Key, fence store.Fence, holder store.Holder, create bool,
 ) (store.Head, store.Clock, error) {
 	c := s.call("Raise", key)
-	by, err := attributevalue.MarshalMap(wireHolder(named(holder)))
+	by, err := attributevalue.MarshalMap(wireHolder(holder.WithoutProcess()))
 	if err != nil {
 		return store.Head{}, store.Clock{}, c.refuse(err)
 	}
@@ -28,7 +28,7 @@ func (s *Store) Raise(
 		change.set("fmt", num(store.Format))
 		change.setOnce("version", num(0))
 	}
-	out, err := c.update(ctx, skHead, change.text(), condition, v, types.ReturnValueAllNew, withHead)
+	out, err := c.update(ctx, store.RecordHead, change.text(), condition, v, types.ReturnValueAllNew, withHead)
 	if err != nil {
 		return store.Head{}, store.Clock{}, err
 	}
@@ -59,7 +59,7 @@ func (s *Store) Commit(ctx context.Context, key store.Key, commit store.Commit) 
 // Unlist implements [store.Store].
 func (s *Store) Unlist(ctx context.Context, key store.Key, commitID string) error {
 	c := s.call("Unlist", key)
-	_, err := c.update(ctx, skHead, "REMOVE #ns, #name", ifDeletedBy,
+	_, err := c.update(ctx, store.RecordHead, "REMOVE #ns, #name", ifDeletedBy,
 		values{
 			":commit_id": str(commitID), ":deleted": &types.AttributeValueMemberBOOL{Value: true}, ":fmt": num(store.Format),
 		}, types.ReturnValueNone, withHead)

@@ -2,7 +2,6 @@ package dynamostore
 
 import (
 	"context"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -59,7 +58,7 @@ func (s *Store) Renew(ctx context.Context, key store.Key, r store.Renewal) (stor
 	change.setNumber("until_up_ms", r.Until.Uptime.Milliseconds())
 	change.setNumber("renewed_at", toMicros(r.RenewedAt))
 	change.setNumber("version", r.Version)
-	out, err := c.update(ctx, skLease, change.text(), ifMineToRenew, v, types.ReturnValueAllNew, withLease)
+	out, err := c.update(ctx, store.RecordLease, change.text(), ifMineToRenew, v, types.ReturnValueAllNew, withLease)
 	if err != nil {
 		return store.Lease{}, store.Clock{}, err
 	}
@@ -77,7 +76,7 @@ func (s *Store) Release(ctx context.Context, key store.Key, fence store.Fence, v
 	change := newChange(v)
 	change.set("status", str(string(store.Free)))
 	change.setNumber("version", version)
-	_, err := c.update(ctx, skLease, change.text(), ifMine, v, types.ReturnValueNone, withLease)
+	_, err := c.update(ctx, store.RecordLease, change.text(), ifMine, v, types.ReturnValueNone, withLease)
 	return err
 }
 
@@ -91,7 +90,7 @@ func (s *Store) Want(ctx context.Context, key store.Key, fence store.Fence, want
 	change := newChange(v)
 	change.setString("wanted_by", cut(wanted.By, maxWantedBy))
 	change.setNumber("wanted_n", wanted.Count)
-	_, err := c.update(ctx, skLease, change.text(), ifSameLease, v, types.ReturnValueNone, withLease)
+	_, err := c.update(ctx, store.RecordLease, change.text(), ifSameLease, v, types.ReturnValueNone, withLease)
 	return err
 }
 
@@ -131,15 +130,11 @@ func leaseItem(key store.Key, l store.Lease) (item, error) {
 	return attributevalue.MarshalMap(w)
 }
 
-// cut shortens s to at most n bytes, at a character's boundary.
+// cut shortens s to at most n bytes, and marks where it ended.
 func cut(s string, n int) string {
 	const mark = "…"
 	if len(s) <= n {
 		return s
 	}
-	n -= len(mark)
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + mark
+	return store.CutText(s, n-len(mark)) + mark
 }

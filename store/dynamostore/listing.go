@@ -101,7 +101,7 @@ func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, er
 			continue
 		}
 		at[partition(key)] = i
-		for _, sk := range []string{skExpect, skHead, skLease} {
+		for _, sk := range []string{store.RecordExpect, store.RecordHead, store.RecordLease} {
 			wanted = append(wanted, primaryKey(key, sk))
 		}
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/dynamostore"
-	"github.com/milepost-dev/milepost/store/storetest"
 	"github.com/milepost-dev/milepost/test/dynamotest"
 	"github.com/milepost-dev/milepost/test/faulthttp"
 )
@@ -87,13 +86,6 @@ func (f fixture) commit(t testing.TB, v store.Version, writes ...store.Write) er
 
 func rawKey(key store.Key, sk string) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{"pk": text(key.Namespace + "#" + key.Name), "sk": text(sk)}
-}
-
-func sortKey(r storetest.Record) string {
-	if r.Kind == "V#" {
-		return fmt.Sprintf("V#%020d", r.Version)
-	}
-	return r.Kind
 }
 
 func (f fixture) item(t testing.TB, sk string) map[string]types.AttributeValue {

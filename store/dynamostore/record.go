@@ -16,20 +16,12 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Sort keys. Their order is the point: EXPECT, HEAD and LEASE are neighbours,
-// which makes them one query, and the copies lie behind.
-const (
-	skExpect = "EXPECT"
-	skHead   = "HEAD"
-	skLease  = "LEASE"
-	skCopy   = "V#" // and twenty digits, so that text sorts as numbers do
-)
+// A record's sort key is its name. So EXPECT, HEAD and LEASE are neighbours, which makes them one
+// query, and the copies come after them in the order of their versions.
 
 type item = map[string]types.AttributeValue
 
 func partition(key store.Key) string { return key.Namespace + "#" + key.Name }
-
-func skOf(version int64) string { return fmt.Sprintf("%s%020d", skCopy, version) }
 
 func primaryKey(key store.Key, sk string) item {
 	return item{"pk": str(partition(key)), "sk": str(sk)}
@@ -57,7 +49,7 @@ func headItem(key store.Key, fence store.Fence, next store.Version) (item, error
 		return nil, err
 	}
 	w := wireHead{
-		wireKey: keyOf(key, skHead), wireVersion: toVersion(next),
+		wireKey: keyOf(key, store.RecordHead), wireVersion: toVersion(next),
 		Epoch: fence.Epoch, LeaseID: fence.LeaseID,
 		NS: key.Namespace, Name: key.Name,
 	}
@@ -69,20 +61,20 @@ func copyItem(key store.Key, c store.Copy) (item, error) {
 		return nil, err
 	}
 	w := wireCopy{
-		wireKey: keyOf(key, skOf(c.Number)), wireVersion: toVersion(c.Version),
+		wireKey: keyOf(key, store.CopyRecord(c.Number)), wireVersion: toVersion(c.Version),
 		ExpiresAt: toSeconds(c.ExpiresAt), Label: c.Label,
 	}
 	return w.item(), nil
 }
 
 func decodeHead(key store.Key, it item) (*store.Head, error) {
-	w, err := decode[wireHead](key, skHead, it)
+	w, err := decode[wireHead](key, store.RecordHead, it)
 	if err != nil {
 		return nil, err
 	}
 	h, err := w.head(key)
 	if err != nil {
-		return nil, bad(key, skHead, err)
+		return nil, bad(key, store.RecordHead, err)
 	}
 	return &h, nil
 }
@@ -111,19 +103,19 @@ func (w *wireHead) head(key store.Key) (store.Head, error) {
 }
 
 func decodeLease(key store.Key, it item) (*store.Lease, error) {
-	w, err := decode[wireLease](key, skLease, it)
+	w, err := decode[wireLease](key, store.RecordLease, it)
 	if err != nil {
 		return nil, err
 	}
 	l, err := w.lease()
 	if err != nil {
-		return nil, bad(key, skLease, err)
+		return nil, bad(key, store.RecordLease, err)
 	}
 	return &l, nil
 }
 
 func decodeExpect(key store.Key, it item) (*store.Expectation, error) {
-	w, err := decode[wireExpect](key, skExpect, it)
+	w, err := decode[wireExpect](key, store.RecordExpect, it)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +124,7 @@ func decodeExpect(key store.Key, it item) (*store.Expectation, error) {
 		err = fmt.Errorf("it is listed as %q, %q", w.NS, w.Name)
 	}
 	if err != nil {
-		return nil, bad(key, skExpect, err)
+		return nil, bad(key, store.RecordExpect, err)
 	}
 	return &e, nil
 }
@@ -146,7 +138,7 @@ func decodeCopy(key store.Key, sk string, it item) (*store.Copy, error) {
 	if err == nil {
 		err = v.Validate()
 	}
-	if err == nil && skOf(v.Number) != sk {
+	if err == nil && store.CopyRecord(v.Number) != sk {
 		err = fmt.Errorf("its version is %d", v.Number)
 	}
 	if err != nil {
@@ -254,11 +246,11 @@ func collect(into *store.Records, key store.Key, it item) error {
 	}
 	var err error
 	switch sk.Value {
-	case skHead:
+	case store.RecordHead:
 		into.Head, err = decodeHead(key, it)
-	case skLease:
+	case store.RecordLease:
 		into.Lease, err = decodeLease(key, it)
-	case skExpect:
+	case store.RecordExpect:
 		into.Expect, err = decodeExpect(key, it)
 	default:
 		err = bad(key, sk.Value, errors.New("no such kind of record is known"))

@@ -39,7 +39,7 @@ func records(t testing.TB) map[string]item {
 		ArchivedThrough: 6,
 	}
 	head, err := attributevalue.MarshalMap(wireHead{
-		wireKey: keyOf(aKey, skHead), wireVersion: toVersion(v), Epoch: 9, LeaseID: "l", Holder: toHolder(holder),
+		wireKey: keyOf(aKey, store.RecordHead), wireVersion: toVersion(v), Epoch: 9, LeaseID: "l", Holder: toHolder(holder),
 		NS: aKey.Namespace, Name: aKey.Name,
 	})
 	require.NoError(t, err)
@@ -56,16 +56,16 @@ func records(t testing.TB) map[string]item {
 	require.NoError(t, err)
 	expect, err := attributevalue.MarshalMap(toExpect(aKey, store.Expectation{Every: time.Hour, Grace: time.Minute, SetBy: "ops", SetAt: at}))
 	require.NoError(t, err)
-	return map[string]item{skHead: head, skOf(7): copied, skLease: lease, skExpect: expect}
+	return map[string]item{store.RecordHead: head, store.CopyRecord(7): copied, store.RecordLease: lease, store.RecordExpect: expect}
 }
 
 func decodeAny(sk string, it item) (any, error) {
 	switch sk {
-	case skHead:
+	case store.RecordHead:
 		return decodeHead(aKey, it)
-	case skLease:
+	case store.RecordLease:
 		return decodeLease(aKey, it)
-	case skExpect:
+	case store.RecordExpect:
 		return decodeExpect(aKey, it)
 	}
 	return decodeCopy(aKey, sk, it)
@@ -98,15 +98,15 @@ func TestSoundRecordsAreRead(t *testing.T) {
 
 func TestEveryAttributeIsSetInTheRecordsOfTheseTests(t *testing.T) {
 	all := records(t)
-	assert.Len(t, all[skHead], len(attributes[wireHead]())-1, "all but the body")
-	assert.Len(t, all[skOf(7)], len(attributes[wireCopy]())-1, "all but the state")
-	assert.Len(t, all[skLease], len(attributes[wireLease]()))
-	assert.Len(t, all[skExpect], len(attributes[wireExpect]()))
+	assert.Len(t, all[store.RecordHead], len(attributes[wireHead]())-1, "all but the body")
+	assert.Len(t, all[store.CopyRecord(7)], len(attributes[wireCopy]())-1, "all but the state")
+	assert.Len(t, all[store.RecordLease], len(attributes[wireLease]()))
+	assert.Len(t, all[store.RecordExpect], len(attributes[wireExpect]()))
 }
 
 func TestItemsBuiltByHandAreWhatTheirStructsSay(t *testing.T) {
 	by := &wireHolder{ID: "i", Host: "h", PID: 7, RunID: "r", Boot: "b", PIDSpace: "s", PIDStart: "t"}
-	key := wireKey{PK: "default#a", SK: skHead, Fmt: 1}
+	key := wireKey{PK: "default#a", SK: store.RecordHead, Fmt: 1}
 	full := wireVersion{
 		Version: 7, CommitID: "c", CommitEpoch: 3, By: by, SavedAt: 9, Cursor: "x", Finished: []string{"a", "b"},
 		Processed: 5, Failed: 1, LastError: "e", State: []byte("{}"), ContentType: "text/plain", Encoding: "zstd",
@@ -166,10 +166,10 @@ func numberOf(v types.AttributeValue) string {
 func TestAMissingAttributeThatIsRequiredIsABadRecord(t *testing.T) {
 	all := records(t)
 	for sk, required := range map[string][]string{
-		skHead:   {"pk", "sk", "fmt", "version", "epoch", "lease_id", "commit_id", "commit_epoch", "born", "ns", "name", "state", "sha"},
-		skOf(7):  {"pk", "sk", "fmt", "version", "commit_id", "commit_epoch", "born", "body", "sha"},
-		skLease:  {"pk", "sk", "fmt", "epoch", "lease_id", "beat", "status", "duration_ms"},
-		skExpect: {"pk", "sk", "fmt", "ns", "name", "every_ms"},
+		store.RecordHead:    {"pk", "sk", "fmt", "version", "epoch", "lease_id", "commit_id", "commit_epoch", "born", "ns", "name", "state", "sha"},
+		store.CopyRecord(7): {"pk", "sk", "fmt", "version", "commit_id", "commit_epoch", "born", "body", "sha"},
+		store.RecordLease:   {"pk", "sk", "fmt", "epoch", "lease_id", "beat", "status", "duration_ms"},
+		store.RecordExpect:  {"pk", "sk", "fmt", "ns", "name", "every_ms"},
 	} {
 		for _, name := range required {
 			it := clone(all[sk])
@@ -183,10 +183,10 @@ func TestAMissingAttributeThatIsRequiredIsABadRecord(t *testing.T) {
 
 func TestAStateThatLiesInTwoPlacesIsABadRecord(t *testing.T) {
 	all := records(t)
-	for from, sk := range map[string]string{"body": skHead, "state": skOf(7)} {
-		it, other := clone(all[sk]), all[skOf(7)]
+	for from, sk := range map[string]string{"body": store.RecordHead, "state": store.CopyRecord(7)} {
+		it, other := clone(all[sk]), all[store.CopyRecord(7)]
 		if from == "state" {
-			other = all[skHead]
+			other = all[store.RecordHead]
 		}
 		it[from] = other[from]
 		_, err := decodeAny(sk, it)
@@ -203,10 +203,10 @@ func TestAnUnknownAttributeIsABadRecordWhereverItIs(t *testing.T) {
 			requireBad(t, err, sk)
 		}
 	}
-	it := records(t)[skLease]
+	it := records(t)[store.RecordLease]
 	it["holder"].(*types.AttributeValueMemberM).Value["future"] = num(1)
-	_, err := decodeAny(skLease, it)
-	requireBad(t, err, skLease)
+	_, err := decodeAny(store.RecordLease, it)
+	requireBad(t, err, store.RecordLease)
 }
 
 func TestARecordOfANewerFormatSaysSoWhateverElseIsInIt(t *testing.T) {
@@ -222,11 +222,11 @@ func TestARecordOfANewerFormatSaysSoWhateverElseIsInIt(t *testing.T) {
 func TestValuesThatCannotBeAreABadRecord(t *testing.T) {
 	all := records(t)
 	for _, c := range []struct{ sk, name, value string }{
-		{skHead, "epoch", "0"}, {skHead, "version", "-1"}, {skHead, "version", "0"}, {skHead, "processed", "-1"}, {skHead, "failed", "-1"},
-		{skHead, "born", "8"}, {skHead, "commit_epoch", "-3"}, {skHead, "fmt", "0"},
-		{skLease, "duration_ms", "0"}, {skLease, "duration_ms", "9223372036854775807"}, {skLease, "epoch", "-1"}, {skLease, "beat", "-1"},
-		{skExpect, "every_ms", "9223372036854775807"}, {skExpect, "grace_ms", "-1"},
-		{skOf(7), "version", "8"}, {skOf(7), "version", "0"},
+		{store.RecordHead, "epoch", "0"}, {store.RecordHead, "version", "-1"}, {store.RecordHead, "version", "0"}, {store.RecordHead, "processed", "-1"}, {store.RecordHead, "failed", "-1"},
+		{store.RecordHead, "born", "8"}, {store.RecordHead, "commit_epoch", "-3"}, {store.RecordHead, "fmt", "0"},
+		{store.RecordLease, "duration_ms", "0"}, {store.RecordLease, "duration_ms", "9223372036854775807"}, {store.RecordLease, "epoch", "-1"}, {store.RecordLease, "beat", "-1"},
+		{store.RecordExpect, "every_ms", "9223372036854775807"}, {store.RecordExpect, "grace_ms", "-1"},
+		{store.CopyRecord(7), "version", "8"}, {store.CopyRecord(7), "version", "0"},
 	} {
 		it := clone(all[c.sk])
 		it[c.name] = &types.AttributeValueMemberN{Value: c.value}
@@ -238,12 +238,12 @@ func TestValuesThatCannotBeAreABadRecord(t *testing.T) {
 		sk, name string
 		value    types.AttributeValue
 	}{
-		{skHead, "sha", &types.AttributeValueMemberB{Value: []byte("short")}},
-		{skHead, "fin", &types.AttributeValueMemberL{Value: []types.AttributeValue{str("half a range")}}},
-		{skHead, "name", str("another/checkpoint")},
-		{skHead, "pk", str("default#another")},
-		{skOf(7), "sk", str(skOf(8))},
-		{skLease, "status", str("waiting")},
+		{store.RecordHead, "sha", &types.AttributeValueMemberB{Value: []byte("short")}},
+		{store.RecordHead, "fin", &types.AttributeValueMemberL{Value: []types.AttributeValue{str("half a range")}}},
+		{store.RecordHead, "name", str("another/checkpoint")},
+		{store.RecordHead, "pk", str("default#another")},
+		{store.CopyRecord(7), "sk", str(store.CopyRecord(8))},
+		{store.RecordLease, "status", str("waiting")},
 	} {
 		it := clone(all[c.sk])
 		it[c.name] = c.value
@@ -253,7 +253,7 @@ func TestValuesThatCannotBeAreABadRecord(t *testing.T) {
 }
 
 func TestAnUnknownKindOfRecordBesideHeadIsABadRecord(t *testing.T) {
-	it := records(t)[skHead]
+	it := records(t)[store.RecordHead]
 	it["sk"] = str("GUARD")
 	requireBad(t, collect(&store.Records{}, aKey, it), "GUARD")
 }
@@ -346,7 +346,7 @@ func randomName(r *rand.Rand, it item) string {
 
 func randomValue(r *rand.Rand, depth int) types.AttributeValue {
 	numbers := []string{"0", "1", "-1", "7", "8", "1.5", "1E400", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "", "x"}
-	texts := []string{"", "7", "held", "free", "x", "V#00000000000000000007", "default", "orders/eu"}
+	texts := []string{"", "7", "held", "free", "x", store.CopyRecord(7), "default", "orders/eu"}
 	switch r.IntN(10) {
 	case 0, 1, 2:
 		return &types.AttributeValueMemberN{Value: numbers[r.IntN(len(numbers))]}

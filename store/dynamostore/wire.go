@@ -125,12 +125,6 @@ func toHolder(h store.Holder) *wireHolder {
 	return &w
 }
 
-// named is what HEAD and the copies keep of a holder. The rest is for telling
-// whether its process still runs, and lies in LEASE alone.
-func named(h store.Holder) store.Holder {
-	return store.Holder{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
-}
-
 func (w *wireHolder) holder() store.Holder {
 	if w == nil {
 		return store.Holder{}
@@ -141,7 +135,7 @@ func (w *wireHolder) holder() store.Holder {
 func toVersion(v store.Version) wireVersion {
 	w := wireVersion{
 		Version: v.Number, CommitID: v.CommitID, CommitEpoch: v.CommitEpoch,
-		By: toHolder(named(v.By)), SavedAt: toMicros(v.SavedAt),
+		By: toHolder(v.By.WithoutProcess()), SavedAt: toMicros(v.SavedAt),
 		Cursor: v.Cursor, Processed: v.Processed, Failed: v.Failed, LastError: readable(v.LastError),
 		Identity: v.Identity, Schema: v.Schema,
 		Ended: string(v.Ended), Deleted: v.Deleted, RestoredFrom: v.RestoredFrom, Reason: readable(v.Reason),
@@ -193,7 +187,7 @@ func (w *wireVersion) version() (store.Version, error) {
 
 func toLease(key store.Key, l store.Lease) wireLease {
 	w := wireLease{
-		wireKey: keyOf(key, skLease),
+		wireKey: keyOf(key, store.RecordLease),
 		Epoch:   l.Epoch, LeaseID: l.LeaseID, Beat: l.Beat, Status: string(l.Status),
 		DurationMS: l.Duration.Milliseconds(), Holder: toHolder(l.Holder),
 		UntilMS: toMillis(l.Until.Wall), UntilBoot: l.Until.Boot, UntilUpMS: l.Until.Uptime.Milliseconds(),
@@ -232,7 +226,7 @@ func (w *wireLease) lease() (store.Lease, error) {
 
 func toExpect(key store.Key, e store.Expectation) wireExpect {
 	return wireExpect{
-		wireKey: keyOf(key, skExpect), NS: key.Namespace, Name: key.Name,
+		wireKey: keyOf(key, store.RecordExpect), NS: key.Namespace, Name: key.Name,
 		EveryMS: e.Every.Milliseconds(), GraceMS: e.Grace.Milliseconds(),
 		SetBy: e.SetBy, SetAt: toMicros(e.SetAt),
 	}

@@ -39,7 +39,7 @@ func TestRecordsHaveTheseAttributesOnTheWire(t *testing.T) {
 	assert.Contains(t, f.item(t, "HEAD"), "holder", "a raise says who, until that holder commits")
 
 	require.NoError(t, f.Copy(t.Context(), f.key, store.Copy{Version: versionOf(1), ExpiresAt: now.Add(time.Hour), Label: "before"}))
-	copied := f.item(t, "V#00000000000000000001")
+	copied := f.item(t, store.CopyRecord(1))
 	assert.Equal(t, "born by commit_epoch commit_id cursor expires_at fmt label pk processed saved_at sk version", attributes(copied))
 	assert.Equal(t, number("1772371815"), copied["expires_at"], "seconds")
 	assert.Equal(t, number("1772368215000000"), copied["saved_at"], "microseconds")
@@ -87,7 +87,7 @@ func TestOnlyCopiesExpireAndOnlyHeadAndExpectAreIndexed(t *testing.T) {
 		}
 	}
 	for n, expires := range map[int64]bool{1: true, 2: false, 3: true, 4: false} {
-		item := f.item(t, sortKeyOf(n))
+		item := f.item(t, store.CopyRecord(n))
 		require.NotEmpty(t, item, n)
 		assert.Equal(t, expires, item["expires_at"] != nil, "version %d", n)
 		assert.NotContains(t, item, "ns")

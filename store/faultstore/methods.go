@@ -3,10 +3,12 @@ package faultstore
 import (
 	"context"
 	"iter"
-	"slices"
 
 	"github.com/milepost-dev/milepost/store"
 )
+
+// A call may be held back and delivered after its caller has its records back, so what is written is
+// a copy of what was given.
 
 type none = struct{}
 
@@ -19,7 +21,7 @@ func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) 
 
 // Acquire implements [store.Store].
 func (s *Store) Acquire(ctx context.Context, key store.Key, observed *store.Lease, next store.Lease) (store.Clock, error) {
-	observed = keptLease(observed)
+	observed = observed.Clone()
 	return do(ctx, s, "Acquire", key, next, func(ctx context.Context, in store.Store) (store.Clock, error) {
 		return in.Acquire(ctx, key, observed, next)
 	})
@@ -27,7 +29,7 @@ func (s *Store) Acquire(ctx context.Context, key store.Key, observed *store.Leas
 
 // Steal implements [store.Store].
 func (s *Store) Steal(ctx context.Context, key store.Key, observed *store.Lease, next store.Lease) (store.Clock, error) {
-	observed = keptLease(observed)
+	observed = observed.Clone()
 	return do(ctx, s, "Steal", key, next, func(ctx context.Context, in store.Store) (store.Clock, error) {
 		return in.Steal(ctx, key, observed, next)
 	})
@@ -77,7 +79,7 @@ func (s *Store) Want(ctx context.Context, key store.Key, fence store.Fence, want
 
 // Commit implements [store.Store].
 func (s *Store) Commit(ctx context.Context, key store.Key, c store.Commit) (store.Clock, error) {
-	c.Next = kept(c.Next)
+	c.Next = c.Next.Clone()
 	return do(ctx, s, "Commit", key, c, func(ctx context.Context, in store.Store) (store.Clock, error) {
 		return in.Commit(ctx, key, c)
 	})
@@ -85,13 +87,13 @@ func (s *Store) Commit(ctx context.Context, key store.Key, c store.Commit) (stor
 
 // Copy implements [store.Store].
 func (s *Store) Copy(ctx context.Context, key store.Key, c store.Copy) error {
-	c.Version = kept(c.Version)
+	c = c.Clone()
 	return s.act(ctx, "Copy", key, c, func(ctx context.Context, in store.Store) error { return in.Copy(ctx, key, c) })
 }
 
 // KeepBase implements [store.Store].
 func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) error {
-	v = kept(v)
+	v = v.Clone()
 	return s.act(ctx, "KeepBase", key, v, func(ctx context.Context, in store.Store) error { return in.KeepBase(ctx, key, v) })
 }
 
@@ -173,26 +175,4 @@ func sequence[T any](ctx context.Context, s *Store, method string, key store.Key
 		}
 		all(yield)
 	}
-}
-
-// kept is v for as long as a held call may need it: the caller may use its slices
-// again as soon as the call has returned.
-func kept(v store.Version) store.Version {
-	v.Finished = slices.Clone(v.Finished)
-	v.Starts = slices.Clone(v.Starts)
-	if v.State != nil {
-		state := *v.State
-		state.Data = slices.Clone(state.Data)
-		state.SHA256 = slices.Clone(state.SHA256)
-		v.State = &state
-	}
-	return v
-}
-
-func keptLease(l *store.Lease) *store.Lease {
-	if l == nil {
-		return nil
-	}
-	kept := *l
-	return &kept
 }

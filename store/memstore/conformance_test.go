@@ -2,7 +2,6 @@ package memstore_test
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 
@@ -28,11 +27,7 @@ func TestConformance(t *testing.T) {
 
 func damage(why error) func(testing.TB, store.Store, storetest.Record) {
 	return func(_ testing.TB, s store.Store, r storetest.Record) {
-		record := r.Kind
-		if r.Kind == "V#" {
-			record = fmt.Sprintf("V#%020d", r.Version)
-		}
-		s.(*memstore.Store).Damage(r.Key, record, why)
+		s.(*memstore.Store).Damage(r.Key, r.Name, why)
 	}
 }
 

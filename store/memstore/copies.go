@@ -17,7 +17,7 @@ func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error 
 	return s.writeCopy(ctx, "Copy", key, next.Number, func(c *checkpoint, there *store.Copy) bool {
 		switch {
 		case there == nil || there.CommitEpoch < next.CommitEpoch:
-			c.copies[next.Number] = cloneCopy(next)
+			c.copies[next.Number] = store.Copy{Version: kept(&next.Version), ExpiresAt: next.ExpiresAt, Label: next.Label}
 			return true
 		default:
 			return there.CommitID == next.CommitID
@@ -28,15 +28,15 @@ func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error 
 // KeepBase implements [store.Store].
 func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) error {
 	return s.writeCopy(ctx, "KeepBase", key, v.Number, func(c *checkpoint, there *store.Copy) bool {
-		kept := store.Copy{Version: cloneVersion(v)}
+		base := store.Copy{Version: kept(&v)}
 		switch {
 		case there == nil:
 		case there.CommitID == v.CommitID || there.CommitEpoch < v.CommitEpoch:
-			kept.Label = there.Label
+			base.Label = there.Label
 		default:
 			return false
 		}
-		c.copies[v.Number] = kept
+		c.copies[v.Number] = base
 		return true
 	})
 }
@@ -72,10 +72,10 @@ func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commit
 
 // writeCopy calls apply with the copy that is there, or nil; false is a conflict.
 func (s *Store) writeCopy(ctx context.Context, op string, key store.Key, version int64, apply func(c *checkpoint, there *store.Copy) bool) error {
-	_, err := s.write(ctx, op, key, recordCopy(version), func(c *checkpoint) error {
+	_, err := s.write(ctx, op, key, store.CopyRecord(version), func(c *checkpoint) error {
 		var there *store.Copy
 		if copied, ok := c.copies[version]; ok {
-			copied = cloneCopy(copied)
+			copied = copied.Clone()
 			there = &copied
 		}
 		if !apply(c, there) {
@@ -94,14 +94,14 @@ func (s *Store) Version(ctx context.Context, key store.Key, version int64) (stor
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.at(key)
-	if err := c.damaged[recordCopy(version)]; err != nil {
+	if err := c.damaged[store.CopyRecord(version)]; err != nil {
 		return store.Copy{}, err
 	}
 	copied, ok := c.copies[version]
 	if !ok {
 		return store.Copy{}, fmt.Errorf("version %d of %s: %w", version, key, store.ErrNotFound)
 	}
-	return cloneCopy(copied), nil
+	return copied.Clone(), nil
 }
 
 // Versions implements [store.Store].

@@ -1,24 +1,11 @@
 package memstore
 
-import (
-	"fmt"
+import "github.com/milepost-dev/milepost/store"
 
-	"github.com/milepost-dev/milepost/store"
-)
-
-// The names of a checkpoint's records, as [store.BadRecordError] has them.
-const (
-	recordHead   = "HEAD"
-	recordLease  = "LEASE"
-	recordExpect = "EXPECT"
-)
-
-func recordCopy(version int64) string { return fmt.Sprintf("V#%020d", version) }
-
-// Damage is for tests: from now on the record (HEAD, LEASE, EXPECT, or V# and the
-// version in 20 digits) is one that cannot be trusted, because of why. Reading or
-// writing it fails with a [store.BadRecordError] around why, which may be
-// [store.ErrNewerFormat]. A nil why mends it.
+// Damage is for tests: from now on the record of that name, such as [store.RecordHead] or a
+// [store.CopyRecord], cannot be trusted. Each read or write of it fails with a
+// [store.BadRecordError] around why, which may be [store.ErrNewerFormat]. With a nil why the record
+// is good again.
 func (s *Store) Damage(key store.Key, record string, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,24 +17,22 @@ func (s *Store) Damage(key store.Key, record string, why error) {
 	c.damaged[record] = &store.BadRecordError{Key: key, Record: record, Err: why}
 }
 
-// Drop is for tests: it removes the record as no method of the contract would, a
-// hand in the table or a restored backup.
+// Drop is for tests: it removes the record of that name, as someone who edits the table or restores
+// a backup does. No method of the contract does so.
 func (s *Store) Drop(key store.Key, record string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.made(key)
 	switch record {
-	case recordHead:
+	case store.RecordHead:
 		c.head = nil
-	case recordLease:
+	case store.RecordLease:
 		c.lease = nil
-	case recordExpect:
+	case store.RecordExpect:
 		c.expect = nil
 	default:
-		for version := range c.copies {
-			if recordCopy(version) == record {
-				delete(c.copies, version)
-			}
+		if version, ok := store.CopyVersion(record); ok {
+			delete(c.copies, version)
 		}
 	}
 }

@@ -19,15 +19,15 @@ type write func() error
 // Raise implements [store.Store].
 func (s *Store) Raise(ctx context.Context, key store.Key, fence store.Fence, holder store.Holder, create bool) (store.Head, store.Clock, error) {
 	var now store.Head
-	clock, err := s.write(ctx, "Raise", key, recordHead, func(c *checkpoint) error {
+	clock, err := s.write(ctx, "Raise", key, store.RecordHead, func(c *checkpoint) error {
 		switch {
 		case c.head == nil && create:
 			c.head = &store.Head{}
 		case c.head == nil || c.head.Fence.Epoch >= fence.Epoch:
 			return headConflict("Raise", key, c)
 		}
-		c.head.Fence, c.head.Holder = fence, readableHolder(holder)
-		now = *cloneHead(c.head)
+		c.head.Fence, c.head.Holder = fence, holder.WithoutProcess()
+		now = *c.head.Clone()
 		return nil
 	})
 	return now, clock, err
@@ -39,7 +39,7 @@ func (s *Store) Commit(ctx context.Context, key store.Key, commit store.Commit) 
 	if err != nil {
 		return store.Clock{}, err
 	}
-	return s.write(ctx, "Commit", key, recordHead, func(c *checkpoint) error {
+	return s.write(ctx, "Commit", key, store.RecordHead, func(c *checkpoint) error {
 		if c.head == nil || c.head.Fence != commit.Fence || c.head.Number != commit.Base {
 			return headConflict("Commit", key, c)
 		}
@@ -48,7 +48,7 @@ func (s *Store) Commit(ctx context.Context, key store.Key, commit store.Commit) 
 				return &store.WriteError{Key: key, Index: i, Err: err}
 			}
 		}
-		next := cloneVersion(commit.Next)
+		next := kept(&commit.Next)
 		c.head = &store.Head{Version: next, Fence: commit.Fence, Holder: next.By, Listed: true}
 		return nil
 	})
@@ -73,7 +73,7 @@ func own(key store.Key, all []store.Write) ([]write, error) {
 
 // Unlist implements [store.Store].
 func (s *Store) Unlist(ctx context.Context, key store.Key, commitID string) error {
-	_, err := s.write(ctx, "Unlist", key, recordHead, func(c *checkpoint) error {
+	_, err := s.write(ctx, "Unlist", key, store.RecordHead, func(c *checkpoint) error {
 		if c.head == nil || c.head.CommitID != commitID || !c.head.Deleted {
 			return headConflict("Unlist", key, c)
 		}
@@ -84,5 +84,5 @@ func (s *Store) Unlist(ctx context.Context, key store.Key, commitID string) erro
 }
 
 func headConflict(op string, key store.Key, c *checkpoint) error {
-	return &store.ConflictError{Op: op, Key: key, Head: cloneHead(c.head)}
+	return &store.ConflictError{Op: op, Key: key, Head: c.head.Clone()}
 }

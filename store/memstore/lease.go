@@ -22,11 +22,11 @@ func (s *Store) Steal(ctx context.Context, key store.Key, observed *store.Lease,
 }
 
 func (s *Store) takeLease(ctx context.Context, op string, key store.Key, next store.Lease, asObserved func(*store.Lease) bool) (store.Clock, error) {
-	return s.write(ctx, op, key, recordLease, func(c *checkpoint) error {
+	return s.write(ctx, op, key, store.RecordLease, func(c *checkpoint) error {
 		if !asObserved(c.lease) {
 			return leaseConflict(op, key, c)
 		}
-		c.lease = cloneLease(&next)
+		c.lease = next.Clone()
 		return nil
 	})
 }
@@ -34,12 +34,12 @@ func (s *Store) takeLease(ctx context.Context, op string, key store.Key, next st
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, key store.Key, r store.Renewal) (store.Lease, store.Clock, error) {
 	var now store.Lease
-	clock, err := s.write(ctx, "Renew", key, recordLease, func(c *checkpoint) error {
+	clock, err := s.write(ctx, "Renew", key, store.RecordLease, func(c *checkpoint) error {
 		if !c.heldUnder(r.Fence) || c.lease.Beat >= r.Beat {
 			return leaseConflict("Renew", key, c)
 		}
 		c.lease.Beat, c.lease.Until, c.lease.RenewedAt, c.lease.Version = r.Beat, r.Until, r.RenewedAt, r.Version
-		now = *cloneLease(c.lease)
+		now = *c.lease.Clone()
 		return nil
 	})
 	return now, clock, err
@@ -47,7 +47,7 @@ func (s *Store) Renew(ctx context.Context, key store.Key, r store.Renewal) (stor
 
 // Release implements [store.Store].
 func (s *Store) Release(ctx context.Context, key store.Key, fence store.Fence, version int64) error {
-	_, err := s.write(ctx, "Release", key, recordLease, func(c *checkpoint) error {
+	_, err := s.write(ctx, "Release", key, store.RecordLease, func(c *checkpoint) error {
 		if c.lease == nil || c.lease.Fence() != fence {
 			return leaseConflict("Release", key, c)
 		}
@@ -59,7 +59,7 @@ func (s *Store) Release(ctx context.Context, key store.Key, fence store.Fence, v
 
 // Want implements [store.Store].
 func (s *Store) Want(ctx context.Context, key store.Key, fence store.Fence, wanted store.Wanted) error {
-	_, err := s.write(ctx, "Want", key, recordLease, func(c *checkpoint) error {
+	_, err := s.write(ctx, "Want", key, store.RecordLease, func(c *checkpoint) error {
 		if !c.heldUnder(fence) {
 			return leaseConflict("Want", key, c)
 		}
@@ -74,5 +74,5 @@ func (c *checkpoint) heldUnder(fence store.Fence) bool {
 }
 
 func leaseConflict(op string, key store.Key, c *checkpoint) error {
-	return &store.ConflictError{Op: op, Key: key, Lease: cloneLease(c.lease)}
+	return &store.ConflictError{Op: op, Key: key, Lease: c.lease.Clone()}
 }

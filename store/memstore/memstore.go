@@ -51,6 +51,13 @@ func New(opts *Options) *Store {
 	return s
 }
 
+// kept returns a deep copy of v with what is kept of who committed it.
+func kept(v *store.Version) store.Version {
+	clone := v.Clone()
+	clone.By = clone.By.WithoutProcess()
+	return clone
+}
+
 func wall() store.Clock { return store.Clock{Wall: time.Now().Round(0)} }
 
 // Sweep removes the copies that have expired, as a service does in its own time,
@@ -99,12 +106,12 @@ func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, er
 
 func (s *Store) look(key store.Key) (store.Records, error) {
 	c := s.at(key)
-	for _, record := range []string{recordHead, recordLease, recordExpect} {
+	for _, record := range []string{store.RecordHead, store.RecordLease, store.RecordExpect} {
 		if err := c.damaged[record]; err != nil {
 			return store.Records{}, err
 		}
 	}
-	r := store.Records{Head: cloneHead(c.head), Lease: cloneLease(c.lease), Clock: s.clock()}
+	r := store.Records{Head: c.head.Clone(), Lease: c.lease.Clone(), Clock: s.clock()}
 	if c.expect != nil {
 		e := *c.expect
 		r.Expect = &e

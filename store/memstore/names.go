@@ -11,7 +11,7 @@ import (
 
 // Expect implements [store.Store].
 func (s *Store) Expect(ctx context.Context, key store.Key, e *store.Expectation) error {
-	_, err := s.write(ctx, "Expect", key, recordExpect, func(c *checkpoint) error {
+	_, err := s.write(ctx, "Expect", key, store.RecordExpect, func(c *checkpoint) error {
 		c.expect = nil
 		if e != nil {
 			expect := *e

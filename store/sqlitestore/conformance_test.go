@@ -28,7 +28,7 @@ func TestTheEngineHoldsTheContract(t *testing.T) {
 			},
 			storetest.WrongType: func(t testing.TB, s store.Store, r storetest.Record) {
 				column := "epoch"
-				if r.Kind == "V#" {
+				if r.Version > 0 {
 					column = "commit_epoch"
 				}
 				set(column, "no number")(t, s, r)
@@ -44,7 +44,7 @@ func set(column string, value any) func(testing.TB, store.Store, storetest.Recor
 	return func(t testing.TB, s store.Store, r storetest.Record) {
 		t.Helper()
 		where, args := "ns = ? AND name = ?", []any{value, r.Key.Namespace, r.Key.Name}
-		if r.Kind == "V#" {
+		if r.Version > 0 {
 			where, args = where+" AND version = ?", append(args, r.Version)
 		}
 		db := openSQL(t, s.(*Store).Path())
@@ -53,7 +53,10 @@ func set(column string, value any) func(testing.TB, store.Store, storetest.Recor
 }
 
 func tableOf(r storetest.Record) string {
-	return map[string]string{"HEAD": "milepost_head", "LEASE": "milepost_lease", "V#": "milepost_version"}[r.Kind]
+	if r.Version > 0 {
+		return "milepost_version"
+	}
+	return map[string]string{store.RecordHead: "milepost_head", store.RecordLease: "milepost_lease"}[r.Name]
 }
 
 var outputs atomic.Int64

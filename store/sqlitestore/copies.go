@@ -11,8 +11,6 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-func recordCopy(version int64) string { return fmt.Sprintf("V#%020d", version) }
-
 // Copy implements [store.Store]. It also removes a few copies, of any checkpoint,
 // that expired a while ago.
 func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error {
@@ -188,5 +186,5 @@ func (c *conn) copied(ctx context.Context, key store.Key, version int64) (*store
 func (r *row) copied(key store.Key) (*store.Copy, error) {
 	r.key()
 	c := &store.Copy{ExpiresAt: r.time("expires_at"), Label: r.text("label"), Version: r.version()}
-	return c, r.done(key, recordCopy(c.Number), c.Validate)
+	return c, r.done(key, store.CopyRecord(c.Number), c.Validate)
 }

@@ -9,8 +9,6 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-const recordHead = "HEAD"
-
 // Look implements [store.Store]. It is one snapshot.
 func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) {
 	var found store.Records
@@ -53,7 +51,7 @@ func (s *Store) Raise(ctx context.Context, key store.Key, fence store.Fence, hol
 			return &store.ConflictError{Op: "Raise", Key: key, Head: there}
 		}
 		raised = *there
-		raised.Fence, raised.Holder = fence, readable(holder)
+		raised.Fence, raised.Holder = fence, holder.WithoutProcess()
 		if err := raised.Validate(); err != nil {
 			return err
 		}
@@ -168,10 +166,5 @@ func (c *conn) head(ctx context.Context, key store.Key) (*store.Head, error) {
 		Listed: r.bool("listed"), Fence: store.Fence{Epoch: r.int("epoch"), LeaseID: r.text("lease_id")},
 		Holder: r.holder("holder"), Version: r.version(),
 	}
-	return h, r.done(key, recordHead, h.Validate)
-}
-
-// readable is what HEAD and the copies keep of a holder.
-func readable(h store.Holder) store.Holder {
-	return store.Holder{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
+	return h, r.done(key, store.RecordHead, h.Validate)
 }

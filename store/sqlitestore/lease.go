@@ -8,8 +8,6 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-const recordLease = "LEASE"
-
 // Acquire implements [store.Store].
 func (s *Store) Acquire(ctx context.Context, key store.Key, observed *store.Lease, next store.Lease) (store.Clock, error) {
 	return s.takeLease(ctx, "Acquire", key, next, func(l *store.Lease) bool { return l.SameAs(observed) })
@@ -140,7 +138,7 @@ func (c *conn) lease(ctx context.Context, key store.Key) (*store.Lease, error) {
 		Reason: r.text("reason"), Wanted: r.wanted(), Version: r.int("version"),
 	}
 	l.Holder.Boot, l.Holder.PIDSpace, l.Holder.PIDStart = r.text("holder_boot"), r.text("holder_pid_space"), r.text("holder_pid_start")
-	return l, r.done(key, recordLease, l.Validate)
+	return l, r.done(key, store.RecordLease, l.Validate)
 }
 
 func (r *row) until() store.Clock {

@@ -10,8 +10,6 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-const recordExpect = "EXPECT"
-
 // Expect implements [store.Store].
 func (s *Store) Expect(ctx context.Context, key store.Key, e *store.Expectation) error {
 	_, err := s.write(ctx, s.commits, "Expect", key, func(ctx context.Context, w *conn) error {
@@ -43,7 +41,7 @@ func (c *conn) expectation(ctx context.Context, key store.Key) (*store.Expectati
 		Every: r.duration("every_us", time.Microsecond), Grace: r.duration("grace_us", time.Microsecond),
 		SetBy: r.text("set_by"), SetAt: r.time("set_at"),
 	}
-	return e, r.done(key, recordExpect, func() error { return nil })
+	return e, r.done(key, store.RecordExpect, func() error { return nil })
 }
 
 const (

@@ -167,9 +167,9 @@ func TestADamagedRecordIsNeverTrustedAndNeverOverwritten(t *testing.T) {
 		{"LEASE", "until_boot = NULL", "until_uptime is there, and until_boot is not"},
 		{"LEASE", "wanted_by = NULL", "wanted_count is there, and wanted_by is not"},
 		{"EXPECT", "every_us = NULL", "every_us is missing"},
-		{"V#00000000000000000001", "commit_epoch = 'x'", "commit_epoch is of the wrong type"},
-		{"V#00000000000000000001", "expires_at = 'x'", "expires_at is of the wrong type"},
-		{"V#00000000000000000001", "label = NULL", "label is missing"},
+		{store.CopyRecord(1), "commit_epoch = 'x'", "commit_epoch is of the wrong type"},
+		{store.CopyRecord(1), "expires_at = 'x'", "expires_at is of the wrong type"},
+		{store.CopyRecord(1), "label = NULL", "label is missing"},
 	}
 	for record := range tables {
 		tests = append(tests,

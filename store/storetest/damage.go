@@ -12,8 +12,8 @@ import (
 // Record names one record of a store.
 type Record struct {
 	Key     store.Key
-	Kind    string // HEAD, LEASE or V#
-	Version int64  // of V#
+	Name    string // [store.RecordHead], [store.RecordLease] or a [store.CopyRecord]
+	Version int64  // of a copy; 0: it is not a copy
 }
 
 // Damage is a way in which a record cannot be trusted.
@@ -23,14 +23,14 @@ type Damage string
 const (
 	NewerFormat    Damage = "is of a newer format"
 	UnknownField   Damage = "has a field that nobody knows"
-	WrongType      Damage = "has an epoch that is no number" // in V#, the commit's epoch
+	WrongType      Damage = "has an epoch that is no number" // in a copy, the commit's epoch
 	WithoutVersion Damage = "has no version"                 // HEAD only
-	NegativeCount  Damage = "has a negative count"           // HEAD and V# only: processed is -1
+	NegativeCount  Damage = "has a negative count"           // HEAD and copies only: processed is -1
 )
 
 // damagedRecord says what must hold for one record damaged in one way.
 type damagedRecord struct {
-	kind   string
+	record Record // without its key
 	damage Damage
 	reads  []string // must fail with the record's name
 	writes []string // must be refused, and leave the record as it is
@@ -43,31 +43,35 @@ var (
 	raises                           = []string{"Raise", "Raise without create"}
 )
 
+var (
+	theHead  = Record{Name: store.RecordHead}
+	theLease = Record{Name: store.RecordLease}
+	theCopy  = Record{Name: store.CopyRecord(1), Version: 1}
+)
+
 var damagedRecords = []damagedRecord{
-	{"HEAD", NewerFormat, headReads, append([]string{"Commit", "Unlist"}, raises...), nil},
-	{"HEAD", WrongType, headReads, append([]string{"Commit"}, raises...), nil},
-	{"HEAD", WithoutVersion, headReads, append([]string{"Commit"}, raises...), nil},
-	{"HEAD", UnknownField, headReads, nil, raises},
-	{"HEAD", NegativeCount, headReads, nil, raises},
-	{"LEASE", NewerFormat, leaseReads, leaseWrites, nil},
-	{"LEASE", WrongType, leaseReads, leaseWrites, nil},
-	{"LEASE", UnknownField, leaseReads, nil, nil},
-	{"V#", NewerFormat, copyReads, []string{"Copy", "KeepBase", "KeepBase of a later line", "Amend", "Remove"}, nil},
-	{"V#", WrongType, copyReads, []string{"Copy", "KeepBase of a later line"}, nil},
-	{"V#", UnknownField, copyReads, nil, nil},
-	{"V#", NegativeCount, copyReads, nil, nil},
+	{theHead, NewerFormat, headReads, append([]string{"Commit", "Unlist"}, raises...), nil},
+	{theHead, WrongType, headReads, append([]string{"Commit"}, raises...), nil},
+	{theHead, WithoutVersion, headReads, append([]string{"Commit"}, raises...), nil},
+	{theHead, UnknownField, headReads, nil, raises},
+	{theHead, NegativeCount, headReads, nil, raises},
+	{theLease, NewerFormat, leaseReads, leaseWrites, nil},
+	{theLease, WrongType, leaseReads, leaseWrites, nil},
+	{theLease, UnknownField, leaseReads, nil, nil},
+	{theCopy, NewerFormat, copyReads, []string{"Copy", "KeepBase", "KeepBase of a later line", "Amend", "Remove"}, nil},
+	{theCopy, WrongType, copyReads, []string{"Copy", "KeepBase of a later line"}, nil},
+	{theCopy, UnknownField, copyReads, nil, nil},
+	{theCopy, NegativeCount, copyReads, nil, nil},
 }
 
 func damageRules(e Engine) []rule {
 	var rules []rule
 	for _, d := range damagedRecords {
 		if damage := e.Damage[d.damage]; damage != nil {
-			rules = append(rules, rule{"a " + d.kind + " that " + string(d.damage), func(t *testing.T, f fixture) {
+			rules = append(rules, rule{"a " + d.kind() + " that " + string(d.damage), func(t *testing.T, f fixture) {
 				f.ready(t)
-				r := Record{Key: f.key, Kind: d.kind}
-				if d.kind == "V#" {
-					r.Version = 1
-				}
+				r := d.record
+				r.Key = f.key
 				damage(t, f.Store, r)
 				d.isDistrusted(t, f)
 			}})
@@ -76,15 +80,19 @@ func damageRules(e Engine) []rule {
 	return rules
 }
 
+// kind says what sort of record is damaged.
+func (d damagedRecord) kind() string {
+	if d.record.Version > 0 {
+		return "copy"
+	}
+	return d.record.Name
+}
+
 func (d damagedRecord) isDistrusted(t *testing.T, f fixture) {
 	t.Helper()
 	want := store.ErrBadRecord
 	if d.damage == NewerFormat {
 		want = store.ErrNewerFormat
-	}
-	record := d.kind
-	if d.kind == "V#" {
-		record = "V#00000000000000000001"
 	}
 	each := func(calls []call, names []string, check func(name string, err error)) {
 		for _, c := range calls {
@@ -98,7 +106,7 @@ func (d damagedRecord) isDistrusted(t *testing.T, f fixture) {
 			require.ErrorIs(t, err, want, "%s after %s", name, after)
 			var bad *store.BadRecordError
 			require.ErrorAs(t, err, &bad, "%s names the record", name)
-			require.Equal(t, record, bad.Record)
+			require.Equal(t, d.record.Name, bad.Record)
 			require.Equal(t, f.key, bad.Key)
 		})
 	}

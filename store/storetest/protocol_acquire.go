@@ -159,14 +159,14 @@ func distrustRules(e Engine) []rule {
 	var rules []rule
 	for _, d := range damagedRecords {
 		damage := e.Damage[d.damage]
-		if damage == nil || d.kind == "V#" {
+		if damage == nil || d.record.Version > 0 {
 			continue
 		}
-		rules = append(rules, rule{"is refused by a " + d.kind + " that " + string(d.damage), func(t *testing.T, f fixture) {
+		rules = append(rules, rule{"is refused by a " + d.kind() + " that " + string(d.damage), func(t *testing.T, f fixture) {
 			a := f.open(t, f.Store, f.as("a"))
 			require.NoError(t, f.save(t, f.Store, a, 1))
 			require.NoError(t, a.Release(t.Context()))
-			damage(t, f.Store, Record{Key: f.key, Kind: d.kind})
+			damage(t, f.Store, Record{Key: f.key, Name: d.record.Name})
 			line := f.line()
 			_, err := lease.Acquire(t.Context(), line, f.key, f.as("b"))
 			if d.damage == NewerFormat {

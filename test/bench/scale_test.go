@@ -32,12 +32,12 @@ func TestAnOpenIsThreeRequestsWhateverTheNumberOfVersions(t *testing.T) {
 
 func withVersions(tb testing.TB, n int64) *table {
 	t := newTable(tb)
-	newest := readItem(tb, t.client, t.name, "default#"+subject, fmt.Sprintf("V#%020d", t.version))
+	newest := readItem(tb, t.client, t.name, "default#"+subject, store.CopyRecord(t.version))
 	delete(newest, "expires_at")
 	t.load(tb, n-t.version, func(i int64) item {
 		it := maps.Clone(newest)
 		version := t.version + 1 + i
-		it["sk"], it["version"] = text(fmt.Sprintf("V#%020d", version)), number(version)
+		it["sk"], it["version"] = text(store.CopyRecord(version)), number(version)
 		return it
 	})
 	head := readItem(tb, t.client, t.name, "default#"+subject, "HEAD")

@@ -75,7 +75,7 @@ var peerMutants = []*mutant{
 		breaks: "the pointer was written before the body: a crash between leaves \"latest\" pointing at nothing",
 		edits: []edit{
 			{"store/memstore/head.go", "		c.head = &store.Head{Version: next,", "		next.State = nil // it follows with the copy\n		c.head = &store.Head{Version: next,"},
-			{"store/memstore/copies.go", "		case there == nil || there.CommitEpoch < next.CommitEpoch:\n", "		case there == nil || there.CommitEpoch < next.CommitEpoch:\n			if c.head != nil && c.head.CommitID == next.CommitID {\n				c.head.State = cloneCopy(next).State\n			}\n"},
+			{"store/memstore/copies.go", "		case there == nil || there.CommitEpoch < next.CommitEpoch:\n", "		case there == nil || there.CommitEpoch < next.CommitEpoch:\n			if c.head != nil && c.head.CommitID == next.CommitID {\n				c.head.State = next.Clone().State\n			}\n"},
 		},
 		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/a crash at any point of a save must not leave the newest version without its state"),
 	},
@@ -92,7 +92,7 @@ var peerMutants = []*mutant{
 		edits: []edit{
 			{"store/memstore/memstore.go", "	head    *store.Head\n", "	head    *store.Head\n	before  *store.Head\n"},
 			{"store/memstore/head.go", "		c.head = &store.Head{Version: next,", "		c.before = c.head\n		c.head = &store.Head{Version: next,"},
-			{"store/memstore/head.go", "		now = *cloneHead(c.head)\n", "		now = *cloneHead(c.head)\n		if c.before != nil {\n			now.Version = cloneVersion(c.before.Version)\n		}\n"},
+			{"store/memstore/head.go", "		now = *c.head.Clone()\n", "		now = *c.head.Clone()\n		if c.before != nil {\n			now.Version = c.before.Version.Clone()\n		}\n"},
 		},
 		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/a resume right after a save must see it"),
 	},

@@ -21,8 +21,8 @@ var storeMutants = []*mutant{
 		name:   "a raise takes the version's commit epoch for the fence's",
 		breaks: "after a takeover the commit's epoch and the fence's differ †",
 		edits: []edit{{"store/memstore/head.go",
-			"c.head.Fence, c.head.Holder = fence, readableHolder(holder)",
-			"c.head.Fence, c.head.Holder, c.head.CommitEpoch = fence, readableHolder(holder), fence.Epoch"}},
+			"c.head.Fence, c.head.Holder = fence, holder.WithoutProcess()",
+			"c.head.Fence, c.head.Holder, c.head.CommitEpoch = fence, holder.WithoutProcess(), fence.Epoch"}},
 		caught: onMemory("Protocol/History/after a takeover HEAD tells the epoch of its commit from that of the fence"),
 	},
 	{
@@ -74,13 +74,13 @@ var storeMutants = []*mutant{
 		name:   "keeping the base leaves its expiry",
 		breaks: "KeepBase removes expires_at †",
 		edits: []edit{{"store/memstore/copies.go",
-			"kept.Label = there.Label", "kept.Label, kept.ExpiresAt = there.Label, there.ExpiresAt"}},
+			"base.Label = there.Label", "base.Label, base.ExpiresAt = there.Label, there.ExpiresAt"}},
 		caught: onMemory("Store/KeepBase/removes the expiry of that commit's copy, and a label stays"),
 	},
 	{
 		name:   "keeping the base loses its label",
 		breaks: "KeepBase sets all but the label; a label there survives †",
-		edits:  []edit{{"store/memstore/copies.go", "kept.Label = there.Label", "kept.Label = \"\""}},
+		edits:  []edit{{"store/memstore/copies.go", "base.Label = there.Label", "base.Label = \"\""}},
 		caught: onMemory("Protocol/History/the version that a session starts from loses its expiry, and a label there survives"),
 	},
 	{
@@ -110,7 +110,7 @@ var storeMutants = []*mutant{
 	{
 		name:   "the store keeps a reference to what it was given",
 		breaks: "records handed in or out are not shared",
-		edits: []edit{{"store/memstore/clone.go",
+		edits: []edit{{"store/clone.go",
 			"state.Data = slices.Clone(state.Data)", "state.Data = state.Data[:len(state.Data):len(state.Data)]"}},
 		caught: onMemory("Store/Every method/shares no memory with its caller"),
 	},
