@@ -12,6 +12,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/kinds"
+	"github.com/milepost-dev/milepost/internal/places"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 	"github.com/milepost-dev/milepost/store/archive/dirarchive"
@@ -21,7 +22,7 @@ import (
 // openArchive is an archive and where it is.
 type openArchive struct {
 	archive.Archive // nil: there is none
-	url             archiveURL
+	url             places.Archive
 	closing         func()
 }
 
@@ -67,17 +68,17 @@ func (a *app) openArchive(ctx context.Context, mode openMode, beside string) (op
 		return openArchive{}, nil
 	}
 	if text == "" {
-		u := archiveURL{Dir: filepath.Join(filepath.Dir(beside), "archive")}
-		if mode&makesArchive == 0 && !fileExists(u.Dir) {
+		u := places.Archive{Dir: filepath.Join(filepath.Dir(beside), "archive")}
+		if _, err := os.Stat(u.Dir); mode&makesArchive == 0 && err != nil {
 			return openArchive{url: u}, nil // nothing was ever archived
 		}
 		return openDirectory(u)
 	}
-	u, err := parseArchive(text)
+	u, err := places.ParseArchive(text)
 	switch {
 	case err != nil:
-		return openArchive{}, err
-	case u.none():
+		return openArchive{}, kinds.Usage(err)
+	case u.None():
 		return openArchive{}, nil
 	case u.Bucket != "":
 		return openBucket(ctx, u)
@@ -89,7 +90,7 @@ func (a *app) openArchive(ctx context.Context, mode openMode, beside string) (op
 	return openDirectory(u)
 }
 
-func openDirectory(u archiveURL) (openArchive, error) {
+func openDirectory(u places.Archive) (openArchive, error) {
 	path, err := filepath.Abs(u.Dir)
 	if err != nil {
 		return openArchive{}, err
@@ -102,7 +103,7 @@ func openDirectory(u archiveURL) (openArchive, error) {
 	return openArchive{Archive: dir, url: u, closing: func() { _ = dir.Close() }}, nil
 }
 
-func openBucket(ctx context.Context, u archiveURL) (openArchive, error) {
+func openBucket(ctx context.Context, u places.Archive) (openArchive, error) {
 	settings, err := awsSettings(ctx, u.Region, u.Profile)
 	if err != nil {
 		return openArchive{}, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/kinds"
+	"github.com/milepost-dev/milepost/internal/places"
 )
 
 // homeMadeJSON is the report on files made at home, as JSON.
@@ -28,9 +29,9 @@ type unreadableJSON struct {
 
 // importHomeMade makes the history of one checkpoint from files made at home.
 func (a *app) importHomeMade(ctx context.Context, s *openStore, place, name string, skip []string, options *checkpoint.ImportOptions) error {
-	u, err := parseArchive(place)
+	u, err := places.ParseArchive(place)
 	if err != nil {
-		return err
+		return kinds.Usage(err)
 	}
 	if u.Bucket == "" {
 		return kinds.Usagef("%s: write s3://BUCKET/PREFIX", place)

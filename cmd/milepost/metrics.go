@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/milepost-dev/milepost/internal/cloudwatch"
 	"github.com/milepost-dev/milepost/internal/kinds"
+	"github.com/milepost-dev/milepost/internal/places"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store/metered"
 )
@@ -101,8 +101,7 @@ func (a *app) newTelemetry(f metricsFlags, usual string) (*telemetry, error) {
 	}
 	way, to, _ := strings.Cut(text, ":")
 	if way == "auto" {
-		p := place{goos: runtime.GOOS, getenv: a.getenv}
-		if way = "emf"; p.fleeting() == "AWS Glue" {
+		if way = "emf"; places.ThisMachine(a.getenv).Fleeting() == "AWS Glue" {
 			way = "cloudwatch"
 		}
 	}
@@ -135,7 +134,7 @@ func (t *telemetry) options() metered.Options {
 }
 
 // start opens the way out. region and profile are the store's, and what cloudwatch uses where the environment names no other.
-func (t *telemetry) start(ctx context.Context, u storeURL) error {
+func (t *telemetry) start(ctx context.Context, u places.Store) error {
 	t.once.Do(func() {
 		var reader metric.Reader
 		switch t.way {
@@ -170,7 +169,7 @@ func (t *telemetry) startLines() (metric.Reader, error) {
 	return t.periodic(cloudwatch.NewLines(w, t.instruments(), t.properties)), nil
 }
 
-func (t *telemetry) startPut(ctx context.Context, u storeURL) (metric.Reader, error) {
+func (t *telemetry) startPut(ctx context.Context, u places.Store) (metric.Reader, error) {
 	settings, err := awsSettings(ctx, u.Region, u.Profile)
 	if err != nil {
 		return nil, err

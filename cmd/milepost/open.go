@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/milepost-dev/milepost/internal/kinds"
+	"github.com/milepost-dev/milepost/internal/places"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/dynamostore"
 	"github.com/milepost-dev/milepost/store/sqlitestore"
@@ -33,7 +33,7 @@ const (
 type openStore struct {
 	store.Store
 	archive openArchive
-	url     storeURL
+	url     places.Store
 	dynamo  *dynamostore.Store // nil: the store is another
 	client  *dynamodb.Client
 	closing func()
@@ -87,31 +87,33 @@ func (a *app) open(ctx context.Context, mode openMode) (*openStore, error) {
 }
 
 // storeURL is what --store or MILEPOST_STORE name, or the default.
-func (a *app) storeURL() (u storeURL, isDefault bool, err error) {
+func (a *app) storeURL() (u places.Store, isDefault bool, err error) {
 	text := a.storeText
 	if text == "" {
 		text = a.getenv("MILEPOST_STORE")
 	}
 	if text != "" {
-		u, err = parseStore(text)
-		return u, false, err
+		if u, err = places.ParseStore(text); err != nil {
+			return u, false, kinds.Usage(err)
+		}
+		return u, false, nil
 	}
-	p := place{goos: runtime.GOOS, getenv: a.getenv, exists: fileExists, mountinfo: readMountinfo}
-	if service := p.fleeting(); service != "" {
+	machine := places.ThisMachine(a.getenv)
+	if service := machine.Fleeting(); service != "" {
 		return u, true, kinds.Usagef("this runs on %s, where the default store, a local file, would vanish with the run: "+
 			"name one with --store or MILEPOST_STORE, such as dynamodb://milepost", service)
 	}
-	path, err := p.defaultFile()
+	path, err := machine.DefaultFile()
 	if err != nil {
 		return u, true, kinds.Usage(err)
 	}
-	if p.container(path) {
+	if machine.IsContainerWithoutVolume(path) {
 		a.say("warning: this looks like a container, and %s is on no volume: it vanishes with the container. Mount one, or name a store with --store", filepath.Dir(path))
 	}
-	return storeURL{Path: path}, true, nil
+	return places.Store{Path: path}, true, nil
 }
 
-func openSQLite(ctx context.Context, u storeURL, mode openMode, isDefault bool) (*openStore, error) {
+func openSQLite(ctx context.Context, u places.Store, mode openMode, isDefault bool) (*openStore, error) {
 	file, err := sqlitestore.Open(ctx, u.Path, &sqlitestore.Options{CreateDir: isDefault, MustExist: mode&makesStore == 0})
 	if err != nil {
 		if errors.Is(err, store.ErrNoTable) {
@@ -123,7 +125,7 @@ func openSQLite(ctx context.Context, u storeURL, mode openMode, isDefault bool) 
 	return &openStore{Store: file, url: u, closing: func() { _ = file.Close() }}, nil
 }
 
-func openDynamo(ctx context.Context, u storeURL) (*openStore, error) {
+func openDynamo(ctx context.Context, u places.Store) (*openStore, error) {
 	settings, err := awsSettings(ctx, u.Region, u.Profile)
 	if err != nil {
 		return nil, err

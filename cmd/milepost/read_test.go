@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/places"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/sqlitestore"
@@ -206,11 +206,7 @@ func TestTheDefaultStoreIsSaidAndIsInTheStateDirectory(t *testing.T) {
 
 func storeFile(t *testing.T, state string) string {
 	t.Helper()
-	path, err := place{goos: "linux", getenv: func(name string) string { return map[string]string{"HOME": state, "XDG_STATE_HOME": state}[name] }}.defaultFile()
+	path, err := places.ThisMachine(func(string) string { return state }).DefaultFile()
 	require.NoError(t, err)
-	if _, err := os.Stat(path); err != nil {
-		path, err = place{goos: "darwin", getenv: func(string) string { return state }}.defaultFile()
-		require.NoError(t, err)
-	}
 	return path
 }

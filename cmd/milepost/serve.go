@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -126,7 +125,7 @@ func (a *app) serve(ctx context.Context, s *openStore, f serveFlags, token strin
 	}
 	defer listener.Close()
 	options := &statuspage.Options{
-		Namespace: a.namespace, Title: s.url.short(), Prefix: f.prefix, Archive: s.archive.Archive, Mirror: s.archive.url.Mirror,
+		Namespace: a.namespace, Title: s.url.Short(), Prefix: f.prefix, Archive: s.archive.Archive, Mirror: s.archive.url.Mirror,
 		ShowState: f.showState, Token: token, Logger: a.logger(),
 	}
 	if host, _, _ := net.SplitHostPort(f.listen); isLoopback(host) {
@@ -168,14 +167,6 @@ func (a *app) serve(ctx context.Context, s *openStore, f serveFlags, token strin
 		return err
 	}
 	return ctx.Err()
-}
-
-// short names the store as people on call do.
-func (u storeURL) short() string {
-	if u.Path != "" {
-		return filepath.Base(u.Path)
-	}
-	return u.Table
 }
 
 // scrape is /metrics: what monitor publishes, from a look at the store at the time of asking.

@@ -1,20 +1,17 @@
-package main
+package places
 
 import (
 	"fmt"
-	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/milepost-dev/milepost/checkpoint"
-	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// archiveURL names an archive, as --archive and MILEPOST_ARCHIVE do. At most one of Dir and
-// Bucket is set; neither: there is to be none.
-type archiveURL struct {
+// Archive names an archive, as --archive and MILEPOST_ARCHIVE do. At most one of Dir and Bucket is
+// set. If neither is, no archive is wanted.
+type Archive struct {
 	Dir string // file:DIR
 
 	Bucket   string // s3://BUCKET/PREFIX?…
@@ -31,24 +28,21 @@ type archiveURL struct {
 
 const archiveForms = "write s3://BUCKET/PREFIX?region=…&endpoint=…&profile=…, file:DIR, or none"
 
-// bucketName has what S3 takes in a name, and what servers like it do.
+// bucketName allows what S3 and servers like it take as a name.
 var bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$`)
 
 var mirrorPolicies = map[string]checkpoint.MirrorPolicy{
 	"every": checkpoint.MirrorEvery, "sessions": checkpoint.MirrorSessions, "off": checkpoint.MirrorOff,
 }
 
-func parseArchive(text string) (archiveURL, error) {
-	fail := func(why string) (archiveURL, error) { return archiveURL{}, kinds.Usagef("archive %q: %s", text, why) }
+// ParseArchive reads the name of an archive. Its errors say what to write.
+func ParseArchive(text string) (Archive, error) {
+	fail := func(why string) (Archive, error) { return Archive{}, fmt.Errorf("archive %q: %s", text, why) }
 	if text == "none" {
-		return archiveURL{}, nil
+		return Archive{}, nil
 	}
 	place, query, _ := strings.Cut(text, "?")
-	params, err := url.ParseQuery(query)
-	if err != nil {
-		return fail(err.Error())
-	}
-	var u archiveURL
+	var u Archive
 	allowed := []string{"mirror"}
 	scheme, rest, _ := strings.Cut(place, ":")
 	switch scheme {
@@ -74,22 +68,12 @@ func parseArchive(text string) (archiveURL, error) {
 	default:
 		return fail("unknown kind of archive: " + archiveForms)
 	}
-	for name, values := range params {
-		if !slices.Contains(allowed, name) {
-			return fail(fmt.Sprintf("unknown parameter %q: %s", name, archiveForms))
-		}
-		if len(values) != 1 || values[0] == "" {
-			return fail(fmt.Sprintf("parameter %q wants one value", name))
-		}
+	params, err := parameters(query, "http://localhost:9000", archiveForms, allowed...)
+	if err != nil {
+		return fail(err.Error())
 	}
 	u.Region, u.Endpoint, u.Profile = params.Get("region"), params.Get("endpoint"), params.Get("profile")
-	if u.Endpoint != "" {
-		e, err := url.Parse(u.Endpoint)
-		if err != nil || e.Host == "" || e.Scheme != "http" && e.Scheme != "https" {
-			return fail(fmt.Sprintf("endpoint %q is no URL such as http://localhost:9000", u.Endpoint))
-		}
-	}
-	// Few servers but AWS answer under the names of their buckets.
+	// Few servers except AWS answer under the names of their buckets.
 	u.PathStyle = u.Endpoint != ""
 	if text := params.Get("path_style"); text != "" {
 		if u.PathStyle, err = strconv.ParseBool(text); err != nil {
@@ -105,11 +89,12 @@ func parseArchive(text string) (archiveURL, error) {
 	return u, nil
 }
 
-func (u archiveURL) none() bool { return u.Dir == "" && u.Bucket == "" }
+// None reports whether no archive is wanted.
+func (u Archive) None() bool { return u.Dir == "" && u.Bucket == "" }
 
-// String is the URL again.
-func (u archiveURL) String() string {
-	if u.none() {
+// String returns the URL that names the archive.
+func (u Archive) String() string {
+	if u.None() {
 		return "none"
 	}
 	s := "file:" + u.Dir
@@ -129,16 +114,4 @@ func (u archiveURL) String() string {
 		}
 	}
 	return s + queryOf(params)
-}
-
-// queryOf writes the parameters that have a value, readably.
-func queryOf(params [][2]string) string {
-	query, separator := "", "?"
-	for _, param := range params {
-		if param[1] != "" {
-			query += separator + param[0] + "=" + param[1]
-			separator = "&"
-		}
-	}
-	return query
 }

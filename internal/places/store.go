@@ -1,18 +1,18 @@
-package main
+// Package places reads the names of stores and archives, as --store, --archive and their variables
+// have them, and knows where the default store of a machine is.
+//
+// It opens nothing.
+package places
 
 import (
 	"fmt"
-	"net/url"
+	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
-
-	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// storeURL names a store, as --store and MILEPOST_STORE do. Exactly one of Path and
-// Table is set.
-type storeURL struct {
+// Store names a store, as --store and MILEPOST_STORE do. Exactly one of Path and Table is set.
+type Store struct {
 	Path string // sqlite:PATH
 
 	Table    string // dynamodb://TABLE?…, a name or an ARN
@@ -25,9 +25,10 @@ const storeForms = "write sqlite:PATH, or dynamodb://TABLE?region=…&endpoint=�
 
 var tableName = regexp.MustCompile(`^([A-Za-z0-9_.-]{3,255}|arn:[^/]+:dynamodb:[^/]+:table/[A-Za-z0-9_.-]{3,255})$`)
 
-func parseStore(text string) (storeURL, error) {
-	bad := func(why string) (storeURL, error) {
-		return storeURL{}, kinds.Usagef("store %q: %s", text, why)
+// ParseStore reads the name of a store. Its errors say what to write.
+func ParseStore(text string) (Store, error) {
+	bad := func(why string) (Store, error) {
+		return Store{}, fmt.Errorf("store %q: %s", text, why)
 	}
 	scheme, rest, _ := strings.Cut(text, ":")
 	switch scheme {
@@ -40,7 +41,7 @@ func parseStore(text string) (storeURL, error) {
 		case strings.HasPrefix(rest, "//") && !strings.HasPrefix(rest, "///"):
 			return bad("a path follows the colon, without slashes of its own: sqlite:" + strings.TrimPrefix(rest, "//"))
 		}
-		return storeURL{Path: rest}, nil
+		return Store{Path: rest}, nil
 	case "dynamodb":
 		rest, ok := strings.CutPrefix(rest, "//")
 		if !ok {
@@ -53,37 +54,30 @@ func parseStore(text string) (storeURL, error) {
 	return bad("unknown kind of store: " + storeForms)
 }
 
-func parseTable(rest string, bad func(string) (storeURL, error)) (storeURL, error) {
+func parseTable(rest string, bad func(string) (Store, error)) (Store, error) {
 	table, query, _ := strings.Cut(rest, "?")
 	if !tableName.MatchString(table) {
 		return bad(fmt.Sprintf("%q is no table's name (3 to 255 of A–Z a–z 0–9 _ . -) or ARN: %s", table, storeForms))
 	}
-	params, err := url.ParseQuery(query)
+	params, err := parameters(query, "http://localhost:8000", storeForms, "region", "endpoint", "profile")
 	if err != nil {
 		return bad(err.Error())
 	}
-	for name, values := range params {
-		if !slices.Contains([]string{"region", "endpoint", "profile"}, name) {
-			return bad(fmt.Sprintf("unknown parameter %q: %s", name, storeForms))
-		}
-		if len(values) != 1 || values[0] == "" {
-			return bad(fmt.Sprintf("parameter %q wants one value", name))
-		}
-	}
-	u := storeURL{Table: table, Region: params.Get("region"), Endpoint: params.Get("endpoint"), Profile: params.Get("profile")}
-	if u.Endpoint != "" {
-		e, err := url.Parse(u.Endpoint)
-		if err != nil || e.Host == "" || e.Scheme != "http" && e.Scheme != "https" {
-			return bad(fmt.Sprintf("endpoint %q is no URL such as http://localhost:8000", u.Endpoint))
-		}
-	}
-	return u, nil
+	return Store{Table: table, Region: params.Get("region"), Endpoint: params.Get("endpoint"), Profile: params.Get("profile")}, nil
 }
 
-// String is the URL again.
-func (u storeURL) String() string {
+// String returns the URL that names the store.
+func (u Store) String() string {
 	if u.Path != "" {
 		return "sqlite:" + u.Path
 	}
 	return "dynamodb://" + u.Table + queryOf([][2]string{{"region", u.Region}, {"endpoint", u.Endpoint}, {"profile", u.Profile}})
+}
+
+// Short returns a name that people on call use: the file's or the table's.
+func (u Store) Short() string {
+	if u.Path != "" {
+		return filepath.Base(u.Path)
+	}
+	return u.Table
 }

@@ -1,4 +1,4 @@
-package main
+package places
 
 import (
 	"testing"
@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func placeWith(goos string, env map[string]string, files ...string) place {
-	return place{
+func machineWith(goos string, env map[string]string, files ...string) Machine {
+	return Machine{
 		goos:   goos,
 		getenv: func(name string) string { return env[name] },
 		exists: func(path string) bool {
@@ -41,13 +41,13 @@ func TestTheDefaultFileLiesInTheUsersStateDirectory(t *testing.T) {
 		"Windows":      {"windows", map[string]string{"LOCALAPPDATA": "/Local"}, "/Local/milepost/milepost.db"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := placeWith(test.goos, test.env).defaultFile()
+			got, err := machineWith(test.goos, test.env).DefaultFile()
 			require.NoError(t, err)
 			assert.Equal(t, test.want, got)
 		})
 	}
 	for _, goos := range []string{"linux", "darwin", "windows"} {
-		_, err := placeWith(goos, nil).defaultFile()
+		_, err := machineWith(goos, nil).DefaultFile()
 		assert.ErrorContains(t, err, "name a store with --store or MILEPOST_STORE", goos)
 	}
 }
@@ -61,22 +61,22 @@ func TestServicesWhoseFilesVanishAreKnownByTheirVariables(t *testing.T) {
 		"ECS_CONTAINER_METADATA_URI":    "Amazon ECS",
 		"SHELL":                         "",
 	} {
-		assert.Equal(t, want, placeWith("linux", map[string]string{name: "x"}).fleeting(), name)
+		assert.Equal(t, want, machineWith("linux", map[string]string{name: "x"}).Fleeting(), name)
 	}
 	for value, want := range map[string]string{
 		"AWS_Lambda_go1.x": "AWS Lambda", "AWS_ECS_FARGATE": "Amazon ECS", "AWS_ECS_EC2": "Amazon ECS", "CloudShell": "",
 	} {
-		assert.Equal(t, want, placeWith("linux", map[string]string{"AWS_EXECUTION_ENV": value}).fleeting(), value)
+		assert.Equal(t, want, machineWith("linux", map[string]string{"AWS_EXECUTION_ENV": value}).Fleeting(), value)
 	}
 }
 
 func TestAContainerWithoutAVolumeIsNoticed(t *testing.T) {
-	docker := placeWith("linux", nil, "/.dockerenv")
-	assert.True(t, docker.container("/home/job/.local/state/milepost/milepost.db"))
-	assert.True(t, docker.container("/database/milepost.db"), "beside /data, not in it")
-	assert.False(t, docker.container("/data/milepost.db"))
-	assert.False(t, docker.container("/my volume/milepost.db"))
-	assert.True(t, placeWith("linux", map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1"}).container("/x"))
-	assert.False(t, placeWith("linux", nil).container("/x"), "no container")
-	assert.False(t, placeWith("darwin", nil, "/.dockerenv").container("/x"))
+	docker := machineWith("linux", nil, "/.dockerenv")
+	assert.True(t, docker.IsContainerWithoutVolume("/home/job/.local/state/milepost/milepost.db"))
+	assert.True(t, docker.IsContainerWithoutVolume("/database/milepost.db"), "beside /data, not in it")
+	assert.False(t, docker.IsContainerWithoutVolume("/data/milepost.db"))
+	assert.False(t, docker.IsContainerWithoutVolume("/my volume/milepost.db"))
+	assert.True(t, machineWith("linux", map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1"}).IsContainerWithoutVolume("/x"))
+	assert.False(t, machineWith("linux", nil).IsContainerWithoutVolume("/x"), "no container")
+	assert.False(t, machineWith("darwin", nil, "/.dockerenv").IsContainerWithoutVolume("/x"))
 }
