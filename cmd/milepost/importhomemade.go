@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/homemade"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/places"
 )
@@ -43,7 +44,7 @@ func (a *app) importHomeMade(ctx context.Context, s *openStore, place, name stri
 	defer source.close()
 	bar := a.newWorkBar("read")
 	defer bar.clear()
-	h, err := readHomeMade(ctx, source, fmt.Sprintf("s3://%s/%s", u.Bucket, u.Prefix), skip, bar.on(name))
+	h, err := homemade.Read(ctx, source, fmt.Sprintf("s3://%s/%s", u.Bucket, u.Prefix), skip, bar.on(name))
 	if err != nil {
 		return fmt.Errorf("import %s: %w", place, err)
 	}
@@ -51,15 +52,15 @@ func (a *app) importHomeMade(ctx context.Context, s *openStore, place, name stri
 	if err := a.printHomeMade(h); err != nil {
 		return err
 	}
-	if err := h.doubt(); err != nil {
+	if err := h.Doubt(); err != nil {
 		return err
 	}
 	bar = a.newWorkBar("import")
 	defer bar.clear()
-	options.Progress = func(name string, done int64) { bar.update(name, done, int64(len(h.versions))) }
+	options.Progress = func(name string, done int64) { bar.update(name, done, int64(len(h.Versions))) }
 	done, err := checkpoint.ImportVersions(ctx, s, name, func(yield func(*checkpoint.Checkpoint, error) bool) {
-		for _, o := range h.versions {
-			if !yield(o.cp, nil) {
+		for _, o := range h.Versions {
+			if !yield(o.Checkpoint, nil) {
 				return
 			}
 		}
@@ -77,12 +78,12 @@ func (a *app) importHomeMade(ctx context.Context, s *openStore, place, name stri
 }
 
 // sayIfStale warns of what the home-made manager saves on an error: the id that the run began with.
-func (a *app) sayIfStale(h *homeMadeHistory, done *checkpoint.Imported) {
-	last := h.versions[len(h.versions)-1].cp
-	if last.LastError == "" || len(h.versions) < 2 {
+func (a *app) sayIfStale(h *homemade.History, done *checkpoint.Imported) {
+	last := h.Versions[len(h.Versions)-1].Checkpoint
+	if last.LastError == "" || len(h.Versions) < 2 {
 		return
 	}
-	before := h.versions[len(h.versions)-2].cp
+	before := h.Versions[len(h.Versions)-2].Checkpoint
 	if before.Cursor == last.Cursor {
 		return
 	}
@@ -93,32 +94,32 @@ func (a *app) sayIfStale(h *homeMadeHistory, done *checkpoint.Imported) {
 }
 
 // printHomeMade reports what was found, all that is not as it should be by name.
-func (a *app) printHomeMade(h *homeMadeHistory) error {
+func (a *app) printHomeMade(h *homemade.History) error {
 	if a.output == "json" {
-		return a.printJSON(h.json())
+		return a.printJSON(toHomeMadeJSON(h))
 	}
-	read := int64(len(h.versions))
-	text := fmt.Sprintf("%s holds %s", h.place, versionsText(read))
+	read := int64(len(h.Versions))
+	text := fmt.Sprintf("%s holds %s", h.Place, versionsText(read))
 	if read > 0 {
-		text += fmt.Sprintf(", from %s to %s", clock(h.versions[0].named), clock(h.versions[read-1].named))
+		text += fmt.Sprintf(", from %s to %s", clock(h.Versions[0].Named), clock(h.Versions[read-1].Named))
 	}
-	if len(h.folders) > 1 {
-		text += fmt.Sprintf(", in %d folders, which are taken for those of one job: %s", len(h.folders), someOf(h.folders))
+	if len(h.Folders) > 1 {
+		text += fmt.Sprintf(", in %d folders, which are taken for those of one job: %s", len(h.Folders), someOf(h.Folders))
 	}
 	lines := []string{text}
-	for _, o := range h.unreadable {
-		lines = append(lines, fmt.Sprintf("unreadable: %s: %v", cell(o.key), o.err))
+	for _, o := range h.Unreadable {
+		lines = append(lines, fmt.Sprintf("unreadable: %s: %v", cell(o.Key), o.Err))
 	}
-	for _, tie := range h.ties {
-		lines = append(lines, fmt.Sprintf("tie: nothing tells the order of %s; they are given that of their names", someOf(keysOf(tie))))
+	for _, tie := range h.Ties {
+		lines = append(lines, fmt.Sprintf("tie: nothing tells the order of %s; they are given that of their names", someOf(homemade.Keys(tie))))
 	}
 	for _, left := range []struct {
 		why  string
 		keys []string
 	}{
-		{"the same again, and left out", keysOf(h.repeated)},
-		{"left out, as --skip says", h.skipped},
-		{"no checkpoint_<unix seconds>.json, and left alone", h.foreign},
+		{"the same again, and left out", homemade.Keys(h.Repeated)},
+		{"left out, as --skip says", h.Skipped},
+		{"no checkpoint_<unix seconds>.json, and left alone", h.Foreign},
 	} {
 		if len(left.keys) > 0 {
 			lines = append(lines, fmt.Sprintf("%s: %s", left.why, someOf(left.keys)))
@@ -142,17 +143,17 @@ func someOf(keys []string) string {
 	return text
 }
 
-func (h *homeMadeHistory) json() *homeMadeJSON {
+func toHomeMadeJSON(h *homemade.History) *homeMadeJSON {
 	j := &homeMadeJSON{
-		Source: h.place, Versions: len(h.versions), Unreadable: []unreadableJSON{}, Ties: [][]string{},
-		Repeated: append([]string{}, keysOf(h.repeated)...), Skipped: append([]string{}, h.skipped...),
-		Foreign: append([]string{}, h.foreign...), Folders: append([]string{}, h.folders...),
+		Source: h.Place, Versions: len(h.Versions), Unreadable: []unreadableJSON{}, Ties: [][]string{},
+		Repeated: append([]string{}, homemade.Keys(h.Repeated)...), Skipped: append([]string{}, h.Skipped...),
+		Foreign: append([]string{}, h.Foreign...), Folders: append([]string{}, h.Folders...),
 	}
-	for _, o := range h.unreadable {
-		j.Unreadable = append(j.Unreadable, unreadableJSON{o.key, o.err.Error()})
+	for _, o := range h.Unreadable {
+		j.Unreadable = append(j.Unreadable, unreadableJSON{o.Key, o.Err.Error()})
 	}
-	for _, tie := range h.ties {
-		j.Ties = append(j.Ties, keysOf(tie))
+	for _, tie := range h.Ties {
+		j.Ties = append(j.Ties, homemade.Keys(tie))
 	}
 	return j
 }

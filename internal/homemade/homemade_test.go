@@ -1,4 +1,4 @@
-package main
+package homemade
 
 import (
 	"encoding/json"
@@ -17,7 +17,7 @@ import (
 )
 
 // homeMadeOf reads objects as they would lie below a prefix in a bucket.
-func homeMadeOf(t *testing.T, objects map[string]string, skip ...string) *homeMadeHistory {
+func homeMadeOf(t *testing.T, objects map[string]string, skip ...string) *History {
 	t.Helper()
 	a, err := dirarchive.Open(t.TempDir())
 	require.NoError(t, err)
@@ -26,14 +26,14 @@ func homeMadeOf(t *testing.T, objects map[string]string, skip ...string) *homeMa
 		_, err := a.Create(t.Context(), key, strings.NewReader(content))
 		require.NoError(t, err)
 	}
-	h, err := readHomeMade(t.Context(), a, "s3://bucket/prefix", skip, func(int64, int64) {})
+	h, err := Read(t.Context(), a, "s3://bucket/prefix", skip, func(int64, int64) {})
 	require.NoError(t, err)
 	return h
 }
 
-func cursorsOf(h *homeMadeHistory) (cursors []string) {
-	for _, o := range h.versions {
-		cursors = append(cursors, o.cp.Cursor)
+func cursorsOf(h *History) (cursors []string) {
+	for _, o := range h.Versions {
+		cursors = append(cursors, o.Checkpoint.Cursor)
 	}
 	return cursors
 }
@@ -47,22 +47,22 @@ func TestARecordMadeAtHomeIsReadInBothFormsAndKeptWhole(t *testing.T) {
 		"checkpoint_1712484030.json": `{"last_processed_id": 12.5, "error": null}`,
 		"checkpoint_1712484040.json": `{"error": {"code": 3}, "timestamp": "yesterday"}`,
 	})
-	require.NoError(t, h.doubt())
-	require.Len(t, h.versions, 5)
-	first := h.versions[0].cp
+	require.NoError(t, h.Doubt())
+	require.Len(t, h.Versions, 5)
+	first := h.Versions[0].Checkpoint
 	assert.Equal(t, &checkpoint.Checkpoint{
 		Version: 1, Cursor: "record-123", Processed: 1000, Failed: 5, SavedAt: time.Unix(1712484000, 0).UTC(),
 		State: first.State, ContentType: "application/json",
 	}, first)
 	assert.Contains(t, string(first.State), `"custom_state": {"current_aggregation": 42.0}, "ours": 1e400}`, "byte for byte")
 	assert.Equal(t, []string{"record-123", "9007199254740993", "", "12.5", ""}, cursorsOf(h))
-	assert.Equal(t, time.Unix(1712484010, 250e6).UTC(), h.versions[1].cp.SavedAt, "the record's fraction, where it is of that second")
-	assert.EqualValues(t, 2000, h.versions[1].cp.Processed)
-	assert.Equal(t, "bad row", h.versions[2].cp.LastError)
-	assert.Equal(t, `{"code": 3}`, h.versions[4].cp.LastError)
-	for i, o := range h.versions {
-		assert.EqualValues(t, i+1, o.cp.Version)
-		assert.True(t, json.Valid(o.cp.State))
+	assert.Equal(t, time.Unix(1712484010, 250e6).UTC(), h.Versions[1].Checkpoint.SavedAt, "the record's fraction, where it is of that second")
+	assert.EqualValues(t, 2000, h.Versions[1].Checkpoint.Processed)
+	assert.Equal(t, "bad row", h.Versions[2].Checkpoint.LastError)
+	assert.Equal(t, `{"code": 3}`, h.Versions[4].Checkpoint.LastError)
+	for i, o := range h.Versions {
+		assert.EqualValues(t, i+1, o.Checkpoint.Version)
+		assert.True(t, json.Valid(o.Checkpoint.State))
 	}
 }
 
@@ -76,9 +76,9 @@ func TestTheOrderIsThatOfTheTimesAsNumbersAndThenOfTheRecords(t *testing.T) {
 		"y/checkpoint_1000000001.json": `{"last_processed_id": "d", "timestamp": "2001-09-09T01:46:41.200000"}`,
 	})
 	assert.Equal(t, []string{"a", "b", "c", "d", "e"}, cursorsOf(h))
-	assert.Empty(t, h.ties)
-	assert.Equal(t, []string{".", "y", "x"}, h.folders)
-	assert.NoError(t, h.doubt())
+	assert.Empty(t, h.Ties)
+	assert.Equal(t, []string{".", "y", "x"}, h.Folders)
+	assert.NoError(t, h.Doubt())
 }
 
 func TestTiesAreReportedAndTheNewestIsNeverGuessed(t *testing.T) {
@@ -91,17 +91,17 @@ func TestTiesAreReportedAndTheNewestIsNeverGuessed(t *testing.T) {
 	}
 	h := homeMadeOf(t, objects)
 	assert.Equal(t, []string{"a", "b", "c", "d"}, cursorsOf(h))
-	require.Len(t, h.ties, 1)
-	assert.Equal(t, []string{"x/checkpoint_1000000001.json", "y/checkpoint_1000000001.json"}, keysOf(h.ties[0]))
-	assert.Equal(t, []string{"x/checkpoint_1000000002.json"}, keysOf(h.repeated))
-	assert.NoError(t, h.doubt(), "the newest is none of them")
+	require.Len(t, h.Ties, 1)
+	assert.Equal(t, []string{"x/checkpoint_1000000001.json", "y/checkpoint_1000000001.json"}, Keys(h.Ties[0]))
+	assert.Equal(t, []string{"x/checkpoint_1000000002.json"}, Keys(h.Repeated))
+	assert.NoError(t, h.Doubt(), "the newest is none of them")
 
 	objects["y/checkpoint_1000000003.json"] = `{"last_processed_id": "e"}`
-	err := homeMadeOf(t, objects).doubt()
+	err := homeMadeOf(t, objects).Doubt()
 	assert.ErrorIs(t, err, checkpoint.ErrRefused)
 	assert.ErrorContains(t, err, "which is the newest of x/checkpoint_1000000003.json and y/checkpoint_1000000003.json cannot be known")
 	h = homeMadeOf(t, objects, "x/checkpoint_1000000003.json")
-	assert.NoError(t, h.doubt())
+	assert.NoError(t, h.Doubt())
 	assert.Equal(t, []string{"a", "b", "c", "e"}, cursorsOf(h))
 }
 
@@ -127,28 +127,28 @@ func TestWhatCannotBeReadIsNamedAndDoesNotHideBehindAnOlderOne(t *testing.T) {
 	}
 	h := homeMadeOf(t, objects)
 	assert.Equal(t, []string{"good"}, cursorsOf(h))
-	assert.Equal(t, []string{"checkpoint_latest.json", "notes.txt"}, h.foreign)
-	require.Len(t, h.unreadable, len(bad))
-	for _, o := range h.unreadable {
-		assert.ErrorContains(t, o.err, bad[objects[o.key]], o.key)
+	assert.Equal(t, []string{"checkpoint_latest.json", "notes.txt"}, h.Foreign)
+	require.Len(t, h.Unreadable, len(bad))
+	for _, o := range h.Unreadable {
+		assert.ErrorContains(t, o.Err, bad[objects[o.Key]], o.Key)
 	}
-	require.NoError(t, h.doubt())
+	require.NoError(t, h.Doubt())
 
 	objects["checkpoint_2000000001.json"] = "{"
-	err := homeMadeOf(t, objects).doubt()
+	err := homeMadeOf(t, objects).Doubt()
 	assert.ErrorIs(t, err, checkpoint.ErrRefused)
 	assert.ErrorContains(t, err, "checkpoint_2000000001.json, the newest by its name, cannot be read")
-	assert.NoError(t, homeMadeOf(t, objects, "checkpoint_2000000001.json").doubt())
+	assert.NoError(t, homeMadeOf(t, objects, "checkpoint_2000000001.json").Doubt())
 
-	assert.ErrorIs(t, homeMadeOf(t, map[string]string{"checkpoint_1.json": "{"}).doubt(), checkpoint.ErrRefused)
-	assert.ErrorIs(t, homeMadeOf(t, map[string]string{"x": "{"}).doubt(), store.ErrNotFound)
+	assert.ErrorIs(t, homeMadeOf(t, map[string]string{"checkpoint_1.json": "{"}).Doubt(), checkpoint.ErrRefused)
+	assert.ErrorIs(t, homeMadeOf(t, map[string]string{"x": "{"}).Doubt(), store.ErrNotFound)
 }
 
 func TestAnObjectToBeSkippedIsThere(t *testing.T) {
 	a, err := dirarchive.Open(t.TempDir())
 	require.NoError(t, err)
 	defer a.Close()
-	_, err = readHomeMade(t.Context(), a, "s3://b/p", []string{"checkpoint_1.json"}, func(int64, int64) {})
+	_, err = Read(t.Context(), a, "s3://b/p", []string{"checkpoint_1.json"}, func(int64, int64) {})
 	assert.ErrorIs(t, err, kinds.ErrUsage)
 }
 
@@ -160,7 +160,7 @@ func TestASourceThatFailsIsNoObjectThatCannotBeRead(t *testing.T) {
 		require.NoError(t, err)
 	}
 	read := 0
-	_, err = readHomeMade(t.Context(), dir, "s3://b/p", nil, func(int64, int64) {
+	_, err = Read(t.Context(), dir, "s3://b/p", nil, func(int64, int64) {
 		if read++; read == 5 {
 			_ = dir.Close()
 		}
