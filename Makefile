@@ -49,10 +49,10 @@ CHECKED := ./test/broken ./test/release ./test/terraform/...
 # ends has reported what it saw, and need not wait a second for more.
 RACE := -race -gcflags=modernc.org/...=-d=checkptr=0
 
-# $(call raced,PACKAGES) runs their tests under the race detector, and names the ten slowest.
+# $(call raced,PACKAGES) runs their tests under the race detector, and names the ten slowest. Many run at once: most wait.
 raced = mkdir -p bin && $(SERVED) env CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(TESTSUM) --format standard-quiet \
 	--jsonfile-timing-events bin/tests.json --post-run-command '$(TESTSUM) tool slowest --num 10 --jsonfile bin/tests.json' \
-	-- $(RACE) -p 2 -parallel 4 -timeout 15m $(TESTFLAGS) $1
+	-- $(RACE) -p 4 -parallel 16 -timeout 15m $(TESTFLAGS) $1
 
 race: $(TESTSUM) ## the Go tests of PACKAGES under the race detector, without those of check-go
 	@command -v $${CC:-cc} >/dev/null || { echo "the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
@@ -61,6 +61,7 @@ race: $(TESTSUM) ## the Go tests of PACKAGES under the race detector, without th
 
 check-go: $(TESTSUM) ## the Go tests that `make test` leaves out: of releases, terraform, and mutants of the code
 	$(call raced,$(CHECKED))
+	$(GO) test -timeout 15m -run 1GiB $(TESTFLAGS) ./test/large # the race detector would multiply the memory that it measures
 
 $(TESTSUM):
 	$(call install,gotest.tools/gotestsum@$(TESTSUM_VERSION),gotestsum)

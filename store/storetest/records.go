@@ -221,7 +221,7 @@ func (f fixture) names(t testing.TB, prefix, after string, want ...string) {
 // eventually waits for what may lag. An engine that does not lag waits for nothing.
 func eventually(t testing.TB, holds func() bool, message func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			require.FailNow(t, message())
 		}
