@@ -34,8 +34,9 @@ type Fence struct {
 	LeaseID string
 }
 
-// Clock is one reading of the store's own clock: a service's Date, or the
-// clocks of the machine that an embedded store's processes share.
+// Clock is one reading of the store's own clock: a service's Date, or the clocks of the machine that
+// an embedded store's processes share. In a record an engine keeps a reading of the kind that its own
+// clock gives: Wall, Boot with Uptime, both, or none. It need not keep any other.
 type Clock struct {
 	Wall time.Time // zero: the store has no clock to offer
 

@@ -9,13 +9,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/milepost-dev/milepost/internal/protocoltest"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/dynamostore"
 	"github.com/milepost-dev/milepost/store/storetest"
 	"github.com/milepost-dev/milepost/test/dynamotest"
 )
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { storetest.Run(t, engine(t)) }
+
+func TestProtocol(t *testing.T) { protocoltest.Run(t, engine(t)) }
+
+func engine(t *testing.T) storetest.Engine {
 	client := dynamotest.Client(t)
 	var tables sync.Map // by store
 	damage := func(change, attribute string, value types.AttributeValue) func(testing.TB, store.Store, storetest.Record) {
@@ -36,7 +41,7 @@ func TestConformance(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	storetest.Run(t, storetest.Engine{
+	return storetest.Engine{
 		New: func(t testing.TB) store.Store {
 			table := dynamotest.Table(t)
 			require.NoError(t, dynamostore.CreateTable(t.Context(), client, table, nil))
@@ -59,7 +64,7 @@ func TestConformance(t *testing.T) {
 		},
 		Writes: func(t testing.TB, _ store.Store) storetest.Writes { return writesTo(t, client) },
 		Limit:  400 << 10,
-	})
+	}
 }
 
 func number(n string) types.AttributeValue { return &types.AttributeValueMemberN{Value: n} }

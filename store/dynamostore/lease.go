@@ -54,8 +54,6 @@ func (s *Store) Renew(ctx context.Context, key store.Key, r store.Renewal) (stor
 	change := newChange(v)
 	change.set("beat", num(r.Beat))
 	change.setNumber("until_ms", toMillis(r.Until.Wall))
-	change.setString("until_boot", r.Until.Boot)
-	change.setNumber("until_up_ms", r.Until.Uptime.Milliseconds())
 	change.setNumber("renewed_at", toMicros(r.RenewedAt))
 	change.setNumber("version", r.Version)
 	out, err := c.update(ctx, store.RecordLease, change.text(), ifMineToRenew, v, types.ReturnValueAllNew, withLease)

@@ -50,7 +50,7 @@ func records(t testing.TB) map[string]item {
 	require.NoError(t, err)
 	lease, err := leaseItem(aKey, store.Lease{
 		Epoch: 9, LeaseID: "l", Beat: 3, Status: store.Held, Holder: holder, Duration: time.Minute,
-		Until: store.Clock{Wall: at, Boot: "b", Uptime: time.Hour}, AcquiredAt: at, RenewedAt: at,
+		Until: store.Clock{Wall: at}, AcquiredAt: at, RenewedAt: at,
 		Reason: "why", Wanted: &store.Wanted{By: "w", Count: 2}, Version: 7,
 	})
 	require.NoError(t, err)

@@ -93,8 +93,6 @@ type wireLease struct {
 	DurationMS int64       `dynamodbav:"duration_ms"`
 	Holder     *wireHolder `dynamodbav:"holder,omitempty"`
 	UntilMS    int64       `dynamodbav:"until_ms,omitempty"`
-	UntilBoot  string      `dynamodbav:"until_boot,omitempty"` // never of this service's clock; kept for whoever sets it
-	UntilUpMS  int64       `dynamodbav:"until_up_ms,omitempty"`
 	AcquiredAt int64       `dynamodbav:"acquired_at,omitempty"`
 	RenewedAt  int64       `dynamodbav:"renewed_at,omitempty"`
 	Reason     string      `dynamodbav:"reason,omitempty"`
@@ -190,7 +188,7 @@ func toLease(key store.Key, l store.Lease) wireLease {
 		wireKey: keyOf(key, store.RecordLease),
 		Epoch:   l.Epoch, LeaseID: l.LeaseID, Beat: l.Beat, Status: string(l.Status),
 		DurationMS: l.Duration.Milliseconds(), Holder: toHolder(l.Holder),
-		UntilMS: toMillis(l.Until.Wall), UntilBoot: l.Until.Boot, UntilUpMS: l.Until.Uptime.Milliseconds(),
+		UntilMS:    toMillis(l.Until.Wall),
 		AcquiredAt: toMicros(l.AcquiredAt), RenewedAt: toMicros(l.RenewedAt),
 		Reason: readable(l.Reason), Version: l.Version,
 	}
@@ -210,10 +208,6 @@ func (w *wireLease) lease() (store.Lease, error) {
 		Duration: duration, Holder: w.Holder.holder(),
 		AcquiredAt: fromMicros(w.AcquiredAt), RenewedAt: fromMicros(w.RenewedAt),
 		Reason: w.Reason, Version: w.Version,
-	}
-	l.Until.Boot = w.UntilBoot
-	if l.Until.Uptime, err = fromMillis("until_up_ms", w.UntilUpMS); err != nil {
-		return l, err
 	}
 	if w.UntilMS != 0 {
 		l.Until.Wall = time.UnixMilli(w.UntilMS).UTC()

@@ -5,24 +5,26 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/milepost-dev/milepost/internal/protocoltest"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/memstore"
 	"github.com/milepost-dev/milepost/store/storetest"
 )
 
-func TestConformance(t *testing.T) {
-	storetest.Run(t, storetest.Engine{
-		New:     func(testing.TB) store.Store { return memstore.New(nil) },
-		Virtual: true,
-		Damage: map[storetest.Damage]func(testing.TB, store.Store, storetest.Record){
-			storetest.NewerFormat:    damage(store.ErrNewerFormat),
-			storetest.UnknownField:   damage(errors.New("unknown field")),
-			storetest.WrongType:      damage(errors.New("epoch is no number")),
-			storetest.WithoutVersion: damage(errors.New("version is missing")),
-			storetest.NegativeCount:  damage(errors.New("counts are negative")),
-		},
-		Writes: writes,
-	})
+func TestConformance(t *testing.T) { storetest.Run(t, engine) }
+
+func TestProtocol(t *testing.T) { protocoltest.RunVirtual(t, engine) }
+
+var engine = storetest.Engine{
+	New: func(testing.TB) store.Store { return memstore.New(nil) },
+	Damage: map[storetest.Damage]func(testing.TB, store.Store, storetest.Record){
+		storetest.NewerFormat:    damage(store.ErrNewerFormat),
+		storetest.UnknownField:   damage(errors.New("unknown field")),
+		storetest.WrongType:      damage(errors.New("epoch is no number")),
+		storetest.WithoutVersion: damage(errors.New("version is missing")),
+		storetest.NegativeCount:  damage(errors.New("counts are negative")),
+	},
+	Writes: writes,
 }
 
 func damage(why error) func(testing.TB, store.Store, storetest.Record) {

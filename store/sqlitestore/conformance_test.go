@@ -9,12 +9,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/milepost-dev/milepost/internal/protocoltest"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/storetest"
 )
 
-func TestTheEngineHoldsTheContract(t *testing.T) {
-	storetest.Run(t, storetest.Engine{
+func TestConformance(t *testing.T) { storetest.Run(t, engine()) }
+
+func TestProtocol(t *testing.T) { protocoltest.Run(t, engine()) }
+
+func engine() storetest.Engine {
+	return storetest.Engine{
 		New: func(t testing.TB) store.Store { return openStore(t, newFile(t), nil) },
 		Damage: map[storetest.Damage]func(testing.TB, store.Store, storetest.Record){
 			storetest.NewerFormat: set("fmt", store.Format+1),
@@ -37,7 +42,7 @@ func TestTheEngineHoldsTheContract(t *testing.T) {
 			storetest.NegativeCount:  set("processed", -1),
 		},
 		Writes: writesBeside,
-	})
+	}
 }
 
 func set(column string, value any) func(testing.TB, store.Store, storetest.Record) {

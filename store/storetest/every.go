@@ -123,7 +123,7 @@ var everyMethodRules = []rule{
 	}},
 	{"shares no memory with its caller", func(t *testing.T, f fixture) {
 		f.acquire(t, heldLease(1, fence(1).LeaseID))
-		l := fullLease(2, "l2")
+		l := f.fullLease(2, "l2")
 		_, err := f.Steal(t.Context(), f.key, f.look(t).Lease, l)
 		require.NoError(t, err)
 		f.raise(t, 1)
@@ -141,7 +141,7 @@ var everyMethodRules = []rule{
 		}
 		for range 2 { // what was handed in first, then what was handed out
 			r := f.look(t)
-			equalLease(t, fullLease(2, "l2"), r.Lease)
+			equalLease(t, f.fullLease(2, "l2"), r.Lease)
 			equalVersion(t, fullVersion(1, 1, "c1"), r.Head.Version)
 			f.expect(t, &expectation)
 			first, second := f.copied(t, 1), f.copied(t, 2)

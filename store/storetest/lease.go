@@ -57,26 +57,25 @@ var otherThanObserved = map[string]func(*store.Lease){
 
 var acquireRules = []rule{
 	{"writes the whole lease where none is", func(t *testing.T, f fixture) {
-		want := fullLease(1<<53+1, "lease "+hostile)
+		want := f.fullLease(1<<53+1, "lease "+hostile)
 		want.Holder = them
 		want.Holder.Boot, want.Holder.PIDSpace, want.Holder.PIDStart = "b", "s", "p"
 		f.acquire(t, want)
 		equalLease(t, want, f.look(t).Lease)
 	}},
-	{"keeps a lease of few fields and one by a boot-time clock", func(t *testing.T, f fixture) {
+	{"keeps a lease of few fields and one of the highest numbers", func(t *testing.T, f fixture) {
 		want := heldLease(1, "l")
 		want.Holder = store.Holder{}
 		f.acquire(t, want)
 		equalLease(t, want, f.look(t).Lease)
 
-		want = fullLease(math.MaxInt64, "l2")
+		want = f.fullLease(math.MaxInt64, "l2")
 		want.Beat = math.MaxInt64
-		want.Until = store.Clock{Boot: "boot", Uptime: 1234567 * time.Millisecond}
 		f.acquire(t, want)
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"leaves nothing of the lease before", func(t *testing.T, f fixture) {
-		f.acquire(t, fullLease(1, "l1"))
+		f.acquire(t, f.fullLease(1, "l1"))
 		want := heldLease(2, "l2")
 		want.Holder = store.Holder{ID: "only an id"}
 		f.acquire(t, want)
@@ -89,14 +88,14 @@ var acquireRules = []rule{
 		assert.Nil(t, f.look(t).Lease)
 	}},
 	{"is refused where none was observed and a lease is", func(t *testing.T, f fixture) {
-		want := fullLease(1, "l1")
+		want := f.fullLease(1, "l1")
 		f.acquire(t, want)
 		_, err := f.Acquire(t.Context(), f.key, nil, heldLease(2, "l2"))
 		equalLease(t, want, conflict(t, err).Lease)
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"is refused by a lease that is not as observed", func(t *testing.T, f fixture) {
-		want := fullLease(5, "l5")
+		want := f.fullLease(5, "l5")
 		f.acquire(t, want)
 		for what, change := range otherThanObserved {
 			_, err := f.Acquire(t.Context(), f.key, f.seen(t, change), heldLease(6, "l6"))
@@ -110,7 +109,7 @@ var acquireRules = []rule{
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"takes no account of who wants the lease, or of anything else in it", func(t *testing.T, f fixture) {
-		f.acquire(t, fullLease(5, "l5"))
+		f.acquire(t, f.fullLease(5, "l5"))
 		observed := store.Lease{Epoch: 5, LeaseID: "l5", Beat: 7, Status: store.Held}
 		_, err := f.Acquire(t.Context(), f.key, &observed, heldLease(6, "l6"))
 		require.NoError(t, err)
@@ -132,7 +131,7 @@ var acquireRules = []rule{
 
 var stealRules = []rule{
 	{"takes a lease whatever its beat", func(t *testing.T, f fixture) {
-		f.acquire(t, fullLease(5, "l5"))
+		f.acquire(t, f.fullLease(5, "l5"))
 		want := heldLease(6, "l6")
 		want.Reason = "it hangs"
 		_, err := f.Steal(t.Context(), f.key, f.seen(t, func(l *store.Lease) { l.Beat += 100 }), want)
@@ -140,7 +139,7 @@ var stealRules = []rule{
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"is refused by a lease that is otherwise not as observed", func(t *testing.T, f fixture) {
-		want := fullLease(5, "l5")
+		want := f.fullLease(5, "l5")
 		f.acquire(t, want)
 		for what, change := range otherThanObserved {
 			_, err := f.Steal(t.Context(), f.key, f.seen(t, change), heldLease(6, "l6"))
@@ -172,11 +171,11 @@ var ourFence = store.Fence{Epoch: 5, LeaseID: "l5"}
 
 var renewRules = []rule{
 	{"records the beat and leaves the rest of the lease", func(t *testing.T, f fixture) {
-		want := fullLease(5, "l5")
+		want := f.fullLease(5, "l5")
 		f.acquire(t, want)
 		want.Beat, want.Version = 9, 1<<53+1
 		want.RenewedAt = someTime.Add(2 * time.Hour)
-		want.Until = store.Clock{Boot: "boot", Uptime: time.Hour}
+		want.Until = f.reading(2 * time.Hour)
 		now, _, err := f.Renew(t.Context(), f.key, store.Renewal{
 			Fence: ourFence, Beat: 9, Until: want.Until, RenewedAt: want.RenewedAt, Version: want.Version,
 		})
@@ -185,7 +184,7 @@ var renewRules = []rule{
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"without an expiry leaves none recorded", func(t *testing.T, f fixture) {
-		f.acquire(t, fullLease(5, "l5"))
+		f.acquire(t, f.fullLease(5, "l5"))
 		now, _, err := f.Renew(t.Context(), f.key, store.Renewal{Fence: ourFence, Beat: 8, RenewedAt: someTime})
 		require.NoError(t, err)
 		assert.True(t, now.Until.IsZero())
@@ -200,7 +199,7 @@ var renewRules = []rule{
 		assert.Equal(t, &store.Wanted{By: "w " + hostile, Count: 4}, now.Wanted)
 	}},
 	{"is refused with a beat that is not higher", func(t *testing.T, f fixture) {
-		want := fullLease(5, "l5")
+		want := f.fullLease(5, "l5")
 		f.acquire(t, want)
 		for _, beat := range []int64{6, 7} {
 			_, _, err := f.Renew(t.Context(), f.key, store.Renewal{Fence: ourFence, Beat: beat})
@@ -209,7 +208,7 @@ var renewRules = []rule{
 		equalLease(t, want, f.look(t).Lease)
 	}},
 	{"is refused by another lease", func(t *testing.T, f fixture) {
-		want := fullLease(5, "l5")
+		want := f.fullLease(5, "l5")
 		f.acquire(t, want)
 		for what, other := range otherFences {
 			_, _, err := f.Renew(t.Context(), f.key, store.Renewal{Fence: other, Beat: 100})
@@ -234,7 +233,7 @@ var renewRules = []rule{
 
 var releaseRules = []rule{
 	{"marks the lease free, keeps its epoch and records the version", func(t *testing.T, f fixture) {
-		want := fullLease(5, "l5")
+		want := f.fullLease(5, "l5")
 		f.acquire(t, want)
 		require.NoError(t, f.Release(t.Context(), f.key, ourFence, 77))
 		got := f.look(t).Lease
@@ -252,7 +251,7 @@ var releaseRules = []rule{
 		assert.Equal(t, int64(2), f.look(t).Lease.Version)
 	}},
 	{"is refused by another lease", func(t *testing.T, f fixture) {
-		want := fullLease(5, "l5")
+		want := f.fullLease(5, "l5")
 		f.acquire(t, want)
 		for what, other := range otherFences {
 			err := f.Release(t.Context(), f.key, other, 0)
@@ -269,7 +268,7 @@ var releaseRules = []rule{
 
 var wantRules = []rule{
 	{"is recorded and changes nothing else", func(t *testing.T, f fixture) {
-		want := fullLease(5, "l5")
+		want := f.fullLease(5, "l5")
 		f.acquire(t, want)
 		for count := range int64(3) {
 			want.Wanted = &store.Wanted{By: "w", Count: count}
@@ -278,7 +277,7 @@ var wantRules = []rule{
 		}
 	}},
 	{"is refused by another lease", func(t *testing.T, f fixture) {
-		want := fullLease(5, "l5")
+		want := f.fullLease(5, "l5")
 		f.acquire(t, want)
 		for what, other := range otherFences {
 			err := f.Want(t.Context(), f.key, other, store.Wanted{By: "w"})

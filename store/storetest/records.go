@@ -29,17 +29,28 @@ func heldLease(epoch int64, id string) store.Lease {
 }
 
 // fullLease has every field set.
-func fullLease(epoch int64, id string) store.Lease {
+func (f fixture) fullLease(epoch int64, id string) store.Lease {
 	l := heldLease(epoch, id)
 	l.Beat = 7
 	l.Duration = 12345 * time.Millisecond
-	l.Until = store.Clock{Wall: someTime.Add(time.Hour)}
+	l.Until = f.reading(time.Hour)
 	l.AcquiredAt = someTime
 	l.RenewedAt = someTime.Add(time.Minute)
 	l.Reason = "stuck since noon"
 	l.Wanted = &store.Wanted{By: "waiter", Count: 3}
 	l.Version = 41
 	return l
+}
+
+// reading is one of the kind that the store's own clock gives, as far ahead as told. No engine must
+// keep a reading of another kind.
+func (f fixture) reading(ahead time.Duration) store.Clock {
+	r := f.clock.Add(ahead)
+	if !r.Wall.IsZero() {
+		r.Wall = someTime.Add(ahead)
+	}
+	r.Uptime = r.Uptime.Truncate(time.Millisecond)
+	return r
 }
 
 func bare(version, epoch int64, commitID string) store.Version {

@@ -1,9 +1,7 @@
-// Package storetest holds an engine to the contract of package store, and to what
-// the protocol above it needs: call [Run] from a test of the engine.
+// Package storetest holds an engine to the contract of package store: call [Run] from a test of the
+// engine. A failure is the engine's, since nothing but package store and the engine runs.
 //
-// The subtests under Store take the methods one by one. Those under Protocol run
-// whole sessions over the engine while calls fail, come late and come twice.
-// Each subtest is named for the rule that it holds.
+// The subtests take the methods one by one. Each is named for the rule that it holds.
 package storetest
 
 import (
@@ -12,22 +10,20 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Engine is what the suite has to know of an engine. Only New must be set; what
-// else is nil or zero says that the engine has no such thing.
+// Engine is what the suite has to know of an engine. Only New must be set. Any other field that is
+// nil or zero says that the engine has no such thing.
 type Engine struct {
-	// New returns an empty store, and sees by t.Cleanup to its closing. The suite asks
-	// for few, and uses each for many checkpoints.
+	// New returns an empty store, and closes it by t.Cleanup. The suite uses one store for many
+	// checkpoints.
 	New func(t testing.TB) store.Store
 
-	// Virtual says that the store lives in this process's memory alone and takes the
-	// time from time.Now, so that it works in a testing/synctest bubble.
-	Virtual bool
-
-	// Damage has, for each damage that a record can suffer in this engine, what
-	// does it to one behind the contract's back.
+	// Damage has a function for each damage that a record can suffer in this engine. The function
+	// damages one record without a method of the contract.
 	Damage map[Damage]func(t testing.TB, s store.Store, r Record)
 
 	// Writes returns ways to write beside a commit in s.
@@ -46,25 +42,9 @@ type Writes struct {
 
 // Run runs the suite.
 func Run(t *testing.T, e Engine) {
-	t.Run("Store", func(t *testing.T) { runStore(t, e) })
-	t.Run("Protocol", func(t *testing.T) { runProtocol(t, e) })
-}
-
-// rule is one subtest.
-type rule struct {
-	name string
-	hold func(t *testing.T, f fixture)
-}
-
-// fixture is a store, and a checkpoint in it that no other subtest uses.
-type fixture struct {
-	store.Store
-	engine Engine
-	key    store.Key
-}
-
-func runStore(t *testing.T, e Engine) {
 	s := e.New(t)
+	now, err := s.Look(t.Context(), newKey("the store's clock"))
+	require.NoError(t, err)
 	for _, method := range []struct {
 		name  string
 		rules []rule
@@ -82,16 +62,30 @@ func runStore(t *testing.T, e Engine) {
 			for _, r := range method.rules {
 				t.Run(r.name, func(t *testing.T) {
 					t.Parallel()
-					r.hold(t, fixture{Store: s, engine: e, key: newKey(r.name)})
+					r.hold(t, fixture{Store: s, engine: e, clock: now.Clock, key: newKey(r.name)})
 				})
 			}
 		})
 	}
 }
 
+// rule is one subtest.
+type rule struct {
+	name string
+	hold func(t *testing.T, f fixture)
+}
+
+// fixture is a store, and a checkpoint in it that no other subtest uses.
+type fixture struct {
+	store.Store
+	engine Engine
+	clock  store.Clock // a reading of the store's own
+	key    store.Key
+}
+
 var keys atomic.Int64
 
-// newKey returns a key of its own, in a namespace of its own.
+// newKey returns a key that no other subtest uses, in a namespace that none uses.
 func newKey(about string) store.Key {
 	return store.Key{
 		Namespace: fmt.Sprintf("storetest-%d", keys.Add(1)),

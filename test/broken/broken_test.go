@@ -31,16 +31,22 @@ type edit struct{ file, old, new string }
 // by names the subtest that must fail.
 type by struct{ pkg, test string }
 
+// A rule of the contract, which an engine holds.
+
 func onMemory(rule string) by { return by{"./store/memstore", "TestConformance/" + rule} }
 
-func onSQLite(rule string) by {
-	return by{"./store/sqlitestore", "TestTheEngineHoldsTheContract/" + rule}
-}
+func onSQLite(rule string) by { return by{"./store/sqlitestore", "TestConformance/" + rule} }
 
 func onDynamoDB(rule string) by { return by{"./store/dynamostore", "TestConformance/" + rule} }
 
+// A rule of the protocol, which packages lease and checkpoint hold over an engine.
+
+func overMemory(rule string) by { return by{"./store/memstore", "TestProtocol/" + rule} }
+
+func overSQLite(rule string) by { return by{"./store/sqlitestore", "TestProtocol/" + rule} }
+
 // inRealTime is for what would stop virtual time, such as a lock.
-func inRealTime(rule string) by { return by{"./store/storetest", "TestRunInRealTime/" + rule} }
+func inRealTime(rule string) by { return by{"./internal/protocoltest", "TestRunInRealTime/" + rule} }
 
 // chosen is the environment variable that names the mutant which a process is.
 const chosen = "MILEPOST_BROKEN"

@@ -8,7 +8,7 @@ var engineMutants = []*mutant{
 		edits: []edit{{"store/dynamostore/expression.go",
 			"attribute_not_exists(#pk) OR (#epoch < :epoch AND attribute_exists(#version) AND #fmt <= :fmt)",
 			"attribute_not_exists(#pk) OR (#epoch < :epoch AND #fmt <= :fmt)"}},
-		caught: onDynamoDB("Store/Damaged records/a HEAD that has no version"),
+		caught: onDynamoDB("Damaged records/a HEAD that has no version"),
 	},
 	{
 		name:   "DynamoDB: a commit writes over a newer format",
@@ -16,7 +16,7 @@ var engineMutants = []*mutant{
 		edits: []edit{{"store/dynamostore/expression.go",
 			"express(`#epoch = :epoch AND #lease_id = :lease_id AND #version = :base AND #fmt <= :fmt`)",
 			"express(`#epoch = :epoch AND #lease_id = :lease_id AND #version = :base AND :fmt = :fmt`)"}},
-		caught: onDynamoDB("Store/Damaged records/a HEAD that is of a newer format"),
+		caught: onDynamoDB("Damaged records/a HEAD that is of a newer format"),
 	},
 	{
 		name:   "DynamoDB: a commit does not ask for the lease id",
@@ -24,7 +24,7 @@ var engineMutants = []*mutant{
 		edits: []edit{{"store/dynamostore/expression.go",
 			"express(`#epoch = :epoch AND #lease_id = :lease_id AND #version = :base AND #fmt <= :fmt`)",
 			"express(`#epoch = :epoch AND (:lease_id = :lease_id) AND #version = :base AND #fmt <= :fmt`)"}},
-		caught: onDynamoDB("Store/Commit/is refused under another epoch, another lease or on another version"),
+		caught: onDynamoDB("Commit/is refused under another epoch, another lease or on another version"),
 	},
 	{
 		name:   "DynamoDB: a copy replaces one of the same epoch",
@@ -32,14 +32,14 @@ var engineMutants = []*mutant{
 		edits: []edit{{"store/dynamostore/expression.go",
 			"attribute_not_exists(#pk) OR (#commit_epoch < :commit_epoch AND #fmt <= :fmt)",
 			"attribute_not_exists(#pk) OR (#commit_epoch <= :commit_epoch AND #fmt <= :fmt)"}},
-		caught: onDynamoDB("Store/Copy/sent late never replaces the copy of a later line"),
+		caught: onDynamoDB("Copy/sent late never replaces the copy of a later line"),
 	},
 	{
 		name:   "DynamoDB: keeping the base leaves a dead line's attributes",
 		breaks: "KeepBase sets all but the label †",
 		edits: []edit{{"store/dynamostore/copies.go",
 			"\t\t} else {\n\t\t\tchange.remove(name)\n\t\t}", "\t\t}"}},
-		caught: onDynamoDB("Store/KeepBase/replaces a dead line's copy, and leaves nothing of its content"),
+		caught: onDynamoDB("KeepBase/replaces a dead line's copy, and leaves nothing of its content"),
 	},
 	{
 		name:   "DynamoDB: a label is set on what has been removed",
@@ -47,7 +47,7 @@ var engineMutants = []*mutant{
 		edits: []edit{{"store/dynamostore/expression.go",
 			"express(`#commit_id = :commit_id AND #fmt <= :fmt`)",
 			"express(`attribute_not_exists(#pk) OR #commit_id = :commit_id AND #fmt <= :fmt`)"}},
-		caught: onDynamoDB("Store/Amend/does not bring a removed copy back as an empty one"),
+		caught: onDynamoDB("Amend/does not bring a removed copy back as an empty one"),
 	},
 	{
 		name:   "DynamoDB: the SDK sends a write again by itself",
@@ -79,13 +79,13 @@ var engineMutants = []*mutant{
 		name:   "SQLite: a commit does not ask for the version before",
 		breaks: "at most one commit per version",
 		edits:  []edit{{"store/sqlitestore/head.go", "AND epoch = ? AND lease_id = ? AND version = ?\"", "AND epoch = ? AND lease_id = ? AND version >= ? - 1\""}},
-		caught: onSQLite("Store/Races/one of fifty commits a version"),
+		caught: onSQLite("Races/one of fifty commits a version"),
 	},
 	{
 		name:   "SQLite: a raise makes a HEAD unasked",
 		breaks: "a HEAD that is gone between the read and the raise is ErrStoreRegressed †",
 		edits:  []edit{{"store/sqlitestore/head.go", "case there == nil && create:", "case there == nil:"}},
-		caught: onSQLite("Protocol/Regression/a HEAD that is gone between the read and the raise"),
+		caught: overSQLite("Regression/a HEAD that is gone between the read and the raise"),
 	},
 	{
 		name:   "SQLite: a release deletes the lease",
@@ -94,25 +94,25 @@ var engineMutants = []*mutant{
 			"		_, err = w.exec(ctx, putLease, leaseValues(key, lease)...)\n",
 			"		if lease.Status == store.Free {\n\t\t\t_, err = w.exec(ctx, \"DELETE FROM milepost_lease WHERE ns = ? AND name = ?\", key.Namespace, key.Name)\n\t\t\treturn err\n\t\t}\n" +
 				"		_, err = w.exec(ctx, putLease, leaseValues(key, lease)...)\n"}},
-		caught: onSQLite("Store/Release/marks the lease free, keeps its epoch and records the version"),
+		caught: onSQLite("Release/marks the lease free, keeps its epoch and records the version"),
 	},
 	{
 		name:   "SQLite: a late copy replaces what a later line wrote",
 		breaks: "the content of V#n is only ever created, or replaces a lower commit_epoch †",
 		edits:  []edit{{"store/sqlitestore/copies.go", "case there == nil || there.CommitEpoch < next.CommitEpoch:", "case true:"}},
-		caught: onSQLite("Store/Copy/sent late never replaces the copy of a later line"),
+		caught: onSQLite("Copy/sent late never replaces the copy of a later line"),
 	},
 	{
 		name:   "SQLite: names are compared without their case",
 		breaks: "names are taken as bytes",
 		edits: []edit{{"store/sqlitestore/names.go",
 			"WHERE ns = ?1 AND name >= ?2 ORDER BY name LIMIT ?3", "WHERE ns = ?1 AND name >= ?2 ORDER BY lower(name) LIMIT ?3"}},
-		caught: onSQLite("Store/Names/are in the order of their bytes"),
+		caught: onSQLite("Names/are in the order of their bytes"),
 	},
 	{
 		name:   "SQLite: the caller's statements are not in the transaction of the save",
 		breaks: "output and checkpoint land together or not at all",
 		edits:  []edit{{"store/sqlitestore/head.go", "		return w.run(ctx, key, writes)\n", "		_ = w.run(ctx, key, writes)\n		return nil\n"}},
-		caught: onSQLite("Store/Commit with writes/leaves HEAD alone where one of them is refused, and says which"),
+		caught: onSQLite("Commit with writes/leaves HEAD alone where one of them is refused, and says which"),
 	},
 }

@@ -8,13 +8,13 @@ var peerMutants = []*mutant{
 		breaks: "one heartbeat reply lost, and renewal stopped in silence",
 		edits: []edit{{"lease/lease.go",
 			"			timer.Reset(l.opts.Beat / 4)\n			continue\n", "			return\n"}},
-		caught: onMemory("Protocol/Leases as peers got them wrong/one lost reply must not stop the renewals"),
+		caught: overMemory("Leases as peers got them wrong/one lost reply must not stop the renewals"),
 	},
 	{
 		name:   "peers: thresholds are not validated",
 		breaks: "the monitor that should warn before expiry never fired when its threshold equalled the lease",
 		edits:  []edit{{"lease/options.go", " || n.Duration <= n.LoseAfter {", " {"}},
-		caught: onMemory("Protocol/Leases as peers got them wrong/the warning must come before the expiry, also where a threshold equals the lease"),
+		caught: overMemory("Leases as peers got them wrong/the warning must come before the expiry, also where a threshold equals the lease"),
 	},
 	{
 		name:   "peers: all leases share a lock",
@@ -24,7 +24,7 @@ var peerMutants = []*mutant{
 			{"lease/lease.go", "func (l *Lease) renew() bool {\n", "func (l *Lease) renew() bool {\n	shared.Lock()\n	defer shared.Unlock()\n"},
 			{"lease/lease.go", "		err = l.markFree(ctx, version)\n", "		shared.Lock()\n		err = l.markFree(ctx, version)\n		shared.Unlock()\n"},
 		},
-		caught: inRealTime("Protocol/Leases as peers got them wrong/a close during a waiting acquire must not stall any heartbeat"),
+		caught: inRealTime("Leases as peers got them wrong/a close during a waiting acquire must not stall any heartbeat"),
 	},
 	{
 		name:   "peers: nobody knows their own lease",
@@ -33,25 +33,25 @@ var peerMutants = []*mutant{
 			{"lease/acquire.go", "			return conflict.Lease != nil && conflict.Lease.LeaseID == next.LeaseID, nil\n", "			return conflict.Lease == nil && false, nil\n"},
 			{"lease/acquire.go", "				case at != nil && at.LeaseID == next.LeaseID:\n					return true, nil\n", ""},
 		},
-		caught: onMemory("Protocol/Leases as peers got them wrong/nobody waits out a lease that is their own"),
+		caught: overMemory("Leases as peers got them wrong/nobody waits out a lease that is their own"),
 	},
 	{
 		name:   "peers: a release deletes the lock record",
 		breaks: "TTL or deletion on the lock record reset the token",
 		edits:  []edit{{"store/memstore/lease.go", "		c.lease.Status, c.lease.Version = store.Free, version\n", "		c.lease = nil\n"}},
-		caught: onMemory("Protocol/Leases as peers got them wrong/the token must survive release, and what removes the lock record"),
+		caught: overMemory("Leases as peers got them wrong/the token must survive release, and what removes the lock record"),
 	},
 	{
 		name:   "peers: every crash costs a full lease",
 		breaks: "a full lease's wait after every crash and deploy",
 		edits:  []edit{{"lease/judge.go", "	case j.opts.SameHolder && l.Holder.ID == self.ID && !sameProcess(l.Holder, self): // (b)\n		return true\n", ""}},
-		caught: onMemory("Protocol/Leases as peers got them wrong/a crash or a deploy must not cost a full lease's wait"),
+		caught: overMemory("Leases as peers got them wrong/a crash or a deploy must not cost a full lease's wait"),
 	},
 	{
 		name:   "peers: who asked for a handover waits for it for ever",
 		breaks: "hand-over that needs both sides alive wedged for ever",
 		edits:  []edit{{"lease/acquire.go", "		if !c.judge.may(found.Clock, now) {\n", "		if !c.judge.may(found.Clock, now) || c.opts.TakeOver && found.Lease != nil && found.Lease.Status == store.Held {\n"}},
-		caught: onMemory("Protocol/Leases as peers got them wrong/a handover must not wedge when either side dies"),
+		caught: overMemory("Leases as peers got them wrong/a handover must not wedge when either side dies"),
 	},
 	{
 		name:   "peers: a save in flight holds the renewals up",
@@ -61,13 +61,13 @@ var peerMutants = []*mutant{
 			{"lease/lease.go", "func (l *Lease) renew() bool {\n", "func (l *Lease) renew() bool {\n	Busy.Lock()\n	defer Busy.Unlock()\n"},
 			{"checkpoint/settle.go", "	intervals := pace()\n	var last error\n", "	lease.Busy.Lock()\n	defer lease.Busy.Unlock()\n	intervals := pace()\n	var last error\n"},
 		},
-		caught: inRealTime("Protocol/Leases as peers got them wrong/a busy or blocked job must not starve the renewals"),
+		caught: inRealTime("Leases as peers got them wrong/a busy or blocked job must not starve the renewals"),
 	},
 	{
 		name:   "peers: a loss is logged and no more",
 		breaks: "loss was logged and nothing else",
 		edits:  []edit{{"lease/lease.go", "	l.cancel(e)\n	close(l.lost)\n", "	close(l.lost)\n"}},
-		caught: onMemory("Protocol/Leases as peers got them wrong/a loss must end the work, not only be logged"),
+		caught: overMemory("Leases as peers got them wrong/a loss must end the work, not only be logged"),
 	},
 
 	{
@@ -77,14 +77,14 @@ var peerMutants = []*mutant{
 			{"store/memstore/head.go", "		c.head = &store.Head{Version: next,", "		next.State = nil // it follows with the copy\n		c.head = &store.Head{Version: next,"},
 			{"store/memstore/copies.go", "		case there == nil || there.CommitEpoch < next.CommitEpoch:\n", "		case there == nil || there.CommitEpoch < next.CommitEpoch:\n			if c.head != nil && c.head.CommitID == next.CommitID {\n				c.head.State = next.Clone().State\n			}\n"},
 		},
-		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/a crash at any point of a save must not leave the newest version without its state"),
+		caught: overMemory("Checkpoint stores as peers got them wrong/a crash at any point of a save must not leave the newest version without its state"),
 	},
 	{
 		name:   "peers: a put without a condition",
 		breaks: "PutItem with no condition: the slower of two runs wins",
 		edits: []edit{{"store/memstore/head.go",
 			"if c.head == nil || c.head.Fence != commit.Fence || c.head.Number != commit.Base {", "if c.head == nil {"}},
-		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/the slower of two runs must not win"),
+		caught: overMemory("Checkpoint stores as peers got them wrong/the slower of two runs must not win"),
 	},
 	{
 		name:   "peers: a read that lags",
@@ -94,14 +94,14 @@ var peerMutants = []*mutant{
 			{"store/memstore/head.go", "		c.head = &store.Head{Version: next,", "		c.before = c.head\n		c.head = &store.Head{Version: next,"},
 			{"store/memstore/head.go", "		now = *c.head.Clone()\n", "		now = *c.head.Clone()\n		if c.before != nil {\n			now.Version = c.before.Version.Clone()\n		}\n"},
 		},
-		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/a resume right after a save must see it"),
+		caught: overMemory("Checkpoint stores as peers got them wrong/a resume right after a save must see it"),
 	},
 	{
 		name:   "peers: a broken state is skipped in silence",
 		breaks: "a missing body fell back in silence to an older checkpoint",
 		edits: []edit{{"checkpoint/codec.go",
 			"if sum := sha256.Sum256(s.Data); !bytes.Equal(sum[:], s.SHA256) {", "if sum := sha256.Sum256(s.Data); len(s.SHA256) != len(sum) {"}},
-		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/a broken state must not fall back in silence to an older checkpoint"),
+		caught: overMemory("Checkpoint stores as peers got them wrong/a broken state must not fall back in silence to an older checkpoint"),
 	},
 	{
 		name:   "peers: the newest version expires too",
@@ -109,7 +109,7 @@ var peerMutants = []*mutant{
 		edits: []edit{{"store/memstore/memstore.go",
 			"		before := len(c.copies)\n",
 			"		if c.head != nil && now.Sub(c.head.SavedAt) > 30*24*time.Hour {\n			c.head, c.lease = nil, nil\n		}\n		before := len(c.copies)\n"}},
-		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/the newest version must not expire, however long the job is idle"),
+		caught: overMemory("Checkpoint stores as peers got them wrong/the newest version must not expire, however long the job is idle"),
 	},
 	{
 		name:   "peers: a load that failed is no checkpoint",
@@ -118,13 +118,13 @@ var peerMutants = []*mutant{
 			"		if !transient(err) || !retry.wait(ctx) {\n			if cause := context.Cause(ctx); cause != nil {\n",
 			"		if !transient(err) {\n			return store.Head{}, nil\n		}\n		if !transient(err) || !retry.wait(ctx) {\n			if cause := context.Cause(ctx); cause != nil {\n"},
 			{"lease/acquire.go", "	if err == nil {\n		err = c.fell(found, head)\n	}\n", ""}},
-		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/an error at the load must not be taken for a fresh start"),
+		caught: overMemory("Checkpoint stores as peers got them wrong/an error at the load must not be taken for a fresh start"),
 	},
 	{
 		name:   "peers: a save on error holds the values of the save before",
 		breaks: "save-on-error wrote the values from the start of the run",
 		edits:  []edit{{"checkpoint/close.go", "err = s.commitLast(ctx, snap.packed(), ended, lastErr, snap)", "err = s.commitLast(ctx, store.Version{Content: s.c.base.Content}, ended, lastErr, snap)"}},
-		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/a save on error must hold the values of the last mark, not of the last save or the start"),
+		caught: overMemory("Checkpoint stores as peers got them wrong/a save on error must hold the values of the last mark, not of the last save or the start"),
 	},
 	{
 		name:   "peers: what was finished is compared as text",
@@ -132,6 +132,6 @@ var peerMutants = []*mutant{
 		edits: []edit{{"checkpoint/window.go",
 			"func(r store.Range) bool { return r.First == cursor })\n	if i < 0 {",
 			"func(r store.Range) bool { return r.First == cursor })\n	if len(w.before) > 0 && cursor < w.before[0].First {\n		return true\n	}\n	if i < 0 {"}},
-		caught: onMemory("Protocol/Checkpoint stores as peers got them wrong/ids must not be compared as strings: record-1000 comes after record-999"),
+		caught: overMemory("Checkpoint stores as peers got them wrong/ids must not be compared as strings: record-1000 comes after record-999"),
 	},
 }

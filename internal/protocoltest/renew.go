@@ -1,4 +1,4 @@
-package storetest
+package protocoltest
 
 import (
 	"context"
@@ -78,7 +78,7 @@ var renewalRules = []rule{
 		l := f.open(t, line, f.as("a"))
 		line.On("Renew", 0, faultstore.LoseRequest)
 		_ = f.lostBy(t, l, lease.Expired, f.duration()*4/5)
-		if f.engine.Virtual {
+		if f.suite.virtual {
 			assert.Equal(t, f.duration()*4/5, time.Since(began))
 		}
 	}},
@@ -143,7 +143,7 @@ var renewalRules = []rule{
 	}},
 }
 
-func expiryRules(e Engine) []rule {
+func expiryRules(s suite) []rule {
 	rules := []rule{
 		{"a held lease is refused at once, and its holder named", func(t *testing.T, f fixture) {
 			f.open(t, f.Store, f.as("a"))
@@ -213,7 +213,7 @@ func expiryRules(e Engine) []rule {
 			assert.Equal(t, l.Fence(), f.look(t).Lease.Fence())
 		}},
 	}
-	if !e.Virtual {
+	if !s.virtual {
 		return rules
 	}
 	return append(rules, []rule{

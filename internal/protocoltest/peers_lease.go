@@ -1,4 +1,4 @@
-package storetest
+package protocoltest
 
 import (
 	"context"
@@ -85,7 +85,7 @@ var leasePeerRules = []rule{
 		gone.Readings.Alive = func(store.Holder) bool { return false }
 		release(f.open(t, f.Store, gone))
 		f.open(t, f.Store, f.as("c")) // after a clean end anyone
-		if f.engine.Virtual {
+		if f.suite.virtual {
 			assert.Zero(t, time.Since(began))
 		}
 	}},

@@ -1,4 +1,4 @@
-package storetest
+package protocoltest
 
 import (
 	"context"
@@ -59,7 +59,7 @@ func (f fixture) ended(t testing.TB, n int) session {
 	return s
 }
 
-var lifeRules = []rule{
+var editRules = []rule{
 	{"every edit is refused while a live job holds the lease", func(t *testing.T, f fixture) {
 		s := f.session(t, f.as("a"))
 		require.NoError(t, s.put(t.Context(), 1))
@@ -112,7 +112,7 @@ var lifeRules = []rule{
 		f.delete(t, f.Store) // version 4
 		_, err := checkpoint.Get(t.Context(), f.Store, f.key.Name, f.reading(0))
 		require.ErrorIs(t, err, store.ErrNotFound)
-		f.names(t, "", "")
+		f.names(t)
 		for n := int64(1); n <= 3; n++ {
 			f.notCopied(t, n)
 		}
@@ -125,7 +125,7 @@ var lifeRules = []rule{
 		assert.Equal(t, int64(5), f.head(t).Born)
 		assert.Empty(t, f.head(t).Starts)
 		assert.Equal(t, []int64{5}, f.shown(t))
-		f.names(t, "", "", f.key.Name)
+		f.names(t, f.key.Name)
 	}},
 	{"nothing of a deleted life that comes late is ever shown, and finishing removes it", func(t *testing.T, f fixture) {
 		s := f.session(t, f.as("a"))
@@ -229,7 +229,7 @@ var lifeRules = []rule{
 		pinned := f.copied(t, 3)
 		assert.Equal(t, "kept", pinned.Label)
 		assert.True(t, pinned.ExpiresAt.IsZero())
-		equalVersion(t, f.head(t).Version, pinned.Version)
+		assert.Equal(t, f.head(t).Version, pinned.Version)
 		assert.Equal(t, s.Epoch(), pinned.CommitEpoch)
 
 		line := f.line()

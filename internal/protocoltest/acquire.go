@@ -1,4 +1,4 @@
-package storetest
+package protocoltest
 
 import (
 	"context"
@@ -13,13 +13,14 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/faultstore"
+	"github.com/milepost-dev/milepost/store/storetest"
 )
 
-func protocolAcquireRules(e Engine) []rule {
+func acquireRules(s suite) []rule {
 	rules := []rule{
 		{"takes three requests, whatever the number of versions", func(t *testing.T, f fixture) {
 			for n := int64(1); n <= 30; n++ {
-				f.copy(t, bareCopy(n, 1, "c"))
+				f.copy(t, store.Copy{Version: bare(n, 1, "c")})
 			}
 			line := f.line()
 			release(f.open(t, line, f.as("a")))
@@ -115,7 +116,7 @@ func protocolAcquireRules(e Engine) []rule {
 				line.On(step, 1, fault)
 				began := time.Now()
 				l := f.open(t, line, f.as("a"))
-				if f.engine.Virtual {
+				if f.suite.virtual {
 					assert.Less(t, time.Since(began), f.duration()/2, "nobody waits out their own lease")
 				}
 				deliverLate(t, line)
@@ -125,7 +126,7 @@ func protocolAcquireRules(e Engine) []rule {
 			}})
 		}
 	}
-	return append(rules, distrustRules(e)...)
+	return append(rules, distrustRules(s)...)
 }
 
 // winner lets fifty contend and returns the one that won.
@@ -134,7 +135,7 @@ func (f fixture) winner(t *testing.T) *lease.Lease {
 	var mu sync.Mutex
 	var won []*lease.Lease
 	var wg sync.WaitGroup
-	for i := range racers {
+	for i := range 50 {
 		wg.Go(func() {
 			o := f.as(fmt.Sprint(i))
 			o.Duration = lease.DefaultDuration // fifty at once may take long: who wins must not expire over it
@@ -155,28 +156,35 @@ func (f fixture) winner(t *testing.T) *lease.Lease {
 }
 
 // distrustRules hold that records which cannot be trusted are never taken for absent.
-func distrustRules(e Engine) []rule {
+func distrustRules(s suite) []rule {
 	var rules []rule
-	for _, d := range damagedRecords {
-		damage := e.Damage[d.damage]
-		if damage == nil || d.record.Version > 0 {
-			continue
-		}
-		rules = append(rules, rule{"is refused by a " + d.kind() + " that " + string(d.damage), func(t *testing.T, f fixture) {
-			a := f.open(t, f.Store, f.as("a"))
-			require.NoError(t, f.save(t, f.Store, a, 1))
-			require.NoError(t, a.Release(t.Context()))
-			damage(t, f.Store, Record{Key: f.key, Name: d.record.Name})
-			line := f.line()
-			_, err := lease.Acquire(t.Context(), line, f.key, f.as("b"))
-			if d.damage == NewerFormat {
-				require.ErrorIs(t, err, store.ErrNewerFormat)
-			} else {
-				require.ErrorIs(t, err, store.ErrBadRecord)
+	for record, damages := range map[string][]storetest.Damage{
+		store.RecordHead: {
+			storetest.NewerFormat, storetest.WrongType, storetest.WithoutVersion, storetest.UnknownField, storetest.NegativeCount,
+		},
+		store.RecordLease: {storetest.NewerFormat, storetest.WrongType, storetest.UnknownField},
+	} {
+		for _, d := range damages {
+			damage := s.Damage[d]
+			if damage == nil {
+				continue
 			}
-			assert.Contains(t, err.Error(), f.key.String())
-			assert.Len(t, line.Calls(""), 1, "nothing was written")
-		}})
+			rules = append(rules, rule{"is refused by a " + record + " that " + string(d), func(t *testing.T, f fixture) {
+				a := f.open(t, f.Store, f.as("a"))
+				require.NoError(t, f.save(t, f.Store, a, 1))
+				require.NoError(t, a.Release(t.Context()))
+				damage(t, f.Store, storetest.Record{Key: f.key, Name: record})
+				line := f.line()
+				_, err := lease.Acquire(t.Context(), line, f.key, f.as("b"))
+				if d == storetest.NewerFormat {
+					require.ErrorIs(t, err, store.ErrNewerFormat)
+				} else {
+					require.ErrorIs(t, err, store.ErrBadRecord)
+				}
+				assert.Contains(t, err.Error(), f.key.String())
+				assert.Len(t, line.Calls(""), 1, "nothing was written")
+			}})
+		}
 	}
 	return rules
 }
@@ -239,13 +247,6 @@ var regressionRules = []rule{
 		assert.Equal(t, int64(1_000_007), l.Epoch())
 		assert.Equal(t, int64(1_000_007), f.head(t).Fence.Epoch)
 	}},
-}
-
-// idleLease is a free lease that knows a version.
-func idleLease(epoch, version int64) store.Lease {
-	l := heldLease(epoch, "l")
-	l.Status, l.Version = store.Free, version
-	return l
 }
 
 // saved acquires the lease and saves so many versions.

@@ -1,4 +1,9 @@
-package storetest
+// Package protocoltest tests packages lease and checkpoint over an engine: whole leases and sessions,
+// while calls fail, come late and come twice. A failure here is one of theirs, since package
+// storetest alone holds an engine to its contract.
+//
+// Each subtest is named for the rule of docs/protocol.md that it holds.
+package protocoltest
 
 import (
 	"context"
@@ -13,22 +18,50 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/faultstore"
+	"github.com/milepost-dev/milepost/store/storetest"
 )
 
-func runProtocol(t *testing.T, e Engine) {
-	var shared store.Store
-	if !e.Virtual {
-		shared = e.New(t)
-	}
+// Run runs the suite over an engine, whose own tests package storetest has.
+func Run(t *testing.T, e storetest.Engine) {
+	shared := e.New(t)
+	suite{Engine: e}.run(t, func(t *testing.T, r rule, f fixture) {
+		f.Store = shared
+		r.hold(t, f)
+	})
+}
+
+// RunVirtual is [Run] in virtual time, for an engine whose stores live in this process's memory alone
+// and take the time from time.Now.
+func RunVirtual(t *testing.T, e storetest.Engine) {
+	suite{Engine: e, virtual: true}.run(t, func(t *testing.T, r rule, f fixture) {
+		synctest.Test(t, func(t *testing.T) {
+			f.Store = e.New(t)
+			r.hold(t, f)
+		})
+	})
+}
+
+type suite struct {
+	storetest.Engine
+	virtual bool // the time is
+}
+
+// rule is one subtest.
+type rule struct {
+	name string
+	hold func(t *testing.T, f fixture)
+}
+
+func (s suite) run(t *testing.T, hold func(*testing.T, rule, fixture)) {
 	for _, part := range []struct {
 		name  string
 		rules []rule
 	}{
-		{"Acquire", protocolAcquireRules(e)}, {"Regression", regressionRules}, {"Renew and lose", renewalRules},
-		{"Expiry", expiryRules(e)}, {"Handoff and steal", handoffRules},
+		{"Acquire", acquireRules(s)}, {"Regression", regressionRules}, {"Renew and lose", renewalRules},
+		{"Expiry", expiryRules(s)}, {"Handoff and steal", handoffRules},
 		{"Leases as peers got them wrong", leasePeerRules},
-		{"A save", saveRules(e)}, {"History", historyRules}, {"Edits", lifeRules},
-		{"A whole session", wholeSessionRules(e)}, {"Marks", markRules},
+		{"A save", saveRules(s)}, {"History", historyRules}, {"Edits", editRules},
+		{"A whole session", wholeSessionRules(s)}, {"Marks", markRules},
 		{"Checkpoint stores as peers got them wrong", checkpointPeerRules},
 	} {
 		t.Run(part.name, func(t *testing.T) {
@@ -36,11 +69,7 @@ func runProtocol(t *testing.T, e Engine) {
 			for _, r := range part.rules {
 				t.Run(r.name, func(t *testing.T) {
 					t.Parallel()
-					if e.Virtual {
-						synctest.Test(t, func(t *testing.T) { r.hold(t, fixture{Store: e.New(t), engine: e, key: newKey(r.name)}) })
-						return
-					}
-					r.hold(t, fixture{Store: shared, engine: e, key: newKey(r.name)})
+					hold(t, r, newFixture(s, r.name))
 				})
 			}
 		})
@@ -58,7 +87,7 @@ func cut(line *faultstore.Store) {
 
 // duration is that of the leases: short where time is real, but a busy machine does not lose them.
 func (f fixture) duration() time.Duration {
-	if f.engine.Virtual {
+	if f.suite.virtual {
 		return 30 * time.Second
 	}
 	return 4 * time.Second
@@ -131,7 +160,7 @@ func (f fixture) lostBy(t testing.TB, l *lease.Lease, reason lease.LossReason, l
 
 // real widens a limit where time is real, so that it only ends a hang.
 func (f fixture) real(limit time.Duration) time.Duration {
-	if f.engine.Virtual {
+	if f.suite.virtual {
 		return limit
 	}
 	return limit + 30*time.Second

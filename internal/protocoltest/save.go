@@ -1,4 +1,4 @@
-package storetest
+package protocoltest
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/faultstore"
+	"github.com/milepost-dev/milepost/store/storetest"
 )
 
 // then applies a call, does f, and loses the reply.
@@ -35,7 +36,7 @@ func instead(f func()) faultstore.Fault {
 // slowly gives what goes on beside a call the time to happen first.
 var slowly = faultstore.Delay(10 * time.Millisecond)
 
-func saveRules(e Engine) []rule {
+func saveRules(s suite) []rule {
 	rules := []rule{
 		{"sends one request, the commit, once the first of a session is behind it", func(t *testing.T, f fixture) {
 			s := f.session(t, f.as("a"))
@@ -234,12 +235,12 @@ func saveRules(e Engine) []rule {
 			}})
 		}
 	}
-	return append(rules, writesSaveRules(e)...)
+	return append(rules, writesSaveRules(s.Writes)...)
 }
 
 // writesSaveRules hold saves with writes of the caller's to the same rule.
-func writesSaveRules(e Engine) []rule {
-	if e.Writes == nil {
+func writesSaveRules(writes func(testing.TB, store.Store) storetest.Writes) []rule {
+	if writes == nil {
 		return nil
 	}
 	settled := func(t *testing.T, err error) *checkpoint.SettledError {
@@ -251,7 +252,7 @@ func writesSaveRules(e Engine) []rule {
 	}
 	return []rule{
 		{"with writes lands with them or not at all", func(t *testing.T, f fixture) {
-			w := e.Writes(t, f.Store)
+			w := writes(t, f.Store)
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, faultstore.LoseReply)
 			require.NoError(t, s.SaveWith(t.Context(), "1", w.Make("one")))
@@ -264,7 +265,7 @@ func writesSaveRules(e Engine) []rule {
 			assert.Equal(t, "1", s.Cursor(), "nothing of the step is left in the session")
 		}},
 		{"with writes that is unknown is reported as landed by the next one, which saves nothing", func(t *testing.T, f fixture) {
-			w := e.Writes(t, f.Store)
+			w := writes(t, f.Store)
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, faultstore.LoseReply)
 			s.line.On("Commit", 0, faultstore.Throttle)
@@ -280,7 +281,7 @@ func writesSaveRules(e Engine) []rule {
 			f.saw(t, "1", "2")
 		}},
 		{"with writes after a plain one that is unknown is told of that first", func(t *testing.T, f fixture) {
-			w := e.Writes(t, f.Store)
+			w := writes(t, f.Store)
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, faultstore.LoseReply)
 			s.line.On("Commit", 0, faultstore.Throttle)
@@ -291,7 +292,7 @@ func writesSaveRules(e Engine) []rule {
 			f.saw(t, "1")
 		}},
 		{"with writes that is unknown and was overtaken is reported as not landed", func(t *testing.T, f fixture) {
-			w := e.Writes(t, f.Store)
+			w := writes(t, f.Store)
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 0, faultstore.Hold)
 			require.ErrorIs(t, s.SaveWith(f.soon(t), "1", w.Make("one")), checkpoint.ErrOutcomeUnknown)
@@ -305,7 +306,7 @@ func writesSaveRules(e Engine) []rule {
 			f.saw(t)
 		}},
 		{"with writes refused after a lost reply is not a failure if it had landed", func(t *testing.T, f fixture) {
-			w := e.Writes(t, f.Store)
+			w := writes(t, f.Store)
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, faultstore.LoseReply)
 			s.line.On("Commit", 2, faultstore.Fail(fmt.Errorf("again: %w", &store.WriteError{Key: f.key, Err: store.ErrNotApplied})))

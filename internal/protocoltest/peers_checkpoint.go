@@ -1,4 +1,4 @@
-package storetest
+package protocoltest
 
 import (
 	"context"
@@ -49,9 +49,7 @@ var checkpointPeerRules = []rule{
 		f.acquire(t, idleLease(20, 3))
 		f.raise(t, 21)
 		v := bare(4, 21, "c4")
-		v.State = state([]byte(`{"Sum":4}`))
-		v.State.Encoding, v.State.ContentType, v.State.Size = "", "", 9
-		v.State.SHA256 = make([]byte, 32)
+		v.State = &store.State{Data: []byte(`{"Sum":4}`), Size: 9, SHA256: make([]byte, 32)}
 		require.NoError(t, f.commit(t, v))
 		_, err := checkpoint.Open[tally](t.Context(), f.Store, f.key.Name, f.options(f.as("b")))
 		require.ErrorIs(t, err, store.ErrBadRecord)
@@ -141,7 +139,7 @@ var checkpointPeerRules = []rule{
 // idle lets years go by where time is virtual, and what the engine sweeps be swept.
 func (f fixture) idle(t *testing.T) {
 	t.Helper()
-	if f.engine.Virtual {
+	if f.suite.virtual {
 		time.Sleep(5 * 365 * 24 * time.Hour)
 	}
 	if s, ok := f.Store.(interface{ Sweep() int }); ok {

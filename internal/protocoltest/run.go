@@ -1,4 +1,4 @@
-package storetest
+package protocoltest
 
 import (
 	"context"
@@ -124,10 +124,10 @@ func dying(fault faultstore.Fault) func(fixture, *run) faultstore.Fault {
 	}
 }
 
-func wholeSessionRules(e Engine) []rule {
+func wholeSessionRules(s suite) []rule {
 	var rules []rule
 	for what, fault := range faults {
-		if takesTime[what] && !e.Virtual {
+		if takesTime[what] && !s.virtual {
 			continue // a second for each of many requests; Acquire and A save have each kind of request
 		}
 		rules = append(rules, rule{"succeeds whichever one request: " + what, func(t *testing.T, f fixture) {
