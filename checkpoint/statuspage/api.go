@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
@@ -33,7 +34,7 @@ func (r *request) number(name string, usual, least, most int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, kinds.Usagef("%s=%q: a number from %d to %d", name, shorten(text, 40), least, most)
+		return 0, kinds.Usagef("%s=%q: a number from %d to %d", name, human.Shorten(text, 40), least, most)
 	}
 	return n, nil
 }

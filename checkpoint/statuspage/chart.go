@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 )
 
 // The charts' own units: they are stretched to the space that there is.
@@ -43,7 +44,7 @@ func charts(versions []*checkpoint.Checkpoint) []chart {
 		all = append(all, draw("Cursor", versions, func(i int) (float64, string) { return cursors[i], numberText(versions[i].Cursor) }))
 	}
 	counts := func(title string, of func(*checkpoint.Checkpoint) int64) {
-		all = append(all, draw(title, versions, func(i int) (float64, string) { n := of(versions[i]); return float64(n), thousands(n) }))
+		all = append(all, draw(title, versions, func(i int) (float64, string) { n := of(versions[i]); return float64(n), human.Thousands(n) }))
 	}
 	counts("Processed", func(cp *checkpoint.Checkpoint) int64 { return cp.Processed })
 	if failures {
@@ -54,7 +55,7 @@ func charts(versions []*checkpoint.Checkpoint) []chart {
 
 func numberText(s string) string {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return thousands(n)
+		return human.Thousands(n)
 	}
 	return s
 }
@@ -104,5 +105,5 @@ func draw(title string, versions []*checkpoint.Checkpoint, value func(int) (floa
 
 // Words says what is to be seen.
 func (c chart) Words() string {
-	return fmt.Sprintf("%s over time: from %s at %s to %s at %s, %d versions", c.Title, c.First, clock(c.From), c.Last, clock(c.To), c.Count)
+	return fmt.Sprintf("%s over time: from %s at %s to %s at %s, %d versions", c.Title, c.First, human.Clock(c.From), c.Last, human.Clock(c.To), c.Count)
 }

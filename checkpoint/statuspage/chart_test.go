@@ -24,7 +24,7 @@ func TestAChartHoldsAValueUntilTheNextSave(t *testing.T) {
 	cursor := steady[0]
 	assert.Equal(t, "0.0,100.0 500.0,100.0 500.0,50.0 1000.0,50.0 1000.0,0.0", cursor.Points)
 	assert.Equal(t, []string{"1000.0"}, cursor.Begun)
-	assert.Equal(t, "Cursor over time: from 0 at 2026-11-28 02:00:00Z to 100 at 2026-11-28 02:02:00Z, 3 versions", cursor.Words())
+	assert.Equal(t, "Cursor over time: from 0 at 2026-11-28T02:00:00Z to 100 at 2026-11-28T02:02:00Z, 3 versions", cursor.Words())
 	assert.Equal(t, "Processed", steady[1].Title)
 
 	assert.Equal(t, "0.0,50.0 1000.0,50.0 1000.0,50.0", charts(saved("7", "7"))[0].Points, "it does not move")

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -157,12 +158,12 @@ func (v *checkpointView) fromHere() string {
 	if !v.Saved() {
 		return ""
 	}
-	return fmt.Sprintf(" It goes on from version %s.", thousands(v.CP.Version))
+	return fmt.Sprintf(" It goes on from version %s.", human.Thousands(v.CP.Version))
 }
 
 func runsText(n int64) string {
 	if n == 1 {
 		return "A run"
 	}
-	return thousands(n) + " runs"
+	return human.Thousands(n) + " runs"
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 )
 
 // What of a difference is shown.
@@ -69,7 +70,7 @@ func (h *handler) diff(r *request) (*difference, error) {
 		switch err := h.state(r.ctx, cp); {
 		case errors.Is(err, errStateTooLarge):
 			d.Hidden = fmt.Sprintf("the state of version %d has %s bytes, and %s are compared here at the most; milepost get --state-to FILE writes it",
-				cp.Version, thousands(cp.StateSize), thousands(maxState))
+				cp.Version, human.Thousands(cp.StateSize), human.Thousands(maxState))
 			return d, nil
 		case err != nil:
 			return nil, err
@@ -104,7 +105,7 @@ func (d *difference) compare() error {
 				break
 			}
 			kind := map[udiff.OpKind]string{udiff.Delete: "gone", udiff.Insert: "new"}[l.Kind]
-			shown.Lines = append(shown.Lines, diffLine{Kind: kind, Text: shorten(strings.TrimSuffix(l.Content, "\n"), maxLine)})
+			shown.Lines = append(shown.Lines, diffLine{Kind: kind, Text: human.Shorten(strings.TrimSuffix(l.Content, "\n"), maxLine)})
 		}
 		d.Hunks = append(d.Hunks, shown)
 		if d.Cut {

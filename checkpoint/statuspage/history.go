@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -141,7 +142,7 @@ func (w window) events(lease *store.Lease) []event {
 			add(false, "The first run began", who(cp.By))
 		}
 		if cp.RestoredFrom != 0 {
-			add(false, fmt.Sprintf("Content of version %s", thousands(cp.RestoredFrom)), cp.Reason)
+			add(false, fmt.Sprintf("Content of version %s", human.Thousands(cp.RestoredFrom)), cp.Reason)
 		} else if cp.Reason != "" {
 			add(false, "An operator's act", cp.Reason)
 		}
@@ -205,7 +206,7 @@ var errStateTooLarge = errors.New("the state is too large to be shown here")
 func (h *handler) state(ctx context.Context, cp *checkpoint.Checkpoint) error {
 	switch {
 	case max(cp.StateSize, int64(len(cp.State))) > maxState:
-		return fmt.Errorf("%w: %s bytes", errStateTooLarge, thousands(cp.StateSize))
+		return fmt.Errorf("%w: %s bytes", errStateTooLarge, human.Thousands(cp.StateSize))
 	case cp.State != nil || cp.Body == "":
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -54,7 +55,7 @@ func bad(c survey.Condition) bool { return c <= survey.Failing }
 // Is says how the checkpoint is, in a word or two.
 func (r row) Is() string {
 	if r.Overdue() && r.Err == nil {
-		return "overdue " + span(r.Age()-r.Expect.Every-r.Expect.Grace)
+		return "overdue " + human.Span(r.Age()-r.Expect.Every-r.Expect.Grace)
 	}
 	return r.Condition().String()
 }
@@ -62,7 +63,7 @@ func (r row) Is() string {
 // LeaseText says how the lease is, or how long it runs.
 func (r row) LeaseText() string {
 	if r.Held && r.Left > 0 {
-		return span(r.Left)
+		return human.Span(r.Left)
 	}
 	if l := r.Item.LeaseStatus(); l != "never" {
 		return l
@@ -75,7 +76,7 @@ func (r row) HeldBy() string {
 	if r.Lease == nil || r.Lease.Status != store.Held {
 		return "–"
 	}
-	return visible(r.Lease.Holder.ID)
+	return human.Visible(r.Lease.Holder.ID)
 }
 
 // ArchiveText says how far the mirror is.
@@ -86,7 +87,7 @@ func (r row) ArchiveText() string {
 	case r.Mirror.Gap:
 		return "gap"
 	case r.Mirror.Lag > 0:
-		return span(r.Mirror.Lag) + " behind"
+		return human.Span(r.Mirror.Lag) + " behind"
 	}
 	return "ok"
 }

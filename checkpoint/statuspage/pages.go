@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -27,12 +28,12 @@ var assets embed.FS
 // pages are the templates by name, each with what all share.
 var pages = func() map[string]*template.Template {
 	functions := template.FuncMap{
-		"visible": visible, "thousands": thousands, "span": span, "clock": clock, "word": word, "perSecond": perSecond,
-		"shorten": func(most int, s string) string { return shorten(s, most) },
+		"visible": human.Visible, "thousands": human.Thousands, "span": human.Span, "clock": human.Clock, "perSecond": human.Rate, "word": word,
+		"shorten": func(most int, s string) string { return human.Shorten(s, most) },
 		"when":    func(t, now time.Time) moment { return moment{t, now} },
-		"who":     func(h store.Holder) string { return visible(who(h)) },
+		"who":     func(h store.Holder) string { return human.Visible(who(h)) },
 
-		"thousands64": func(n int) string { return thousands(int64(n)) },
+		"thousands64": func(n int) string { return human.Thousands(int64(n)) },
 		"before":      func(version int64) int64 { return version - 1 },
 		"part":        func(page pager, name, here string) part { return part{Page: page, Name: name, Here: here} },
 		"both": func(page pager, name string, from, to int64) part {
@@ -72,14 +73,11 @@ type moment struct{ At, now time.Time }
 // Known reports whether there is a time at all.
 func (m moment) Known() bool { return !m.At.IsZero() }
 
-// ISO writes it for machines.
-func (m moment) ISO() string { return m.At.UTC().Format(time.RFC3339) }
-
 // Clock writes it as a log does.
-func (m moment) Clock() string { return clock(m.At) }
+func (m moment) Clock() string { return human.Clock(m.At) }
 
 // Ago writes how long ago it is.
-func (m moment) Ago() string { return ago(m.At, m.now) }
+func (m moment) Ago() string { return human.Ago(m.At, m.now) }
 
 // assetsVersion changes with the assets, and so does their URL.
 var assetsVersion = func() string {
@@ -148,7 +146,7 @@ func (f frame) URL(kind, name string, parameters ...any) string {
 
 // Command is a line for the shell about a checkpoint; %s is its name.
 func (f frame) Command(format, name string) string {
-	line := "milepost " + strings.Replace(format, "%s", word(visible(name)), 1)
+	line := "milepost " + strings.Replace(format, "%s", word(human.Visible(name)), 1)
 	if f.Namespace != store.DefaultNamespace {
 		line += " --namespace " + word(f.Namespace)
 	}
@@ -174,7 +172,7 @@ func (f frame) Crumbs(name string) []crumb {
 	for i := range len(name) {
 		if name[i] == '/' {
 			prefix := name[:i+1]
-			all = append(all, crumb{visible(prefix[strings.LastIndex(name[:i], "/")+1:]), f.Root + "?" + url.Values{"q": {prefix}}.Encode()})
+			all = append(all, crumb{human.Visible(prefix[strings.LastIndex(name[:i], "/")+1:]), f.Root + "?" + url.Values{"q": {prefix}}.Encode()})
 		}
 	}
 	return all
@@ -241,12 +239,12 @@ func (h *handler) versionPage(r *request) error {
 	default:
 		switch err := h.state(r.ctx, cp); {
 		case errors.Is(err, errStateTooLarge):
-			v.Hidden = fmt.Sprintf("it has %s bytes, and %s are shown here at the most", thousands(size), thousands(maxState))
+			v.Hidden = fmt.Sprintf("it has %s bytes, and %s are shown here at the most", human.Thousands(size), human.Thousands(maxState))
 		case err != nil:
 			return err
 		default:
 			if v.State = stateText(cp.State); len(v.State) > maxShown {
-				v.State, v.Cut = strings.ToValidUTF8(v.State[:maxShown], ""), true
+				v.State, v.Cut = store.CutText(v.State, maxShown), true
 			}
 		}
 	}
@@ -278,48 +276,30 @@ func (h *handler) diffPage(r *request) error {
 	v := diffView{frame: h.frame(fmt.Sprintf("%s: version %d to %d", r.name, d.From.Version, d.To.Version)), Name: r.name, difference: d}
 	field := func(numeric bool, name, from, to string) {
 		if from != "" || to != "" {
-			v.Fields = append(v.Fields, change{name, cmp.Or(visible(from), "–"), cmp.Or(visible(to), "–"), numeric})
+			v.Fields = append(v.Fields, change{name, cmp.Or(human.Visible(from), "–"), cmp.Or(human.Visible(to), "–"), numeric})
 		}
 	}
 	a, b := d.From, d.To
 	field(true, "Cursor", a.Cursor, b.Cursor)
-	field(true, "Processed", thousands(a.Processed), thousands(b.Processed))
-	field(true, "Failed", thousands(a.Failed), thousands(b.Failed))
-	field(false, "Saved", clock(a.SavedAt), clock(b.SavedAt))
+	field(true, "Processed", human.Thousands(a.Processed), human.Thousands(b.Processed))
+	field(true, "Failed", human.Thousands(a.Failed), human.Thousands(b.Failed))
+	field(false, "Saved", human.Clock(a.SavedAt), human.Clock(b.SavedAt))
 	field(false, "By", who(a.By), who(b.By))
-	field(true, "Epoch", thousands(a.CommitEpoch), thousands(b.CommitEpoch))
+	field(true, "Epoch", human.Thousands(a.CommitEpoch), human.Thousands(b.CommitEpoch))
 	field(false, "Last error", a.LastError, b.LastError)
 	field(false, "Ended", string(a.Ended), string(b.Ended))
 	field(false, "Reason", a.Reason, b.Reason)
 	field(false, "Identity", a.Identity, b.Identity)
 	if a.Schema != 0 || b.Schema != 0 {
-		field(true, "Schema", thousands(a.Schema), thousands(b.Schema))
+		field(true, "Schema", human.Thousands(a.Schema), human.Thousands(b.Schema))
 	}
 	if len(a.Finished)+len(b.Finished) > 0 {
-		field(true, "Finished ranges", thousands(int64(len(a.Finished))), thousands(int64(len(b.Finished))))
+		field(true, "Finished ranges", human.Thousands(int64(len(a.Finished))), human.Thousands(int64(len(b.Finished))))
 	}
 	field(false, "State's type", a.ContentType, b.ContentType)
-	field(true, "State's bytes", thousands(a.StateSize), thousands(b.StateSize))
+	field(true, "State's bytes", human.Thousands(a.StateSize), human.Thousands(b.StateSize))
 	return h.render(r.w, http.StatusOK, "diff", v)
 }
 
-// Note is what sets a version apart, as milepost history says it.
-func (e entry) Note() string {
-	var notes []string
-	if e.Ended != "" {
-		notes = append(notes, string(e.Ended))
-	}
-	if e.Archived {
-		notes = append(notes, "in the archive")
-	}
-	if e.Label != "" {
-		notes = append(notes, "pinned: "+e.Label)
-	}
-	if e.RestoredFrom != 0 {
-		notes = append(notes, "content of version "+thousands(e.RestoredFrom))
-	}
-	if e.Reason != "" {
-		notes = append(notes, e.Reason)
-	}
-	return visible(strings.Join(notes, "; "))
-}
+// Note is what sets the version apart.
+func (e entry) Note() string { return human.Visible(human.Note(e.Checkpoint)) }

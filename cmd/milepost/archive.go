@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
@@ -95,7 +96,7 @@ func (a *app) printSynced(done *checkpoint.Synced, dryRun bool) error {
 	if dryRun {
 		verb = "not mirrored yet"
 	}
-	text := fmt.Sprintf("%s: %s %s, %s before", cell(done.Name), versionsText(done.Mirrored), verb, thousands(done.Present))
+	text := fmt.Sprintf("%s: %s %s, %s before", cell(done.Name), versionsText(done.Mirrored), verb, human.Thousands(done.Present))
 	if len(done.Gaps) > 0 {
 		var gaps []string
 		for _, g := range done.Gaps {
@@ -117,13 +118,13 @@ func countText(n int64, unit string) string {
 	if stem, ok := strings.CutSuffix(unit, "y"); ok {
 		unit = stem + "ie"
 	}
-	return thousands(n) + " " + unit + "s"
+	return human.Thousands(n) + " " + unit + "s"
 }
 
 // rangeText is version 7, or versions 7–12.
 func rangeText(first, last int64) string {
 	if first == last {
-		return "version " + thousands(first)
+		return "version " + human.Thousands(first)
 	}
-	return fmt.Sprintf("versions %s–%s", thousands(first), thousands(last))
+	return fmt.Sprintf("versions %s–%s", human.Thousands(first), human.Thousands(last))
 }

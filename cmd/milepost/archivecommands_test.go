@@ -297,10 +297,7 @@ func TestPruneKeepsWhatItSays(t *testing.T) {
 	assert.Equal(t, []string{"1–3", "5", "7–8"}, runsOf([]int64{8, 7, 5, 3, 2, 1}))
 }
 
-func TestSizesAndCountsReadWell(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB", 1536: "1.5 KiB", 1 << 30: "1.0 GiB", 1 << 62: "4096.0 PiB"} {
-		assert.Equal(t, want, sizeText(n))
-	}
+func TestCountsReadWell(t *testing.T) {
 	assert.Equal(t, "1 body", countText(1, "body"))
 	assert.Equal(t, "1,204 bodies", countText(1204, "body"))
 	assert.Equal(t, "0 versions", versionsText(0))

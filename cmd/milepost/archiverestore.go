@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
@@ -119,13 +120,13 @@ func (a *app) printRestored(done *checkpoint.Restored, options *checkpoint.Resto
 	if a.output == "json" {
 		return a.printJSON(restoreJSON{editJSON{"restore", !options.DryRun, done.Before, done.After}, done.From, done.Copies})
 	}
-	verb, epoch := "Wrote", ", in epoch "+thousands(done.After.CommitEpoch)
+	verb, epoch := "Wrote", ", in epoch "+human.Thousands(done.After.CommitEpoch)
 	if options.DryRun {
 		verb, epoch = "Would write", ""
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s version %s of %s with the content of version %s of epoch %s (%s)%s:\n",
-		verb, thousands(done.After.Version), cell(done.After.Name), thousands(done.From.Version), thousands(done.From.CommitEpoch),
-		clock(done.From.SavedAt), epoch)
+		verb, human.Thousands(done.After.Version), cell(done.After.Name), human.Thousands(done.From.Version), human.Thousands(done.From.CommitEpoch),
+		human.Clock(done.From.SavedAt), epoch)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 )
 
 // findingJSON is a [checkpoint.Finding] as JSON.
@@ -148,7 +149,7 @@ func (a *app) printVerified(s *openStore, sum *verifyJSON, t *table) error {
 			also += fmt.Sprintf("; %s not mirrored yet", versionsText(sum.Waiting))
 		}
 		_, err := fmt.Fprintf(a.stdout, "%s, %s and %s read, %s: %s%s\n",
-			countText(sum.Checkpoints, "checkpoint"), countText(sum.Objects, "object"), countText(sum.Bodies, "body"), sizeText(sum.Bytes),
+			countText(sum.Checkpoints, "checkpoint"), countText(sum.Objects, "object"), countText(sum.Bodies, "body"), human.Size(sum.Bytes),
 			countText(sum.Findings, "finding"), also)
 		if err != nil {
 			return err

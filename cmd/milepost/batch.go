@@ -16,6 +16,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/child"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/records"
 	"github.com/milepost-dev/milepost/lease"
@@ -282,7 +283,7 @@ func (j *batchJob) resume(ctx context.Context) error {
 	}
 	done := j.in.Records()
 	if s.Resumed() != nil {
-		j.app.say("%q goes on from record %s, version %s", s.Name(), thousands(done+1), thousands(s.Version()))
+		j.app.say("%q goes on from record %s, version %s", s.Name(), human.Thousands(done+1), human.Thousands(s.Version()))
 	}
 	j.progress = newProgress(j.app.stderr, j.app.getenv, s.Name(), done, j.in.Fraction())
 	return nil
@@ -393,7 +394,7 @@ type commandError struct {
 }
 
 func (e *commandError) Error() string {
-	s := fmt.Sprintf("%s failed on records %s to %s: %v", strings.Join(e.Argv, " "), thousands(e.First), thousands(e.Last), e.Err)
+	s := fmt.Sprintf("%s failed on records %s to %s: %v", strings.Join(e.Argv, " "), human.Thousands(e.First), human.Thousands(e.Last), e.Err)
 	if e.Attempts > 1 {
 		s += fmt.Sprintf(" (the last of %d attempts)", e.Attempts)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -69,14 +70,14 @@ states there. A bucket that keeps versions keeps what is removed from it.`,
 		what := "what an earlier delete has left"
 		if e.Before != nil {
 			what = fmt.Sprintf("version %d (cursor %s, saved %s) and all before it, savepoints too",
-				e.Before.Version, cell(e.Before.Cursor), ago(e.Before.SavedAt, time.Now()))
+				e.Before.Version, cell(e.Before.Cursor), human.Ago(e.Before.SavedAt, time.Now()))
 		}
 		if _, err := fmt.Fprintf(a.stdout, "%s %s: %s.\n", verb, key, what); err != nil {
 			return err
 		}
 		if p := e.Purged; p != nil {
 			if _, err := fmt.Fprintf(a.stdout, "%s in %s: %s of the mirror and %s, %s. A bucket that keeps versions keeps them.\n", verb,
-				s.archive.url, countText(p.Objects, "object"), countText(p.Bodies, "body"), sizeText(p.Bytes)); err != nil {
+				s.archive.url, countText(p.Objects, "object"), countText(p.Bodies, "body"), human.Size(p.Bytes)); err != nil {
 				return err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -79,10 +80,10 @@ func printChanges(a *app, before, after *checkpoint.Checkpoint) error {
 		t.add("  "+field, cell(from), "→", cell(to))
 	}
 	changed("cursor", before.Cursor, after.Cursor)
-	changed("processed", thousands(before.Processed), thousands(after.Processed))
-	changed("failed", thousands(before.Failed), thousands(after.Failed))
+	changed("processed", human.Thousands(before.Processed), human.Thousands(after.Processed))
+	changed("failed", human.Thousands(before.Failed), human.Thousands(after.Failed))
 	changed("identity", before.Identity, after.Identity)
-	changed("schema", thousands(before.Schema), thousands(after.Schema))
+	changed("schema", human.Thousands(before.Schema), human.Thousands(after.Schema))
 	changed("last error", before.LastError, after.LastError)
 	if was, is, ok := stateFields(before, after); ok && before.Body == "" && after.Body == "" {
 		for _, name := range slices.Sorted(maps.Keys(merged(was, is))) {

@@ -6,12 +6,14 @@ import (
 	"os/user"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
@@ -143,7 +145,7 @@ func (a *app) printExpectation(key store.Key, e *store.Expectation) error {
 		if e.Grace > 0 {
 			text += fmt.Sprintf(", and is overdue %s later", longDuration(e.Grace))
 		}
-		text += fmt.Sprintf(" (set by %s, %s).", cell(e.SetBy), clock(e.SetAt))
+		text += fmt.Sprintf(" (set by %s, %s).", cell(e.SetBy), human.Clock(e.SetAt))
 	}
 	_, err := fmt.Fprintln(a.stdout, text)
 	return err
@@ -198,3 +200,14 @@ func (d longDuration) String() string {
 
 // Type implements pflag.Value.
 func (*longDuration) Type() string { return "duration" }
+
+// withoutZeros writes 2h for what its own String calls 2h0m0s.
+func withoutZeros(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 )
 
 // gcJSON is a [checkpoint.Collected] as JSON.
@@ -103,10 +104,10 @@ func (a *app) printCollected(done *checkpoint.Collected, dryRun bool) error {
 		bytes += b.Size
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s %s of %s, %s, that no version points at (%s stay):\n",
-		verb, countText(int64(len(done.Bodies)), "body"), cell(done.Name), sizeText(bytes), thousands(done.Kept))
+		verb, countText(int64(len(done.Bodies)), "body"), cell(done.Name), human.Size(bytes), human.Thousands(done.Kept))
 	for _, b := range done.Bodies {
 		if err == nil {
-			_, err = fmt.Fprintf(a.stdout, "  %s  %s\n", b.Object, sizeText(b.Size))
+			_, err = fmt.Fprintf(a.stdout, "  %s  %s\n", b.Object, human.Size(b.Size))
 		}
 	}
 	return err

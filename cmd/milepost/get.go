@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -78,13 +79,13 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {
 	now := time.Now()
 	t := newTable("checkpoint", store.Key{Namespace: cp.Namespace, Name: cp.Name}.String())
-	t.add("version", thousands(cp.Version)+endedText(cp.Ended))
+	t.add("version", human.Thousands(cp.Version)+endedText(cp.Ended))
 	t.add("cursor", cell(cp.Cursor))
-	t.add("processed", thousands(cp.Processed))
-	t.add("failed", thousands(cp.Failed))
+	t.add("processed", human.Thousands(cp.Processed))
+	t.add("failed", human.Thousands(cp.Failed))
 	t.add("saved", since(cp.SavedAt, now))
 	t.add("by", holderText(cp.By))
-	t.add("epoch", fmt.Sprintf("%s, committed in %s", thousands(cp.Epoch), thousands(cp.CommitEpoch)))
+	t.add("epoch", fmt.Sprintf("%s, committed in %s", human.Thousands(cp.Epoch), human.Thousands(cp.CommitEpoch)))
 	t.add("commit", cp.CommitID)
 	for _, optional := range [][2]string{
 		{"last error", cp.LastError}, {"identity", cp.Identity}, {"reason", cp.Reason}, {"label", cp.Label},
@@ -94,16 +95,16 @@ func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {
 		}
 	}
 	if cp.Schema != 0 {
-		t.add("schema", thousands(cp.Schema))
+		t.add("schema", human.Thousands(cp.Schema))
 	}
 	if cp.RestoredFrom != 0 {
-		t.add("content of", "version "+thousands(cp.RestoredFrom))
+		t.add("content of", "version "+human.Thousands(cp.RestoredFrom))
 	}
 	if len(cp.Finished) > 0 {
 		t.add("finished", fmt.Sprintf("%d ranges above the cursor", len(cp.Finished)))
 	}
 	if !cp.ExpiresAt.IsZero() {
-		t.add("expires", clock(cp.ExpiresAt))
+		t.add("expires", human.Clock(cp.ExpiresAt))
 	}
 	if cp.Archived {
 		t.add("kept", "in the archive alone")
@@ -162,7 +163,7 @@ func (c *counted) Write(p []byte) (int, error) {
 func stateText(cp *checkpoint.Checkpoint) string {
 	switch {
 	case cp.Body != "":
-		return fmt.Sprintf("%s bytes of %s, in the archive", thousands(cp.StateSize), cp.ContentType)
+		return fmt.Sprintf("%s bytes of %s, in the archive", human.Thousands(cp.StateSize), cp.ContentType)
 	case cp.State == nil:
 		return "–"
 	case json.Valid(cp.State):
@@ -171,5 +172,5 @@ func stateText(cp *checkpoint.Checkpoint) string {
 			return line.String()
 		}
 	}
-	return fmt.Sprintf("%s bytes of %s", thousands(int64(len(cp.State))), cp.ContentType)
+	return fmt.Sprintf("%s bytes of %s", human.Thousands(int64(len(cp.State))), cp.ContentType)
 }

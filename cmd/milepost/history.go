@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -52,8 +51,13 @@ func (a *app) history(ctx context.Context, s *openStore, key store.Key, limit in
 				return err
 			}
 		} else {
-			t.add(thousands(cp.Version), cell(cp.Cursor), thousands(cp.Processed), thousands(cp.Failed),
-				ago(cp.SavedAt, now), thousands(cp.CommitEpoch), cell(cp.By.ID), cell(note(cp)))
+			note := human.Note(cp)
+			if note != "" && cp.LastError != "" {
+				note += "; "
+			}
+			note += cp.LastError
+			t.add(human.Thousands(cp.Version), cell(cp.Cursor), human.Thousands(cp.Processed), human.Thousands(cp.Failed),
+				human.Ago(cp.SavedAt, now), human.Thousands(cp.CommitEpoch), cell(cp.By.ID), cell(note))
 		}
 		if listed++; listed == limit {
 			break
@@ -65,28 +69,4 @@ func (a *app) history(ctx context.Context, s *openStore, key store.Key, limit in
 		}
 	}
 	return failed
-}
-
-// note is what sets a version apart.
-func note(cp *checkpoint.Checkpoint) string {
-	var notes []string
-	if cp.Ended != "" {
-		notes = append(notes, string(cp.Ended))
-	}
-	if cp.Archived {
-		notes = append(notes, "in the archive")
-	}
-	if cp.Label != "" {
-		notes = append(notes, "pinned: "+cp.Label)
-	}
-	if cp.RestoredFrom != 0 {
-		notes = append(notes, fmt.Sprintf("content of version %d", cp.RestoredFrom))
-	}
-	if cp.Reason != "" {
-		notes = append(notes, cp.Reason)
-	}
-	if cp.LastError != "" {
-		notes = append(notes, cp.LastError)
-	}
-	return strings.Join(notes, "; ")
 }

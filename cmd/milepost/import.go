@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -196,10 +197,10 @@ func (a *app) printImported(done *checkpoint.Imported, dryRun bool) error {
 	}
 	text := fmt.Sprintf("%s %s of %s", verb, versionsText(done.Versions), store.Key{Namespace: done.Namespace, Name: done.Name})
 	if done.Present > 0 {
-		text += fmt.Sprintf(", where %s were there already", thousands(done.Present))
+		text += fmt.Sprintf(", where %s were there already", human.Thousands(done.Present))
 	}
 	if cp := done.Newest; cp != nil {
-		text += fmt.Sprintf(": the newest is at cursor %s, %s processed, saved at %s", cell(cp.Cursor), thousands(cp.Processed), clock(cp.SavedAt))
+		text += fmt.Sprintf(": the newest is at cursor %s, %s processed, saved at %s", cell(cp.Cursor), human.Thousands(cp.Processed), human.Clock(cp.SavedAt))
 	}
 	_, err := fmt.Fprintln(a.stdout, text)
 	return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/homemade"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/places"
 )
@@ -101,7 +102,7 @@ func (a *app) printHomeMade(h *homemade.History) error {
 	read := int64(len(h.Versions))
 	text := fmt.Sprintf("%s holds %s", h.Place, versionsText(read))
 	if read > 0 {
-		text += fmt.Sprintf(", from %s to %s", clock(h.Versions[0].Named), clock(h.Versions[read-1].Named))
+		text += fmt.Sprintf(", from %s to %s", human.Clock(h.Versions[0].Named), human.Clock(h.Versions[read-1].Named))
 	}
 	if len(h.Folders) > 1 {
 		text += fmt.Sprintf(", in %d folders, which are taken for those of one job: %s", len(h.Folders), someOf(h.Folders))
@@ -138,7 +139,7 @@ func someOf(keys []string) string {
 	}
 	text := strings.Join(shown, ", ")
 	if more := len(keys) - most; more > 0 {
-		text += fmt.Sprintf(" and %s more", thousands(int64(more)))
+		text += fmt.Sprintf(" and %s more", human.Thousands(int64(more)))
 	}
 	return text
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
@@ -55,7 +56,7 @@ func (a *app) printLease(key store.Key, o lease.Observation) error {
 	l, now := o.Lease, survey.WallNow(o.Clock)
 	lines := newTable("lease", key.String())
 	lines.add("status", shown.Status)
-	lines.add("epoch", thousands(l.Epoch))
+	lines.add("epoch", human.Thousands(l.Epoch))
 	who := "held by"
 	if l.Status == store.Free {
 		who = "last held by"
@@ -75,16 +76,16 @@ func (a *app) printLease(key store.Key, o lease.Observation) error {
 	return lines.print(a.stdout)
 }
 
-func since(t, now time.Time) string { return fmt.Sprintf("%s (%s)", clock(t), ago(t, now)) }
+func since(t, now time.Time) string { return fmt.Sprintf("%s (%s)", human.Clock(t), human.Ago(t, now)) }
 
 func until(t, now time.Time) string {
 	switch left := t.Sub(now); {
 	case t.IsZero():
 		return "–"
 	case left < 0:
-		return fmt.Sprintf("%s (%s ago)", clock(t), span(-left))
+		return fmt.Sprintf("%s (%s ago)", human.Clock(t), human.Span(-left))
 	default:
-		return fmt.Sprintf("%s (in %s, unless it is renewed)", clock(t), span(left))
+		return fmt.Sprintf("%s (in %s, unless it is renewed)", human.Clock(t), human.Span(left))
 	}
 }
 
@@ -145,7 +146,7 @@ func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, ifVer
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s the lease of %s, held by %s since %s:\n  epoch  %s  →  %s\n",
 		would, key, holderText(o.Lease.Holder), since(o.Lease.AcquiredAt, survey.WallNow(o.Clock)),
-		thousands(o.Lease.Epoch), thousands(epoch))
+		human.Thousands(o.Lease.Epoch), human.Thousands(epoch))
 	if err != nil {
 		return err
 	}

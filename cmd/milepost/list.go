@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
@@ -84,7 +85,7 @@ func listingRow(l *checkpoint.Listing, now time.Time) []string {
 	case l.Lease == nil:
 		left = "–"
 	case l.Held && l.Left > 0:
-		holder, left = cell(l.Lease.Holder.ID), span(l.Left)
+		holder, left = cell(l.Lease.Holder.ID), human.Span(l.Left)
 	case l.Held:
 		holder, left = cell(l.Lease.Holder.ID), "held"
 	case l.Lease.Status == store.Held:
@@ -93,11 +94,11 @@ func listingRow(l *checkpoint.Listing, now time.Time) []string {
 	cp := l.Checkpoint
 	switch {
 	case l.Deleting:
-		return []string{l.Name, "–", "its deletion is not finished", "", "", "", holder, left}
+		return []string{human.Line(l.Name), "–", "its deletion is not finished", "", "", "", holder, left}
 	case cp == nil:
-		return []string{l.Name, "–", "never saved", "", "", "", holder, left}
+		return []string{human.Line(l.Name), "–", "never saved", "", "", "", holder, left}
 	}
-	return []string{l.Name, thousands(cp.Version), cell(cp.Cursor), thousands(cp.Processed), thousands(cp.Failed), ago(cp.SavedAt, now), holder, left}
+	return []string{human.Line(l.Name), human.Thousands(cp.Version), cell(cp.Cursor), human.Thousands(cp.Processed), human.Thousands(cp.Failed), human.Ago(cp.SavedAt, now), holder, left}
 }
 
 func listedWhole(cp *checkpoint.Checkpoint) (json.RawMessage, error) { return json.Marshal(cp) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
@@ -63,7 +64,7 @@ func (a *app) readState(path string) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read the state: %w", err)
 	case len(state) == maxLine:
-		return nil, kinds.Usagef("--state %s: it is larger than %s bytes", path, thousands(maxLine))
+		return nil, kinds.Usagef("--state %s: it is larger than %s bytes", path, human.Thousands(maxLine))
 	case !json.Valid(state):
 		return nil, kinds.Usagef("--state %s: it is not valid JSON", path)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/places"
 	"github.com/milepost-dev/milepost/store"
@@ -78,7 +79,7 @@ func (a *app) open(ctx context.Context, mode openMode) (*openStore, error) {
 		s.closing = func() {
 			if s.dynamo != nil {
 				c := s.dynamo.Cost()
-				a.say("cost %s requests, %.1f write units, %.1f read units", thousands(c.Requests), c.WriteUnits, c.ReadUnits)
+				a.say("cost %s requests, %.1f write units, %.1f read units", human.Thousands(c.Requests), c.WriteUnits, c.ReadUnits)
 			}
 			closing()
 		}

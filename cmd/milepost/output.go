@@ -1,19 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/milepost-dev/milepost/internal/human"
 )
 
-// say writes a line to standard error: the talk, not the answer.
+// say writes a line to standard error: the talk, not the answer. A terminal obeys nothing in it.
 func (a *app) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(a.stderr, "milepost: "+format+"\n", args...)
+	_, _ = fmt.Fprintln(a.stderr, human.Visible(fmt.Sprintf("milepost: "+format, args...)))
 }
 
 // printJSON writes one item as one line.
@@ -66,18 +67,6 @@ func flushRight(s string, width int) string {
 	return strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s))) + s
 }
 
-// cell makes a text of the user's fit a table's cell: one line, not too long, and
-// nothing that a terminal would obey.
-func cell(s string) string {
-	const most = 60
-	if s == "" {
-		return "–"
-	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-		s = strconv.Quote(s)
-	}
-	if runes := []rune(s); len(runes) > most {
-		s = string(runes[:most-1]) + "…"
-	}
-	return s
-}
+// cell makes a text of the user's fit a table's cell: one line, not too long, and nothing that a
+// terminal would obey.
+func cell(s string) string { return human.Shorten(human.Line(cmp.Or(s, "–")), 60) }

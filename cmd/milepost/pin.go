@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -83,7 +84,7 @@ func (a *app) unpinCommand() *cobra.Command {
 		if cp.ExpiresAt.IsZero() {
 			becomes += ", and stays while it is among the newest session starts"
 		} else {
-			becomes += ", and expires at " + clock(cp.ExpiresAt)
+			becomes += ", and expires at " + human.Clock(cp.ExpiresAt)
 		}
 		return a.printPin("unpin", key, cp, options, becomes, f.reason)
 	})

@@ -8,6 +8,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"github.com/milepost-dev/milepost/internal/human"
 )
 
 // How often a line of progress is written where there is no terminal, and the bar
@@ -88,17 +90,17 @@ func (p *progress) finish(records int64, how string, version int64) {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}
-	_, _ = fmt.Fprintf(p.w, "%s  %s records  %s  version %s\n", p.name, thousands(records), how, thousands(version))
+	_, _ = fmt.Fprintf(p.w, "%s  %s records  %s  version %s\n", p.name, human.Thousands(records), how, human.Thousands(version))
 }
 
 // text is flights  62,000 records  14,210/s  2 s left  version 62.
 func (p *progress) text(now time.Time, records int64, fraction float64, version int64) string {
-	s := fmt.Sprintf("%s  %s records", p.name, thousands(records))
+	s := fmt.Sprintf("%s  %s records", p.name, human.Thousands(records))
 	if elapsed := now.Sub(p.began); elapsed > 0 && records > p.records {
-		s += fmt.Sprintf("  %s/s", thousands(int64(float64(records-p.records)/elapsed.Seconds())))
+		s += fmt.Sprintf("  %s/s", human.Thousands(int64(float64(records-p.records)/elapsed.Seconds())))
 		if gained := fraction - p.fraction; fraction >= 0 && gained > 0 {
-			s += fmt.Sprintf("  %s left", span(time.Duration(float64(elapsed)*(1-fraction)/gained)))
+			s += fmt.Sprintf("  %s left", human.Span(time.Duration(float64(elapsed)*(1-fraction)/gained)))
 		}
 	}
-	return s + fmt.Sprintf("  version %s", thousands(version))
+	return s + fmt.Sprintf("  version %s", human.Thousands(version))
 }

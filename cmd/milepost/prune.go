@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
@@ -124,7 +125,7 @@ func (a *app) printPruned(done *checkpoint.Pruned, dryRun bool) error {
 		verb = "Would remove"
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s %s of %s (%s), the youngest saved at %s; %s stay.\n", verb, versionsText(int64(len(versions))),
-		cell(done.Name), strings.Join(runsOf(versions), ", "), clock(done.Versions[0].SavedAt), thousands(done.Kept))
+		cell(done.Name), strings.Join(runsOf(versions), ", "), human.Clock(done.Versions[0].SavedAt), human.Thousands(done.Kept))
 	return err
 }
 
@@ -137,9 +138,9 @@ func runsOf(numbers []int64) []string {
 		for j+1 < len(sorted) && sorted[j+1] == sorted[j]+1 {
 			j++
 		}
-		run := thousands(sorted[i])
+		run := human.Thousands(sorted[i])
 		if j > i {
-			run += "–" + thousands(sorted[j])
+			run += "–" + human.Thousands(sorted[j])
 		}
 		runs = append(runs, run)
 		i = j + 1

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/records"
 	"github.com/milepost-dev/milepost/lease"
@@ -36,11 +37,11 @@ func (a *app) heldText(held *lease.HeldError) string {
 		now = time.Now()
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%q is held by %s for %s", held.Key, holderText(held.Holder), span(now.Sub(held.Since)))
+	fmt.Fprintf(&b, "%q is held by %s for %s", held.Key, holderText(held.Holder), human.Span(now.Sub(held.Since)))
 	if !held.Until.IsZero() {
 		fmt.Fprintf(&b, ", until %s", held.Until.UTC().Format("15:04:05Z"))
 	}
-	renewed := "its lease was renewed " + ago(held.RenewedAt, now)
+	renewed := "its lease was renewed " + human.Ago(held.RenewedAt, now)
 	if held.Renewed {
 		renewed = "it is alive: " + renewed
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -45,7 +46,7 @@ stay in the history. It takes the lease, so a job that runs is in its way.`,
 		if err != nil {
 			return err
 		}
-		return a.printEdit("rollback", key, e, options, fmt.Sprintf(" with the content of version %d (%s)", to, clock(target.SavedAt)))
+		return a.printEdit("rollback", key, e, options, fmt.Sprintf(" with the content of version %d (%s)", to, human.Clock(target.SavedAt)))
 	})
 	return cmd
 }

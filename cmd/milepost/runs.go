@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -40,8 +41,8 @@ func (a *app) printRuns(key store.Key, runs []checkpoint.RunInfo) error {
 			}
 			continue
 		}
-		t.add(thousands(r.Epoch), cell(r.By.ID), cell(r.By.RunID), fmt.Sprintf("%s–%s", thousands(r.First), thousands(r.Last)),
-			cell(r.Cursor), thousands(r.Processed), thousands(r.Failed), ago(r.Saved, now), survey.RunEnd(r), cell(r.LastError))
+		t.add(human.Thousands(r.Epoch), cell(r.By.ID), cell(r.By.RunID), fmt.Sprintf("%s–%s", human.Thousands(r.First), human.Thousands(r.Last)),
+			cell(r.Cursor), human.Thousands(r.Processed), human.Thousands(r.Failed), human.Ago(r.Saved, now), survey.RunEnd(r), cell(r.LastError))
 	}
 	if a.output == "json" {
 		return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
@@ -99,7 +100,7 @@ func (a *app) stale(ctx context.Context, s *openStore, prefix string, maxAge tim
 		case i.Err != nil:
 			saved = cell("unreadable: " + i.Err.Error())
 		case i.Saved():
-			saved = ago(i.Head.SavedAt, i.Now)
+			saved = human.Ago(i.Head.SavedAt, i.Now)
 		}
 		t.add(cell(i.Key.Name), saved, longDuration(limit).String())
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/store"
@@ -142,23 +143,21 @@ func statusRow(seen survey.Seen, n int) []string {
 		return []string{name, is, "", "", "", "", "", "", "", "", "", cell(i.Err.Error())}
 	}
 	if i.Overdue() {
-		is += " " + span(i.Age()-i.Expect.Every-i.Expect.Grace)
+		is += " " + human.Span(i.Age()-i.Expect.Every-i.Expect.Grace)
 	}
 	version, cursor, saved, moved, rate, lastError := "–", "–", "never", "–", "–", "–"
 	if i.Saved() {
 		h := i.Head
-		version, cursor, saved, moved = thousands(h.Number), cell(h.Cursor), ago(h.SavedAt, i.Now), ago(m.Advanced, i.Now)
+		version, cursor, saved, moved = human.Thousands(h.Number), cell(h.Cursor), human.Ago(h.SavedAt, i.Now), human.Ago(m.Advanced, i.Now)
 		lastError = cell(h.LastError)
-		if m.Rate > 0 {
-			rate = fmt.Sprintf("%s/s", rateText(m.Rate))
-		}
+		rate = human.Rate(m.Rate)
 	}
 	holder, lease := "–", i.LeaseStatus()
 	if lease == "held" || lease == "expired" {
 		holder = cell(i.Lease.Holder.ID)
 	}
 	if i.Held && i.Left > 0 {
-		lease = span(i.Left)
+		lease = human.Span(i.Left)
 	}
 	archived := "–"
 	if seen.Mirrored != nil && i.Saved() {
@@ -166,17 +165,10 @@ func statusRow(seen survey.Seen, n int) []string {
 		case mirror.Gap:
 			archived = "gap"
 		case mirror.Lag > 0:
-			archived = span(mirror.Lag) + " behind"
+			archived = human.Span(mirror.Lag) + " behind"
 		default:
 			archived = "ok"
 		}
 	}
-	return []string{name, is, version, cursor, saved, moved, rate, holder, lease, thousands(i.Failures()), archived, lastError}
-}
-
-func rateText(rate float64) string {
-	if rate < 10 {
-		return fmt.Sprintf("%.1f", rate)
-	}
-	return thousands(int64(rate))
+	return []string{name, is, version, cursor, saved, moved, rate, holder, lease, human.Thousands(i.Failures()), archived, lastError}
 }

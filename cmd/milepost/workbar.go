@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/milepost-dev/milepost/internal/human"
 )
 
 // workBar tells people how far a command is that has much to do: a bar on a terminal, and otherwise a
@@ -47,9 +49,9 @@ func (p *workBar) update(what string, done, total int64) {
 		return
 	}
 	p.told = now
-	text := fmt.Sprintf("%s %s  %s", p.verb, cell(what), thousands(done))
+	text := fmt.Sprintf("%s %s  %s", p.verb, cell(what), human.Thousands(done))
 	if total > 0 {
-		text += " / " + thousands(total)
+		text += " / " + human.Thousands(total)
 	}
 	if p.bar == nil {
 		_, _ = fmt.Fprintln(p.w, text)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -90,10 +91,10 @@ type OtherInputError struct {
 func (e *OtherInputError) Error() string {
 	now := e.Path
 	if e.Size >= 0 {
-		now += fmt.Sprintf(" (%s bytes)", thousands(e.Size))
+		now += fmt.Sprintf(" (%s bytes)", human.Thousands(e.Size))
 	}
 	return fmt.Sprintf("input %s is not the one that the checkpoint began with, %s (%s bytes, stands at record %s, byte %s): %s",
-		now, e.Was.Input, thousands(e.Was.Size), thousands(e.Was.Records), thousands(e.Was.Offset), e.Why)
+		now, e.Was.Input, human.Thousands(e.Was.Size), human.Thousands(e.Was.Records), human.Thousands(e.Was.Offset), e.Why)
 }
 
 // Is makes the error match [checkpoint.ErrRefused].

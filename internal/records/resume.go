@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/milepost-dev/milepost/internal/human"
 )
 
 // Resume brings a freshly opened input to the position was. It returns an [*OtherInputError] if the
@@ -28,7 +30,7 @@ func (in *Input) Resume(ctx context.Context, was Position, verify bool) error {
 	} else {
 		switch err := in.readTo(ctx, was.Offset); {
 		case errors.Is(err, io.EOF):
-			return other("it ends at byte %s, before that one", thousands(in.at.Offset))
+			return other("it ends at byte %s, before that one", human.Thousands(in.at.Offset))
 		case err != nil:
 			return fmt.Errorf("read input %s up to byte %d: %w", in.path, was.Offset, err)
 		}
@@ -38,9 +40,9 @@ func (in *Input) Resume(ctx context.Context, was Position, verify bool) error {
 	head := min(window, was.Offset)
 	switch {
 	case now.Head != was.Head:
-		return other("the sha256 of its first %s bytes is %.12s…, and was %.12s…", thousands(head), now.Head, was.Head)
+		return other("the sha256 of its first %s bytes is %.12s…, and was %.12s…", human.Thousands(head), now.Head, was.Head)
 	case now.Tail != was.Tail:
-		return other("the sha256 of the %s bytes before that byte is %.12s…, and was %.12s…", thousands(head), now.Tail, was.Tail)
+		return other("the sha256 of the %s bytes before that byte is %.12s…, and was %.12s…", human.Thousands(head), now.Tail, was.Tail)
 	case now.Chain != was.Chain:
 		return other("something before that byte has changed: the chained sha256 of all of it is %.12s…, and was %.12s…", now.Chain, was.Chain)
 	}
@@ -100,7 +102,7 @@ func (in *Input) closeRecord(other func(string, ...any) error) error {
 		}
 	}
 	if got, _ := in.content.Peek(1); len(got) > 0 {
-		return other("record %s was the last one and had no line end when it was processed, and has grown since", thousands(in.at.Records))
+		return other("record %s was the last one and had no line end when it was processed, and has grown since", human.Thousands(in.at.Records))
 	}
 	in.at.Open = true
 	return nil

@@ -1,0 +1,54 @@
+package human
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Visible writes out what a text hides: bytes that are not UTF-8, control characters, and characters
+// that direct or join the text around them. A terminal obeys nothing in it, and a page shows all of it.
+// Line ends and tabs stay.
+func Visible(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, hidden) {
+		return s
+	}
+	var b strings.Builder
+	for i, r := range s {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case hidden(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// Line is [Visible] on one line: a text with something to write out, or of several lines, is quoted.
+func Line(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, hidden) && !strings.ContainsAny(s, "\n\t") {
+		return s
+	}
+	return Visible(strconv.Quote(s)) // Quote leaves some that are hidden
+}
+
+func hidden(r rune) bool {
+	return r != '\n' && r != '\t' &&
+		(unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) || unicode.Is(unicode.Variation_Selector, r))
+}
+
+// Shorten keeps a text to a number of characters.
+func Shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return s
+}
