@@ -13,7 +13,7 @@ const unreferencedOrder = `	found, err := st.Look(ctx, key)
 	}
 	head := &found.Head.Version
 	unused := slices.DeleteFunc(slices.Clone(listed), func(b archive.ListedBody) bool {
-		return b.ID.Version > head.Version || b.ID.Version == head.Version && b.ID.CommitID == head.CommitID
+		return b.ID.Version > head.Number || b.ID.Version == head.Number && b.ID.CommitID == head.CommitID
 	})
 	if unused, err = withoutCopy(ctx, st, key, unused); err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ var archiveMutants = []*mutant{
 	}
 	head := &found.Head.Version
 	return slices.DeleteFunc(unused, func(b archive.ListedBody) bool {
-		return b.ID.Version > head.Version || b.ID.Version == head.Version && b.ID.CommitID == head.CommitID
+		return b.ID.Version > head.Number || b.ID.Version == head.Number && b.ID.CommitID == head.CommitID
 	}), nil
 `}},
 		caught: ofSessions("TestABodyThatIsBeingPointedAtWhileGCRunsSurvives"),
@@ -88,7 +88,7 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: a damaged version hides those before it",
 		breaks: "an error naming the record, and the next one follows",
-		edits:  []edit{{"checkpoint/read.go", "	if !isCopy || err != nil {\n		return 0\n", "	if isCopy || err != nil {\n		return 0\n"}},
+		edits:  []edit{{"checkpoint/read.go", "	version, _ := store.CopyVersion(bad.Record)\n", "	version, _ := store.CopyVersion(\"no \" + bad.Record)\n"}},
 		caught: ofSessions("TestVersionsThatAreDamagedInTheStoreAreYieldedAsTheirErrorsAndTheNextFollow"),
 	},
 	{
@@ -153,7 +153,7 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: a restore goes on under the next epoch",
 		breaks: "restore is a commit under an epoch 1,000,000 above any seen",
-		edits:  []edit{{"checkpoint/leadon.go", "	return seen + leap\n", "	return seen + leap/leap\n"}},
+		edits:  []edit{{"checkpoint/leadon.go", "	return seen + lease.EpochLeap\n", "	return seen + lease.EpochLeap/lease.EpochLeap\n"}},
 		caught: ofSessions("TestEpochsRiseThroughEveryRestore"),
 	},
 	{

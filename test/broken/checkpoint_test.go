@@ -64,7 +64,7 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "the base is copied under the copier's epoch",
 		breaks: ":ce is the commit_epoch of the version copied, never the copier's own epoch †",
-		edits:  []edit{{"checkpoint/behind.go", "	v := c.base\n	if v.Version == 0 {", "	v := c.base\n	v.CommitEpoch = c.lease.Epoch()\n	if v.Version == 0 {"}},
+		edits:  []edit{{"checkpoint/behind.go", "	v := c.base\n	if v.Number == 0 {", "	v := c.base\n	v.CommitEpoch = c.lease.Epoch()\n	if v.Number == 0 {"}},
 		caught: overMemory("History/the first commit repairs the copy that the last holder could not write"),
 	},
 	{
@@ -90,7 +90,7 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "versions before a delete are shown again",
 		breaks: "the next life begins at born = n+2, and what is older is never shown †",
-		edits:  []edit{{"checkpoint/behind.go", "		next.Born, next.Starts = next.Version, nil\n", "		next.Born, next.Starts = max(c.base.Born, 1), nil\n"}},
+		edits:  []edit{{"checkpoint/behind.go", "		next.Born, next.Starts = next.Number, nil\n", "		next.Born, next.Starts = max(c.base.Born, 1), nil\n"}},
 		caught: overMemory("Edits/versions and epochs go on after a delete, and the new life shows nothing of the old"),
 	},
 	{

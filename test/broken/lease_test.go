@@ -25,7 +25,7 @@ var leaseMutants = []*mutant{
 	{
 		name:   "a missing LEASE is rebuilt at the next epoch",
 		breaks: "a missing LEASE beside a HEAD is rebuilt at head.epoch + 1,000,000 †",
-		edits:  []edit{{"lease/acquire.go", "const rebuilt = 1_000_000", "const rebuilt = 1"}},
+		edits:  []edit{{"lease/acquire.go", "found.Head.Fence.Epoch + EpochLeap", "found.Head.Fence.Epoch + 1"}},
 		caught: overMemory("Regression/a missing LEASE beside a HEAD is rebuilt a million epochs on"),
 	},
 	{
