@@ -62,6 +62,7 @@ race: $(TESTSUM) ## the Go tests of PACKAGES under the race detector, without th
 check-go: $(TESTSUM) ## the Go tests that `make test` leaves out: of releases, terraform, and mutants of the code
 	$(call raced,$(CHECKED))
 	$(GO) test -timeout 15m -run 1GiB $(TESTFLAGS) ./test/large # the race detector would multiply the memory that it measures
+	MILEPOST_TRANSPORT_ALL=1 $(SERVED) $(GO) test -timeout 15m $(TESTFLAGS) ./test/transport # each request meets all faults
 
 $(TESTSUM):
 	$(call install,gotest.tools/gotestsum@$(TESTSUM_VERSION),gotestsum)
@@ -122,7 +123,7 @@ fuzz: ## each fuzz target for FUZZTIME, of which the shrinking of what is new wo
 campaign: ## for some hours: 10,000 kills and 1,000 races on each engine, 1,000 kills of large saves, 200 batches of Spark, and the transport's faults a hundred times
 	MILEPOST_KILL_JOBS=500 MILEPOST_KILL_ROUNDS=1000 $(SERVED) $(GO) test -timeout 12h -v ./test/kill
 	MILEPOST_ARCHIVE_KILLS=1000 $(SERVED) $(GO) test -timeout 12h -v -run Killed ./test/archive
-	$(SERVED) $(GO) test -timeout 12h -count 100 ./test/transport
+	MILEPOST_TRANSPORT_ALL=1 $(SERVED) $(GO) test -timeout 12h -count 100 ./test/transport
 	MILEPOST_SPARK_BATCHES=200 python/check.sh
 
 bench: ## every benchmark, and docs/benchmarks.md written anew from what they print

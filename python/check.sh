@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks the Python package: format, lint, types, the oldest Python that its syntax is for, the wheel of this platform
-# in an empty environment, and PySpark against the binary in that wheel. test.sh runs the other tests.
+# in an empty environment, and the long tests and PySpark against the binary in that wheel. test.sh runs the other tests.
 #
 # MILEPOST_SPARK_BATCHES is how many micro-batches the driver that is killed runs.
 #
@@ -36,4 +36,4 @@ test "$(use zipped env PYTHONPATH="$(echo "$work"/wheel/*.whl)" "$(command -v "$
 echo "the wheel works from an empty environment, and from the zip that it is"
 
 binary=$("$work/empty/bin/python" -c 'from milepost import binary; print(binary.find())')
-run_tests "$binary" -m spark python/tests
+run_tests "$binary" -m long python/tests

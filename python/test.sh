@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of the Python package, all but those of Spark, against the command of this tree.
+# Runs the tests of the Python package, all but the long ones and those of Spark, against the command of this tree.
 #
 #   python/test.sh [PYTEST-ARGUMENT…]
 #
@@ -11,4 +11,4 @@ cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd .. && CGO_ENABLED=0 go build -trimpath -o "$work/milepost" ./cmd/milepost)
-run_tests "$work/milepost" -m 'not spark' "${@:-python/tests}"
+run_tests "$work/milepost" -m 'not long' "${@:-python/tests}"

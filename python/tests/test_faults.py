@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Callable
 
+import pytest
 from conftest import JOBS, REPOSITORY, Script
 
 
+@pytest.mark.long
 def test_the_table_of_the_guide_is_what_is_measured(bucket: str, script: Callable[..., Script]) -> None:
     assert bucket  # on the S3 endpoint that this has set
     table = script(JOBS / "faults.py").ends_well()

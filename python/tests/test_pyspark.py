@@ -29,7 +29,7 @@ def split(flights: list[str], source: Path) -> list[int]:
     return [json.loads(line)["id"] for line in flights[: FILES * ROWS]]
 
 
-@pytest.mark.spark
+@pytest.mark.long
 def test_the_driver_is_killed_again_and_again_and_no_row_is_missing_or_doubled(
     tmp_path: Path, script: Callable[..., Script], chance: random.Random, flights: list[str]
 ) -> None:

@@ -169,7 +169,7 @@ func TestEachRequestOfASessionGoesWrongInTurnOnDynamoDB(t *testing.T) {
 
 	inTurn(t, func(yield func(string, func(*testing.T))) {
 		for i, f := range httpFaults {
-			for n, last := f.requests(len(requests), openings); n <= last; n++ {
+			for _, n := range f.requests(i, len(requests), openings) {
 				yield(fmt.Sprintf("%s, request %d, %s", f.name, n, requests[n-1].Op), func(t *testing.T) {
 					tale, w := tb.tale(t, fmt.Sprintf("%d/%d", i, n))
 					rule := f.lay(w, tale, n)

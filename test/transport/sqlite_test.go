@@ -142,7 +142,7 @@ func TestEachCallOfASessionGoesWrongInTurnOnSQLite(t *testing.T) {
 
 	inTurn(t, func(yield func(string, func(*testing.T))) {
 		for i, fault := range callFaults {
-			for n, last := fault.requests(len(calls), openings); n <= last; n++ {
+			for _, n := range fault.requests(i, len(calls), openings) {
 				yield(fmt.Sprintf("%s, call %d, %s", fault.name, n, calls[n-1].Method), func(t *testing.T) {
 					tale, line := f.tale(t, fmt.Sprintf("%d/%d", i, n))
 					fault.set(tale)
