@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/agent"
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
@@ -32,26 +36,26 @@ program ends, what it had marked is saved and its leases are released.
 				return err
 			}
 			a.output = "json" // for what it logs
-			return a.agent()
+			return a.runAgent()
 		},
 	}
 }
 
-// agent is milepost agent. It ends with its input: a client that is killed closes that, too.
-func (a *app) agent() error {
-	// A terminal sends SIGINT and SIGHUP to the client as well, whose call it is; and a
-	// client that does not read any more is no reason to die of SIGPIPE.
+// runAgent is milepost agent. It ends with its input: a client that is killed closes that, too.
+func (a *app) runAgent() error {
+	// A terminal sends SIGINT and SIGHUP to the client as well, and the client decides. A client that no
+	// longer reads is no reason to die of SIGPIPE.
 	ignored, terminate := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(ignored, os.Interrupt, syscall.SIGHUP, syscall.SIGPIPE)
 	signal.Notify(terminate, syscall.SIGTERM)
 	defer signal.Stop(ignored)
 	defer signal.Stop(terminate)
 
-	s := &stores{app: a, open: map[storeName]*openStore{}}
-	defer s.close(nil)
-	c := newConversation(a, s, nil, a.stdout)
+	served := agent.New(a.agentOptions())
+	defer served.Close()
+	c := served.Converse(a.stdout)
 	read := make(chan error, 1)
-	go func() { read <- c.read(polled(a.stdin)) }()
+	go func() { read <- c.Read(polled(a.stdin)) }()
 	var err error
 	select {
 	case err = <-read:
@@ -63,7 +67,40 @@ func (a *app) agent() error {
 		case <-time.After(agentGrace):
 		}
 	}
-	return errors.Join(err, c.end())
+	return errors.Join(err, c.End())
+}
+
+// agentOptions are those of an agent whose clients use the command's store, or one that they name.
+func (a *app) agentOptions() agent.Options {
+	return agent.Options{
+		Namespace: a.namespace, Release: buildVersion().Version, Logger: a.logger(),
+		Open: func(ctx context.Context, p agent.Place) (*agent.Store, error) {
+			named := *a
+			if p.Store != "" {
+				named.storeText = p.Store
+			}
+			if p.Archive != "" {
+				named.archiveText = p.Archive
+			}
+			mode := mustExist
+			if p.Create {
+				mode = mayCreate
+			}
+			st, err := named.open(ctx, mode)
+			if err != nil {
+				return nil, err
+			}
+			return st.forAgent(), nil
+		},
+	}
+}
+
+// forAgent is the store as an agent takes it.
+func (s *openStore) forAgent() *agent.Store {
+	return &agent.Store{
+		Store: s.Store, Archive: s.archive.Archive, Mirror: s.archive.url.Mirror, Close: s.close,
+		Watch: func(session *checkpoint.Session[json.RawMessage]) { s.watch(session) },
+	}
 }
 
 // polled is r, or where r is standard input and a pipe, that pipe by a file of our own which does not block. Who waits for it

@@ -8,10 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -114,49 +111,10 @@ func TestOneAgentHoldsManySessions(t *testing.T) {
 			assert.EqualValues(t, want, cp["processed"], name)
 			assert.Equal(t, want, cp["cursor"], name)
 			assert.EqualValues(t, want, cp["state"].(map[string]any)["at"], name)
-			assert.Equal(t, errClientGone.Error(), cp["last_error"])
+			assert.Equal(t, "the client is gone, and has not closed the session", cp["last_error"])
 			assert.Equal(t, "free", object(t, must(t, env, "lease", "show", name, "-o", "json"))["status"])
 		}
 	})
-}
-
-func TestWhatIsReadLateIsWhatWouldHaveBeenReadEarly(t *testing.T) {
-	env := sqliteStore(t)
-	c := startAgent(t, env)
-	session := c.open("a", `"duration_ms":6000`)
-	const requests = 20_000
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		lines := bufio.NewWriter(c.in)
-		for i := range requests {
-			_, _ = fmt.Fprintf(lines, `{"method":"mark","session":%v,"cursor":"%d"}`+"\n", session, i+1)
-			_, _ = fmt.Fprintf(lines, `{"id":"late %d","method":"info","session":%v}`+"\n", i+1, session)
-		}
-		_ = lines.Flush()
-	})
-	time.Sleep(7 * time.Second) // more than the lease lasts without a renewal
-	for i := range requests {
-		reply := c.next()
-		require.Equal(t, fmt.Sprintf("late %d", i+1), reply["id"], "the lease was kept: %v", reply)
-		require.Equal(t, fmt.Sprint(i+1), reply["result"].(map[string]any)["cursor"])
-	}
-	writing.Wait()
-	c.call("close", `"session":%v`, session)
-	require.Zero(t, c.end())
-	assert.EqualValues(t, fmt.Sprint(requests), newest(t, env, "a")["processed"])
-}
-
-func TestAClientThatIsGoneAndDoesNotReadHoldsNothingUp(t *testing.T) {
-	env := sqliteStore(t)
-	c := startAgent(t, env)
-	session := c.open("a")
-	c.send(`{"method":"mark","session":%v,"cursor":"x"}`, session)
-	for i := range 1000 { // more than the pipe takes
-		c.send(`{"id":"i%d","method":"info","session":%v}`, i, session)
-	}
-	require.NoError(t, c.in.Close())
-	require.Zero(t, <-c.exit, "nobody reads its output")
-	assert.Equal(t, "x", newest(t, env, "a")["cursor"])
 }
 
 func TestAStateThatTheStoreCannotHoldFailsTheSaveAndLeavesWhatWas(t *testing.T) {
@@ -196,48 +154,4 @@ func TestAStoreIsNamedByTheRequestOrByTheAgent(t *testing.T) {
 		assert.Equal(t, kind, reply["error"].(map[string]any)["kind"], "%v", reply)
 	}
 	require.Zero(t, c.end())
-}
-
-func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
-	c := startAgent(t, sqliteStore(t))
-	c.open("a")
-	var lines strings.Builder
-	const more = 10
-	for i := range mostWaiting + more {
-		fmt.Fprintf(&lines, `{"id":"w%d","method":"open","name":"a","wait_ms":600000}`+"\n", i)
-	}
-	go func() { _, _ = io.WriteString(c.in, lines.String()) }()
-	for refused := 0; refused < more; {
-		if reply := c.next(); reply["error"] != nil && reply["event"] == nil {
-			require.Contains(t, reply["error"].(map[string]any)["error"], "wait to be answered", "%v", reply)
-			refused++
-		}
-	}
-	require.Zero(t, c.end())
-}
-
-func TestAQueueHoldsUpWhoPushesTooMuchAndLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
-		pushed := 0
-		go func() {
-			for i := range 3 * queuedTasks {
-				q.push(task{mark: mark{line: int64(i)}}, 1)
-				pushed++
-			}
-			q.push(task{}, 2*queuedBytes) // more than fits, but alone
-			q.close()
-		}()
-		synctest.Wait()
-		assert.Equal(t, queuedTasks, pushed)
-		served := 0
-		q.serve(func(task *task) {
-			if served < 3*queuedTasks {
-				assert.EqualValues(t, served, task.mark.line)
-			}
-			served++
-		})
-		assert.Equal(t, 3*queuedTasks+1, served)
-		assert.False(t, q.push(task{}, 0), "it is closed")
-	})
 }

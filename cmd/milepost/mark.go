@@ -1,16 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/milepost-dev/milepost/internal/agent"
 	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
@@ -29,24 +28,24 @@ func (f *markFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.state, "state", "", "`FILE` with the job's new state as JSON, or - for standard input")
 }
 
-// request is the mark as a request, or as what it has in common with a save.
-func (f *markFlags) request(a *app, cmd *cobra.Command, fields map[string]any) ([]byte, error) {
-	for _, name := range []string{"cursor", "processed", "failed"} {
-		if cmd.Flags().Changed(name) {
-			fields[name] = map[string]any{"cursor": f.cursor, "processed": f.processed, "failed": f.failed}[name]
-		}
-	}
+// progress is what the flags that were given say.
+func (f *markFlags) progress(a *app, cmd *cobra.Command) (p agent.Progress, err error) {
 	if f.processed < 0 || f.failed < 0 {
-		return nil, kinds.Usagef("--processed and --failed cannot be negative")
+		return p, kinds.Usagef("--processed and --failed cannot be negative")
 	}
-	if f.state == "" {
-		return toJSON(fields), nil
+	if cmd.Flags().Changed("cursor") {
+		p.Cursor = &f.cursor
 	}
-	state, err := a.readState(f.state)
-	if err != nil {
-		return nil, err
+	if cmd.Flags().Changed("processed") {
+		p.Processed = &f.processed
 	}
-	return withState(toJSON(fields), state, ""), nil
+	if cmd.Flags().Changed("failed") {
+		p.Failed = &f.failed
+	}
+	if f.state != "" {
+		p.State, err = a.readState(f.state)
+	}
+	return p, err
 }
 
 func (a *app) readState(path string) ([]byte, error) {
@@ -59,12 +58,12 @@ func (a *app) readState(path string) ([]byte, error) {
 		defer func() { _ = file.Close() }()
 		from = file
 	}
-	state, err := io.ReadAll(io.LimitReader(from, maxLine))
+	state, err := io.ReadAll(io.LimitReader(from, agent.MaxLine))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read the state: %w", err)
-	case len(state) == maxLine:
-		return nil, kinds.Usagef("--state %s: it is larger than %s bytes", path, human.Thousands(maxLine))
+	case len(state) == agent.MaxLine:
+		return nil, kinds.Usagef("--state %s: it is larger than %s bytes", path, human.Thousands(agent.MaxLine))
 	case !json.Valid(state):
 		return nil, kinds.Usagef("--state %s: it is not valid JSON", path)
 	}
@@ -86,27 +85,12 @@ it exits with 7.`,
 			if !cmd.Flags().Changed("cursor") {
 				return kinds.Usagef("--cursor is missing: it says up to where everything is done with")
 			}
-			return a.inside(func(in *inside) error {
-				line, err := f.request(a, cmd, map[string]any{"method": "mark", "session": in.session})
+			return a.inside(func(run *agent.Client) error {
+				p, err := f.progress(a, cmd)
 				if err != nil {
 					return err
 				}
-				if err := in.send(line); err != nil {
-					return err
-				}
-				// A mark has no reply; this one says that it arrived, and whether it still counts.
-				reply, err := in.ask(toJSON(map[string]any{"id": 1, "method": "info", "session": in.session}))
-				if err != nil {
-					return err
-				}
-				var info struct{ Ended *kinds.ErrorJSON }
-				if err := json.Unmarshal(reply, &info); err != nil {
-					return err
-				}
-				if info.Ended != nil {
-					return &toldError{*info.Ended}
-				}
-				return nil
+				return run.Mark(p)
 			})
 		},
 	}
@@ -126,12 +110,12 @@ func (a *app) saveCommand() *cobra.Command {
 			if !cmd.Flags().Changed("cursor") && (cmd.Flags().Changed("processed") || cmd.Flags().Changed("failed")) {
 				return kinds.Usagef("--cursor is missing: counts belong to one")
 			}
-			return a.inside(func(in *inside) error {
-				line, err := f.request(a, cmd, map[string]any{"id": 1, "method": "save", "session": in.session})
+			return a.inside(func(run *agent.Client) error {
+				p, err := f.progress(a, cmd)
 				if err != nil {
 					return err
 				}
-				reply, err := in.ask(line)
+				reply, err := run.Save(p)
 				if err != nil || a.output != "json" {
 					return err
 				}
@@ -154,8 +138,8 @@ func (a *app) stateCommand() *cobra.Command {
   milepost state --cursor`,
 		Args: exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return a.inside(func(in *inside) error {
-				reply, err := in.ask(toJSON(map[string]any{"id": 1, "method": "state", "session": in.session}))
+			return a.inside(func(run *agent.Client) error {
+				reply, err := run.State()
 				if err != nil {
 					return err
 				}
@@ -191,14 +175,8 @@ func (a *app) printLine(line []byte) error {
 	return err
 }
 
-// inside is a conversation with the milepost run around this process.
-type inside struct {
-	conn    net.Conn
-	replies *bufio.Reader
-	session int64
-}
-
-func (a *app) inside(do func(*inside) error) error {
+// inside does something in a conversation with the milepost run around this process.
+func (a *app) inside(do func(*agent.Client) error) error {
 	if err := a.begin(); err != nil {
 		return err
 	}
@@ -206,61 +184,10 @@ func (a *app) inside(do func(*inside) error) error {
 	if path == "" {
 		return kinds.Usagef("MILEPOST_SOCKET is not set: this is for a command that runs under milepost run NAME -- CMD")
 	}
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		return fmt.Errorf("reach the milepost run around this: %w", err)
-	}
-	defer func() { _ = conn.Close() }()
-	in := &inside{conn: conn, replies: bufio.NewReader(conn)}
-	reply, err := in.ask(toJSON(map[string]any{"id": 0, "method": "hello", "protocol": protocol, "client": "milepost"}))
+	run, err := agent.Dial(path)
 	if err != nil {
 		return err
 	}
-	var hello struct{ Session int64 }
-	if err := json.Unmarshal(reply, &hello); err != nil {
-		return err
-	}
-	in.session = hello.Session
-	return do(in)
-}
-
-func (in *inside) send(line []byte) error {
-	_, err := in.conn.Write(append(line, '\n'))
-	return err
-}
-
-// ask sends a request and returns its result. What a line before it got wrong is an error as well.
-func (in *inside) ask(line []byte) (json.RawMessage, error) {
-	if err := in.send(line); err != nil {
-		return nil, err
-	}
-	for {
-		line, err := in.replies.ReadBytes('\n')
-		if err != nil {
-			return nil, fmt.Errorf("the milepost run around this has ended: %w", err)
-		}
-		var reply struct {
-			Event  string
-			Error  *kinds.ErrorJSON
-			Result json.RawMessage
-		}
-		switch err := json.Unmarshal(line, &reply); {
-		case err != nil:
-			return nil, fmt.Errorf("the milepost run around this said %.100q: %w", line, err)
-		case reply.Event != "":
-		case reply.Error != nil:
-			return nil, &toldError{*reply.Error}
-		default:
-			return reply.Result, nil
-		}
-	}
-}
-
-// toldError is an error that an agent told: it has the same kind here.
-type toldError struct{ kinds.ErrorJSON }
-
-func (e *toldError) Error() string { return e.ErrorJSON.Error }
-
-func (e *toldError) Is(target error) bool {
-	return kinds.Named(e.Kind).Is(target)
+	defer run.Close()
+	return do(run)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/agent"
 	"github.com/milepost-dev/milepost/internal/child"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
@@ -82,7 +83,7 @@ func (f *runFlags) check() error {
 
 func (f *runFlags) options(a *app) *checkpoint.Options {
 	return &checkpoint.Options{
-		Namespace: a.namespace, Codec: jsonState{}, Logger: a.logger(),
+		Namespace: a.namespace, Codec: agent.Codec{}, Logger: a.logger(),
 		Lease: f.lease(a), Expect: f.expect.expectation(),
 	}
 }
@@ -127,8 +128,11 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 	st.watch(session)
 	linked()
 	opened()
-	s := newAgentSession(1, session, options, cancel)
-	return stoppedOr(live, (&job{app: a, store: st, session: s, argv: argv, grace: f.grace, signals: signals}).run())
+	j := &job{
+		app: a, store: st, session: session, within: options.Lease.Duration, cancel: cancel,
+		argv: argv, grace: f.grace, signals: signals,
+	}
+	return stoppedOr(live, j.run())
 }
 
 // untilFirst returns a context that ends at the first signal that asks to stop, and what ends

@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/test/processtest"
 )
 
@@ -267,28 +266,6 @@ func TestWhatWasSentBeforeTheCommandEndedCounts(t *testing.T) {
 	cp := newest(t, env, "a")
 	assert.EqualValues(t, "20000", cp["processed"])
 	assert.Equal(t, "20000", cp["cursor"])
-}
-
-func TestInARunsSocketNothingIsOpenedOrClosed(t *testing.T) {
-	env := sqliteStore(t)
-	dir, done := startRun(t, env, `echo "$MILEPOST_SOCKET" >"$DIR/tmp"; mv "$DIR/tmp" "$DIR/socket"; wait_for go`)
-	processtest.WaitForFile(filepath.Join(dir, "socket"))
-	path, err := os.ReadFile(filepath.Join(dir, "socket"))
-	require.NoError(t, err)
-	err = (&app{stdout: t.Output(), stderr: t.Output(), output: "json", namespace: "default",
-		env: []string{"MILEPOST_SOCKET=" + strings.TrimSpace(string(path))}}).inside(func(in *inside) error {
-		for _, request := range []string{`{"id":1,"method":"open","name":"b"}`, `{"id":1,"method":"close","session":1}`} {
-			_, err := in.ask([]byte(request))
-			assert.ErrorIs(t, err, kinds.ErrUsage)
-		}
-		_, err := in.ask([]byte(`{"id":1,"method":"get","name":"a"}`))
-		assert.Equal(t, "not_found", kinds.Of(err).Name)
-		return in.send([]byte(`{"method":"mark","session":1,"cursor":"x"}`))
-	})
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
-	require.Zero(t, (<-done).exit)
-	assert.Equal(t, "x", newest(t, env, "a")["cursor"])
 }
 
 func TestAJobDeclaresWhatIsExpectedOfIt(t *testing.T) {

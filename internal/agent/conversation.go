@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// protocol is the number of the protocol in docs/agent-protocol.md.
-const protocol = 1
+// Protocol is the number of the protocol in docs/agent-protocol.md.
+const Protocol = 1
 
 // Bounds of a conversation.
 const (
@@ -27,12 +27,11 @@ const (
 // errCancelled is why a request ended that the client has cancelled.
 var errCancelled = fmt.Errorf("cancelled by the client: %w", kinds.ErrInterrupted)
 
-// conversation is one client's, from the first line to the last.
-type conversation struct {
-	app    *app
-	stores *stores
-	own    *agentSession // of milepost run: the session that the client works on; it opens none
-	out    *outbox
+// Conversation is one client's, from the first line to the last.
+type Conversation struct {
+	agent *Agent
+	own   *session // of milepost run: the session that the client works on; it opens none
+	out   *outbox
 
 	line    int64 // the number of the line being read
 	greeted bool
@@ -46,14 +45,14 @@ type conversation struct {
 
 	mu       sync.Mutex
 	requests map[string]*request // not answered yet, by id
-	sessions map[int64]*agentSession
+	sessions map[int64]*session
 	opened   int64 // how many
 	ending   bool
 }
 
 // request is one that is answered by its id.
 type request struct {
-	c       *conversation
+	c       *Conversation
 	id      []byte
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -62,10 +61,10 @@ type request struct {
 }
 
 // newConversation answers to w. own may be nil.
-func newConversation(a *app, s *stores, own *agentSession, w io.Writer) *conversation {
-	c := &conversation{
-		app: a, stores: s, own: own, out: newOutbox(w),
-		sessions: map[int64]*agentSession{}, requests: map[string]*request{},
+func newConversation(a *Agent, own *session, w io.Writer) *Conversation {
+	c := &Conversation{
+		agent: a, own: own, out: newOutbox(w),
+		sessions: map[int64]*session{}, requests: map[string]*request{},
 	}
 	if own != nil {
 		c.sessions[own.id] = own
@@ -75,9 +74,9 @@ func newConversation(a *app, s *stores, own *agentSession, w io.Writer) *convers
 	return c
 }
 
-// read carries out the client's lines, until there are no more.
-func (c *conversation) read(r io.Reader) error {
-	lines := newLineReader(r, maxLine)
+// Read carries out the lines of a client, until there are no more. An error is the reader's.
+func (c *Conversation) Read(r io.Reader) error {
+	lines := newLineReader(r, MaxLine)
 	var f fields
 	for {
 		line, err := lines.next()
@@ -96,7 +95,7 @@ func (c *conversation) read(r io.Reader) error {
 }
 
 // handle carries out a line, or hands it to who will.
-func (c *conversation) handle(f *fields, line []byte) {
+func (c *Conversation) handle(f *fields, line []byte) {
 	s := scanner{line: line}
 	if s.space(); s.at == len(line) {
 		return
@@ -130,7 +129,7 @@ func (c *conversation) handle(f *fields, line []byte) {
 }
 
 // admit reports whether the client may ask for method.
-func (c *conversation) admit(method string) error {
+func (c *Conversation) admit(method string) error {
 	if !c.greeted && method != "hello" {
 		return errors.New("say hello first")
 	}
@@ -138,7 +137,7 @@ func (c *conversation) admit(method string) error {
 }
 
 // begin plans a request and starts it. Its error says that nothing was done.
-func (c *conversation) begin(method string, id []byte, f *fields) error {
+func (c *Conversation) begin(method string, id []byte, f *fields) error {
 	plan, ok := methods[method]
 	if !ok {
 		return fmt.Errorf("unknown method %q", method)
@@ -184,7 +183,7 @@ type work struct {
 	do     func(ctx context.Context) ([]byte, error)
 }
 
-func (c *conversation) newRequest(id []byte) (*request, error) {
+func (c *Conversation) newRequest(id []byte) (*request, error) {
 	r := &request{c: c, id: append([]byte{}, id...), migrate: make(chan migrated, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,24 +219,24 @@ func (r *request) answer(result []byte, err error) {
 	}
 }
 
-func (c *conversation) answer(id, result []byte, err error) { c.out.send(replyLine(id, result, err)) }
+func (c *Conversation) answer(id, result []byte, err error) { c.out.send(replyLine(id, result, err)) }
 
 // refuse tells of a line that cannot be answered by its id.
-func (c *conversation) refuse(line int64, err error) {
+func (c *Conversation) refuse(line int64, err error) {
 	c.out.send(replyLine(nil, nil, &lineError{Line: line, Err: err}))
 }
 
-func (c *conversation) push(event any) { c.out.send(toJSON(event)) }
+func (c *Conversation) push(event any) { c.out.send(toJSON(event)) }
 
 // add takes a session in and serves it, unless the conversation is at its end.
-func (c *conversation) add(opened *checkpoint.Session[json.RawMessage], o *openRequest, cancel context.CancelCauseFunc) *agentSession {
+func (c *Conversation) add(opened *checkpoint.Session[json.RawMessage], o *openRequest, cancel context.CancelCauseFunc) *session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ending {
 		return nil
 	}
 	c.opened++
-	s := newAgentSession(c.opened, opened, &o.options, cancel)
+	s := newSession(c.opened, opened, o.options.Lease.Duration, cancel)
 	s.whole = o.whole
 	c.sessions[s.id] = s
 	c.serving.Go(func() {
@@ -250,12 +249,12 @@ func (c *conversation) add(opened *checkpoint.Session[json.RawMessage], o *openR
 }
 
 // watch pushes what happens to a session, until the conversation ends.
-func (c *conversation) watch(s *agentSession) {
+func (c *Conversation) watch(s *session) {
 	c.serving.Go(func() { s.watch(c.opening.Done(), func(e sessionEvent) { c.push(e) }) })
 }
 
 // session is the one that a request names.
-func (c *conversation) session(f *fields) *agentSession {
+func (c *Conversation) session(f *fields) *session {
 	id := f.whole("session", 0, 1, 1<<53)
 	if !f.has("session") {
 		f.fail("field %q is missing", "session")
@@ -269,8 +268,9 @@ func (c *conversation) session(f *fields) *agentSession {
 	return s
 }
 
-// end closes the sessions that the client has left open, and waits for all that was begun.
-func (c *conversation) end() error {
+// End closes the sessions that the client has left open, and waits for all that was begun. Its error is
+// that of closing them.
+func (c *Conversation) End() error {
 	c.leave(errLeaving)
 	defer c.kill()
 	defer time.AfterFunc(readPatience, c.kill).Stop()

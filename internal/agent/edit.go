@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"context"
@@ -6,18 +6,19 @@ import (
 	"math"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
 )
 
-// planEdit plans a change of a checkpoint by somebody who holds no session of it.
-func planEdit(r *request, f *fields, mode openMode, edit func(context.Context, *openStore, target, *checkpoint.EditOptions) (int64, error)) work {
+// planEdit plans a change of a checkpoint by a client that holds no session of it.
+func planEdit(r *request, f *fields, create bool, edit func(context.Context, *Store, target, *checkpoint.EditOptions) (int64, error)) work {
 	p := r.c.target(f)
-	o := &checkpoint.EditOptions{Namespace: p.namespace, Lease: r.c.app.leaseOptions()}
+	o := &checkpoint.EditOptions{Namespace: p.namespace, Lease: lease.Options{Logger: r.c.agent.o.Logger}}
 	return work{do: func(ctx context.Context) ([]byte, error) {
-		st, err := p.open(ctx, mode)
+		st, err := p.open(ctx, create)
 		if err != nil {
 			return nil, err
 		}
-		version, err := edit(ctx, st, p, st.archive.edit(o))
+		version, err := edit(ctx, st, p, st.edit(o))
 		if err != nil {
 			return nil, err
 		}
@@ -26,9 +27,9 @@ func planEdit(r *request, f *fields, mode openMode, edit func(context.Context, *
 }
 
 // planCommit plans a change that is a commit.
-func planCommit(r *request, f *fields, mode openMode, edit func(context.Context, *openStore, string, *checkpoint.EditOptions) (*checkpoint.Edit, error)) work {
+func planCommit(r *request, f *fields, create bool, edit func(context.Context, *Store, string, *checkpoint.EditOptions) (*checkpoint.Edit, error)) work {
 	ifVersion, reason := f.whole("if_version", 0, 1, math.MaxInt64), f.text("reason")
-	return planEdit(r, f, mode, func(ctx context.Context, st *openStore, p target, o *checkpoint.EditOptions) (int64, error) {
+	return planEdit(r, f, create, func(ctx context.Context, st *Store, p target, o *checkpoint.EditOptions) (int64, error) {
 		o.IfVersion, o.Reason = ifVersion, reason
 		done, err := edit(ctx, st, p.name, o)
 		switch {
@@ -48,13 +49,13 @@ func planRollback(r *request, f *fields) work {
 	if !f.has("to") {
 		f.fail("field %q is missing", "to")
 	}
-	return planCommit(r, f, mustExist, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+	return planCommit(r, f, mustExist, func(ctx context.Context, st *Store, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
 		return checkpoint.Rollback(ctx, st, name, to, o)
 	})
 }
 
 func planReset(r *request, f *fields) work {
-	return planCommit(r, f, mustExist, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+	return planCommit(r, f, mustExist, func(ctx context.Context, st *Store, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
 		return checkpoint.Reset(ctx, st, name, o)
 	})
 }
@@ -71,13 +72,13 @@ func planSet(r *request, f *fields) work {
 			*to = &n
 		}
 	}
-	return planCommit(r, f, mayCreate, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+	return planCommit(r, f, mayCreate, func(ctx context.Context, st *Store, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
 		return checkpoint.Set(ctx, st, name, content, o)
 	})
 }
 
 func planDelete(r *request, f *fields) work {
-	return planCommit(r, f, mustExist, func(ctx context.Context, st *openStore, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+	return planCommit(r, f, mustExist, func(ctx context.Context, st *Store, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
 		return checkpoint.Delete(ctx, st, name, o)
 	})
 }
@@ -87,7 +88,7 @@ func planPin(r *request, f *fields) work {
 	if len(label) > checkpoint.MaxLabel {
 		f.fail("field \"label\": at most %d bytes", checkpoint.MaxLabel)
 	}
-	return planEdit(r, f, mustExist, func(ctx context.Context, st *openStore, p target, o *checkpoint.EditOptions) (int64, error) {
+	return planEdit(r, f, mustExist, func(ctx context.Context, st *Store, p target, o *checkpoint.EditOptions) (int64, error) {
 		cp, err := checkpoint.Pin(ctx, st, p.name, version, label, o)
 		if err != nil {
 			return 0, err
@@ -98,7 +99,7 @@ func planPin(r *request, f *fields) work {
 
 func planUnpin(r *request, f *fields) work {
 	version := f.whole("version", 0, 1, math.MaxInt64)
-	return planEdit(r, f, mustExist, func(ctx context.Context, st *openStore, p target, o *checkpoint.EditOptions) (int64, error) {
+	return planEdit(r, f, mustExist, func(ctx context.Context, st *Store, p target, o *checkpoint.EditOptions) (int64, error) {
 		cp, err := checkpoint.Unpin(ctx, st, p.name, version, o)
 		if err != nil {
 			return 0, err

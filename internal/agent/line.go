@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"bufio"
@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// maxLine is the most bytes of a line of the agent's protocol.
-const maxLine = 32 << 20
+// MaxLine is the most bytes of a line of the agent's protocol.
+const MaxLine = 32 << 20
 
 // errLongLine says that a line was too long. It was read to its end, and not kept.
 var errLongLine = errors.New("the line is longer than 33554432 bytes")

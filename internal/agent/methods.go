@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 var methods map[string]func(r *request, f *fields) work
 
 // silent are those that have no reply. Their errors are about the line.
-var silent map[string]func(c *conversation, f *fields, size int) error
+var silent map[string]func(c *Conversation, f *fields, size int) error
 
 func init() {
 	methods = map[string]func(*request, *fields) work{
@@ -25,7 +25,7 @@ func init() {
 		"get": planGet, "history": planHistory, "runs": planRuns,
 		"rollback": planRollback, "reset": planReset, "set": planSet, "delete": planDelete, "pin": planPin, "unpin": planUnpin,
 	}
-	silent = map[string]func(*conversation, *fields, int) error{
+	silent = map[string]func(*Conversation, *fields, int) error{
 		"mark": onMark, "finish": onFinish, "migrated": onMigrated,
 	}
 }
@@ -41,17 +41,17 @@ func planHello(r *request, f *fields) work {
 		if c.greeted {
 			return nil, kinds.Usagef("hello was said already")
 		}
-		if asked != protocol {
-			return nil, &protocolError{Asked: asked, Speaks: []int64{protocol}}
+		if asked != Protocol {
+			return nil, &protocolError{Asked: asked, Speaks: []int64{Protocol}}
 		}
 		c.greeted = true
-		c.app.logger().Info("a client says hello", "client", client)
+		c.agent.o.Logger.Info("a client says hello", "client", client)
 		hello := struct {
 			Protocol int64  `json:"protocol"`
 			Version  string `json:"version"`
 			MaxLine  int    `json:"max_line"`
 			Session  int64  `json:"session,omitempty"`
-		}{protocol, buildVersion().Version, maxLine, 0}
+		}{Protocol, c.agent.o.Release, MaxLine, 0}
 		if c.own != nil {
 			hello.Session = c.own.id
 			r.after = func() { c.watch(c.own) }
@@ -84,7 +84,7 @@ func takeMark(f *fields) mark {
 	}
 }
 
-func onMark(c *conversation, f *fields, size int) error {
+func onMark(c *Conversation, f *fields, size int) error {
 	s := c.session(f)
 	m := takeMark(f)
 	m.from, m.line = c, c.line
@@ -103,7 +103,7 @@ func onMark(c *conversation, f *fields, size int) error {
 	return nil
 }
 
-func onFinish(c *conversation, f *fields, size int) error {
+func onFinish(c *Conversation, f *fields, size int) error {
 	s := c.session(f)
 	m := mark{cursor: f.required("cursor"), failed: f.whole("failed", 0, 0, 1), state: f.state(), line: c.line}
 	if err := f.end(); err != nil {
@@ -121,7 +121,7 @@ func onFinish(c *conversation, f *fields, size int) error {
 }
 
 // inSession plans what is done in order with a session's other requests.
-func inSession(r *request, f *fields, do func(ctx context.Context, s *agentSession) ([]byte, error)) work {
+func inSession(r *request, f *fields, do func(ctx context.Context, s *session) ([]byte, error)) work {
 	s := r.c.session(f)
 	if s == nil {
 		return work{}
@@ -143,7 +143,7 @@ func lastMark(f *fields) mark {
 	return m
 }
 
-func saved(s *agentSession, err error) ([]byte, error) {
+func saved(s *session, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -152,13 +152,13 @@ func saved(s *agentSession, err error) ([]byte, error) {
 
 func planSave(r *request, f *fields) work {
 	m := lastMark(f)
-	return inSession(r, f, func(ctx context.Context, s *agentSession) ([]byte, error) {
+	return inSession(r, f, func(ctx context.Context, s *session) ([]byte, error) {
 		return saved(s, s.save(ctx, m))
 	})
 }
 
 func planFlush(r *request, f *fields) work {
-	return inSession(r, f, func(ctx context.Context, s *agentSession) ([]byte, error) {
+	return inSession(r, f, func(ctx context.Context, s *session) ([]byte, error) {
 		return saved(s, s.Flush(ctx))
 	})
 }
@@ -177,7 +177,7 @@ func planStart(r *request, f *fields) work {
 }
 
 func planInfo(r *request, f *fields) work {
-	return inSession(r, f, func(_ context.Context, s *agentSession) ([]byte, error) {
+	return inSession(r, f, func(_ context.Context, s *session) ([]byte, error) {
 		info := struct {
 			standing
 			HandoffWanted bool             `json:"handoff_wanted"`
@@ -200,7 +200,7 @@ func planInfo(r *request, f *fields) work {
 }
 
 func planState(r *request, f *fields) work {
-	return inSession(r, f, func(_ context.Context, s *agentSession) ([]byte, error) {
+	return inSession(r, f, func(_ context.Context, s *session) ([]byte, error) {
 		return withState(toJSON(map[string]string{"cursor": s.Cursor()}), s.state, ""), nil
 	})
 }
@@ -215,7 +215,7 @@ func planClose(r *request, f *fields) work {
 	if r.c.own != nil {
 		f.fail("milepost run closes its session itself, when its command has ended")
 	}
-	return inSession(r, f, func(_ context.Context, s *agentSession) ([]byte, error) {
+	return inSession(r, f, func(_ context.Context, s *session) ([]byte, error) {
 		if m.hasCursor || m.state != nil {
 			if !m.hasCursor {
 				m.cursor = s.Cursor()
@@ -254,7 +254,7 @@ func planGet(r *request, f *fields) work {
 		if err != nil {
 			return nil, err
 		}
-		o := st.reading(p.key())
+		o := st.reading(p.namespace)
 		o.Version, o.At = version, at
 		cp, err := checkpoint.Get(ctx, st, p.name, o)
 		if err != nil {
@@ -277,7 +277,7 @@ func planHistory(r *request, f *fields) work {
 			Versions []json.RawMessage `json:"versions"`
 			Next     int64             `json:"next,omitempty"`
 		}{Versions: []json.RawMessage{}}
-		o := st.reading(p.key())
+		o := st.reading(p.namespace)
 		o.Version = version
 		for cp, err := range checkpoint.History(ctx, st, p.name, o) {
 			if err != nil {
@@ -301,7 +301,7 @@ func planRuns(r *request, f *fields) work {
 		if err != nil {
 			return nil, err
 		}
-		runs, err := checkpoint.Runs(ctx, st, p.name, st.reading(p.key()))
+		runs, err := checkpoint.Runs(ctx, st, p.name, st.reading(p.namespace))
 		if err != nil {
 			return nil, err
 		}

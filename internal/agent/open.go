@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
@@ -16,79 +15,6 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
-
-// stores are those that clients have named, opened once each.
-type stores struct {
-	app *app
-
-	mu   sync.Mutex
-	open map[storeName]*openStore
-}
-
-// storeName is what a client calls a store and its archive, "" being the command's own, and how they are
-// opened: who reads has no archive where none was made yet.
-type storeName struct {
-	url, archive string
-	mode         openMode
-}
-
-func (s *stores) get(ctx context.Context, name storeName) (*openStore, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, mode := range []openMode{mayCreate, name.mode} {
-		if st := s.open[storeName{name.url, name.archive, mode}]; st != nil {
-			return st, nil
-		}
-	}
-	a := *s.app
-	if name.url != "" {
-		a.storeText = name.url
-	}
-	if name.archive != "" {
-		a.archiveText = name.archive
-	}
-	st, err := a.open(ctx, name.mode)
-	if err != nil {
-		return nil, err
-	}
-	s.open[name] = st
-	return st, nil
-}
-
-// close closes all but one, which may be nil.
-func (s *stores) close(but *openStore) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, st := range s.open {
-		if st != but {
-			st.close()
-		}
-	}
-}
-
-// target is the checkpoint that a request names.
-type target struct {
-	stores          *stores
-	url, archive    string
-	namespace, name string
-}
-
-func (c *conversation) target(f *fields) target {
-	p := target{stores: c.stores, url: f.text("store"), archive: f.text("archive"), namespace: c.app.namespace, name: f.required("name")}
-	if f.has("namespace") {
-		p.namespace = f.text("namespace")
-	}
-	return p
-}
-
-func (p target) open(ctx context.Context, mode openMode) (*openStore, error) {
-	if err := p.key().Validate(); err != nil {
-		return nil, err
-	}
-	return p.stores.get(ctx, storeName{p.url, p.archive, mode})
-}
-
-func (p target) key() store.Key { return store.Key{Namespace: p.namespace, Name: p.name} }
 
 // openRequest is open.
 type openRequest struct {
@@ -104,7 +30,7 @@ func planOpen(r *request, f *fields) work {
 		f.fail("this is the socket of milepost run, which holds its session already")
 	}
 	o.options = checkpoint.Options{
-		Namespace: o.target.namespace, Codec: jsonState{}, Logger: r.c.app.logger(),
+		Namespace: o.target.namespace, Codec: Codec{}, Logger: r.c.agent.o.Logger,
 		Lease: lease.Options{
 			Holder:     store.Holder{ID: f.text("holder"), RunID: f.text("run_id")},
 			Duration:   f.millis("duration_ms", lease.DefaultDuration),
@@ -168,14 +94,16 @@ func (o *openRequest) do(ctx context.Context) ([]byte, error) {
 	// The session outlives the request, which may be cancelled until it is answered.
 	live, end := context.WithCancelCause(context.Background())
 	linked := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
-	opened, err := checkpoint.Open[json.RawMessage](live, st, o.target.name, st.archive.session(&o.options))
+	opened, err := checkpoint.Open[json.RawMessage](live, st, o.target.name, st.session(&o.options))
 	if err != nil {
 		linked()
 		end(nil)
 		return nil, err
 	}
-	st.watch(opened)
-	var s *agentSession
+	if st.Watch != nil {
+		st.Watch(opened)
+	}
+	var s *session
 	if linked() {
 		s = o.c.add(opened, o, end)
 	}
@@ -207,14 +135,14 @@ type standing struct {
 	Failed    int64              `json:"failed"`
 }
 
-func (s *agentSession) standing() standing {
+func (s *session) standing() standing {
 	return standing{
 		Namespace: s.Namespace(), Name: s.Name(), Epoch: s.Epoch(), Holder: survey.ToHolderJSON(s.Holder()),
 		Version: s.Version(), Cursor: s.Cursor(), Processed: s.Processed(), Failed: s.Failed(),
 	}
 }
 
-func (s *agentSession) opened() ([]byte, error) {
+func (s *session) opened() ([]byte, error) {
 	result := openResult{Session: s.id, standing: s.standing()}
 	if cp := s.Resumed(); cp != nil {
 		age := max(time.Since(cp.SavedAt), 0).Milliseconds()
@@ -263,7 +191,7 @@ func (o *openRequest) askToMigrate(from int64, state []byte) ([]byte, error) {
 }
 
 // onMigrated is migrated.
-func onMigrated(c *conversation, f *fields, _ int) error {
+func onMigrated(c *Conversation, f *fields, _ int) error {
 	id := f.id("request")
 	m := migrated{state: f.state()}
 	if f.has("error") {

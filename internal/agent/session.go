@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"bytes"
@@ -24,12 +24,13 @@ var (
 	errLeaving = errors.New("the agent ends")
 )
 
-// jsonState is the codec of the agent's sessions: the state's bytes as they came. Nil is no state.
-type jsonState struct{}
+// Codec is the codec of the agent's sessions. It keeps the bytes of a state as they came. Nil is no
+// state.
+type Codec struct{}
 
-func (jsonState) ContentType() string { return checkpoint.JSON.ContentType() }
+func (Codec) ContentType() string { return checkpoint.JSON.ContentType() }
 
-func (jsonState) Marshal(v any) ([]byte, error) {
+func (Codec) Marshal(v any) ([]byte, error) {
 	state, ok := v.(json.RawMessage)
 	if !ok {
 		return nil, fmt.Errorf("a state as JSON is wanted, not a %T", v)
@@ -37,7 +38,7 @@ func (jsonState) Marshal(v any) ([]byte, error) {
 	return state, nil // it is never changed, only replaced
 }
 
-func (jsonState) Unmarshal(data []byte, v any) error {
+func (Codec) Unmarshal(data []byte, v any) error {
 	*v.(*json.RawMessage) = bytes.Clone(data)
 	return nil
 }
@@ -49,12 +50,12 @@ type mark struct {
 	processed, failed int64
 	state             json.RawMessage // nil: it has not changed
 
-	from *conversation // whose line it is
+	from *Conversation // whose line it is
 	line int64
 }
 
-// agentSession is a session that clients talk to. Its requests are carried out one after another.
-type agentSession struct {
+// session is a session that clients talk to. Its requests are carried out one after another.
+type session struct {
 	*checkpoint.Session[json.RawMessage]
 	id     int64
 	cancel context.CancelCauseFunc // of the context that it was opened with
@@ -73,15 +74,15 @@ type agentSession struct {
 	records map[string]*checkpoint.Record[json.RawMessage] // started and not finished
 }
 
-func newAgentSession(id int64, s *checkpoint.Session[json.RawMessage], o *checkpoint.Options, cancel context.CancelCauseFunc) *agentSession {
-	return &agentSession{
-		Session: s, id: id, cancel: cancel, within: o.Lease.Duration, queue: newQueue(), starts: newQueue(), done: make(chan struct{}),
+func newSession(id int64, s *checkpoint.Session[json.RawMessage], within time.Duration, cancel context.CancelCauseFunc) *session {
+	return &session{
+		Session: s, id: id, cancel: cancel, within: within, queue: newQueue(), starts: newQueue(), done: make(chan struct{}),
 		state: s.State(), records: map[string]*checkpoint.Record[json.RawMessage]{},
 	}
 }
 
 // serve carries out what is in the queue until it is closed.
-func (s *agentSession) serve() {
+func (s *session) serve() {
 	var starting sync.WaitGroup
 	starting.Go(func() { s.starts.serve(func(t *task) { t.do() }) })
 	s.queue.serve(func(t *task) {
@@ -96,7 +97,7 @@ func (s *agentSession) serve() {
 }
 
 // mark applies m.
-func (s *agentSession) mark(m *mark) error {
+func (s *session) mark(m *mark) error {
 	if s.closed {
 		return s.isClosed()
 	}
@@ -114,7 +115,7 @@ func (s *agentSession) mark(m *mark) error {
 }
 
 // save is a last mark and its save.
-func (s *agentSession) save(ctx context.Context, m mark) error {
+func (s *session) save(ctx context.Context, m mark) error {
 	if s.closed {
 		return s.isClosed()
 	}
@@ -130,10 +131,10 @@ func (s *agentSession) save(ctx context.Context, m mark) error {
 	return s.Save(ctx, s.Cursor(), s.state)
 }
 
-func (s *agentSession) isClosed() error { return kinds.Usagef("session %d is closed", s.id) }
+func (s *session) isClosed() error { return kinds.Usagef("session %d is closed", s.id) }
 
 // start waits until the record at cursor may begin, and reports whether it is to be skipped.
-func (s *agentSession) start(cursor string) (skip bool, err error) {
+func (s *session) start(cursor string) (skip bool, err error) {
 	s.mu.Lock()
 	_, started := s.records[cursor]
 	s.mu.Unlock()
@@ -154,7 +155,7 @@ func (s *agentSession) start(cursor string) (skip bool, err error) {
 }
 
 // finish finishes a record that was started.
-func (s *agentSession) finish(m *mark) error {
+func (s *session) finish(m *mark) error {
 	if s.closed {
 		return s.isClosed()
 	}
@@ -179,7 +180,7 @@ func (s *agentSession) finish(m *mark) error {
 }
 
 // close ends the session, err saying how, and the queue with it.
-func (s *agentSession) close(ctx context.Context, err error) error {
+func (s *session) close(ctx context.Context, err error) error {
 	s.closed = true
 	close(s.done)
 	closeErr := s.Close(ctx, err)
@@ -188,7 +189,7 @@ func (s *agentSession) close(ctx context.Context, err error) error {
 }
 
 // ended is why the session can go no further; nil while it can.
-func (s *agentSession) ended() error {
+func (s *session) ended() error {
 	cause := context.Cause(s.Context())
 	for _, own := range []error{checkpoint.ErrClosed, errLeaving, errStopped} {
 		if errors.Is(cause, own) {
@@ -207,7 +208,7 @@ type sessionEvent struct {
 }
 
 // watch pushes what happens to the session, each at most once, until it is closed, or stop is.
-func (s *agentSession) watch(stop <-chan struct{}, push func(sessionEvent)) {
+func (s *session) watch(stop <-chan struct{}, push func(sessionEvent)) {
 	wanted := s.HandoffWanted()
 	for {
 		select {

@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"bytes"
@@ -6,87 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// outbox writes lines to a client one after another. Who sends waits while the client does not read,
-// until it is given up.
-type outbox struct {
-	lines chan []byte
-	stop  chan struct{} // closed when nothing more is to be written than what was sent
-	done  chan struct{} // closed when the writer has ended
-	gone  chan struct{} // closed when nobody reads any more
-	leave sync.Once
-}
-
-func newOutbox(w io.Writer) *outbox {
-	o := &outbox{lines: make(chan []byte, 256), stop: make(chan struct{}), done: make(chan struct{}), gone: make(chan struct{})}
-	go o.write(w)
-	return o
-}
-
-func (o *outbox) write(w io.Writer) {
-	defer close(o.done)
-	for {
-		var line []byte
-		select {
-		case line = <-o.lines:
-		case <-o.stop:
-			select {
-			case line = <-o.lines:
-			default:
-				return
-			}
-		}
-		for more := true; more && len(line) < 1<<16; {
-			select {
-			case next := <-o.lines:
-				line = append(line, next...)
-			default:
-				more = false
-			}
-		}
-		if _, err := w.Write(line); err != nil {
-			o.giveUp()
-			return
-		}
-	}
-}
-
-// send sends a line, or drops it when the client is gone.
-func (o *outbox) send(line []byte) {
-	line = append(line, '\n')
-	select {
-	case o.lines <- line:
-		return
-	default:
-	}
-	select {
-	case o.lines <- line:
-	case <-o.gone:
-	}
-}
-
-func (o *outbox) giveUp() { o.leave.Do(func() { close(o.gone) }) }
-
-// close waits until all that was sent is written, or the client was given up.
-func (o *outbox) close() {
-	close(o.stop)
-	select {
-	case <-o.done:
-	case <-o.gone:
-	}
-	o.giveUp()
-}
-
 // toJSON is v as one line; what is sent can always be encoded.
 func toJSON(v any) []byte {
 	var b bytes.Buffer
-	if err := writeJSON(&b, v); err != nil {
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
 		panic(err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
@@ -115,7 +45,7 @@ func withState(object []byte, state []byte, contentType string) []byte {
 	if len(object) > 1 {
 		object = append(object, ',')
 	}
-	isJSON := contentType == "" || contentType == jsonState{}.ContentType()
+	isJSON := contentType == "" || contentType == Codec{}.ContentType()
 	if isJSON {
 		state = bytes.TrimSpace(state)
 	}

@@ -1,0 +1,135 @@
+// Package agent holds sessions for programs in any language. It speaks the JSON lines of
+// docs/agent-protocol.md.
+//
+// An [Agent] serves the client on standard input and output, or, with [Share], the processes of a
+// command under milepost run. [Dial] is the client of the latter.
+//
+// The package opens no store by itself, and starts no process.
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// Options are those of an agent. All are required.
+type Options struct {
+	Namespace string // of clients that name none
+	Release   string // of this binary, which clients are told
+	Logger    *slog.Logger
+
+	// Open opens a store. It is called by one goroutine at a time, once for each place.
+	Open func(context.Context, Place) (*Store, error)
+}
+
+// Place is how a client names a store and its archive. "" is the agent's own.
+type Place struct {
+	Store, Archive string
+
+	// Create is set if what is missing may be made.
+	Create bool
+}
+
+// Store is an open store with the archive that belongs to it.
+type Store struct {
+	store.Store
+	Archive archive.Archive // nil: there is none
+	Mirror  checkpoint.MirrorPolicy
+
+	Watch func(*checkpoint.Session[json.RawMessage]) // called for each session; may be nil
+	Close func()
+}
+
+// session adds the archive to the options of a session.
+func (s *Store) session(o *checkpoint.Options) *checkpoint.Options {
+	o.Archive, o.Mirror = s.Archive, s.Mirror
+	return o
+}
+
+// edit adds the archive to the options of a change.
+func (s *Store) edit(o *checkpoint.EditOptions) *checkpoint.EditOptions {
+	o.Archive, o.Mirror = s.Archive, s.Mirror
+	return o
+}
+
+// reading returns the options of a read.
+func (s *Store) reading(namespace string) *checkpoint.ReadOptions {
+	return &checkpoint.ReadOptions{Namespace: namespace, Archive: s.Archive}
+}
+
+// Agent has what the conversations with clients share.
+type Agent struct {
+	o Options
+
+	mu   sync.Mutex
+	open map[Place]*Store
+}
+
+// New returns an agent that has opened nothing yet.
+func New(o Options) *Agent { return &Agent{o: o, open: map[Place]*Store{}} }
+
+// Converse begins a conversation with a client that reads w.
+func (a *Agent) Converse(w io.Writer) *Conversation { return newConversation(a, nil, w) }
+
+// Close closes the stores. Every conversation must have ended.
+func (a *Agent) Close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, st := range a.open {
+		st.Close()
+	}
+}
+
+// store returns the store of a place. A client that only reads takes one that was opened for writing.
+func (a *Agent) store(ctx context.Context, p Place) (*Store, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, create := range []bool{mayCreate, p.Create} {
+		if st := a.open[Place{p.Store, p.Archive, create}]; st != nil {
+			return st, nil
+		}
+	}
+	st, err := a.o.Open(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	a.open[p] = st
+	return st, nil
+}
+
+// Whether a request makes a store that is missing.
+const (
+	mustExist = false
+	mayCreate = true
+)
+
+// target is the checkpoint that a request names.
+type target struct {
+	agent           *Agent
+	url, archive    string
+	namespace, name string
+}
+
+func (c *Conversation) target(f *fields) target {
+	t := target{agent: c.agent, url: f.text("store"), archive: f.text("archive"), namespace: c.agent.o.Namespace, name: f.required("name")}
+	if f.has("namespace") {
+		t.namespace = f.text("namespace")
+	}
+	return t
+}
+
+func (t target) open(ctx context.Context, create bool) (*Store, error) {
+	if err := t.key().Validate(); err != nil {
+		return nil, err
+	}
+	return t.agent.store(ctx, Place{t.url, t.archive, create})
+}
+
+func (t target) key() store.Key { return store.Key{Namespace: t.namespace, Name: t.name} }

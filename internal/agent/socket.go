@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/milepost-dev/milepost/checkpoint"
+)
+
+const (
+	// lastWords is how long after the end of a process what it sent may take to arrive.
+	lastWords = time.Second
+
+	// readWithin is how long a process may leave unread what it asked for: others wait for it.
+	readWithin = 5 * time.Second
+)
+
+// Shared is the session of milepost run. The processes of its command share the session over a Unix
+// socket.
+type Shared struct {
+	agent    *Agent
+	session  *session
+	dir      string // has the socket and the checkpoint's file
+	listener net.Listener
+	served   chan struct{} // closed when the session's queue is served no more
+	serving  sync.WaitGroup
+
+	mu   sync.Mutex
+	open map[net.Conn]bool
+	over bool
+}
+
+// Share lets the processes of a command share a session of st, which stays the caller's. options are those
+// that the session was opened with, and cancel ends its context. The session is the caller's as well if
+// Share returns an error; else [Shared.Close] closes it.
+func Share(o Options, st *Store, opened *checkpoint.Session[json.RawMessage], within time.Duration, cancel context.CancelCauseFunc) (*Shared, error) {
+	dir, err := privateDir()
+	if err != nil {
+		return nil, err
+	}
+	own := *st
+	own.Close = func() {}
+	s := &Shared{
+		agent: New(o), session: newSession(1, opened, within, cancel), dir: dir,
+		served: make(chan struct{}), open: map[net.Conn]bool{},
+	}
+	s.agent.open[Place{Create: mayCreate}] = &own
+	if err := os.WriteFile(s.checkpointFile(), append(s.checkpoint(), '\n'), 0o600); err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, fmt.Errorf("write the checkpoint for the command: %w", err)
+	}
+	if s.listener, err = net.Listen("unix", s.socket()); err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, fmt.Errorf("listen for the command's progress: %w", err)
+	}
+	go func() { defer close(s.served); s.session.serve() }()
+	s.serving.Go(s.accept)
+	return s, nil
+}
+
+// Dir returns the directory of the socket. Close removes it.
+func (s *Shared) Dir() string { return s.dir }
+
+func (s *Shared) socket() string { return filepath.Join(s.dir, "socket") }
+
+func (s *Shared) checkpointFile() string { return filepath.Join(s.dir, "checkpoint.json") }
+
+// Env returns the variables that tell the command of its session.
+func (s *Shared) Env() []string {
+	env := []string{
+		"MILEPOST_NAME=" + s.session.Name(),
+		fmt.Sprintf("MILEPOST_EPOCH=%d", s.session.Epoch()),
+		"MILEPOST_RUN_ID=" + s.session.Holder().RunID,
+		"MILEPOST_SOCKET=" + s.socket(),
+		"MILEPOST_CHECKPOINT=" + s.checkpointFile(),
+	}
+	if cursor := s.session.Cursor(); !strings.ContainsRune(cursor, 0) {
+		env = append(env, "MILEPOST_CURSOR="+cursor)
+	}
+	return env
+}
+
+// checkpoint is what the session resumes from, as JSON.
+func (s *Shared) checkpoint() []byte {
+	if cp := s.session.Resumed(); cp != nil {
+		return checkpointObject(cp, true)
+	}
+	return toJSON(s.session.standing())
+}
+
+// Close takes in what the processes of the command have sent, and then closes the session; err says how
+// the job ended. The processes must have ended.
+func (s *Shared) Close(err error) error {
+	s.mu.Lock()
+	s.over = true
+	for conn := range s.open {
+		s.hurry(conn)
+	}
+	s.mu.Unlock()
+	_ = s.listener.Close()
+	s.serving.Wait()
+	s.agent.Close()
+	_ = os.RemoveAll(s.dir)
+	closed := make(chan error, 1)
+	s.session.queue.push(task{do: func() { closed <- s.session.close(context.Background(), err) }}, 0)
+	closeErr := <-closed
+	<-s.served
+	return closeErr
+}
+
+func (s *Shared) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.open[conn] = true
+		if s.over {
+			s.hurry(conn)
+		}
+		s.mu.Unlock()
+		s.serving.Go(func() { s.serve(conn) })
+	}
+}
+
+func (s *Shared) serve(conn net.Conn) {
+	c := newConversation(s.agent, s.session, impatient{conn})
+	_ = c.Read(conn) // the process is gone
+	_ = c.End()      // it has opened nothing
+	s.mu.Lock()
+	delete(s.open, conn)
+	s.mu.Unlock()
+	_ = conn.Close()
+}
+
+func (s *Shared) hurry(conn net.Conn) { _ = conn.SetReadDeadline(time.Now().Add(lastWords)) }
+
+// impatient writes to a process that reads.
+type impatient struct{ net.Conn }
+
+func (w impatient) Write(line []byte) (int, error) {
+	if err := w.SetWriteDeadline(time.Now().Add(readWithin)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(line)
+}
+
+// privateDir makes a directory that only this user can read, with a path short enough for a socket in it.
+func privateDir() (string, error) {
+	dir, err := os.MkdirTemp("", "milepost-*")
+	if err == nil && len(dir)+len("/socket") > maxSocketPath() {
+		_ = os.Remove(dir)
+		dir, err = os.MkdirTemp("/tmp", "milepost-*")
+	}
+	if err != nil {
+		return "", fmt.Errorf("make a directory for the command's socket: %w", err)
+	}
+	return dir, nil
+}
+
+// maxSocketPath is the longest path of a socket. Every Unix takes 103 bytes; macOS takes the fewest.
+func maxSocketPath() int {
+	if runtime.GOOS == "windows" {
+		return 107
+	}
+	return 103
+}
