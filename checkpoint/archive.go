@@ -21,17 +21,12 @@ const (
 	MirrorOff
 )
 
-// Gap is a run of versions that expired before they were mirrored: they are lost to the history.
-type Gap struct {
-	First, Last int64
-}
-
 // Mirroring is how far the mirror of a session has come.
 type Mirroring struct {
-	Through int64 // all versions up to here are mirrored, but for the gaps
-	Waiting int64 // how many versions since wait for it
-	Gaps    []Gap // that this session came upon
-	Err     error // why the last try failed; nil: it did not
+	Through int64         // all versions up to here are mirrored, but for the gaps
+	Waiting int64         // how many versions since wait for it
+	Gaps    []archive.Gap // that this session came upon
+	Err     error         // why the last try failed; nil: it did not
 }
 
 // Names yields the names of the checkpoints that begin with prefix, in the store or (if a is not nil) in the

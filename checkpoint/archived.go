@@ -143,7 +143,7 @@ func (p *archivedVersions) list(ctx context.Context) error {
 		return nil
 	}
 	head := archive.IDOf(&p.r.head.Version)
-	ids, err := mirroredIDs(ctx, p.r.archive, p.r.key)
+	ids, err := archive.IDs(ctx, p.r.archive, p.r.key)
 	if err != nil {
 		return err
 	}
@@ -151,18 +151,4 @@ func (p *archivedVersions) list(ctx context.Context) error {
 	p.ids = archive.Counting(ids)
 	p.listed = true
 	return nil
-}
-
-// mirroredIDs lists the versions of a checkpoint's mirror, those that do not count among them.
-func mirroredIDs(ctx context.Context, a archive.Archive, key store.Key) ([]archive.ID, error) {
-	var ids []archive.ID
-	for listed, err := range archive.Versions(ctx, a, key) {
-		if err != nil {
-			return nil, err
-		}
-		if !listed.Foreign {
-			ids = append(ids, listed.ID)
-		}
-	}
-	return ids, nil
 }

@@ -217,9 +217,9 @@ func TestAMissingOrDamagedBodyIsAnErrorThatNamesItAndNeverAnOlderState(t *testin
 
 				names := func(err error) {
 					r.Helper()
-					require.ErrorIs(r, err, checkpoint.ErrBodyMissing)
+					require.ErrorIs(r, err, archive.ErrBodyMissing)
 					require.NotErrorIs(r, err, store.ErrNotFound)
-					var e *checkpoint.BodyError
+					var e *archive.BodyError
 					require.ErrorAs(r, err, &e)
 					assert.Equal(r, key, e.Key)
 					assert.Equal(r, int64(3), e.Version)

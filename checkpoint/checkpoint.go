@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // Checkpoint is one committed version, for reading. Its JSON is stable, holds numbers exactly,
@@ -222,7 +223,7 @@ func view(key store.Key, record string, v *store.Version) (*Checkpoint, error) {
 		cp.stored = v.State
 		return cp, nil
 	}
-	data, err := unpacked(v.State)
+	data, err := archive.Unpack(v.State)
 	if err != nil {
 		return nil, &store.BadRecordError{Key: key, Record: record, Err: err}
 	}

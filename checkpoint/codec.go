@@ -2,15 +2,13 @@ package checkpoint
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // Codec turns a job's state into bytes and back. Encryption on the client's side is a codec.
@@ -107,81 +105,17 @@ func streams[T any]() bool {
 	return ok
 }
 
-// compressAbove is the size below which compression is not tried.
-const compressAbove = 1024
-
-const zstdEncoding = "zstd"
-
-// Both are made for one-shot use from any number of goroutines, and hold no goroutine. They are made with the program: a
-// channel that they made in the testing/synctest bubble of the first use could not be used from another.
-var (
-	compressor   = newCompressor()
-	decompressor = newDecompressor()
-)
-
-func newCompressor() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2))
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	e.EncodeAll([]byte{0}, nil) // makes what it makes once
-	return e
-}
-
-func newDecompressor() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0))
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return d
-}
-
-// packed is encoded state as it is stored: compressed where that makes it smaller.
+// packed is encoded state as it is stored.
 func packed(data []byte, contentType string) *store.State {
-	s := &store.State{Data: data, ContentType: contentType, Size: int64(len(data))}
-	if contentType == jsonType {
-		s.ContentType = ""
-	}
-	if len(data) > compressAbove {
-		if smaller := compressor.EncodeAll(data, make([]byte, 0, len(data)/2)); len(smaller) < len(data) {
-			s.Data, s.Encoding = smaller, zstdEncoding
-		}
-	}
-	sum := sha256.Sum256(s.Data)
-	s.SHA256 = sum[:]
+	s := archive.Pack(data)
+	s.ContentType = storedType(contentType)
 	return s
 }
 
-// unpacked is the reverse of packed. What it cannot trust is an error.
-func unpacked(s *store.State) (data []byte, err error) {
-	if sum := sha256.Sum256(s.Data); !bytes.Equal(sum[:], s.SHA256) {
-		return nil, fmt.Errorf("the state's sha256 is %x, and the record says %x", sum, s.SHA256)
+// storedType is a content type as it is stored: "" is JSON.
+func storedType(contentType string) string {
+	if contentType == jsonType {
+		return ""
 	}
-	switch s.Encoding {
-	case "":
-		data = s.Data
-	case zstdEncoding:
-		if data, err = decompress(s); err != nil {
-			return nil, fmt.Errorf("the state does not decompress: %w", err)
-		}
-	default:
-		return nil, fmt.Errorf("the state's encoding is %q, which this release does not know", s.Encoding)
-	}
-	if int64(len(data)) != s.Size {
-		return nil, fmt.Errorf("the state has %d bytes, and the record says %d", len(data), s.Size)
-	}
-	return data, nil
-}
-
-// decompress looks at the frame's own size first, so that no record can make it
-// allocate more than it says it holds.
-func decompress(s *store.State) ([]byte, error) {
-	var h zstd.Header
-	if err := h.Decode(s.Data); err != nil {
-		return nil, err
-	}
-	if !h.HasFCS || h.FrameContentSize != uint64(s.Size) {
-		return nil, fmt.Errorf("the frame holds %d bytes, and the record says %d", h.FrameContentSize, s.Size)
-	}
-	return decompressor.DecodeAll(s.Data, make([]byte, 0, s.Size))
+	return contentType
 }

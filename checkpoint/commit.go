@@ -26,8 +26,7 @@ type committer struct {
 	log     *slog.Logger
 	retention
 
-	archive archive.Archive // nil: none
-	inline  int             // the most bytes of a state that stay in the record where there is an archive
+	archive archive.Writer  // of this checkpoint; its Archive is nil where there is none
 	mirror  *mirror         // nil: versions are not mirrored
 	from    int64           // the version that it began with
 	landed  map[string]bool // the commit ids of versions with a body that it has made
@@ -65,8 +64,6 @@ func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Option
 		st: st, key: l.Key(), lease: l, log: o.Logger,
 		timeout:   min(10*time.Second, max(o.Lease.Duration/3, time.Second)),
 		retention: retention{age: o.RetainAge, starts: o.RetainStarts},
-		archive:   o.Archive,
-		inline:    o.InlineLimit,
 		from:      l.Head().Number,
 		landed:    map[string]bool{},
 		copies:    make(chan *copying, 1),
@@ -75,10 +72,11 @@ func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Option
 		base:      l.Head().Version,
 		first:     true,
 	}
+	c.archive = archive.Writer{Archive: o.Archive, Key: c.key, Inline: o.InlineLimit, Timeout: c.timeout}
 	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.turn <- struct{}{}
 	c.behind.Go(c.writeCopies)
-	if c.archive != nil && o.Mirror != MirrorOff {
+	if c.archive.Archive != nil && o.Mirror != MirrorOff {
 		c.mirror = newMirror(ctx, c, o.Mirror)
 	}
 	c.retire(c.base) // what the session before had no time for

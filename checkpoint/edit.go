@@ -323,7 +323,7 @@ func newEditor(ctx context.Context, st store.Store, key store.Key, o *EditOption
 // reader reads behind the fence.
 func (e *editor) reader() *reader {
 	head := e.lease.Head()
-	return newReader(e.c.st, e.c.archive, e.c.key, store.Records{Head: &head, Lease: e.lease.Prior(), Clock: e.lease.Clock()})
+	return newReader(e.c.st, e.c.archive.Archive, e.c.key, store.Records{Head: &head, Lease: e.lease.Prior(), Clock: e.lease.Clock()})
 }
 
 func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, error) {

@@ -30,35 +30,7 @@ var (
 
 	// ErrClosed: the session was closed before.
 	ErrClosed = errors.New("session is closed")
-
-	// ErrBodyMissing: a state that lies in the archive is not there, or not what was saved.
-	// See [BodyError].
-	ErrBodyMissing = errors.New("the state's body is missing or damaged")
 )
-
-// BodyError names a body in the archive that a version points at and that is missing or damaged.
-// Nothing stands in for it: an older state is never given instead. It matches [ErrBodyMissing], and
-// where the body is there and damaged [store.ErrBadRecord].
-type BodyError struct {
-	Key     store.Key
-	Version int64
-	Body    string // its key in the archive
-	Err     error  // what is wrong, as text
-	Damaged bool   // it is there, and not what was saved
-}
-
-func (e *BodyError) Error() string {
-	what := "is missing"
-	if e.Damaged {
-		what = "is damaged"
-	}
-	return fmt.Sprintf("the state of version %d of checkpoint %s: its body %s %s: %v", e.Version, e.Key, e.Body, what, e.Err)
-}
-
-// Is makes a BodyError match [ErrBodyMissing].
-func (e *BodyError) Is(target error) bool {
-	return target == ErrBodyMissing || e.Damaged && target == store.ErrBadRecord
-}
 
 // OutcomeUnknownError says that nothing could be learned of a save before its context
 // ended: it may have landed, may still do so, or never. The session settles the question
@@ -172,7 +144,7 @@ func transient(err error) bool {
 func permanent(err error) bool {
 	for _, target := range []error{
 		store.ErrTooLarge, store.ErrWrite, store.ErrBadRecord, store.ErrNewerFormat, store.ErrNoTable, store.ErrName, ErrRefused,
-		ErrBodyMissing, archive.ErrNoArchive, archive.ErrKey,
+		archive.ErrBodyMissing, archive.ErrNoArchive, archive.ErrKey,
 	} {
 		if errors.Is(err, target) {
 			return true
@@ -180,4 +152,14 @@ func permanent(err error) bool {
 	}
 	_, write := errors.AsType[*store.WriteError](err)
 	return write
+}
+
+// unlessAny returns err unless it matches one of these.
+func unlessAny(err error, these ...error) error {
+	for _, target := range these {
+		if errors.Is(err, target) {
+			return nil
+		}
+	}
+	return err
 }

@@ -228,7 +228,7 @@ func (c *committer) sweep(ctx context.Context) {
 func (c *committer) sweepSince(ctx context.Context, from int64) error {
 	var listed []archive.ListedBody
 	looked := 0
-	for body, err := range archive.Bodies(ctx, c.archive, c.key) {
+	for body, err := range archive.Bodies(ctx, c.archive.Archive, c.key) {
 		if err != nil {
 			return err
 		}
@@ -244,9 +244,9 @@ func (c *committer) sweepSince(ctx context.Context, from int64) error {
 	if len(listed) == 0 {
 		return nil
 	}
-	unused, err := unreferenced(ctx, c.st, c.archive, c.key, listed)
+	unused, err := unreferenced(ctx, c.st, c.archive.Archive, c.key, listed)
 	if err != nil {
 		return err
 	}
-	return discard(ctx, c.archive, c.key, unused)
+	return discard(ctx, c.archive.Archive, c.key, unused)
 }

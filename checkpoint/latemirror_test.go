@@ -197,7 +197,7 @@ func TestAVersionWhoseBodyIsGoneIsAGapOfTheMirrorAndNoWedge(t *testing.T) {
 				a.on(fault)
 				s := r.bigger(a, nil)
 				time.Sleep(time.Minute)
-				assert.Equal(r, checkpoint.Mirroring{Through: 4, Gaps: []checkpoint.Gap{{First: 2, Last: 2}}}, s.Mirror())
+				assert.Equal(r, checkpoint.Mirroring{Through: 4, Gaps: []archive.Gap{{First: 2, Last: 2}}}, s.Mirror())
 				r.closed(s)
 				want := []int64{1, 3, 4, 5}
 				if fault != nil {

@@ -25,7 +25,7 @@ type line struct {
 func readLine(ctx context.Context, st store.Store, a archive.Archive, key store.Key) (*line, error) {
 	l := &line{st: st, archive: a, key: key}
 	var err error
-	if l.ids, err = mirroredIDs(ctx, a, key); err != nil {
+	if l.ids, err = archive.IDs(ctx, a, key); err != nil {
 		return nil, wrap("list the mirror of", key, err)
 	}
 	if l.records, err = st.Look(ctx, key); err != nil {
@@ -200,15 +200,10 @@ func (l *line) clearLease(ctx context.Context, o *EditOptions, epoch int64) erro
 
 // mirrorFirst mirrors v before HEAD is put, and makes sure that nobody else did so.
 func (l *line) mirrorFirst(ctx context.Context, c *committer, v *store.Version) error {
-	to := mirrorTarget{archive: l.archive, key: l.key, inline: c.inline, timeout: c.timeout}
-	err := c.upload(ctx, 0, func(ctx context.Context) error {
-		_, err := to.put(ctx, v)
-		return err
-	})
-	if err != nil {
+	if err := c.archive.PutVersion(ctx, v); err != nil {
 		return fmt.Errorf("mirror it: %w", err)
 	}
-	ids, err := mirroredIDs(ctx, l.archive, l.key)
+	ids, err := archive.IDs(ctx, l.archive, l.key)
 	if err != nil {
 		return fmt.Errorf("list the mirror again: %w", err)
 	}
@@ -225,7 +220,7 @@ func (l *line) unmirror(ctx context.Context, c *committer, id archive.ID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.timeout)
 	defer cancel()
 	object := archive.VersionKey(l.key, id)
-	if err := c.upload(ctx, 0, func(ctx context.Context) error { return l.archive.Delete(ctx, object) }); err != nil {
+	if err := c.archive.Delete(ctx, object); err != nil {
 		c.log.Error("the object of a version that was not restored was left in the mirror",
 			"checkpoint", l.key.String(), "object", object, "error", err)
 	}

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -15,7 +16,7 @@ const (
 	// mostFresh is how many versions that were just committed wait in memory for the mirror. What does not
 	// fit is read again from the store, so that nothing is dropped.
 	mostFresh = 64
-	// mirrorChunk is how many versions are mirrored in one step.
+	// mirrorChunk is how many versions that wait in memory are mirrored in one step.
 	mirrorChunk = 32
 	// mirrorPatience is how long a closing session waits for its mirror: the next one, or Sync, does the rest.
 	mirrorPatience = 5 * time.Second
@@ -29,7 +30,6 @@ const (
 // waits for it.
 type mirror struct {
 	c      *committer
-	to     mirrorTarget
 	policy MirrorPolicy
 	base   int64 // what the session started from: the last version of the one before
 	born   int64 // the first version of that one's life
@@ -49,13 +49,13 @@ type mirror struct {
 	through int64
 	newest  store.Version   // that was committed
 	fresh   []store.Version // the newest of those committed, in order, as far as memory holds them
-	gaps    []Gap
+	gaps    []archive.Gap
 	err     error // why the last try failed
 }
 
 func newMirror(ctx context.Context, c *committer, policy MirrorPolicy) *mirror {
 	m := &mirror{
-		c: c, to: mirrorTarget{archive: c.archive, key: c.key, inline: c.inline, timeout: c.timeout}, policy: policy,
+		c: c, policy: policy,
 		base: c.base.Number, born: c.base.Born, newest: c.base, through: c.base.ArchivedThrough, began: c.base.ArchivedThrough,
 		wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -156,7 +156,7 @@ func (m *mirror) finish(ctx context.Context) {
 
 // finishArchive gives the mirror, and then the sweep, some time to come to the end of a session.
 func (c *committer) finishArchive(ctx context.Context) {
-	if c.archive == nil {
+	if c.archive.Archive == nil {
 		return
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), mirrorPatience)
@@ -271,46 +271,48 @@ func (m *mirror) advance(ctx context.Context, last bool) error {
 // catchUp mirrors the next chunk from the store's copies.
 func (m *mirror) catchUp(ctx context.Context, low, target int64, newest store.Version) error {
 	if m.have == nil {
-		have, err := m.to.list(ctx, low)
+		have, err := m.c.archive.Mirrored(ctx, low)
 		if err != nil {
 			return err
 		}
 		m.have = have
 	}
-	s := &shortfall{
-		st: m.c.st, key: m.c.key, policy: m.policy, have: m.have, born: m.born, newest: newest, target: target, epoch: m.epoch,
+	s := &archive.Missing{
+		Store: m.c.st, Key: m.c.key, SessionsOnly: m.policy == MirrorSessions,
+		Have: m.have, Born: m.born, Newest: newest, Target: target, Epoch: m.epoch,
 	}
-	low, err := s.start(ctx, low)
-	if err != nil {
+	if err := s.Start(ctx, low); err != nil {
 		return err
 	}
-	for s.high < target && (s.high < low || s.absent > 0) { // a chunk does not end within a gap
-		next := max(low, s.high+1)
-		if err := s.look(ctx, next, min(next+mirrorChunk-1, target)); err != nil {
+	for {
+		if err := s.Step(ctx); err != nil {
 			return err
 		}
+		if !s.More() || !s.InGap() { // a chunk does not end within a gap
+			break
+		}
 	}
-	if err := m.put(ctx, s.lacking, s.gaps, s.high); err != nil {
+	if err := m.put(ctx, s.Lacking, s.Gaps, s.High); err != nil {
 		return err
 	}
-	m.epoch = s.epoch
+	m.epoch = s.Epoch
 	return nil
 }
 
 // put mirrors those versions, which are all that lacks up to and with version high but for the gaps.
-func (m *mirror) put(ctx context.Context, versions []store.Version, gaps []Gap, high int64) error {
-	latest, refused, err := m.to.putAll(ctx, versions)
+func (m *mirror) put(ctx context.Context, versions []store.Version, gaps []archive.Gap, high int64) error {
+	latest, refused, err := m.c.archive.PutVersions(ctx, versions)
 	if err != nil {
 		return err
 	}
-	if err := m.to.moveLatest(ctx, latest); errors.Is(err, store.ErrBadRecord) {
+	if err := m.c.archive.MoveLatest(ctx, latest); errors.Is(err, store.ErrBadRecord) {
 		m.c.log.Error("latest.json cannot be moved", "checkpoint", m.c.key.String(), "error", err)
 	} else if err != nil {
 		return err
 	}
 	for _, r := range refused {
-		m.c.log.Error("a version cannot be mirrored", "checkpoint", m.c.key.String(), "version", r.version, "error", r.err)
-		gaps = append(gaps, Gap{First: r.version, Last: r.version})
+		m.c.log.Error("a version cannot be mirrored", "checkpoint", m.c.key.String(), "version", r.Version, "error", r.Err)
+		gaps = append(gaps, archive.Gap{First: r.Version, Last: r.Version})
 	}
 	for _, g := range gaps {
 		if g.First <= max(m.born, 1) && m.began == 0 {
@@ -325,4 +327,18 @@ func (m *mirror) put(ctx context.Context, versions []store.Version, gaps []Gap, 
 	m.gaps = mergeGaps(append(m.gaps, gaps...))
 	m.hasMoved()
 	return nil
+}
+
+// mergeGaps joins gaps that touch.
+func mergeGaps(gaps []archive.Gap) []archive.Gap {
+	slices.SortFunc(gaps, func(a, b archive.Gap) int { return cmp.Compare(a.First, b.First) })
+	var merged []archive.Gap
+	for _, g := range gaps {
+		if n := len(merged); n > 0 && g.First <= merged[n-1].Last+1 {
+			merged[n-1].Last = max(merged[n-1].Last, g.Last)
+			continue
+		}
+		merged = append(merged, g)
+	}
+	return merged
 }

@@ -127,7 +127,7 @@ func (o *PruneOptions) mirror(ctx context.Context, r *reader) (*prunedMirror, er
 	if o.Archive == nil || o.Mirror == MirrorOff {
 		return m, nil
 	}
-	ids, err := mirroredIDs(ctx, o.Archive, r.key)
+	ids, err := archive.IDs(ctx, o.Archive, r.key)
 	if err != nil {
 		return nil, wrap("list the mirror of", r.key, err)
 	}

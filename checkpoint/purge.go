@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/milepost-dev/milepost/store"
@@ -53,28 +52,13 @@ func countPurge(ctx context.Context, a archive.Archive, key store.Key) (*Purged,
 
 // purgeMirror removes the mirror of a deleted checkpoint, up to its tombstone: the next life may have begun.
 func purgeMirror(ctx context.Context, a archive.Archive, key store.Key, tombstone *store.Head, done *Purged) error {
-	remove := func(object string, size int64) error {
-		if err := a.Delete(ctx, object); err != nil {
-			return wrap(fmt.Sprintf("remove the object %s of", object), key, err)
-		}
+	size, removed, err := archive.DropLatest(ctx, a, key, tombstone.CommitEpoch)
+	if err != nil {
+		return err
+	}
+	if removed {
 		done.Objects++
 		done.Bytes += size
-		return nil
-	}
-	latest, err := archive.ReadLatest(ctx, a, key)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-	case err == nil && latest.CommitEpoch > tombstone.CommitEpoch:
-	case err != nil && !errors.Is(err, store.ErrBadRecord):
-		return wrap("read latest.json of", key, err)
-	default:
-		size, err := sizeOf(ctx, a, archive.LatestKey(key))
-		if err != nil {
-			return wrap("read latest.json of", key, err)
-		}
-		if err := remove(archive.LatestKey(key), size); err != nil {
-			return err
-		}
 	}
 	for listed, err := range archive.Versions(ctx, a, key) {
 		if err != nil {
@@ -83,21 +67,11 @@ func purgeMirror(ctx context.Context, a archive.Archive, key store.Key, tombston
 		if listed.Foreign || listed.ID.Epoch > tombstone.CommitEpoch {
 			continue
 		}
-		if err := remove(listed.Object.Key, listed.Object.Size); err != nil {
-			return err
+		if err := a.Delete(ctx, listed.Object.Key); err != nil {
+			return wrap(fmt.Sprintf("remove the object %s of", listed.Object.Key), key, err)
 		}
+		done.Objects++
+		done.Bytes += listed.Object.Size
 	}
 	return nil
-}
-
-// sizeOf is the size of an object; 0 if there is none any more.
-func sizeOf(ctx context.Context, a archive.Archive, name string) (int64, error) {
-	r, object, err := a.Open(ctx, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	return object.Size, r.Close()
 }

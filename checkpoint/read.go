@@ -48,14 +48,14 @@ const MaxGetState = 64 << 20
 // [store.ErrNotFound]; a record that cannot be trusted is a [*store.BadRecordError].
 //
 // A state that lies in the archive is loaded where opts names that and it has at most [MaxGetState] bytes; else Body says
-// where it is, and [Checkpoint.OpenState] reads it. One that is missing or damaged is a [*BodyError].
+// where it is, and [Checkpoint.OpenState] reads it. One that is missing or damaged is a [*archive.BodyError].
 func Get(ctx context.Context, st store.Store, name string, opts *ReadOptions) (*Checkpoint, error) {
 	key, o, err := opts.key(name)
 	if err != nil {
 		return nil, err
 	}
 	cp, err := get(ctx, st, key, o)
-	if errors.Is(err, ErrBodyMissing) { // HEAD has gone on since, or nothing else is to be had
+	if errors.Is(err, archive.ErrBodyMissing) { // HEAD has gone on since, or nothing else is to be had
 		return get(ctx, st, key, o)
 	}
 	return cp, err

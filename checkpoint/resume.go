@@ -74,7 +74,7 @@ func (o *Options) resume(ctx context.Context, st store.Store, key store.Key, hea
 // still points there is it an error: never is an older version taken instead.
 func (o *Options) loadNewest(ctx context.Context, st store.Store, key store.Key, v *store.Version) ([]byte, error) {
 	data, err := loadBody(ctx, o.Archive, key, v)
-	if !errors.Is(err, ErrBodyMissing) {
+	if !errors.Is(err, archive.ErrBodyMissing) {
 		return data, err
 	}
 	found, lookErr := st.Look(ctx, key)

@@ -83,7 +83,7 @@ func (c *committer) settle(p *pending, didLand bool) {
 			c.first = false
 			c.retire(c.base)
 		}
-	} else if p.body != "" && c.archive != nil {
+	} else if p.body != "" {
 		c.dropBody(p.body)
 	}
 	if p.after != nil {

@@ -173,13 +173,13 @@ func TestADamagedStreamIsAnErrorAtItsEnd(t *testing.T) {
 		state, err := s.OpenState(r.Context())
 		require.NoError(r, err)
 		_, err = io.Copy(io.Discard, state)
-		require.ErrorIs(r, err, checkpoint.ErrBodyMissing)
+		require.ErrorIs(r, err, archive.ErrBodyMissing)
 		require.NoError(r, state.Close())
 		a.change(r, r.head().State.Body, gone)
 		_, err = s.OpenState(r.Context())
-		require.ErrorIs(r, err, checkpoint.ErrBodyMissing)
+		require.ErrorIs(r, err, archive.ErrBodyMissing)
 		require.NotErrorIs(r, err, store.ErrNotFound)
-		require.ErrorIs(r, s.Close(r.Context(), nil), checkpoint.ErrBodyMissing, "the closing version has no state to take over")
+		require.ErrorIs(r, s.Close(r.Context(), nil), archive.ErrBodyMissing, "the closing version has no state to take over")
 	})
 }
 

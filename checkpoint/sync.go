@@ -26,10 +26,10 @@ type SyncOptions struct {
 // Synced is what [Sync] did.
 type Synced struct {
 	Namespace, Name string
-	Mirrored        int64 // versions that were mirrored, or with DryRun would be
-	Present         int64 // that were mirrored before
-	Gaps            []Gap // that can be mirrored no more
-	Moved           bool  // latest.json was moved forward
+	Mirrored        int64         // versions that were mirrored, or with DryRun would be
+	Present         int64         // that were mirrored before
+	Gaps            []archive.Gap // that can be mirrored no more
+	Moved           bool          // latest.json was moved forward
 }
 
 // Sync mirrors what the store holds of a checkpoint and the archive does not: all of it, whatever
@@ -52,7 +52,7 @@ func Sync(ctx context.Context, st store.Store, a archive.Archive, name string, o
 	}
 	w := &syncing{
 		st: st, o: &o, key: key, done: &Synced{Namespace: key.Namespace, Name: key.Name},
-		to: mirrorTarget{archive: a, key: key, inline: o.InlineLimit, timeout: editTimeout},
+		to: archive.Writer{Archive: a, Key: key, Inline: o.InlineLimit, Timeout: editTimeout},
 	}
 	if err := w.sync(ctx); err != nil {
 		return w.done, err
@@ -65,7 +65,7 @@ type syncing struct {
 	st      store.Store
 	o       *SyncOptions
 	key     store.Key
-	to      mirrorTarget
+	to      archive.Writer
 	done    *Synced
 	ids     []archive.ID // that the mirror holds by now
 	refused []error      // of versions that no mirror can hold
@@ -76,7 +76,7 @@ func (w *syncing) sync(ctx context.Context) error {
 	if err != nil {
 		return wrap("read", w.key, err)
 	}
-	have, err := w.to.list(ctx, 1)
+	have, err := w.to.Mirrored(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -90,30 +90,33 @@ func (w *syncing) sync(ctx context.Context) error {
 	} else if len(have) == 0 {
 		return fmt.Errorf("checkpoint %s: %w", w.key, store.ErrNotFound)
 	}
-	return w.moveLatest(ctx)
+	if newest, ok := archive.Newest(w.ids); ok {
+		w.done.Moved, err = w.to.RepairLatest(ctx, newest, w.o.DryRun)
+	}
+	return err
 }
 
 // fill mirrors what lacks.
 func (w *syncing) fill(ctx context.Context, h *store.Head, have map[int64][]archive.ID) error {
-	s := &shortfall{
-		st: w.st, key: w.key, policy: w.o.Mirror, have: have, born: h.Born, newest: h.Version, target: h.Number,
+	s := &archive.Missing{
+		Store: w.st, Key: w.key, SessionsOnly: w.o.Mirror == MirrorSessions,
+		Have: have, Born: h.Born, Newest: h.Version, Target: h.Number,
 	}
-	low, err := s.start(ctx, 1)
-	if err != nil {
-		return wrap("read", w.key, err)
+	if err := s.Start(ctx, 1); err != nil {
+		return err
 	}
-	first := low
-	for ; low <= s.target; low = s.high + 1 {
-		if err := s.look(ctx, low, min(low+mirrorChunk-1, s.target)); err != nil {
+	before := s.High
+	for s.More() {
+		if err := s.Step(ctx); err != nil {
 			return err
 		}
-		if err := w.put(ctx, s.lacking); err != nil {
+		if err := w.put(ctx, s.Lacking); err != nil {
 			return err
 		}
-		s.lacking = nil
-		w.done.Present, w.done.Gaps = s.present, mergeGaps(s.gaps)
+		s.Lacking = nil
+		w.done.Present, w.done.Gaps = s.Present, s.Gaps
 		if w.o.Progress != nil {
-			w.o.Progress(s.high-first+1, s.target-first+1)
+			w.o.Progress(s.High-before, s.Target-before)
 		}
 	}
 	return nil
@@ -127,47 +130,14 @@ func (w *syncing) put(ctx context.Context, versions []store.Version) error {
 	if w.o.DryRun {
 		return nil
 	}
-	_, refused, err := w.to.putAll(ctx, versions)
+	_, refused, err := w.to.PutVersions(ctx, versions)
 	for _, r := range refused {
 		w.done.Mirrored--
-		w.ids = slices.DeleteFunc(w.ids, func(id archive.ID) bool { return id.Version == r.version })
-		w.refused = append(w.refused, wrap(fmt.Sprintf("mirror version %d of", r.version), w.key, r.err))
+		w.ids = slices.DeleteFunc(w.ids, func(id archive.ID) bool { return id.Version == r.Version })
+		w.refused = append(w.refused, wrap(fmt.Sprintf("mirror version %d of", r.Version), w.key, r.Err))
 	}
 	if err != nil {
 		return wrap("mirror", w.key, err)
-	}
-	return nil
-}
-
-// moveLatest makes latest.json the newest of the mirror. One that is damaged is made anew.
-func (w *syncing) moveLatest(ctx context.Context) error {
-	newest, ok := archive.Newest(w.ids)
-	if !ok {
-		return nil
-	}
-	latest, err := archive.ReadLatest(ctx, w.to.archive, w.key)
-	damaged := errors.Is(err, store.ErrBadRecord)
-	switch {
-	case err == nil && archive.Compare(latest.ID(), newest) >= 0:
-		return nil
-	case err != nil && !damaged && !errors.Is(err, store.ErrNotFound):
-		return wrap("read latest.json of", w.key, err)
-	}
-	w.done.Moved = true
-	if w.o.DryRun {
-		return nil
-	}
-	if damaged {
-		if err := w.to.archive.Delete(ctx, archive.LatestKey(w.key)); err != nil {
-			return wrap("remove the damaged latest.json of", w.key, err)
-		}
-	}
-	data, _, err := archive.ReadAll(ctx, w.to.archive, archive.VersionKey(w.key, newest), archive.MaxReplace)
-	if err != nil {
-		return wrap("read the newest object of", w.key, err)
-	}
-	if err := w.to.moveLatest(ctx, data); err != nil {
-		return wrap("move latest.json of", w.key, err)
 	}
 	return nil
 }

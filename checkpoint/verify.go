@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/parallel"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
@@ -176,9 +177,13 @@ func (w *verifying) list(ctx context.Context) error {
 	return nil
 }
 
+// verifyAtOnce is how many objects are read at once.
+const verifyAtOnce = 8
+
 // objects reads every object, some at once, and the bodies that they point at.
 func (w *verifying) objects(ctx context.Context) error {
-	return atOnce(w.ids, func(id archive.ID) error {
+	return parallel.Each(ctx, len(w.ids), verifyAtOnce, func(ctx context.Context, i int) error {
+		id := w.ids[i]
 		name := archive.VersionKey(w.key, id)
 		m, err := archive.ReadVersion(ctx, w.archive, w.key, id)
 		switch {
@@ -225,7 +230,7 @@ func (w *verifying) sound(ctx context.Context, m *archive.Mirrored) error {
 
 // fingerprint is the hash of all that is the same wherever a version is kept and wherever its state lies.
 func fingerprint(key store.Key, v *store.Version) ([sha256.Size]byte, error) {
-	m := mirrored(key, v)
+	m := archive.NewMirrored(key, v)
 	if m.State != nil {
 		m.State.Body, m.State.Data = "-", nil
 	}
@@ -251,7 +256,7 @@ func (w *verifying) body(ctx context.Context, v *store.Version) error {
 	w.found.Bodies++
 	w.found.Bytes += n
 	w.mu.Unlock()
-	damage, is := errors.AsType[*BodyError](err)
+	damage, is := errors.AsType[*archive.BodyError](err)
 	switch {
 	case is && damage.Damaged:
 		w.about(FindingDamaged, body, v.Number, damage.Err.Error())
@@ -270,35 +275,4 @@ func (w *verifying) readBody(ctx context.Context, v *store.Version) (int64, erro
 	}
 	defer r.Close()
 	return io.Copy(io.Discard, r)
-}
-
-// atOnce calls do for each, some at once, and returns the first error.
-func atOnce[E any](all []E, do func(E) error) error {
-	var (
-		mu    sync.Mutex
-		work  sync.WaitGroup
-		first error
-		seat  = make(chan struct{}, mirrorAtOnce)
-	)
-	for _, e := range all {
-		mu.Lock()
-		failed := first != nil
-		mu.Unlock()
-		if failed {
-			break
-		}
-		seat <- struct{}{}
-		work.Go(func() {
-			defer func() { <-seat }()
-			if err := do(e); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				if first == nil {
-					first = err
-				}
-			}
-		})
-	}
-	work.Wait()
-	return first
 }

@@ -13,16 +13,17 @@ import (
 
 // againstStore holds the mirror against the store's versions, and the bodies of those.
 func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
-	s := &shortfall{
-		st: w.st, key: w.key, policy: w.o.Mirror, have: w.have, born: h.Born, newest: h.Version, target: h.Number,
-	}
 	counting := map[int64][]archive.ID{}
 	for _, id := range archive.Counting(w.ids) {
 		counting[id.Version] = append(counting[id.Version], id)
 	}
-	for low := max(h.Born, 1); low <= s.target; low = s.high + 1 {
-		s.seen = func(v *store.Version) error { return w.version(ctx, v, counting[v.Number]) }
-		if err := s.look(ctx, low, min(low+mirrorChunk-1, s.target)); err != nil {
+	s := &archive.Missing{
+		Store: w.st, Key: w.key, SessionsOnly: w.o.Mirror == MirrorSessions,
+		Have: w.have, Born: h.Born, Newest: h.Version, Target: h.Number, High: max(h.Born, 1) - 1,
+		Seen: func(v *store.Version) error { return w.version(ctx, v, counting[v.Number]) },
+	}
+	for s.More() {
+		if err := s.Step(ctx); err != nil {
 			return err
 		}
 	}
@@ -32,8 +33,8 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 			first, last = min(cmp.Or(first, version), version), max(last, version)
 		}
 	}
-	for i := range s.lacking {
-		v := &s.lacking[i]
+	for i := range s.Lacking {
+		v := &s.Lacking[i]
 		if w.o.Mirror == MirrorOff || v.Number > h.ArchivedThrough && (v.Number > last || w.beingMirrored(h)) {
 			w.found.Waiting++
 			continue
@@ -43,14 +44,14 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 	if w.o.Mirror == MirrorOff {
 		return nil // what expired was not to be mirrored
 	}
-	for _, g := range mergeGaps(s.gaps) {
+	for _, g := range s.Gaps {
 		w.gap(g, first, h)
 	}
 	return nil
 }
 
 // gap judges a run of versions that neither has. first is the first of the mirror; 0: it has none.
-func (w *verifying) gap(g Gap, first int64, h *store.Head) {
+func (w *verifying) gap(g archive.Gap, first int64, h *store.Head) {
 	f := Finding{Kind: FindingGap, First: g.First, Last: g.Last}
 	above := w.saved[g.Last+1]
 	switch {

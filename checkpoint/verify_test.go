@@ -221,7 +221,7 @@ func TestSyncMirrorsWhatAnyoneHasLeftAndPlansFirst(t *testing.T) {
 		plan, err := checkpoint.Sync(r.Context(), r.inner, a, name, &checkpoint.SyncOptions{DryRun: true})
 		require.NoError(r, err)
 		assert.Equal(r, &checkpoint.Synced{
-			Namespace: "default", Name: name, Mirrored: 67, Gaps: []checkpoint.Gap{{First: 10, Last: 12}}, Moved: true,
+			Namespace: "default", Name: name, Mirrored: 67, Gaps: []archive.Gap{{First: 10, Last: 12}}, Moved: true,
 		}, plan)
 		assert.Empty(r, a.keys(""))
 		var last, total int64

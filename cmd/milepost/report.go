@@ -7,12 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/records"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // report tells an error to whoever called the command.
@@ -96,7 +96,7 @@ func (a *app) hint(err error) string {
 			"holds; without one look at " + a.call("history NAME") + ", and rollback or reset leads on"
 	case "body_missing":
 		name := "NAME"
-		if body, ok := errors.AsType[*checkpoint.BodyError](err); ok {
+		if body, ok := errors.AsType[*archive.BodyError](err); ok {
 			name = body.Key.Name
 		}
 		return "no older state stands in for it. what else is wrong:  " + a.call("archive verify %s", name) + "\n" +

@@ -52,7 +52,7 @@ var Table = []Kind{
 	{4, "version_conflict", http.StatusConflict, "--if-version N no longer holds", []error{checkpoint.ErrVersionConflict}},
 	{6, "refused", http.StatusConflict, "the checkpoint and the job do not go together", []error{checkpoint.ErrRefused}},
 	{1, "outcome_unknown", http.StatusInternalServerError, "a save may have landed; the next run settles it", []error{checkpoint.ErrOutcomeUnknown}},
-	{1, "body_missing", http.StatusInternalServerError, "a state in the archive is missing or damaged", []error{checkpoint.ErrBodyMissing}},
+	{1, "body_missing", http.StatusInternalServerError, "a state in the archive is missing or damaged", []error{archive.ErrBodyMissing}},
 	{1, "bad_record", http.StatusInternalServerError, "a record is damaged; it is never read as “no checkpoint”", []error{store.ErrBadRecord}},
 	{1, "newer_format", http.StatusInternalServerError, "a record or file was written by a newer release", []error{store.ErrNewerFormat}},
 	{1, "no_table", http.StatusServiceUnavailable, "the table, file or archive does not exist", []error{store.ErrNoTable, archive.ErrNoArchive}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/parallel"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -54,7 +55,7 @@ func (m *Memory) Recall(ctx context.Context, st store.Store, items []Item) ([]Mo
 		}
 		all[n] = now
 	}
-	err := each(ctx, len(unknown), func(ctx context.Context, u int) error {
+	err := parallel.Each(ctx, len(unknown), atOnce, func(ctx context.Context, u int) error {
 		n := unknown[u]
 		return all[n].read(ctx, st, &items[n])
 	})

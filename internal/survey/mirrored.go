@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/parallel"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
@@ -37,7 +38,7 @@ func Mirrored(ctx context.Context, st store.Store, a archive.Archive, items []It
 	}
 	var silent atomic.Bool
 	silent.Store(a == nil)
-	return all, each(ctx, len(behind), func(ctx context.Context, b int) error {
+	return all, parallel.Each(ctx, len(behind), atOnce, func(ctx context.Context, b int) error {
 		n := behind[b]
 		next := max(items[n].Head.ArchivedThrough+1, items[n].Head.Born)
 		if !silent.Load() && next < items[n].Head.Number {

@@ -13,8 +13,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// parallel is how many reads are under way at once.
-const parallel = 8
+// atOnce is how many reads are under way at once.
+const atOnce = 8
 
 // Item is one checkpoint as it was seen.
 type Item struct {
@@ -39,7 +39,7 @@ func Look(ctx context.Context, st store.Store, namespace, prefix string) ([]Item
 	var mu sync.Mutex
 	var all []chunk
 	var workers sync.WaitGroup
-	for range parallel {
+	for range atOnce {
 		workers.Go(func() {
 			for c := range chunks {
 				err := c.read(ctx, st)

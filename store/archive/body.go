@@ -8,36 +8,52 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/milepost-dev/milepost/store"
 )
 
-// zstdEncoding is the Encoding of a state that lies in a body.
-const zstdEncoding = "zstd"
-
 // window is how far back a body's compression looks, and with that what writing or
 // reading one needs in memory.
 const window = 4 << 20
 
-// BodyError names a body that is missing, damaged, or could not be read to its end.
-// It matches its cause: store.ErrNotFound where there is no such object,
-// store.ErrBadRecord where it is not what was saved, store.ErrUnavailable where the
-// connection was cut.
+// ErrBodyMissing: the body of a state is missing or damaged. See [BodyError].
+var ErrBodyMissing = errors.New("the state's body is missing or damaged")
+
+// BodyError names a body that a version points at and that is missing or damaged. No older state
+// replaces it. It matches [ErrBodyMissing], and store.ErrBadRecord if the body is there and damaged.
+// It never matches store.ErrNotFound: the checkpoint is there.
 type BodyError struct {
 	Key     store.Key
 	Version int64
-	Body    string // the key of the body
-	Err     error
+	Body    string // the body's key in the archive
+	Err     error  // what is wrong, as text
+	Damaged bool   // the body is there, and is not what was saved
 }
 
 func (e *BodyError) Error() string {
-	return fmt.Sprintf("the state of version %d of checkpoint %s, in the body %s: %v", e.Version, e.Key, e.Body, e.Err)
+	what := "is missing"
+	if e.Damaged {
+		what = "is damaged"
+	}
+	return fmt.Sprintf("the state of version %d of checkpoint %s: its body %s %s: %v", e.Version, e.Key, e.Body, what, e.Err)
 }
 
-// Unwrap returns the cause.
-func (e *BodyError) Unwrap() error { return e.Err }
+// Is makes a BodyError match [ErrBodyMissing].
+func (e *BodyError) Is(target error) bool {
+	return target == ErrBodyMissing || e.Damaged && target == store.ErrBadRecord
+}
+
+// bodyError says whose body err is about: by a [*BodyError] if the body is missing or damaged.
+func bodyError(key store.Key, version int64, body string, err error) error {
+	missing, damaged := errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrBadRecord)
+	if missing || damaged {
+		return &BodyError{Key: key, Version: version, Body: body, Err: err, Damaged: damaged}
+	}
+	return fmt.Errorf("the state of version %d of checkpoint %s: its body %s: %w", version, key, body, err)
+}
 
 // BodyWriter writes the state of one version into a body, compressed and hashed on its
 // way. It is an io.Writer for one goroutine. It ends by [BodyWriter.Finish] or
@@ -120,7 +136,7 @@ func (w *BodyWriter) Finish() (store.State, error) {
 	state := store.State{Body: w.body, Encoding: zstdEncoding, Size: w.size, SHA256: w.sum.Sum(nil)}
 	err := w.err
 	if errors.Is(err, ErrExists) {
-		err = w.sameIsThere(state.SHA256)
+		err = sameBody(w.ctx, w.archive, w.body, state.SHA256)
 	}
 	if err != nil {
 		return store.State{}, w.failed(err)
@@ -141,32 +157,16 @@ func (w *BodyWriter) Abort() {
 	_ = w.encoder.Close() // fails, and gives back what it holds
 }
 
-func (w *BodyWriter) sameIsThere(sum []byte) error {
-	r, _, err := w.archive.Open(w.ctx, w.body)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	there := sha256.New()
-	if _, err := io.Copy(there, r); err != nil {
-		return err
-	}
-	if !bytes.Equal(there.Sum(nil), sum) {
-		return fmt.Errorf("%w with another content", ErrExists)
-	}
-	return nil
-}
-
 func (w *BodyWriter) failed(err error) error {
 	if cause := context.Cause(w.ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return &BodyError{Key: w.key, Version: w.id.Version, Body: w.body, Err: err}
+	return fmt.Errorf("write the state of version %d of checkpoint %s into the body %s: %w", w.id.Version, w.key, w.body, err)
 }
 
 // OpenBody returns the reader of the state of v, which lies in a body. What was read is the state only once the
 // reader has returned io.EOF: it does so when all of the body has the sha256 and the
-// size of v.State. Every error but io.EOF is a [*BodyError]. The reader must be closed,
+// size of v.State. A body that is missing or damaged is a [*BodyError]. The reader must be closed,
 // and ends with ctx.
 func OpenBody(ctx context.Context, a Archive, key store.Key, v *store.Version) (io.ReadCloser, error) {
 	r := &bodyReader{key: key, version: v.Number, sum: sha256.New()}
@@ -255,8 +255,8 @@ func (r *bodyReader) verify() error {
 	if _, err := io.Copy(io.Discard, r.stored); err != nil { // what lies behind the last frame
 		return err
 	}
-	if !bytes.Equal(r.sum.Sum(nil), r.want.SHA256) {
-		return fmt.Errorf("%w: its sha256 is %x, and %x was saved", store.ErrBadRecord, r.sum.Sum(nil), r.want.SHA256)
+	if err := checkSum(r.sum, r.want.SHA256); err != nil {
+		return err
 	}
 	if r.size != r.want.Size {
 		return fmt.Errorf("%w: it has %d bytes, and %d were saved", store.ErrBadRecord, r.size, r.want.Size)
@@ -265,7 +265,7 @@ func (r *bodyReader) verify() error {
 }
 
 func (r *bodyReader) failed(err error) error {
-	return &BodyError{Key: r.key, Version: r.version, Body: r.want.Body, Err: err}
+	return bodyError(r.key, r.version, r.want.Body, err)
 }
 
 // Close ends the reader, read to its end or not.
@@ -277,4 +277,88 @@ func (r *bodyReader) Close() error {
 		r.err = r.failed(errors.New("the reader is closed"))
 	}
 	return r.source.Close()
+}
+
+// LoadBody reads the state of v, which lies in a body, into memory. For ten seconds it retries what
+// may pass.
+func LoadBody(ctx context.Context, a Archive, key store.Key, v *store.Version) (data []byte, err error) {
+	const patience = 10 * time.Second
+	began := time.Now()
+	err = retry(ctx, firstPause, longestPause, func() (again bool, err error) {
+		r, err := OpenBody(ctx, a, key, v)
+		if err == nil {
+			data, err = io.ReadAll(r)
+			_ = r.Close()
+		}
+		passes := errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrThrottled)
+		return passes && time.Since(began) < patience, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// putBody creates a body, or finds the same body there: an earlier attempt may have written it.
+func putBody(ctx context.Context, a Archive, body string, data []byte) error {
+	_, err := a.Create(ctx, body, bytes.NewReader(data))
+	if errors.Is(err, ErrExists) {
+		sum := sha256.Sum256(data)
+		return sameBody(ctx, a, body, sum[:])
+	}
+	return err
+}
+
+// copyBody creates a body with the content of another one, or finds the same body there.
+func copyBody(ctx context.Context, a Archive, from, body string, want []byte) error {
+	source, _, err := a.Open(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	_, err = a.Create(ctx, body, &checked{source: source, want: want, sum: sha256.New()})
+	if errors.Is(err, ErrExists) {
+		return sameBody(ctx, a, body, want)
+	}
+	return err
+}
+
+// sameBody returns nil if the body that is there has the sha256 want. Another content matches
+// [ErrExists] and store.ErrBadRecord.
+func sameBody(ctx context.Context, a Archive, body string, want []byte) error {
+	source, _, err := a.Open(ctx, body)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	_, err = io.Copy(io.Discard, &checked{source: source, want: want, sum: sha256.New()})
+	if errors.Is(err, store.ErrBadRecord) {
+		err = fmt.Errorf("%w with another content: %w", ErrExists, err)
+	}
+	return err
+}
+
+// checked is a reader that fails at its end unless what it has read has the sha256 want.
+type checked struct {
+	source io.Reader
+	want   []byte
+	sum    hash.Hash
+}
+
+func (r *checked) Read(p []byte) (int, error) {
+	n, err := r.source.Read(p)
+	_, _ = r.sum.Write(p[:n])
+	if err == io.EOF {
+		if bad := checkSum(r.sum, r.want); bad != nil {
+			err = bad
+		}
+	}
+	return n, err
+}
+
+func checkSum(sum hash.Hash, want []byte) error {
+	if got := sum.Sum(nil); !bytes.Equal(got, want) {
+		return fmt.Errorf("%w: its sha256 is %x, and %x was saved", store.ErrBadRecord, got, want)
+	}
+	return nil
 }

@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/milepost-dev/milepost/store"
 )
@@ -54,13 +51,6 @@ func ReadVersion(ctx context.Context, a Archive, key store.Key, id ID) (*Mirrore
 	return m, err
 }
 
-// ReadLatest returns the newest version that was mirrored, as latest.json has it,
-// which may lag. None: store.ErrNotFound. It is for people and tools; what is the
-// newest is a question for the store, and where that is lost for [Newest].
-func ReadLatest(ctx context.Context, a Archive, key store.Key) (*Mirrored, error) {
-	return readMirrored(ctx, a, key, LatestKey(key))
-}
-
 func readMirrored(ctx context.Context, a Archive, key store.Key, name string) (*Mirrored, error) {
 	data, _, err := ReadAll(ctx, a, name, maxMirrored)
 	if err != nil {
@@ -71,56 +61,6 @@ func readMirrored(ctx context.Context, a Archive, key store.Key, name string) (*
 		err = &store.BadRecordError{Key: key, Record: name, Err: fmt.Errorf("it is of checkpoint %s", m.Key)}
 	}
 	return m, err
-}
-
-// MoveLatest makes latest.json a copy of the version that data, from [PutVersion],
-// holds, unless it has that version or a newer one, by [Compare]. It tries again while
-// others move it, until ctx ends. A latest.json that cannot be read is an error, and stays.
-func MoveLatest(ctx context.Context, a Archive, key store.Key, data []byte) error {
-	name := LatestKey(key)
-	m, err := Decode(name, data)
-	if err != nil {
-		return err
-	}
-	if m.Key != key {
-		return fmt.Errorf("move %s: it would be of checkpoint %s", name, m.Key)
-	}
-	pace := backoff.NewExponentialBackOff()
-	pace.InitialInterval, pace.MaxInterval = 10*time.Millisecond, time.Second
-	unknown := 0
-	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		err := moveLatest(ctx, a, name, m.ID(), data)
-		if errors.Is(err, ErrWriteUnknown) { // to be looked at again, but not for ever
-			unknown++
-		}
-		if err != nil && (unknown > 3 || !errors.Is(err, ErrPrecondition) && !errors.Is(err, ErrWriteUnknown)) {
-			err = backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(pace), backoff.WithMaxElapsedTime(0))
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("move %s: %w", name, err)
-	}
-	return err
-}
-
-func moveLatest(ctx context.Context, a Archive, name string, id ID, data []byte) error {
-	there, object, err := ReadAll(ctx, a, name, maxMirrored)
-	if errors.Is(err, store.ErrNotFound) {
-		_, err = a.Replace(ctx, name, "", data)
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	old, err := Decode(name, there)
-	if err != nil {
-		return err
-	}
-	if Compare(id, old.ID()) > 0 {
-		_, err = a.Replace(ctx, name, object.ETag, data)
-	}
-	return err
 }
 
 // Listed is one object of a checkpoint's mirror.
@@ -168,4 +108,18 @@ func listVersions(ctx context.Context, a Archive, key store.Key, prefix, after s
 			}
 		}
 	}
+}
+
+// IDs lists the versions of a checkpoint's mirror, among them those that do not count.
+func IDs(ctx context.Context, a Archive, key store.Key) ([]ID, error) {
+	var ids []ID
+	for listed, err := range Versions(ctx, a, key) {
+		if err != nil {
+			return nil, err
+		}
+		if !listed.Foreign {
+			ids = append(ids, listed.ID)
+		}
+	}
+	return ids, nil
 }

@@ -64,7 +64,7 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: a late mirror does not look for the body",
 		breaks: "who mirrors a version with a body looks for the body once the object is there †",
-		edits:  []edit{{"checkpoint/target.go", "	if err == nil && m.State != nil && m.State.Body != \"\" {\n", "	if false {\n"}},
+		edits:  []edit{{"store/archive/mirroring.go", "	if err == nil && m.State != nil && m.State.Body != \"\" {\n", "	if false {\n"}},
 		caught: ofSessions("TestAMirrorThatIsLateNeverPointsAtABodyThatGCHasRemoved"),
 	},
 	{
@@ -82,7 +82,7 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: the mirror forgets a gap at the end of a chunk",
 		breaks: "what expired unmirrored is a named gap",
-		edits:  []edit{{"checkpoint/mirror.go", "(s.high < low || s.absent > 0)", "s.high < low"}},
+		edits:  []edit{{"checkpoint/mirror.go", "		if !s.More() || !s.InGap() {", "		if s.High > 0 {"}},
 		caught: ofSessions("TestAGapThatGoesOverChunksIsNamedWhole"),
 	},
 	{
@@ -109,8 +109,8 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: HEAD points at a body before it is there",
 		breaks: "the body goes to S3 before HEAD points at it",
-		edits: []edit{{"checkpoint/body.go", "		err = c.putBody(ctx, own, s.Data)\n",
-			"		late := context.WithoutCancel(ctx)\n		c.behind.Go(func() { time.Sleep(time.Second); _ = c.putBody(late, own, s.Data) })\n"}},
+		edits: []edit{{"store/archive/writer.go", "		err = w.send(ctx, int64(len(from.Data)), func(ctx context.Context) error {\n			return putBody(ctx, w.Archive, own, from.Data)\n		})\n",
+			"		late := context.WithoutCancel(ctx)\n		go func() { time.Sleep(time.Second); _ = putBody(late, w.Archive, own, from.Data) }()\n"}},
 		caught: ofSessions("TestABodyIsThereBeforeHEADPointsAtIt"),
 	},
 	{
@@ -129,7 +129,7 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: latest.json is moved to whatever was mirrored last",
 		breaks: "latest.json moved forward by (epoch, version) only",
-		edits:  []edit{{"store/archive/versions.go", "	if Compare(id, old.ID()) > 0 {", "	if id != old.ID() {"}},
+		edits:  []edit{{"store/archive/latest.go", "	if Compare(id, old.ID()) > 0 {", "	if id != old.ID() {"}},
 		caught: onDirectory("Mirror/latest.json moves forward only, by epoch and then by version"),
 	},
 	{

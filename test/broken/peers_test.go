@@ -99,7 +99,7 @@ var peerMutants = []*mutant{
 	{
 		name:   "peers: a broken state is skipped in silence",
 		breaks: "a missing body fell back in silence to an older checkpoint",
-		edits: []edit{{"checkpoint/codec.go",
+		edits: []edit{{"store/archive/state.go",
 			"if sum := sha256.Sum256(s.Data); !bytes.Equal(sum[:], s.SHA256) {", "if sum := sha256.Sum256(s.Data); len(s.SHA256) != len(sum) {"}},
 		caught: overMemory("Checkpoint stores as peers got them wrong/a broken state must not fall back in silence to an older checkpoint"),
 	},

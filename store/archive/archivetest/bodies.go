@@ -107,7 +107,9 @@ func runBodies(t *testing.T, factory Factory, _ *Options) {
 		v, body := saveBody(t, a, checkpoint, bodyID, []byte("the state"))
 		require.NoError(t, a.Delete(t.Context(), body))
 		_, err := loadBody(t, a, checkpoint, v)
-		require.ErrorIs(t, err, store.ErrNotFound)
+		require.ErrorIs(t, err, archive.ErrBodyMissing)
+		require.NotErrorIs(t, err, store.ErrNotFound, "the checkpoint is there")
+		require.NotErrorIs(t, err, store.ErrBadRecord, "the body is not damaged")
 		names(t, err, body)
 	})
 	t.Run("a body that is not what was saved is an error at its end at the latest", func(t *testing.T) {
@@ -143,7 +145,7 @@ func names(t *testing.T, err error, body string) {
 	assert.Equal(t, checkpoint, bad.Key)
 	assert.Equal(t, int64(12), bad.Version)
 	assert.Equal(t, body, bad.Body)
-	assert.ErrorContains(t, err, "version 12 of checkpoint orders/eu, in the body "+body)
+	assert.ErrorContains(t, err, "version 12 of checkpoint orders/eu: its body "+body)
 }
 
 // damage puts something else in a body's place, in every way in which bytes go bad.
@@ -172,6 +174,7 @@ func damage(t *testing.T, a archive.Archive, state []byte) {
 		create(t, a, body, data)
 		loaded, err := loadBody(t, a, checkpoint, v)
 		if assert.ErrorIs(t, err, store.ErrBadRecord, "%s: %d bytes were loaded", name, len(loaded)) {
+			assert.ErrorIs(t, err, archive.ErrBodyMissing)
 			names(t, err, body)
 		}
 	}
