@@ -159,7 +159,7 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: a restore does not look whether it was alone",
 		breaks: "then the mirror is listed again, and another object of an epoch ≥ its own means: start over †",
-		edits:  []edit{{"checkpoint/leadon.go", "		if id.Epoch >= v.CommitEpoch && id != archive.IDOf(v) {", "		if id.Epoch > v.CommitEpoch+leap {"}},
+		edits:  []edit{{"checkpoint/leadon.go", "		if id.Epoch >= v.CommitEpoch && id != archive.IDOf(v) {", "		if id.Epoch > v.CommitEpoch+lease.EpochLeap {"}},
 		caught: ofSessions("TestTwoRestoresAtOnceStartOverAndEndApart"),
 	},
 	{

@@ -58,7 +58,7 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "the first commit does not make sure of its base",
 		breaks: "before a session's first commit it makes sure of V#base †",
-		edits:  []edit{{"checkpoint/commit.go", "	if c.first {\n		if err := c.keepBase(ctx)", "	if c.first && c.base.Version < 0 {\n		if err := c.keepBase(ctx)"}},
+		edits:  []edit{{"checkpoint/commit.go", "	if c.first {\n		if err := c.keepBase(ctx)", "	if c.first && c.base.Number < 0 {\n		if err := c.keepBase(ctx)"}},
 		caught: overMemory("History/the first commit repairs the copy that the last holder could not write"),
 	},
 	{
@@ -97,7 +97,7 @@ var checkpointMutants = []*mutant{
 		name:   "versions begin anew after a delete",
 		breaks: "a version is never reused, not even after a delete †",
 		edits: []edit{{"checkpoint/commit.go", "	next.CommitID = lease.NewID()\n",
-			"	if c.base.Deleted {\n		next.Version = 1\n	}\n	next.CommitID = lease.NewID()\n"}},
+			"	if c.base.Deleted {\n		next.Number = 1\n	}\n	next.CommitID = lease.NewID()\n"}},
 		caught: overMemory("Edits/versions and epochs go on after a delete, and the new life shows nothing of the old"),
 	},
 	{
