@@ -35,31 +35,32 @@ help: ## this list
 
 test: ## the tests: Go under the race detector, Python without Spark, the status page in Chromium
 	$(MAKE) chromium
-	$(MAKE) --jobs=2 race python # both wait a lot
+	$(MAKE) --jobs=2 race python # both mostly wait
 
 check: ## the rest of what CI runs: linters, platforms, fuzzing, the wheel and Spark, releases, terraform, mutants
-	$(MAKE) --jobs=2 check-python lint cross fuzz PLATFORMS='darwin/arm64 windows/amd64' # Spark waits while the rest computes
+	$(MAKE) --jobs=2 check-python lint cross fuzz PLATFORMS='darwin/arm64 windows/amd64' # Spark mostly waits
 	$(MAKE) check-go
 
-# What proves a release, compiles for minutes, or needs more than Go, a C compiler, npm and Python.
+# Tests that prove a release, compile for minutes, or need more than Go, a C compiler, npm and Python.
 CHECKED := ./test/broken ./test/release ./test/terraform/...
 
-# The race detector without its check of pointers in SQLite, which is C, translated, and does little else. (It
-# has to watch SQLite's memory, though: generic code of the standard library's is shared with it.) A process that
-# ends has reported what it saw, and need not wait a second for more.
+# The race detector, without its pointer check for SQLite, which is translated C and would slow down
+# most by it. (SQLite's memory is still watched: it shares generic code of the standard library.)
+# A process that ends has reported its races, and need not wait a second for more.
 RACE := -race -gcflags=modernc.org/...=-d=checkptr=0
 
-# $(call raced,PACKAGES) runs their tests under the race detector, and names the ten slowest. Many run at once: most wait.
+# $(call raced,PACKAGES) runs tests under the race detector, many at once, since most wait, and prints
+# the ten slowest.
 raced = mkdir -p bin && $(SERVED) env CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(TESTSUM) --format standard-quiet \
 	--jsonfile-timing-events bin/tests.json --post-run-command '$(TESTSUM) tool slowest --num 10 --jsonfile bin/tests.json' \
 	-- $(RACE) -p 4 -parallel 16 -timeout 15m $(TESTFLAGS) $1
 
 race: $(TESTSUM) ## the Go tests of PACKAGES under the race detector, without those of check-go
 	@command -v $${CC:-cc} >/dev/null || { echo "the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
-	$(GO) test -timeout 10m ./test/s3test # builds the S3 server before anything waits for it
+	$(GO) test -timeout 10m ./test/s3test # builds the S3 server before other tests wait for it
 	$(call raced,$(filter-out $(shell $(GO) list $(CHECKED)),$(shell $(GO) list $(PACKAGES))))
 
-check-go: $(TESTSUM) ## the Go tests that `make test` leaves out: of releases, terraform, and mutants of the code
+check-go: $(TESTSUM) ## the Go tests that `make test` leaves out: releases, terraform, and mutants of the code
 	$(call raced,$(CHECKED))
 	$(GO) test -timeout 15m -run 1GiB $(TESTFLAGS) ./test/large # the race detector would multiply the memory that it measures
 	MILEPOST_TRANSPORT_ALL=1 $(SERVED) $(GO) test -timeout 15m $(TESTFLAGS) ./test/transport # each request meets all faults
@@ -76,10 +77,10 @@ python: ## the tests of the Python package, without Spark
 check-python: ## the Python package's linters and types, its wheel, and Spark
 	python/check.sh
 
-loaded: ## make test, and what starts processes or waits for leases three times more, on a machine with other work
+loaded: ## on a busy machine: make test, then the tests that start processes or wait for leases, three times
 	test/loaded
 
-chromium: ## the browser of test/page, installed where root may and apt-get can
+chromium: ## the browser for test/page; installs it if run as root with apt-get
 	@for name in $$CHROMIUM chromium chromium-browser google-chrome; do command -v "$$name" >/dev/null && exit 0; done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
@@ -112,7 +113,7 @@ $(LINT):
 $(WORKFLOWS):
 	$(call install,github.com/rhysd/actionlint/cmd/actionlint@$(WORKFLOWS_VERSION),actionlint)
 
-fuzz: ## each fuzz target for FUZZTIME, of which the shrinking of what is new would take all
+fuzz: ## each fuzz target for FUZZTIME, with little minimizing, which would use all of the time
 	@for package in $$($(GO) list -f '{{.Dir}}' $(PACKAGES)); do \
 		for target in $$(grep -hos '^func Fuzz[A-Za-z]*' $$package/*_test.go | cut -d ' ' -f 2); do \
 			echo "$$target"; \
@@ -120,34 +121,34 @@ fuzz: ## each fuzz target for FUZZTIME, of which the shrinking of what is new wo
 		done; \
 	done
 
-campaign: ## for some hours: 10,000 kills and 1,000 races on each engine, 1,000 kills of large saves, 200 batches of Spark, and the transport's faults a hundred times
+campaign: ## hours: 10,000 kills and 1,000 races on each engine, 1,000 kills of large saves, 200 batches of Spark, 100 runs of the transport's faults
 	MILEPOST_KILL_JOBS=500 MILEPOST_KILL_ROUNDS=1000 $(SERVED) $(GO) test -timeout 12h -v ./test/kill
 	MILEPOST_ARCHIVE_KILLS=1000 $(SERVED) $(GO) test -timeout 12h -v -run Killed ./test/archive
 	MILEPOST_TRANSPORT_ALL=1 $(SERVED) $(GO) test -timeout 12h -count 100 ./test/transport
 	MILEPOST_SPARK_BATCHES=200 python/check.sh
 
-bench: ## every benchmark, and docs/benchmarks.md written anew from what they print
+bench: ## every benchmark; writes docs/benchmarks.md from their output
 	$(SERVED) $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m $(TESTFLAGS) $(PACKAGES) | \
 		$(GO) run ./test/bench/report docs/benchmarks.md $(if $(NOTE),"$(NOTE)")
 
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-cross: ## the platforms of a release: vet finds nothing, and the command compiles; built as a release is, whose cache it shares
+cross: ## vet and compile for each platform of a release, with the flags of a release to share its cache
 	@for platform in $(PLATFORMS); do \
 		echo "$$platform"; \
 		export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0; \
 		$(GO) vet -trimpath $(PACKAGES) && $(GO) build -trimpath -o /dev/null ./cmd/milepost || exit 1; \
 	done
 
-releaser: $(RELEASER) ## goreleaser, for the tests of what it makes
+releaser: $(RELEASER) ## goreleaser, for the tests of releases
 	@echo $(RELEASER)
 
 $(RELEASER):
 	$(call install,github.com/goreleaser/goreleaser/v2@$(RELEASER_VERSION),goreleaser)
 
-snapshot: $(RELEASER) ## bin/dist: all that a release has, published nowhere
+snapshot: $(RELEASER) ## bin/dist: a release's files, not published
 	GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=https://github.com/milepost-dev/milepost \
 		$(RELEASER) release --snapshot --clean
 
-release: $(RELEASER) ## the release of the tag that is checked out, as a draft; .github/workflows/release.yml does it
+release: $(RELEASER) ## a draft release of the checked-out tag; .github/workflows/release.yml runs it
 	$(RELEASER) release --clean

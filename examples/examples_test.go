@@ -31,7 +31,7 @@ func TestOrdersGoesOnWhereItStopped(t *testing.T) {
 
 	out, err = run()
 	require.NoError(t, err, out)
-	assert.Empty(t, out, "nothing is left to do")
+	assert.Empty(t, out, "no order is left")
 }
 
 func TestKilledLosesNothing(t *testing.T) {

@@ -1,4 +1,6 @@
-"""Measures what the package costs, and prints docs/python-benchmarks.md: run it under test/python/serve.
+"""Measures what the package costs, and prints docs/python-benchmarks.md.
+
+Run it under test/python/serve:
 
 MILEPOST_BIN=bin/milepost PYTHONPATH=python/src go run ./test/python/serve -far 2ms python3 python/bench.py > docs/python-benchmarks.md
 """
@@ -27,7 +29,7 @@ def spread(values: list[float], unit: str) -> str:
 
 
 def each(step: Callable[[int], object]) -> float:
-    """Microseconds for one of many."""
+    """Returns the microseconds that one of many steps takes."""
     begun = time.perf_counter()
     for number in range(MARKS):
         step(number)
@@ -35,7 +37,7 @@ def each(step: Callable[[int], object]) -> float:
 
 
 def marks(store: str) -> list[str]:
-    """job.mark in the caller, beside a bare dict and a line to a pipe that somebody reads; interleaved."""
+    """Compares job.mark in the caller with a dict update and a line to a pipe, interleaved."""
     read, write = os.pipe()
     drain = subprocess.Popen(["cat"], stdin=read, stdout=subprocess.DEVNULL)
     os.close(read)
@@ -57,7 +59,10 @@ def marks(store: str) -> list[str]:
 
 
 class Saver:
-    """A Go program that saves when told to, so many times in a row: what goes on behind a save, the next one may have to wait for."""
+    """A Go program that makes a number of saves in a row on request.
+
+    A save may have to wait for background work of the save before it.
+    """
 
     def __init__(self, binary: str, engine: str, place: str, environment: dict[str, str]) -> None:
         command = [binary, engine, place, "bench/go"]
@@ -78,7 +83,10 @@ class Saver:
 
 
 class Bare:
-    """An agent without the package: for each save a write of what is ready, and a read. No client can be quicker."""
+    """An agent without the package: each save writes a prepared request and reads a reply.
+
+    No client can be quicker.
+    """
 
     def __init__(self, name: str, store: str) -> None:
         self.process = subprocess.Popen([os.environ["MILEPOST_BIN"], "agent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
@@ -104,7 +112,7 @@ class Bare:
 def saves(
     what: str, engine: str, place: str, store: str, saver: str, pause: int = 0, client: Callable[..., milepost.Job | Bare] = milepost.open, **environment: str
 ) -> str:
-    """A row of the table: saves from Go and from Python, in turns, each after a pause of milliseconds."""
+    """Returns a row of the table: saves from Go and Python in turns, each after a pause in ms."""
     go = Saver(saver, engine, place, environment)
     from_go: list[float] = []
     from_python: list[float] = []
@@ -125,7 +133,7 @@ def saves(
 
 
 def there_and_back(pause: int) -> float:
-    """Milliseconds at p50 for a line through a pipe to a process that does nothing else, and back, after a pause of milliseconds."""
+    """Returns the p50 in ms of a round trip to a process that only echoes, after a pause in ms."""
     took = []
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as other:
         assert other.stdin is not None

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by test.sh and check.sh with the name of a file of requirements: sets venv to an environment that has them,
-# in the project's cache. There is one for each Python and set of pins.
+# test.sh and check.sh source this with the name of a requirements file. It sets venv to an
+# environment with these requirements, in the project's cache. Each Python and set of pins has its own.
 python=${PYTHON:-python3}
 cache=${MILEPOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/milepost}
 key=$("$python" -c 'import glob, hashlib, sys; print(hashlib.sha256("".join([sys.version, sys.prefix, *(open(name).read() for name in sorted(glob.glob("requirements-*.txt")))]).encode()).hexdigest()[:12])')

@@ -1,4 +1,4 @@
-"""Puts the binary for one platform into a wheel, and the platform's tag onto it (see wheels.py)."""
+"""Puts the binary for one platform into a wheel and sets the platform's tag (see wheels.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class WheelHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Without MILEPOST_WHEEL_BINARY the wheel is one for any platform, and carries no binary."""
+    """Without MILEPOST_WHEEL_BINARY the wheel has no binary and is for any platform."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         binary = os.environ.get("MILEPOST_WHEEL_BINARY")

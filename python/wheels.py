@@ -1,6 +1,7 @@
-"""Builds wheels that carry the binary: python wheels.py [--out DIR] [PLATFORM…]
+"""Builds wheels that contain the binary: python wheels.py [--out DIR] [PLATFORM…]
 
-Needs Go, and hatchling in this Python. A platform is one of PLATFORMS, or "here"; without any, all of them.
+Needs Go, and hatchling in this Python. A platform is one of PLATFORMS, or "here";
+without any, all of them are built.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# GOOS/GOARCH → the tags of a wheel. The binary is static on Linux, and so goes with any libc.
+# GOOS/GOARCH → the tags of a wheel. On Linux the binary is static, so it works with any libc.
 PLATFORMS = {
     "linux/amd64": "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64",
     "linux/arm64": "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64",
@@ -29,7 +30,7 @@ PLATFORMS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Build wheels that carry the binary.")
+    parser = argparse.ArgumentParser(description="Build wheels that contain the binary.")
     parser.add_argument("--out", type=Path, default=HERE / "dist", help="directory for the wheels")
     parser.add_argument("platforms", nargs="*", metavar="PLATFORM", help=f"here, {', '.join(PLATFORMS)} (default: all)")
     arguments = parser.parse_args()
@@ -56,11 +57,11 @@ def build(name: str, out: Path) -> Path:
 
 
 def check(wheel: Path, binary: str) -> None:
-    """The binary is in the wheel, and keeps its run bit."""
+    """Checks that the binary is in the wheel and is executable."""
     with zipfile.ZipFile(wheel) as archive:
         mode = archive.getinfo(binary).external_attr >> 16
     if not mode & stat.S_IXUSR:
-        sys.exit(f"{wheel.name}: {binary} has lost its run bit (mode {mode:o})")
+        sys.exit(f"{wheel.name}: {binary} is not executable in the wheel (mode {mode:o})")
 
 
 def _here() -> str:

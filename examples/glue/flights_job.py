@@ -1,4 +1,4 @@
-"""A Glue job as one uploads it (docs/glue.md): delays by airport, gathered from files of JSON lines.
+"""A Glue job, ready to upload (docs/glue.md): adds up delays by airport from files of JSON lines.
 
 Arguments: --JOB_NAME (Glue's own), --source, a directory, and --target, a file.
 """
@@ -28,7 +28,7 @@ def main() -> None:
         delays: dict[str, int] = job.state or {}
         for flight in job.remaining(flights(args["source"]), key=lambda flight: int(flight["id"])):
             delays[flight["origin"]] = delays.get(flight["origin"], 0) + flight["delay"]
-            if flight["id"] % 1000 == 0:  # the state goes with the cursor, in one step
+            if flight["id"] % 1000 == 0:  # saves the state with the cursor, in one step
                 job.mark(flight["id"], processed=1000, state=delays)
         Path(args["target"]).write_text(json.dumps(delays, sort_keys=True))
 

@@ -1,10 +1,10 @@
-// Command killed shows what Milepost is for, on real data: it loads 100,000 flights in
-// batches with `milepost batch`, kills that with SIGKILL half-way, runs the very same command
-// again, and counts what was loaded.
+// Command killed shows what Milepost is for, on real data. It loads 100,000 flights in batches with
+// `milepost batch`, kills the command with SIGKILL half-way, runs the same command again, and counts
+// the loaded flights.
 //
 //	go run ./examples/killed
 //
-// It needs Go and nothing else; what it makes lies in a temporary directory.
+// It only needs Go, and writes only to a temporary directory.
 package main
 
 import (
@@ -36,9 +36,9 @@ func main() {
 	}
 }
 
-// load is the user's own program: it appends the records on its standard input to a file,
-// behind the last whole line: one that was killed may have left a part of one.
-// It takes a moment for each batch, so that there is something to kill.
+// load is the user's program. It appends the records on its standard input to a file, after the last
+// whole line: a killed load may have left a part of a line. It takes a moment for each batch, so that
+// the kill hits it at work.
 func load(path string) error {
 	before, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -105,7 +105,7 @@ func demonstrate() error {
 		return err
 	}
 	if err := first.Wait(); err == nil {
-		return errors.New("the job was done before it was killed")
+		return errors.New("the job finished before the kill")
 	}
 	before, err := lines(loaded)
 	if err != nil {
@@ -123,8 +123,8 @@ func demonstrate() error {
 	return count(loaded, before)
 }
 
-// count says what was loaded, and fails if a record is missing, or more than the batch in
-// hand was loaded twice.
+// count prints what was loaded. It fails if a record is missing, or if more records were loaded twice
+// than the batch that was interrupted.
 func count(loaded string, before int) error {
 	f, err := os.Open(loaded)
 	if err != nil {
@@ -136,7 +136,7 @@ func count(loaded string, before int) error {
 	for in := bufio.NewScanner(f); in.Scan(); total++ {
 		seen[in.Text()] = true
 	}
-	fmt.Printf("\n%d records were loaded when it was killed; after the second run all %d are there, %d of them twice: the batch in hand\n",
+	fmt.Printf("\n%d records were loaded at the kill; after the second run all %d are there, %d of them twice: the interrupted batch\n",
 		before, len(seen), total-len(seen))
 	if len(seen) != records || total-len(seen) > batch {
 		return fmt.Errorf("%d of %d records are there, and %d twice", len(seen), records, total-len(seen))

@@ -1,5 +1,5 @@
-// Command orders is the program of the README: a job that adds up orders, and goes on where it
-// stopped. An order's id as its argument makes the job fail there, the first time.
+// Command orders is the program of the README: a job that adds up orders and goes on where it
+// stopped. With an order's id as argument, the job fails at that order.
 //
 //	go run ./examples/orders ord-00006
 //	go run ./examples/orders

@@ -1,9 +1,10 @@
-"""A Spark stream whose output and checkpoint agree, whenever its driver is killed.
+"""A Spark stream whose output and checkpoint agree, whenever the driver is killed.
 
     python flights.py run INPUT OUTPUT      read new files of JSON lines from INPUT, a micro-batch each
     python flights.py count OUTPUT          count what is in the output, by airport
 
-Needs the packages milepost and pyspark. The store is MILEPOST_STORE, else a file in your state directory.
+It needs the packages milepost and pyspark. The store is MILEPOST_STORE, else a file in your state
+directory.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def run(source: str, target: str) -> None:
 
 
 def counted(target: str) -> DataFrame:
-    """The rows of the output that count: those that the checkpoint lists."""
+    """Returns the rows that count: those of the outputs that the checkpoint lists."""
     names = [output.name for output in milepost.spark.outputs(milepost.get(NAME))]
     return session().read.schema(f"{SCHEMA}, epoch long").json([str(Path(target, name)) for name in names])
 

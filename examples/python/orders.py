@@ -1,4 +1,4 @@
-"""A job that goes on where it stopped: run it again after it fails or is killed.
+"""A job that goes on where it stopped. Run it again after it fails or is killed.
 
 python orders.py [ID-THAT-FAILS]
 """

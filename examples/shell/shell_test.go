@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package shell_test holds the example to what its README says.
+// Package shell_test tests that the example does what its README says.
 package shell_test
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestALoopThatIsKilledAgainAndAgainAddsUpRight(t *testing.T) {
+func TestALoopKilledManyTimesAddsUpRight(t *testing.T) {
 	const lines, kills = 6050, 8
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -67,5 +67,5 @@ func TestALoopThatIsKilledAgainAndAgainAddsUpRight(t *testing.T) {
 	assert.EqualValues(t, lines, cp.Processed, "each line counts once")
 	assert.Equal(t, want, cp.State)
 	assert.Equal(t, "done", cp.Ended)
-	assert.Greater(t, cp.CommitEpoch, int64(1), "a run that was killed came before")
+	assert.Greater(t, cp.CommitEpoch, int64(1), "earlier runs were killed")
 }

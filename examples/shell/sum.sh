@@ -3,18 +3,18 @@
 #
 #   milepost run sum -- ./sum.sh numbers.txt
 #
-# and kill it as often as you like: the next run goes on where the last one was saved.
+# and kill it as often as you like: the next run goes on at the last save.
 set -eu
 input=$1
-at=${MILEPOST_CURSOR:-0}  # lines that are done with; empty at first
-sum=$(milepost state)     # the job's state: what they add up to
+at=${MILEPOST_CURSOR:-0}  # lines that are done; empty at first
+sum=$(milepost state)     # the job's state: the sum of these lines
 sum=${sum:-0}
 
 while batch=$(sed -n "$((at + 1)),$((at + 100))p" "$input") && [ -n "$batch" ]; do
 	lines=$(printf '%s\n' "$batch" | wc -l)
 	sum=$(printf '%s\n' "$batch" | awk -v sum="$sum" '{ sum += $1 } END { printf "%.0f", sum }')
 	at=$((at + lines))
-	# Cursor, counts and state move together, so that they always belong to one another.
+	# One call saves cursor, counts and state together, so they always match.
 	echo "$sum" | milepost mark --cursor "$at" --processed "$lines" --state -
 done
 echo "$at lines add up to $sum"

@@ -18,18 +18,20 @@ import (
 // maxValues is the most values that a metric may have in one line.
 const maxValues = 100
 
-// Lines writes metrics as lines in the Embedded Metric Format, which CloudWatch takes out of the logs of Glue, Lambda and ECS.
+// Lines writes metrics as lines in the Embedded Metric Format. CloudWatch extracts them from the
+// logs of Glue, Lambda and ECS.
 type Lines struct {
 	exporting
 	known      map[string]metered.Instrument
 	properties func(namespace, checkpoint string) map[string]any
-	turn       chan io.Writer // holds the writer; who takes it writes
+	turn       chan io.Writer // holds the writer, which Export takes while it writes
 }
 
 var _ metric.Exporter = (*Lines)(nil)
 
-// NewLines returns an exporter that writes to w, several lines in one Write. properties, which may be nil, are what else
-// is to be in the lines of a series, checkpoint being empty for a namespace's; they are no dimensions, and cost nothing but their bytes.
+// NewLines returns an exporter that writes to w, several lines in one Write. properties, which may
+// be nil, returns more members for the lines of a series; for a namespace's series, checkpoint is
+// empty. The members are not dimensions: they cost only their bytes.
 func NewLines(w io.Writer, instruments []metered.Instrument, properties func(namespace, checkpoint string) map[string]any) *Lines {
 	l := &Lines{known: knownBy(instruments), properties: properties, turn: make(chan io.Writer, 1)}
 	l.turn <- w
@@ -53,7 +55,7 @@ type definition struct {
 	Unit string `json:"Unit"`
 }
 
-// Export implements [metric.Exporter]. It returns when ctx ends, though the writer hangs.
+// Export implements [metric.Exporter]. It returns when ctx ends, even while the writer hangs.
 func (l *Lines) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
@@ -70,10 +72,10 @@ func (l *Lines) Export(ctx context.Context, rm *metricdata.ResourceMetrics) erro
 	select {
 	case w = <-l.turn:
 	case <-ctx.Done():
-		return fmt.Errorf("write metrics: the lines before hang: %w", context.Cause(ctx))
+		return fmt.Errorf("write metrics: the write of the lines before hangs: %w", context.Cause(ctx))
 	}
 	written := make(chan error, 1)
-	go func() { // it outlives the call only while a write hangs, and then at most one does
+	go func() { // it outlives the call only while a write hangs; at most one does
 		_, err := w.Write(text.Bytes())
 		l.turn <- w
 		written <- err
@@ -118,8 +120,8 @@ func (l *Lines) object(s series, now time.Time) map[string]any {
 	return object
 }
 
-// sample spells values out, fewer of each where there are too many: what is said of their distribution stays true, while
-// how many there were is said by the counters.
+// sample returns the values one by one, with fewer copies of each if there are too many. Their
+// distribution stays true; counters say how many there were.
 func sample(values []value) []float64 {
 	total := 0.0
 	for _, v := range values {
@@ -137,7 +139,7 @@ func sample(values []value) []float64 {
 
 func title(word string) string { return string(word[0]-'a'+'A') + word[1:] }
 
-// ForceFlush implements [metric.Exporter]: nothing is kept back.
+// ForceFlush implements [metric.Exporter]. Export keeps nothing back.
 func (l *Lines) ForceFlush(context.Context) error { return nil }
 
 // Shutdown implements [metric.Exporter].

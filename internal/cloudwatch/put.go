@@ -19,7 +19,7 @@ import (
 	"github.com/milepost-dev/milepost/store/metered"
 )
 
-// Limits of the service, and of what is kept while it does not answer.
+// Limits of the service, and of the data kept while the service does not answer.
 const (
 	maxDataPerRequest  = 1000
 	maxValuesPerDatum  = 150
@@ -32,14 +32,15 @@ type Client interface {
 	PutMetricData(context.Context, *cloudwatch.PutMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.PutMetricDataOutput, error)
 }
 
-// Put sends metrics by PutMetricData. What could not be sent is sent the next time, with the time that it is of; of more than
-// 10,000 data the oldest are dropped. What the service refuses for what it says is dropped, too, so that it keeps nothing else up. A request whose
-// answer was lost is sent again, and then counts twice.
+// Put sends metrics by PutMetricData. Data that could not be sent are kept, with their time, for
+// the next Export; of more than 10,000 data the oldest are dropped. Data that the service refuses
+// for their content are dropped too, so that they do not block other data. A request whose answer
+// was lost is sent again, and then counts twice.
 type Put struct {
 	exporting
 	known  map[string]metered.Instrument
 	client Client
-	turn   chan []types.MetricDatum // holds what was not sent yet; who takes it sends
+	turn   chan []types.MetricDatum // holds the unsent data, which Export takes while it sends
 }
 
 var _ metric.Exporter = (*Put)(nil)
@@ -79,7 +80,8 @@ func (p *Put) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error 
 	return errors.Join(refused...)
 }
 
-// send sends data in one request, or in more where the service refuses it, down to the one that is refused for itself.
+// send sends data in one request. If the service refuses the request, send halves the data until it
+// finds the refused datum.
 func (p *Put) send(ctx context.Context, data []types.MetricDatum, refused *[]error) error {
 	_, err := p.client.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: aws.String(Namespace), MetricData: data})
 	switch {
@@ -96,7 +98,7 @@ func (p *Put) send(ctx context.Context, data []types.MetricDatum, refused *[]err
 	return p.send(ctx, data[half:], refused)
 }
 
-// isRefusal reports whether the service will never take what was sent, as it says.
+// isRefusal reports whether the service says that it will never accept the request.
 func isRefusal(err error) bool {
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && response.HTTPStatusCode() == http.StatusRequestEntityTooLarge {
 		return true
@@ -112,7 +114,7 @@ func isRefusal(err error) bool {
 	return false
 }
 
-// requestOf is how many of data, at least one, go into one request.
+// requestOf returns how many of data, at least one, go into one request.
 func requestOf(data []types.MetricDatum) int {
 	size := 0
 	for i := range data {
@@ -124,7 +126,7 @@ func requestOf(data []types.MetricDatum) int {
 	return len(data)
 }
 
-// sizeOf is at most what a datum takes in a request, as the form that the query protocol sends.
+// sizeOf returns the most bytes that a datum takes in a request in the query protocol's form.
 func sizeOf(d *types.MetricDatum) int {
 	const each = len("&MetricData.member.1000.Dimensions.member.2.Value=") + len("&MetricData.member.1000.Dimensions.member.2.Name=Namespace")
 	const fixed = len("&MetricData.member.1000.MetricName=") + len("&MetricData.member.1000.Timestamp=2026-01-01T00%3A00%3A00.000Z") +
@@ -137,7 +139,8 @@ func sizeOf(d *types.MetricDatum) int {
 	return size
 }
 
-// toData are the data of a series: PutMetricData adds nothing up over dimensions, so a checkpoint's are sent for its namespace, too.
+// toData returns the data of a series. PutMetricData does not add up over dimensions, so a
+// checkpoint's data are sent for its namespace too.
 func (s *series) toData(now time.Time) []types.MetricDatum {
 	dimensions := []types.Dimension{{Name: aws.String(DimensionNamespace), Value: aws.String(s.namespace)}}
 	var data []types.MetricDatum

@@ -24,7 +24,7 @@ import (
 	"github.com/milepost-dev/milepost/store/metered"
 )
 
-// service takes what it is sent, unless refuse says otherwise.
+// service accepts the data that it gets, unless refuse returns an error.
 type service struct {
 	refuse   func(data []types.MetricDatum) error
 	taken    []types.MetricDatum
@@ -44,7 +44,7 @@ func (s *service) PutMetricData(_ context.Context, in *cloudwatch.PutMetricDataI
 
 var aGauge = metered.Instrument{Name: "milepost.gauge", CloudWatch: "Gauge", Kind: metered.Gauge, Unit: "s"}
 
-// gauges are a gauge of each of the checkpoints.
+// gauges returns one gauge point for each checkpoint.
 func gauges(names ...string) *metricdata.ResourceMetrics {
 	var points []metricdata.DataPoint[float64]
 	for i, name := range names {
@@ -65,7 +65,7 @@ func checkpointOf(d types.MetricDatum) string {
 	return aws.ToString(d.Dimensions[1].Value)
 }
 
-func TestWhatCouldNotBeSentIsSentTheNextTimeWithItsOwnTime(t *testing.T) {
+func TestUnsentDataIsSentTheNextTimeWithItsOwnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &service{refuse: func([]types.MetricDatum) error { return &smithy.GenericAPIError{Code: "Throttling"} }}
 		p := newPut(s)
@@ -78,11 +78,11 @@ func TestWhatCouldNotBeSentIsSentTheNextTimeWithItsOwnTime(t *testing.T) {
 		assert.True(t, s.taken[0].Timestamp.Equal(first), "%v", s.taken[0].Timestamp)
 		assert.True(t, s.taken[3].Timestamp.Equal(first.Add(time.Minute)))
 		require.NoError(t, p.Export(t.Context(), gauges()))
-		assert.Len(t, s.taken, 4, "each once")
+		assert.Len(t, s.taken, 4, "each datum is sent once")
 	})
 }
 
-func TestADatumThatIsRefusedForWhatItSaysKeepsNothingElseUp(t *testing.T) {
+func TestARefusedDatumDoesNotBlockOthers(t *testing.T) {
 	s := &service{refuse: func(data []types.MetricDatum) error {
 		for _, d := range data {
 			if checkpointOf(d) == "bad" {
@@ -94,13 +94,13 @@ func TestADatumThatIsRefusedForWhatItSaysKeepsNothingElseUp(t *testing.T) {
 	p := newPut(s)
 	names := []string{"a", "b", "bad", "c", "d", "e", "f"}
 	require.ErrorContains(t, p.Export(t.Context(), gauges(names...)), "drop Gauge, which CloudWatch refuses")
-	assert.Len(t, s.taken, 2*len(names)-1, "a checkpoint's, and its namespace's")
+	assert.Len(t, s.taken, 2*len(names)-1, "one for each checkpoint and one for its namespace")
 	s.requests = 0
 	require.NoError(t, p.Export(t.Context(), gauges("a")))
-	assert.Equal(t, 1, s.requests, "it is not sent again")
+	assert.Equal(t, 1, s.requests, "the refused datum is not sent again")
 }
 
-func TestARoleThatMayNotSendKeepsADataUntilItMay(t *testing.T) {
+func TestDataIsKeptUntilTheRoleMaySend(t *testing.T) {
 	s := &service{refuse: func([]types.MetricDatum) error { return &smithy.GenericAPIError{Code: "AccessDenied"} }}
 	p := newPut(s)
 	require.Error(t, p.Export(t.Context(), gauges("a")))
@@ -110,7 +110,7 @@ func TestARoleThatMayNotSendKeepsADataUntilItMay(t *testing.T) {
 	assert.Len(t, s.taken, 2)
 }
 
-func TestOfTooManyDataTheOldestAreDropped(t *testing.T) {
+func TestTheOldestOfTooManyDataAreDropped(t *testing.T) {
 	s := &service{refuse: func([]types.MetricDatum) error { return errors.New("unreachable") }}
 	p := newPut(s)
 	for range 3 {
@@ -123,13 +123,13 @@ func TestOfTooManyDataTheOldestAreDropped(t *testing.T) {
 	assert.Equal(t, "last", checkpointOf(s.taken[maxKept-1]))
 }
 
-// Requests are cut by what the real client makes of them, with the longest names there are.
+// The test measures the requests of the real client, with the longest possible names.
 func TestNoRequestIsLargerThanTheServiceTakes(t *testing.T) {
 	for name, names := range map[string][]string{
 		"short":                     named(1_100),
 		"long":                      longer(named(1_100), strings.Repeat("x", 500)),
-		"long, and escaped anew":    longer(named(1_100), strings.Repeat("ü", 250)),
-		"one that is cut":           longer(named(1), strings.Repeat("\xff", 900)),
+		"long, and escaped again":   longer(named(1_100), strings.Repeat("ü", 250)),
+		"one long name that is cut": longer(named(1), strings.Repeat("\xff", 900)),
 		"with spaces and ampersand": longer(named(1_100), strings.Repeat(" &", 250)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestNoRequestIsLargerThanTheServiceTakes(t *testing.T) {
 			assert.Less(t, largest, 1<<20)
 			assert.GreaterOrEqual(t, sent, (2*len(names)+maxDataPerRequest-1)/maxDataPerRequest)
 			if len(names) > 1 {
-				assert.Greater(t, largest, 200_000, "as full as can be")
+				assert.Greater(t, largest, 200_000, "requests are well filled")
 			}
 		})
 	}

@@ -1,6 +1,6 @@
-// Package cloudwatch sends what OpenTelemetry's SDK has collected to CloudWatch without an agent: as lines in the Embedded
-// Metric Format, and by PutMetricData. It knows the instruments that it is given, under the names
-// that CloudWatch is to have for them, and leaves all others alone.
+// Package cloudwatch sends metrics that OpenTelemetry's SDK has collected to CloudWatch without an
+// agent: as lines in the Embedded Metric Format, and by PutMetricData. It sends only the
+// instruments that it is given, under their CloudWatch names.
 package cloudwatch
 
 import (
@@ -17,15 +17,15 @@ import (
 	"github.com/milepost-dev/milepost/store/metered"
 )
 
-// Namespace is CloudWatch's namespace of all metrics, and the dimensions that they may have. A series has
-// either the first alone, or both.
+// Namespace is CloudWatch's namespace of all metrics. The dimensions follow: a series has either
+// the first alone, or both.
 const (
 	Namespace           = "Milepost"
 	DimensionNamespace  = "Namespace"
 	DimensionCheckpoint = "Checkpoint"
 )
 
-// value is a value and how often it was seen.
+// value is a value and its number of occurrences.
 type value struct {
 	value, count float64
 }
@@ -35,17 +35,17 @@ type datum struct {
 	metric string
 	unit   string
 	values []value
-	parts  map[string]float64 // a counter's, by outcome or cause: a property of the line, and no dimension
-	by     string             // what they are parts by
+	parts  map[string]float64 // a counter's parts, by outcome or cause: a property of the line, not a dimension
+	by     string             // the attribute that distinguishes the parts
 }
 
-// series is what one checkpoint, or one namespace, has.
+// series is the data of one checkpoint or one namespace.
 type series struct {
 	namespace, checkpoint string
 	data                  []datum
 }
 
-// collect turns what was collected into series, in a fixed order.
+// collect turns the SDK's metrics into series, in a fixed order.
 func collect(rm *metricdata.ResourceMetrics, known map[string]metered.Instrument) []series {
 	c := collector{at: map[[2]string]int{}}
 	for _, scope := range rm.ScopeMetrics {
@@ -92,11 +92,12 @@ func (c *collector) add(i metered.Instrument, data metricdata.Aggregation) {
 	}
 }
 
-// buckets are a histogram's, each as its middle. The least and the most are exact.
+// buckets returns a histogram's buckets, each as its middle value. The least and the greatest value
+// are exact.
 func buckets(p metricdata.HistogramDataPoint[float64]) []value {
 	least, _ := p.Min.Value()
 	most, ok := p.Max.Value()
-	if !ok && len(p.Bounds) > 0 { // CloudWatch takes no infinite values
+	if !ok && len(p.Bounds) > 0 { // CloudWatch does not accept infinite values
 		most = p.Bounds[len(p.Bounds)-1]
 	}
 	var values []value
@@ -137,7 +138,7 @@ func (c *collector) point(i metered.Instrument, attributes attribute.Set, values
 		d.values = append(d.values, values...)
 		return
 	}
-	// Parts of one count: the whole is the metric.
+	// The metric is the whole count; parts are its shares.
 	part, _ := attributes.Value(i.By[0])
 	if d.parts == nil {
 		name := string(i.By[0])
@@ -150,8 +151,9 @@ func (c *collector) point(i metered.Instrument, attributes attribute.Set, values
 	}
 }
 
-// dimension is a text as the value of a dimension, which takes printable ASCII only, no colon at its beginning, and not just spaces: other
-// bytes are written as %XX, and so is the percent sign itself, so that no two texts fall together.
+// dimension escapes a text for a dimension's value: printable ASCII that does not begin with a
+// colon and is not only spaces. Other bytes become %XX, and so does the percent sign, so that no
+// two texts become equal.
 func dimension(text string) string {
 	plain := func(i int, b byte) bool {
 		return b > ' ' && b <= '~' && b != '%' && (b != ':' || i > 0) || b == ' ' && i > 0
@@ -174,10 +176,10 @@ func dimension(text string) string {
 	return value
 }
 
-// maxDimension is the most characters of a dimension's value.
+// maxDimension is the greatest length of a dimension's value.
 const maxDimension = 1024
 
-// unitOf is CloudWatch's name of a unit.
+// unitOf returns CloudWatch's name of a unit.
 func unitOf(ucum string) string {
 	switch {
 	case ucum == "s":
@@ -192,7 +194,7 @@ func unitOf(ucum string) string {
 	return "None"
 }
 
-// knownBy are instruments by name.
+// knownBy returns the instruments by name.
 func knownBy(instruments []metered.Instrument) map[string]metered.Instrument {
 	known := make(map[string]metered.Instrument, len(instruments))
 	for _, i := range instruments {
@@ -201,7 +203,8 @@ func knownBy(instruments []metered.Instrument) map[string]metered.Instrument {
 	return known
 }
 
-// exporting is what both exporters tell the SDK: counts since the last time, which CloudWatch adds up itself.
+// exporting answers the SDK's questions for both exporters: they want counts since the last export,
+// which CloudWatch adds up itself.
 type exporting struct{}
 
 // Temporality implements [metric.Exporter].

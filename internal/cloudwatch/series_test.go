@@ -31,7 +31,7 @@ func longer(names []string, by string) []string {
 	return names
 }
 
-func TestADimensionIsWhatCloudWatchTakesAndNoTwoNamesFallTogether(t *testing.T) {
+func TestDimensionsAreValidForCloudWatchAndUnique(t *testing.T) {
 	for text, want := range map[string]string{
 		"orders/eu": "orders/eu",
 		"bücher":    "b%C3%BCcher",
@@ -57,7 +57,7 @@ func TestADimensionIsWhatCloudWatchTakesAndNoTwoNamesFallTogether(t *testing.T) 
 
 func TestAHistogramHasNoInfiniteValuesAndKeepsItsEnds(t *testing.T) {
 	point := metricdata.HistogramDataPoint[float64]{Count: 4, Bounds: []float64{1, 10}, BucketCounts: []uint64{1, 1, 2}}
-	for _, v := range buckets(point) { // of a reader that records neither the least nor the most
+	for _, v := range buckets(point) { // from a reader that records neither least nor greatest
 		assert.False(t, math.IsInf(v.value, 0) || math.IsNaN(v.value), "%v", v)
 	}
 	point.Min, point.Max = metricdata.NewExtrema(0.5), metricdata.NewExtrema(30.0)
@@ -78,7 +78,7 @@ func TestALineHasAtMostAHundredValuesOfAMetric(t *testing.T) {
 	}
 }
 
-func TestWhatIsCountedByOutcomeIsOneMetricAndAProperty(t *testing.T) {
+func TestACountByOutcomeIsOneMetricAndAProperty(t *testing.T) {
 	saves := metered.Saves
 	point := func(outcome string, n int64) metricdata.DataPoint[int64] {
 		return metricdata.DataPoint[int64]{Value: n, Attributes: attribute.NewSet(metered.AttrNamespace.String("default"), metered.AttrOutcome.String(outcome))}

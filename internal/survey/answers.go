@@ -10,7 +10,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// LeaseJSON is a lease, as the command and the status page print it.
+// LeaseJSON is a lease as the command and the status page print it.
 type LeaseJSON struct {
 	Namespace  string      `json:"namespace"`
 	Name       string      `json:"name"`
@@ -25,7 +25,7 @@ type LeaseJSON struct {
 	WantedBy   string      `json:"wanted_by,omitempty"`
 }
 
-// ToLeaseJSON is a lease that was observed, and is there.
+// ToLeaseJSON returns the JSON of an observed lease, which must exist.
 func ToLeaseJSON(key store.Key, o lease.Observation) LeaseJSON {
 	l := o.Lease
 	j := LeaseJSON{
@@ -44,7 +44,7 @@ func ToLeaseJSON(key store.Key, o lease.Observation) LeaseJSON {
 	return j
 }
 
-// EndOf is when a held lease ends, in wall time; zero if that is not recorded.
+// EndOf returns when a held lease ends, in wall time; zero if its end is not recorded.
 func EndOf(o lease.Observation) time.Time {
 	if !o.Lease.Until.Wall.IsZero() {
 		return o.Lease.Until.Wall
@@ -55,7 +55,7 @@ func EndOf(o lease.Observation) time.Time {
 	return time.Time{}
 }
 
-// WallNow is the store's wall clock, or this machine's where it has none.
+// WallNow returns the store's wall clock, or this machine's if the store has none.
 func WallNow(c store.Clock) time.Time {
 	if c.Wall.IsZero() {
 		return time.Now()
@@ -81,7 +81,7 @@ type RunJSON struct {
 	Ended     string      `json:"ended"` // done, error, yielded, stopped, running, or died
 }
 
-// ToRunJSON is a run of a checkpoint.
+// ToRunJSON returns the JSON of a run of a checkpoint.
 func ToRunJSON(key store.Key, r checkpoint.RunInfo) RunJSON {
 	return RunJSON{
 		Namespace: key.Namespace, Name: key.Name, Epoch: r.Epoch, Holder: ToHolderJSON(r.By), First: r.First, Last: r.Last,
@@ -90,7 +90,7 @@ func ToRunJSON(key store.Key, r checkpoint.RunInfo) RunJSON {
 	}
 }
 
-// RunEnd says how a run ended: done, error, yielded, stopped, running, or died.
+// RunEnd returns how a run ended: done, error, yielded, stopped, running, or died.
 func RunEnd(r checkpoint.RunInfo) string {
 	switch {
 	case r.Ended != "":
@@ -101,7 +101,8 @@ func RunEnd(r checkpoint.RunInfo) string {
 	return "died"
 }
 
-// ToListingJSON is one of a list: the checkpoint's JSON, as show has it, with its lease in it.
+// ToListingJSON returns the JSON of one checkpoint in a list: show's JSON of it, with its lease
+// added.
 func ToListingJSON(l *checkpoint.Listing, show func(*checkpoint.Checkpoint) (json.RawMessage, error)) (json.RawMessage, error) {
 	status := "free"
 	switch {
@@ -131,7 +132,7 @@ func ToListingJSON(l *checkpoint.Listing, show func(*checkpoint.Checkpoint) (jso
 	return With(body, "lease", held)
 }
 
-// With is an object's JSON and one member more.
+// With returns an object's JSON with one more member.
 func With(object any, name string, value any) (json.RawMessage, error) {
 	body, err := json.Marshal(object)
 	if err != nil {

@@ -15,7 +15,8 @@ func (i *Item) Saved() bool { return i.Head != nil && i.Head.Exists() }
 // Deleting reports whether a deletion was begun and not finished.
 func (i *Item) Deleting() bool { return i.Head != nil && i.Head.Deleted && i.Head.Listed }
 
-// Age is the time since the last save; of a job that never saved, since that has been expected. It is 0 where there is neither.
+// Age returns the time since the last save, or, for a job that never saved, since its expectation
+// was set. It is 0 if there is neither.
 func (i *Item) Age() time.Duration {
 	switch {
 	case i.Saved():
@@ -26,7 +27,8 @@ func (i *Item) Age() time.Duration {
 	return 0
 }
 
-// Ratio is the age over what is expected, grace included: past 1 the checkpoint is overdue. It is 0 where nothing is expected.
+// Ratio returns the age over what is expected, grace included: above 1 the checkpoint is overdue.
+// It is 0 if nothing is expected.
 func (i *Item) Ratio() float64 {
 	if i.Expect == nil || i.Deleting() || i.Expect.Every+i.Expect.Grace <= 0 {
 		return 0
@@ -34,10 +36,11 @@ func (i *Item) Ratio() float64 {
 	return float64(i.Age()) / float64(i.Expect.Every+i.Expect.Grace)
 }
 
-// Overdue reports whether the checkpoint was not saved for longer than is expected.
+// Overdue reports whether the checkpoint was not saved for longer than expected.
 func (i *Item) Overdue() bool { return i.Ratio() > 1 }
 
-// RenewalAge is the time since the lease was renewed, by its holder's account; 0 where it is not held.
+// RenewalAge returns the time since the lease was renewed, as its holder recorded it; 0 if the
+// lease is not held.
 func (i *Item) RenewalAge() time.Duration {
 	if i.Lease == nil || i.Lease.Status != store.Held {
 		return 0
@@ -45,15 +48,15 @@ func (i *Item) RenewalAge() time.Duration {
 	return max(i.Now.Sub(i.Lease.RenewedAt), 0)
 }
 
-// Failures is how many runs have come to nothing since the last save that did not say it was a failure: runs that took the lease and saved
-// nothing, and the last one if it ended with an error or died.
+// Failures counts the runs that failed since the last save that did not say it was a failure: runs
+// that took the lease and saved nothing, and the last run if it ended with an error or died.
 func (i *Item) Failures() int64 {
 	if i.Err != nil || i.Lease == nil {
 		return 0
 	}
 	var saved int64
 	var n int64
-	if i.Head != nil { // deleted or not: what ran before a deletion is no failure of the next life
+	if i.Head != nil { // deleted or not: a run before a deletion is not a failure of the checkpoint made after it
 		saved = i.Head.CommitEpoch
 	}
 	if i.Saved() {
@@ -66,7 +69,7 @@ func (i *Item) Failures() int64 {
 		taken %= lease.EpochLeap
 	}
 	if i.Held && taken > 0 {
-		taken-- // the one that runs may yet save
+		taken-- // the current run may still save
 	}
 	return n + max(taken, 0)
 }
@@ -74,7 +77,7 @@ func (i *Item) Failures() int64 {
 // Died reports whether the last holder neither released its lease nor still has it.
 func (i *Item) Died() bool { return i.Lease != nil && i.Lease.Status == store.Held && !i.Held }
 
-// Condition says how a checkpoint is, from the worst on.
+// Condition is the state of a checkpoint, the worst first.
 type Condition int
 
 // Conditions of checkpoints.
@@ -92,7 +95,7 @@ var conditions = [...]string{"unreadable", "overdue", "died", "failing", "deleti
 
 func (c Condition) String() string { return conditions[c] }
 
-// Condition is the worst that is true of the checkpoint.
+// Condition returns the worst condition that is true of the checkpoint.
 func (i *Item) Condition() Condition {
 	switch {
 	case i.Err != nil:
@@ -111,7 +114,8 @@ func (i *Item) Condition() Condition {
 	return Quiet
 }
 
-// Worst sorts items so that the worst come first: by condition, then by how long they are overdue, then by age.
+// Worst sorts items so that the worst come first: by condition, then by how long they are overdue,
+// then by age.
 func Worst(items []Item) {
 	slices.SortStableFunc(items, func(a, b Item) int {
 		return cmp.Or(

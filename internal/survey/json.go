@@ -6,7 +6,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// StatusJSON is how one checkpoint is, as the command and the status page print it.
+// StatusJSON is the status of one checkpoint as the command and the status page print it.
 type StatusJSON struct {
 	Namespace string     `json:"namespace"`
 	Name      string     `json:"name"`
@@ -33,7 +33,7 @@ type StatusJSON struct {
 	Error        string `json:"error,omitempty"`
 }
 
-// HolderJSON is a [store.Holder] as far as people need it.
+// HolderJSON is the part of a [store.Holder] that people need.
 type HolderJSON struct {
 	ID    string `json:"id"`
 	Host  string `json:"host,omitempty"`
@@ -41,7 +41,7 @@ type HolderJSON struct {
 	RunID string `json:"run_id,omitempty"`
 }
 
-// ToHolderJSON is nil where there is no holder.
+// ToHolderJSON returns nil if there is no holder.
 func ToHolderJSON(h store.Holder) *HolderJSON {
 	if h.ID == "" {
 		return nil
@@ -49,7 +49,7 @@ func ToHolderJSON(h store.Holder) *HolderJSON {
 	return &HolderJSON{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
 }
 
-// TimeJSON is a time in UTC; nil if it is zero.
+// TimeJSON returns a time in UTC; nil if it is zero.
 func TimeJSON(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -58,7 +58,7 @@ func TimeJSON(t time.Time) *time.Time {
 	return &t
 }
 
-// LeaseStatus says how a lease is: held, expired, free, or never.
+// LeaseStatus returns the status of the lease: held, expired, free, or never.
 func (i *Item) LeaseStatus() string {
 	switch {
 	case i.Lease == nil:
@@ -71,7 +71,7 @@ func (i *Item) LeaseStatus() string {
 	return "free"
 }
 
-// ToStatusJSON is the n-th item of a look.
+// ToStatusJSON returns the JSON of the n-th item of a survey.
 func ToStatusJSON(seen Seen, n int) StatusJSON {
 	i, m := &seen.Items[n], seen.Movements[n]
 	s := StatusJSON{

@@ -9,34 +9,35 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// MaxHistories is for how many checkpoints one look reads older versions.
+// MaxHistories is the number of checkpoints for which one survey reads older versions.
 const MaxHistories = 100
 
-// Memory is what earlier looks have shown. The zero value remembers nothing. What one look alone does not tell, it reads
-// from older versions, of at most [MaxHistories] checkpoints a look.
+// Memory keeps what earlier surveys have shown. The zero value remembers nothing. What one survey
+// cannot show, Recall reads from older versions, of at most [MaxHistories] checkpoints per survey.
 type Memory struct {
 	known map[store.Key]Movement
 }
 
-// Movement is how a checkpoint moves.
+// Movement is the progress of a checkpoint.
 type Movement struct {
-	Advanced time.Time // when the cursor last changed, or at the latest so; the zero time: it was never saved
-	Rate     float64   // records a second between two saves, less as the next one stays out; 0: not known
+	Advanced time.Time // when the cursor last changed, or the latest time at which it can have changed; zero: never saved
+	Rate     float64   // records a second between two saves, falling while the next save is awaited; 0: not known
 
 	version, records int64
 	cursor           string
 	savedAt          time.Time
-	gained           int64         // records between two saves that looks have seen
-	within           time.Duration // and the time between them
+	gained           int64         // records between two saves that surveys have seen
+	within           time.Duration // the time between these saves
 }
 
-// Recall returns how each of the items moves, in their order, and remembers it for the next look. Items come in the order in which
-// history is worth reading. It returns the first error of a read along with what it knows.
+// Recall returns the movement of each item, in their order, and remembers it for the next survey.
+// Items whose history is most worth reading must come first. If a read fails, Recall returns the
+// first error along with what it knows.
 func (m *Memory) Recall(ctx context.Context, st store.Store, items []Item) ([]Movement, error) {
 	before := m.known
 	m.known = make(map[store.Key]Movement, len(items))
 	all := make([]Movement, len(items))
-	var unknown []int // whose history is to be read
+	var unknown []int // items whose history must be read
 	for n := range items {
 		i := &items[n]
 		if !i.Saved() {
@@ -48,7 +49,7 @@ func (m *Memory) Recall(ctx context.Context, st store.Store, items []Item) ([]Mo
 		}
 		last, known := before[i.Key]
 		switch {
-		case known && i.Head.Born <= last.version: // else it was deleted meanwhile, and nothing before counts
+		case known && i.Head.Born <= last.version: // else it was deleted meanwhile, and what was before does not count
 			now.since(&last)
 		case len(unknown) < MaxHistories && (i.Held || i.Expect != nil):
 			unknown = append(unknown, n)
@@ -68,24 +69,25 @@ func (m *Memory) Recall(ctx context.Context, st store.Store, items []Item) ([]Mo
 	return all, err
 }
 
-// since takes over what an earlier look has shown.
+// since takes over what an earlier survey has shown.
 func (m *Movement) since(last *Movement) {
 	if m.cursor == last.cursor {
 		m.Advanced = last.Advanced
 	}
 	m.gained, m.within = last.gained, last.within
 	if m.version != last.version {
-		// A count that fell began anew: a reset, a rollback.
+		// A count that fell has started again after a reset or a rollback.
 		m.gained, m.within = max(m.records-last.records, 0), m.savedAt.Sub(last.savedAt)
 	}
 }
 
-// rate is by the time of saves, not of looks: between two looks there may be none, or the store's clock may have whole seconds.
+// rate uses the times of saves, not of surveys: there may be no save between two surveys, or the
+// store's clock may have whole seconds.
 func (m *Movement) rate(i *Item) float64 {
 	span := m.within
 	if idle := i.Now.Sub(m.savedAt); idle > span {
 		if !i.Held {
-			return 0 // it has ended
+			return 0 // the run has ended
 		}
 		span = idle
 	}
@@ -95,12 +97,13 @@ func (m *Movement) rate(i *Item) float64 {
 	return float64(m.gained) / span.Seconds()
 }
 
-// read finds in older versions what no earlier look has shown: first doubling the step back until the cursor differs, then halving it. It takes two
-// reads for each doubling of the versions that share a cursor, and mostly one.
+// read finds in older versions what no earlier survey has shown. It first doubles the step back
+// until the cursor differs, then halves the step. It takes two reads for each doubling of the
+// versions that share a cursor, and mostly one.
 func (m *Movement) read(ctx context.Context, st store.Store, i *Item) error {
 	newest := i.Head.Version
 	same, at := newest.Number, newest.SavedAt // the oldest version known to have this cursor
-	other := newest.Born - 1                  // the newest one known not to
+	other := newest.Born - 1                  // the newest version known to have another cursor
 	for step := int64(1); same-other > 1; {
 		look := same - step
 		if step == 0 || look <= other {
@@ -110,7 +113,7 @@ func (m *Movement) read(ctx context.Context, st store.Store, i *Item) error {
 		c, err := st.Version(ctx, i.Key, look)
 		switch {
 		case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat):
-			other = look // it goes back further than there are versions
+			other = look // look is before the oldest version
 			step = 0
 			continue
 		case err != nil:

@@ -11,22 +11,26 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Mirroring is how far the archive is behind.
+// Mirroring says how far the archive is behind.
 type Mirroring struct {
-	Lag time.Duration // since the oldest version was saved that is not known to be mirrored; 0: it keeps up
+	Lag time.Duration // time since the save of the oldest version not known to be mirrored; 0: the archive keeps up
 	Gap bool          // that version has expired: the archive will never have it
 }
 
-// MaxMirrors is for how many checkpoints one look asks the archive, and reads the version that is to be mirrored next.
+// MaxMirrors is the number of checkpoints for which one survey asks the archive and reads the
+// version to be mirrored next.
 const MaxMirrors = 1000
 
-// askArchive bounds one question to the archive. After one that is not answered, a look asks no more.
+// askArchive limits one request to the archive. After a request without an answer, a survey makes
+// no more.
 const askArchive = 5 * time.Second
 
-// Mirrored returns how far the archive is behind with each of the items, in their order. The newest version is not counted: it becomes
-// known to be mirrored with the next save. Of those that are behind as far as HEAD knows, at most [MaxMirrors], it lists what the
-// archive has, since a session that has closed, or a sync, may have mirrored the rest; and where there is a hole it reads one
-// version. A nil archive is not asked. One that does not answer is no error: then what HEAD knows is all that is known.
+// Mirrored returns how far the archive is behind with each of the items, in their order. The newest
+// version is not counted: it becomes known to be mirrored with the next save. For the checkpoints
+// that are behind according to HEAD, at most [MaxMirrors], it lists the archive's versions, since a
+// closed session or a sync may have mirrored the rest. Where one is missing it reads one version. A
+// nil archive is not asked. An archive that does not answer is not an error: then only HEAD's
+// knowledge is used.
 func Mirrored(ctx context.Context, st store.Store, a archive.Archive, items []Item, sessionsOnly bool) ([]Mirroring, error) {
 	all := make([]Mirroring, len(items))
 	var behind []int
@@ -58,7 +62,8 @@ func Mirrored(ctx context.Context, st store.Store, a archive.Archive, items []It
 	})
 }
 
-// mirroring is how far the archive is behind if next is the first version that it lacks.
+// mirroring returns how far the archive is behind if next is the first version that it does not
+// have.
 func mirroring(ctx context.Context, st store.Store, i *Item, next int64) (Mirroring, error) {
 	if next >= i.Head.Number {
 		return Mirroring{}, nil
@@ -66,11 +71,11 @@ func mirroring(ctx context.Context, st store.Store, i *Item, next int64) (Mirror
 	c, err := st.Version(ctx, i.Key, next)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && c.Expired(i.Now):
-		if next <= i.Head.Born && i.Head.ArchivedThrough == 0 { // nothing was ever mirrored, so that it is no loss of the mirror's
+		if next <= i.Head.Born && i.Head.ArchivedThrough == 0 { // nothing was ever mirrored, so the mirror has lost nothing
 			return Mirroring{Lag: max(i.Now.Sub(i.Head.SavedAt), 0)}, nil
 		}
 		return Mirroring{Gap: true}, nil
-	case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat): // nobody knows
+	case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat): // the lag is not known
 		return Mirroring{}, nil
 	case err != nil:
 		return Mirroring{}, err
@@ -78,11 +83,11 @@ func mirroring(ctx context.Context, st store.Store, i *Item, next int64) (Mirror
 	return Mirroring{Lag: max(i.Now.Sub(c.SavedAt), 0)}, nil
 }
 
-// mirroredFrom returns the first version from next on that the archive lacks.
+// mirroredFrom returns the first version from next on that the archive does not have.
 func mirroredFrom(ctx context.Context, a archive.Archive, i *Item, next int64, sessionsOnly bool) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askArchive)
 	defer cancel()
-	first := i.Head.ArchivedThrough == 0 // what is below the first that was mirrored is from before there was an archive
+	first := i.Head.ArchivedThrough == 0 // versions below the first mirrored one are older than the archive
 	for listed, err := range archive.VersionsFrom(ctx, a, i.Key, next) {
 		switch {
 		case err != nil:

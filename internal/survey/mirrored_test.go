@@ -17,7 +17,8 @@ import (
 	"github.com/milepost-dev/milepost/store/memstore"
 )
 
-// job saves so many versions in one session, without an archive, so that HEAD says of none that it is mirrored.
+// job saves versions in one session without an archive, so that HEAD says of none that it is
+// mirrored.
 func job(t *testing.T, st store.Store, versions int) {
 	t.Helper()
 	s, err := checkpoint.Open[struct{}](t.Context(), st, "flights", nil)
@@ -58,16 +59,16 @@ func TestMirroredAsksTheArchiveWhatHeadDoesNotKnowYet(t *testing.T) {
 	gone(1)
 	gone(2)
 	assert.InDelta(t, time.Hour, behind(a, false).Lag, float64(time.Minute))
-	assert.False(t, behind(a, false).Gap, "those are from before there was an archive")
+	assert.False(t, behind(a, false).Gap, "these versions are older than the archive")
 
 	_, err = checkpoint.Sync(t.Context(), st, a, "flights", nil)
 	require.NoError(t, err)
-	assert.Zero(t, behind(a, false), "a sync has mirrored all, and HEAD will know of it with the next save")
+	assert.Zero(t, behind(a, false), "a sync has mirrored all; HEAD records it with the next save")
 	assert.False(t, behind(nil, false).Gap)
 
 	unmirror(5)
 	assert.InDelta(t, time.Hour, behind(a, false).Lag, float64(time.Minute))
-	assert.Zero(t, behind(a, true), "where the last one of a session alone is to be mirrored it is no hole")
+	assert.Zero(t, behind(a, true), "with sessionsOnly, only a session's last version must be mirrored")
 	gone(5)
 	assert.Equal(t, survey.Mirroring{Gap: true}, behind(a, false))
 

@@ -16,18 +16,19 @@ import (
 
 // PublishOptions say what is published.
 type PublishOptions struct {
-	metered.Options      // with Detail, checkpoints have series of their own
-	Ratio           bool // publish Expectation, too
+	metered.Options      // with Detail, checkpoints have their own series
+	Ratio           bool // also publish Expectation
 	Times           bool // publish times, not ages
 }
 
-// Publisher publishes what looks have shown, until the next: a checkpoint that is gone has no series any more.
+// Publisher publishes the result of the last survey until the next. A checkpoint that is gone no
+// longer has a series.
 type Publisher struct {
 	opts   PublishOptions
 	beats  metric.Int64Counter
 	gauges map[string]metric.Float64ObservableGauge
 
-	own map[store.Key]bool // had series of their own at the last look
+	own map[store.Key]bool // had their own series in the last survey
 
 	mu       sync.Mutex
 	readings []reading
@@ -40,7 +41,7 @@ type reading struct {
 	value float64
 }
 
-// NewPublisher returns a publisher with instruments of the provider's.
+// NewPublisher returns a publisher with instruments of provider.
 func NewPublisher(provider metric.MeterProvider, opts PublishOptions) (*Publisher, error) {
 	if opts.MaxSeries == 0 {
 		opts.MaxSeries = metered.DefaultMaxSeries
@@ -75,7 +76,8 @@ func NewPublisher(provider metric.MeterProvider, opts PublishOptions) (*Publishe
 	return p, err
 }
 
-// Seen is what one look has shown: of each item how it moves, and how far the archive is behind; the latter may be nil.
+// Seen is the result of one survey: the items, how each moves, and how far the archive is behind,
+// which may be nil.
 type Seen struct {
 	Namespace string
 	Items     []Item
@@ -83,8 +85,9 @@ type Seen struct {
 	Mirrored  []Mirroring
 }
 
-// Publish replaces what is published, and beats once. With Detail some items have series of their own, as many as MaxSeries says, and
-// the rest one together: of what is added up the sum, of ages the greatest. It is not called twice at once.
+// Publish replaces what is published and adds one heartbeat. With Detail, up to MaxSeries items
+// have their own series, and the rest share one: the sum of counts, the greatest of ages. Publish
+// must not be called concurrently.
 func (p *Publisher) Publish(ctx context.Context, seen Seen) {
 	s := p.sum(seen)
 	p.mu.Lock()
@@ -93,14 +96,15 @@ func (p *Publisher) Publish(ctx context.Context, seen Seen) {
 	p.beats.Add(ctx, 1, metric.WithAttributes(metered.AttrNamespace.String(seen.Namespace)))
 }
 
-// Clear publishes nothing any more, until the next look: for a way out to which each look is sent once.
+// Clear publishes nothing more until the next Publish. Exporters that send each survey once need
+// it.
 func (p *Publisher) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.readings = nil
 }
 
-// summary gathers readings.
+// summary collects readings.
 type summary struct {
 	namespace string
 	readings  []reading
@@ -109,7 +113,7 @@ type summary struct {
 
 type seriesKey struct{ instrument, name string }
 
-// add adds a value up in its series, and most keeps the greatest.
+// add adds a value to its series; most keeps the greatest value.
 func (s *summary) add(i metered.Instrument, name string, v float64) { s.reading(i, name).value += v }
 
 func (s *summary) most(i metered.Instrument, name string, v float64) {
@@ -143,7 +147,7 @@ func (p *Publisher) sum(seen Seen) *summary {
 	s := &summary{namespace: seen.Namespace, at: map[seriesKey]int{}}
 	p.choose(seen.Items)
 	for _, i := range []metered.Instrument{Checkpoints, Overdues, Unreadables, Leases} {
-		s.add(i, "", 0) // none is said, too
+		s.add(i, "", 0) // zero is reported too
 	}
 	s.add(Checkpoints, "", float64(len(seen.Items)))
 	for n := range seen.Items {
@@ -175,8 +179,9 @@ func (p *Publisher) sum(seen Seen) *summary {
 	return s
 }
 
-// choose says which items have series of their own: those that something is wrong with, the worst first; then those that had them before,
-// since a series that comes and goes is no use, and each is paid for; then the others, in the order given.
+// choose selects the items that have their own series: first those with a problem, the worst first;
+// then those that had a series before, since a series that comes and goes is useless and costs
+// money; then the others, in the order given.
 func (p *Publisher) choose(items []Item) {
 	before := p.own
 	p.own = map[store.Key]bool{}
@@ -199,7 +204,7 @@ func (p *Publisher) choose(items []Item) {
 	}
 }
 
-// name is what an item is counted as.
+// name returns the name under which an item is counted.
 func (p *Publisher) name(key store.Key) string {
 	switch {
 	case !p.opts.Detail:

@@ -1,5 +1,5 @@
-// Package survey looks at many checkpoints at once, as someone on call does: what does not move, since when, and who holds it. It reads
-// the store and asks no job, so that a dead one is seen as well.
+// Package survey reads many checkpoints at once, for someone on call: which do not move, since
+// when, and who holds their leases. It reads the store and asks no job, so it also sees dead jobs.
 package survey
 
 import (
@@ -13,25 +13,27 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// atOnce is how many reads are under way at once.
+// atOnce is how many reads run at once.
 const atOnce = 8
 
-// Item is one checkpoint as it was seen.
+// Item is one checkpoint as the survey saw it.
 type Item struct {
 	Key   store.Key
-	Now   time.Time // when it was seen, by the store's clock where it has one
-	Err   error     // why it could not be read; nothing but Key and Now is then set
+	Now   time.Time // when it was seen, by the store's clock if it has one
+	Err   error     // why it could not be read; then only Key and Now are set
 	Head  *store.Head
 	Lease *store.Lease
-	// Expect is how often it is expected to be saved; nil: nothing is expected.
+	// Expect is how often the checkpoint should be saved; nil: nothing is expected.
 	Expect *store.Expectation
 	Held   bool          // the lease is held, and has not run out by the store's clock
-	Left   time.Duration // how long it then still runs; 0: no end is recorded
+	Left   time.Duration // how long a held lease still runs; 0: no end is recorded
 }
 
-// Look reads the checkpoints of a namespace whose names begin with prefix, in byte order: those that were saved, are expected to be, or whose
-// deletion is not finished. It takes one request for each page of names, and one for each 32 checkpoints, eight at a time, at half the price;
-// it may lag by a moment. States are not kept. A checkpoint that cannot be read is an item with an error.
+// Look reads the checkpoints of a namespace whose names begin with prefix, in byte order: those
+// that were saved, that are expected to be saved, or whose deletion is not finished. It takes one
+// request for each page of names and one for each 32 checkpoints, eight at a time, with eventually
+// consistent reads at half the price, so it may miss the latest moment. States are not kept. A
+// checkpoint that cannot be read is an item with an error.
 func Look(ctx context.Context, st store.Store, namespace, prefix string) ([]Item, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -70,7 +72,8 @@ func Look(ctx context.Context, st store.Store, namespace, prefix string) ([]Item
 	return items, nil
 }
 
-// LookAt is [Look] for some names of a namespace, in the order given. One of which there is nothing is left out.
+// LookAt is [Look] for the given names of a namespace, in the order given. Names without records
+// are left out.
 func LookAt(ctx context.Context, st store.Store, namespace string, names []string) ([]Item, error) {
 	var all []Item
 	for some := range slices.Chunk(names, store.MaxPeek) {
@@ -129,7 +132,7 @@ func (c *chunk) read(ctx context.Context, st store.Store) error {
 	return err
 }
 
-// peek reads some. A bad record among them must not hide the others.
+// peek reads the items of keys. A bad record must not hide the others.
 func peek(ctx context.Context, st store.Store, keys []store.Key) ([]Item, error) {
 	all, err := st.Peek(ctx, keys)
 	bad := errors.Is(err, store.ErrBadRecord) || errors.Is(err, store.ErrNewerFormat)
@@ -156,7 +159,7 @@ func peek(ctx context.Context, st store.Store, keys []store.Key) ([]Item, error)
 	return items, nil
 }
 
-// newItem reports false where the index lags: there is nothing any more.
+// newItem returns false if the index lags and there is nothing left under key.
 func newItem(key store.Key, r *store.Records) (Item, bool) {
 	item := Item{Key: key, Now: r.Clock.Wall, Head: r.Head, Lease: r.Lease, Expect: r.Expect}
 	if item.Now.IsZero() {

@@ -64,14 +64,14 @@ func (r *rig) look() (survey.Item, survey.Movement) {
 	return items[0], moves[0]
 }
 
-func TestARateHoldsBetweenSavesAndFallsAsTheNextOneStaysOut(t *testing.T) {
+func TestARateHoldsBetweenSavesAndFallsWhileTheNextIsAwaited(t *testing.T) {
 	over(t, nil, func(r *rig) {
 		s := r.open()
 		r.save(s, "a", 10)
 		r.look()
 		time.Sleep(10 * time.Second)
 		r.save(s, "b", 1000)
-		for range 5 { // looks in between saves, such as of status --watch
+		for range 5 { // surveys between saves, as by status --watch
 			_, move := r.look()
 			assert.InDelta(r, 100, move.Rate, 1)
 			time.Sleep(2 * time.Second)
@@ -82,7 +82,7 @@ func TestARateHoldsBetweenSavesAndFallsAsTheNextOneStaysOut(t *testing.T) {
 		require.NoError(r, s.Close(r.Context(), nil))
 		time.Sleep(time.Minute)
 		_, move = r.look()
-		assert.Zero(r, move.Rate, "it has ended")
+		assert.Zero(r, move.Rate, "the run has ended")
 
 		s = r.open()
 		r.look()
@@ -95,7 +95,7 @@ func TestARateHoldsBetweenSavesAndFallsAsTheNextOneStaysOut(t *testing.T) {
 	})
 }
 
-func TestANewLifeHasNothingOfTheOneBefore(t *testing.T) {
+func TestACheckpointMadeAgainHasNothingOfTheDeletedOne(t *testing.T) {
 	over(t, nil, func(r *rig) {
 		for range 3 {
 			s := r.open()
@@ -143,7 +143,7 @@ func TestAgesAreByTheStoresClockAndNeverNegative(t *testing.T) {
 	}
 }
 
-func TestOneThatCannotBeReadHidesNoOther(t *testing.T) {
+func TestAnUnreadableCheckpointDoesNotHideOthers(t *testing.T) {
 	over(t, nil, func(r *rig) {
 		names := make([]string, 100)
 		for i := range names {
@@ -195,7 +195,7 @@ func (d *damagedStore) Peek(ctx context.Context, keys []store.Key) ([]store.Reco
 	return d.Store.Peek(ctx, keys)
 }
 
-// published are the gauges of a look, by checkpoint.
+// published returns the gauge's values of a survey, by checkpoint.
 func published(t *testing.T, reader metric.Reader, instrument metered.Instrument) map[string]float64 {
 	t.Helper()
 	var rm metricdata.ResourceMetrics
@@ -216,7 +216,7 @@ func published(t *testing.T, reader metric.Reader, instrument metered.Instrument
 	return got
 }
 
-func TestWhoHasASeriesKeepsItAndWhatIsWrongHasOne(t *testing.T) {
+func TestACheckpointKeepsItsSeriesAndAProblemGetsOne(t *testing.T) {
 	reader := metric.NewManualReader()
 	provider := metric.NewMeterProvider(metric.WithReader(reader))
 	p, err := survey.NewPublisher(provider, survey.PublishOptions{Options: metered.Options{Detail: true, MaxSeries: 2}})
@@ -234,13 +234,13 @@ func TestWhoHasASeriesKeepsItAndWhatIsWrongHasOne(t *testing.T) {
 	second := time.Second
 	assert.Equal(t, map[string]float64{"a": 9, "b": 8, metered.Other: 7}, publish(item("a", 9*second, nil), item("b", 8*second, nil), item("c", 7*second, nil)))
 	assert.Equal(t, map[string]float64{"a": 1, "b": 2, metered.Other: 9}, publish(item("a", 1*second, nil), item("b", 2*second, nil), item("c", 9*second, nil)),
-		"ages change all the time")
+		"a series is kept although ages change")
 	assert.Equal(t, map[string]float64{"c": 9, "b": 2, metered.Other: 1}, publish(item("a", 1*second, nil), item("b", 2*second, nil), item("c", 9*second, &store.Expectation{Every: second})),
-		"what is overdue is seen")
-	assert.Equal(t, map[string]float64{"c": 9, "d": 5}, publish(item("c", 9*second, &store.Expectation{Every: second}), item("d", 5*second, nil)), "one that is gone has none")
+		"an overdue checkpoint has a series")
+	assert.Equal(t, map[string]float64{"c": 9, "d": 5}, publish(item("c", 9*second, &store.Expectation{Every: second}), item("d", 5*second, nil)), "a checkpoint that is gone has no series")
 }
 
-func TestALeaseThatRanOutIsADeathAndFailuresAreCounted(t *testing.T) {
+func TestAnExpiredLeaseIsADeathAndFailuresAreCounted(t *testing.T) {
 	over(t, nil, func(r *rig) {
 		s := r.open()
 		r.save(s, "a", 1)
@@ -258,7 +258,7 @@ func TestALeaseThatRanOutIsADeathAndFailuresAreCounted(t *testing.T) {
 	})
 }
 
-// deaf is a store that takes no renewals: its holder is as good as dead.
+// deaf is a store that accepts no renewals: its holder is as good as dead.
 type deaf struct{ store.Store }
 
 func (deaf) Renew(context.Context, store.Key, store.Renewal) (store.Lease, store.Clock, error) {

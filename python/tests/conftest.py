@@ -1,4 +1,7 @@
-"""What the tests share. MILEPOST_BIN names the binary; the endpoints are those that test/python/serve has set."""
+"""Fixtures that the tests share.
+
+MILEPOST_BIN names the binary. test/python/serve sets the endpoints.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def store(binary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store of the test's own, which is the default, as the binary is."""
+    """Sets a separate store for each test, and the binary, as the defaults."""
     url = f"sqlite:{tmp_path / 'jobs.db'}"
     monkeypatch.setenv("MILEPOST_BIN", binary)
     monkeypatch.setenv("MILEPOST_STORE", url)
@@ -52,7 +55,7 @@ def milepost_command(binary: str) -> Callable[..., Any]:
 
 
 class Script:
-    """A Python script in a process of its own."""
+    """A Python script in a separate process."""
 
     def __init__(self, path: Path, *arguments: str, **variables: str) -> None:
         examples = [str(REPOSITORY / "examples" / name) for name in ("python", "pyspark", "glue")]
@@ -61,7 +64,7 @@ class Script:
         self.process = subprocess.Popen([sys.executable, str(path), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
     def says(self, line: str) -> None:
-        """Waits until it prints the line."""
+        """Waits until the script prints the line."""
         assert self.process.stdout is not None
         for said in self.process.stdout:
             if said.strip() == line:
@@ -84,7 +87,7 @@ class Script:
 
 @pytest.fixture
 def script() -> Iterator[Callable[..., Script]]:
-    """Starts a script; what still runs when the test ends is killed."""
+    """Starts scripts; kills those that still run when the test ends."""
     started: list[Script] = []
 
     def start(path: Path, *arguments: str, **variables: str) -> Script:
@@ -95,7 +98,7 @@ def script() -> Iterator[Callable[..., Script]]:
     for one in started:
         if one.process.poll() is None:
             one.process.kill()
-        with one.process:  # which closes its pipes
+        with one.process:  # closes its pipes
             pass
 
 
@@ -126,7 +129,7 @@ def flights() -> list[str]:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket of the test's own, on the S3 endpoint that boto3 finds, too."""
+    """A separate bucket for each test, on the S3 endpoint that boto3 also finds."""
     import boto3
 
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint("MILEPOST_TEST_S3"))
@@ -137,7 +140,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def table(milepost_command: Callable[..., Any]) -> str:
-    """The URL of a DynamoDB table of the test's own."""
+    """The URL of a separate DynamoDB table for each test."""
     url = f"dynamodb://milepost-{uuid.uuid4().hex}?endpoint={endpoint('MILEPOST_TEST_DYNAMODB')}"
     milepost_command("table", "create", "--store", url)
     return url

@@ -1,4 +1,4 @@
-"""The agent's end and ours: kills, and binaries that are none."""
+"""The end of the agent or of the job: kills, and programs that are not milepost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_kill_9_of_the_agent_is_a_clear_error_and_nothing_acknowledged_is_lost()
     os.kill(job._agent._process.pid, signal.SIGKILL)
     job._agent._process.wait()
     for call in (lambda: job.mark("c"), job.flush, lambda: job.save({"n": 2}), job.history):
-        with pytest.raises(milepost.AgentGone, match=r"killed by signal 9.*Open the checkpoint anew"):
+        with pytest.raises(milepost.AgentGone, match=r"killed by signal 9.*Open the checkpoint again"):
             call()
     with pytest.raises(milepost.AgentGone):
         job.close()
@@ -73,7 +73,7 @@ def test_kill_9_of_python_loses_no_mark_and_ends_the_agent(
     job.process.kill()
     deadline = time.monotonic() + 60
     while alive(agent):
-        assert time.monotonic() < deadline, "the agent goes on"
+        assert time.monotonic() < deadline, "the agent still runs"
         time.sleep(0.005)
     assert milepost_command("lease", "show", NAME)["status"] == "free"
     newest = milepost.get(NAME)
@@ -83,10 +83,10 @@ def test_kill_9_of_python_loses_no_mark_and_ends_the_agent(
 
 def alive(pid: int) -> bool:
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return state not in ("", "Z")  # a zombie waits only for who has inherited it
+    return state not in ("", "Z")  # a zombie only waits for its parent
 
 
-# Binaries that are none.
+# Programs that are not milepost.
 
 FAKE = """#!{python}
 import json, sys, threading, time
@@ -103,7 +103,7 @@ requests = (json.loads(line) for line in sys.stdin)
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes the binary one that does as its body says. An agent's own replies are compact."""
+    """Replaces the binary by one that runs the given body. A real agent's replies are compact."""
 
     def make(body: str, compact: bool = True) -> None:
         path = tmp_path / "fake-milepost"
@@ -120,7 +120,7 @@ def test_a_missing_binary_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         milepost.open(NAME)
     monkeypatch.delenv("MILEPOST_BIN")
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(milepost.BinaryNotFound, match="none is on PATH"):
+    with pytest.raises(milepost.BinaryNotFound, match="none on PATH"):
         milepost.open(NAME)
 
 
@@ -139,15 +139,15 @@ def test_a_binary_of_another_protocol_is_refused_with_both_numbers(fake: Callabl
         "for request in requests: say(request)",
         "print('no line', end='', flush=True)",
     ],
-    ids=["knows no agent", "other words", "other JSON", "echo", "half a line"],
+    ids=["has no agent command", "other words", "other JSON", "echo", "half a line"],
 )
-def test_a_program_that_is_no_milepost_is_refused(fake: Callable[[str], None], body: str) -> None:
+def test_a_program_that_is_not_milepost_is_refused(fake: Callable[[str], None], body: str) -> None:
     fake(body)
-    with pytest.raises(milepost.WrongBinary, match="fake-milepost is no milepost that this package goes with"):
+    with pytest.raises(milepost.WrongBinary, match="fake-milepost is not a milepost binary that this package works with"):
         milepost.open(NAME)
 
 
-def test_a_line_that_no_agent_says_ends_the_job_with_a_clear_error(fake: Callable[[str], None]) -> None:
+def test_a_line_outside_the_protocol_ends_the_job_with_a_clear_error(fake: Callable[[str], None]) -> None:
     fake(
         """
 for request in requests:
@@ -157,7 +157,7 @@ for request in requests:
 """
     )
     job = milepost.open(NAME)
-    with pytest.raises(milepost.ProtocolError, match="says what no agent says") as error:
+    with pytest.raises(milepost.ProtocolError, match="does not speak the agent protocol") as error:
         job.flush()
     assert len(str(error.value)) < 1000
     with pytest.raises(milepost.ProtocolError):
@@ -167,7 +167,7 @@ for request in requests:
 
 
 @pytest.mark.parametrize("reply", ['{"id":%d,"result":{"version":1}} {}', '{"id":%d,"result":{"version":1}', '{"id":%d,"version":1}'])
-def test_a_reply_that_is_none_ends_the_job_with_a_clear_error(fake: Callable[[str], None], reply: str) -> None:
+def test_an_invalid_reply_ends_the_job_with_a_clear_error(fake: Callable[[str], None], reply: str) -> None:
     fake(
         f"""
 for request in requests:
@@ -178,7 +178,7 @@ for request in requests:
     )
     job = milepost.open(NAME)
     for call in (job.flush, lambda: job.mark("a"), job.close):
-        with pytest.raises(milepost.ProtocolError, match="says what no agent says"):
+        with pytest.raises(milepost.ProtocolError, match="does not speak the agent protocol"):
             call()
 
 
@@ -215,7 +215,7 @@ for request in requests:
 
 
 @pytest.mark.parametrize("order", ["outer, inner", "inner, outer"])
-def test_a_signals_handler_may_call_while_a_call_waits(fake: Callable[[str], None], order: str) -> None:
+def test_a_signal_handler_may_call_while_a_call_waits(fake: Callable[[str], None], order: str) -> None:
     fake(
         f"""
 hello(next(requests))
@@ -239,7 +239,7 @@ say({{"id": next(requests)["id"], "result": {{"version": 9}}}})
 
 
 @pytest.mark.parametrize("compact", [True, False])
-def test_replies_late_and_in_any_order_and_events_and_fields_that_are_not_known_harm_nothing(fake: Callable[..., None], compact: bool) -> None:
+def test_late_replies_unknown_events_and_unknown_fields_are_harmless(fake: Callable[..., None], compact: bool) -> None:
     fake(
         """
 hello(next(requests))
@@ -273,13 +273,13 @@ for request in requests:
             job.flush()
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert job.flush() == 7, "not the reply to the flush that was interrupted"
+    assert job.flush() == 7, "the reply must not be the one to the interrupted flush"
     with pytest.raises(milepost.MilepostError, match="later release") as error:
         job.close()
     assert type(error.value) is milepost.MilepostError
 
 
-def test_an_agent_that_reads_nothing_holds_the_job_up_and_its_end_frees_it(fake: Callable[[str], None]) -> None:
+def test_an_agent_that_reads_nothing_blocks_the_job_until_the_agent_ends(fake: Callable[[str], None]) -> None:
     fake(
         """
 hello(next(requests))
@@ -313,14 +313,14 @@ for request in requests:
             job.mark(number, state={"filler": "x" * 1000})
 
 
-def test_a_conversation_by_hand_has_its_bad_lines_refused_and_the_rest_done() -> None:
-    """What this package never sends: the agent takes it as docs/agent-protocol.md says, and the job goes on."""
+def test_bad_lines_written_by_hand_are_refused_and_the_job_goes_on() -> None:
+    """The agent handles lines that this package never sends as docs/agent-protocol.md says."""
     with milepost.open(NAME) as job:
         job.mark("a")
         for line in ("nonsense\n", '{"id":9000,"method":"nonsense"}\n', '{"method":"mark","session":1,"cursor":7}\n'):
             job._agent.write(line)
         with pytest.raises(milepost.UsageError, match="unknown method"):
-            job._call("nonsense", {})  # is answered after the lines before it
+            job._call("nonsense", {})  # the agent answers it after the lines before it
         with pytest.raises(milepost.UsageError):
             job.flush()
         job.mark("b")

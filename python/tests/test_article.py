@@ -1,4 +1,4 @@
-"""The job that people have, carried over by its import, against the manager that they have made at home."""
+"""A job for a home-made manager, ported by changing its import, compared with the original."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Start = Callable[..., Script]
 
 @pytest.fixture
 def ported(tmp_path: Path) -> Path:
-    """article.py with its import exchanged."""
+    """article.py with its import replaced."""
     path = tmp_path / "ported.py"
     path.write_text((JOBS / "article.py").read_text().replace("from homemade import", "from milepost import"))
     return path
@@ -51,13 +51,13 @@ def kill_at_work(job: Script, output: Path, chance: random.Random) -> None:
     job.kill()
 
 
-def test_the_job_is_carried_over_by_its_import_alone(ported: Path) -> None:
+def test_only_the_import_of_the_job_changes(ported: Path) -> None:
     before, after = (JOBS / "article.py").read_text().splitlines(), ported.read_text().splitlines()
     changed = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
     assert changed == ["- from homemade import CheckpointManager", "+ from milepost import CheckpointManager"]
 
 
-def test_killed_at_ten_random_moments_it_ends_as_if_it_had_not_been_and_its_counts_are_exact(
+def test_after_ten_random_kills_the_output_is_complete_and_the_counts_are_exact(
     ported: Path, tmp_path: Path, bucket: str, script: Start, chance: random.Random
 ) -> None:
     output = tmp_path / "output"
@@ -72,7 +72,7 @@ def test_killed_at_ten_random_moments_it_ends_as_if_it_had_not_been_and_its_coun
     assert newest.ended == "done"
 
 
-def test_the_manager_made_at_home_loses_counts_under_such_kills(tmp_path: Path, bucket: str, script: Start, chance: random.Random) -> None:
+def test_the_home_made_manager_loses_counts_under_such_kills(tmp_path: Path, bucket: str, script: Start, chance: random.Random) -> None:
     output = tmp_path / "output"
     arguments = (bucket, PREFIX, str(RECORDS), str(output))
     for _ in range(3):
@@ -82,7 +82,7 @@ def test_the_manager_made_at_home_loses_counts_under_such_kills(tmp_path: Path, 
     assert result(str(output)) == uninterrupted(tmp_path)
     newest = CheckpointManager(bucket, PREFIX).load_latest_checkpoint()
     assert newest is not None
-    assert newest["records_processed"] < RECORDS, "a run's count is all that it keeps"
+    assert newest["records_processed"] < RECORDS, "it keeps only the last run's count"
 
 
 def test_a_run_that_fails_keeps_what_it_has_saved_and_adds_its_error(ported: Path, tmp_path: Path, bucket: str, script: Start) -> None:
@@ -99,8 +99,8 @@ def test_a_run_that_fails_keeps_what_it_has_saved_and_adds_its_error(ported: Pat
     assert (newest.cursor, newest.processed, newest.last_error) == ("record-004000", 4000, "")
 
 
-def test_the_manager_made_at_home_forgets_all_that_a_failed_run_had_saved(tmp_path: Path, bucket: str, script: Start) -> None:
-    for prefix in ("first", "second", "third"):  # again where two of its objects are of one second: it takes either
+def test_the_home_made_manager_loses_what_a_failed_run_had_saved(tmp_path: Path, bucket: str, script: Start) -> None:
+    for prefix in ("first", "second", "third"):  # repeat if two of its objects are of the same second: it may load either
         code, _, _ = script(JOBS / "article.py", bucket, prefix, "4000", str(tmp_path / prefix), "3500").end()
         assert code == 1
         manager = CheckpointManager(bucket, prefix)
@@ -131,7 +131,7 @@ def length(job: str) -> int:
     return sum(1 for line in body.splitlines() if line.strip())
 
 
-def test_of_two_runs_at_once_the_second_is_told_who_holds_the_lease_while_the_first_goes_on(ported: Path, tmp_path: Path, bucket: str, script: Start) -> None:
+def test_a_second_run_gets_an_error_that_names_the_holder_while_the_first_goes_on(ported: Path, tmp_path: Path, bucket: str, script: Start) -> None:
     output = tmp_path / "output"
     first = script(ported, bucket, PREFIX, "1000000", str(output))
     while not output.exists() or output.stat().st_size == 0:

@@ -1,4 +1,4 @@
-"""Where the binary is found."""
+"""Where the package finds the binary."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def found(path: Path, **variables: str) -> str:
     return done.stdout.strip()
 
 
-def test_it_is_found_beside_the_package_and_on_path_and_where_the_variable_says(binary: str, tmp_path: Path) -> None:
+def test_the_binary_is_found_in_the_package_on_path_and_by_milepost_bin(binary: str, tmp_path: Path) -> None:
     beside, without = package(tmp_path / "beside", binary), package(tmp_path / "without", None)
     assert found(beside) == str(beside / "milepost" / "bin" / "milepost")
-    assert found(beside, MILEPOST_BIN=binary) == binary, "who names one has it"
+    assert found(beside, MILEPOST_BIN=binary) == binary, "MILEPOST_BIN wins"
     on_path = tmp_path / "on-path"
     on_path.mkdir()
     shutil.copy(binary, on_path / "milepost")
     assert found(without, PATH=f"{on_path}:/usr/bin:/bin") == str(on_path / "milepost")
 
 
-def test_a_run_bit_that_was_lost_is_given_back(binary: str, tmp_path: Path) -> None:
+def test_lost_execute_permission_is_restored(binary: str, tmp_path: Path) -> None:
     beside = package(tmp_path / "beside", binary, mode=0o644)
     assert found(beside) == str(beside / "milepost" / "bin" / "milepost")
 
 
-def test_in_a_zip_it_is_unpacked_for_as_long_as_the_process_lives(binary: str, tmp_path: Path) -> None:
+def test_a_binary_in_a_zip_is_unpacked_and_removed_when_the_process_ends(binary: str, tmp_path: Path) -> None:
     beside = package(tmp_path / "beside", binary)
     wheel = tmp_path / "milepost.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
@@ -64,7 +64,7 @@ def test_in_a_zip_it_is_unpacked_for_as_long_as_the_process_lives(binary: str, t
     assert not unpacked.exists()
 
 
-def test_what_cannot_be_started_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_binary_that_cannot_start_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "milepost"
     broken.write_bytes(b"\x7fELF and no more")
     broken.chmod(0o755)

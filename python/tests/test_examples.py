@@ -1,4 +1,4 @@
-"""examples/python, as a reader runs it."""
+"""examples/python, run as a reader runs it."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ def test_orders_goes_on_where_it_stopped(script: Callable[..., Script]) -> None:
 
     out = script(ORDERS).ends_well()
     assert out.splitlines() == [*(f"processed ord-{number:05d}" for number in range(6, 11)), "total 550"]
-    assert script(ORDERS).ends_well() == "total 550\n", "nothing is left to do"
+    assert script(ORDERS).ends_well() == "total 550\n", "no record is left"

@@ -1,4 +1,4 @@
-"""docs/glue.md says what each manager lost, and it is what each loses."""
+"""The table in docs/glue.md of what each manager loses is what this measures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from conftest import JOBS, REPOSITORY, Script
 
 @pytest.mark.long
 def test_the_table_of_the_guide_is_what_is_measured(bucket: str, script: Callable[..., Script]) -> None:
-    assert bucket  # on the S3 endpoint that this has set
+    assert bucket  # the fixture sets the S3 endpoint
     table = script(JOBS / "faults.py").ends_well()
     assert table in (REPOSITORY / "docs" / "glue.md").read_text(), table

@@ -1,4 +1,4 @@
-"""Glue, as far as it can be had here: its arguments, its environment, and the example under a stand-in for awsglue."""
+"""Glue without Glue: its arguments and environment, and the example with a stand-in for awsglue."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_which_run_it_is(args: dict[str, str] | None, argv: list[str], run: Run)
     assert this_run(args, argv) == run
 
 
-def test_each_attempt_of_a_run_is_a_holder_of_its_own() -> None:
+def test_each_attempt_of_a_run_is_a_separate_holder() -> None:
     holders = {this_run({"JOB_NAME": "etl", "JOB_RUN_ID": id}, []).holder for id in ("jr_ab", "jr_ab_attempt_1", "jr_ab_attempt_2", "jr_cd")}
     assert holders == {"etl/jr_ab", "etl/jr_ab_attempt_1", "etl/jr_ab_attempt_2", "etl/jr_cd"}
 
@@ -48,7 +48,7 @@ def test_a_job_is_named_after_the_glue_job_and_its_history_says_which_attempt() 
             milepost.glue.open({"JOB_NAME": "etl", "JOB_RUN_ID": "jr_ab_attempt_2"}, wait=0)
         assert held.value.until is not None
         assert held.value.renewed_at is not None
-        assert 55 < (held.value.until - held.value.renewed_at).total_seconds() < 65, "the lease is one of 60 seconds"
+        assert 55 < (held.value.until - held.value.renewed_at).total_seconds() < 65, "the lease lasts 60 seconds"
 
 
 def test_the_jobs_parameters_name_store_archive_and_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_the_jobs_parameters_name_store_archive_and_namespace(tmp_path: Path, mo
         assert job.namespace == "own"
 
 
-def test_without_a_name_it_says_so() -> None:
+def test_a_missing_name_is_an_error() -> None:
     with pytest.raises(milepost.UsageError, match="name="):
         milepost.glue.open()
     with milepost.glue.open(name="etl") as job:
@@ -127,7 +127,7 @@ def delays(flights: Any) -> dict[str, int]:
     return found
 
 
-def test_to_name_what_glue_keeps_for_itself_is_its_error_and_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_run_id_may_not_be_and_need_not_be_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     import argparse
 
     monkeypatch.syspath_prepend(STAND_IN)

@@ -56,7 +56,7 @@ def test_a_cursor_is_saved_as_it_was_marked(cursor: str | int) -> None:
         assert job.get().processed == 3
 
 
-def test_without_counts_a_mark_is_one_record_and_with_failed_alone_it_is_none_that_was_processed() -> None:
+def test_a_mark_counts_one_processed_record_unless_counts_are_given() -> None:
     with milepost.open(NAME) as job:
         job.mark(1)
         job.mark(2, failed=1)
@@ -95,7 +95,7 @@ def test_a_state_comes_back_as_it_was(state: Any) -> None:
         assert job.state == state
 
 
-def test_leaving_by_an_exception_saves_the_truth_as_of_now_and_raises_that_exception_unchanged() -> None:
+def test_an_exception_saves_all_marks_and_is_raised_unchanged() -> None:
     own = KeyError("no such order")
     with pytest.raises(KeyError) as raised, milepost.open(NAME, every=0, interval=0) as job:
         job.mark("ord-1", state={"n": 1})
@@ -119,14 +119,14 @@ def test_how_a_job_was_left_is_in_its_last_version(left_by: BaseException, ended
     assert milepost.get(NAME).ended == ended
 
 
-def test_a_long_error_is_cut_and_one_that_is_no_valid_text_is_kept_all_the_same() -> None:
+def test_a_long_error_is_cut_and_invalid_text_is_kept() -> None:
     with pytest.raises(ValueError, match="é"), milepost.open(NAME) as job:
         job.mark(1)
         raise ValueError("é\ud800" * 2000)
     assert milepost.get(NAME).last_error.startswith("ValueError: é?é?")
 
 
-def test_two_at_once_the_second_learns_who_holds_the_lease() -> None:
+def test_a_second_job_gets_an_error_that_names_the_holder() -> None:
     with milepost.open(NAME, holder="nightly", run_id="run-7"):
         with pytest.raises(milepost.LeaseHeld) as held:
             milepost.open(NAME)
@@ -137,13 +137,13 @@ def test_two_at_once_the_second_learns_who_holds_the_lease() -> None:
         assert (copy.holder, str(copy)) == (held.value.holder, str(held.value))
 
 
-def test_a_job_that_waits_is_told_for_whom_and_gets_the_lease() -> None:
+def test_a_waiting_job_learns_the_holder_and_then_gets_the_lease() -> None:
     first = milepost.open(NAME, holder="first")
     waits = threading.Event()
-    told: list[milepost.LeaseHeld] = []
+    seen: list[milepost.LeaseHeld] = []
 
     def on_wait(held: milepost.LeaseHeld) -> None:
-        told.append(held)
+        seen.append(held)
         waits.set()
 
     def close_then() -> None:
@@ -155,7 +155,7 @@ def test_a_job_that_waits_is_told_for_whom_and_gets_the_lease() -> None:
     with milepost.open(NAME, wait=60, on_wait=on_wait) as second:
         assert second.epoch == 2
     closer.join()
-    assert [held.holder.id for held in told] == ["first"]
+    assert [held.holder.id for held in seen] == ["first"]
 
 
 def test_a_handoff_is_seen_by_the_holder_that_agreed_to_it() -> None:
@@ -209,7 +209,7 @@ def test_a_lost_lease_can_be_read_and_raises_at_the_next_call(milepost_command: 
         with pytest.raises(milepost.LeaseLost) as lost:
             call()
         assert (lost.value.reason, lost.value.exit_code) == ("stolen", 7)
-    assert [version.cursor for version in job.history()] == ["a"], "who looks back needs no lease"
+    assert [version.cursor for version in job.history()] == ["a"], "reading the history needs no lease"
     with pytest.raises(milepost.LeaseLost):
         job.close()
     assert milepost.get(NAME).cursor == "a"
@@ -299,7 +299,7 @@ def test_rollback_of_a_first_run_goes_back_to_the_beginning() -> None:
         assert (job.cursor, job.processed, job.state) == (None, 0, None)
 
 
-def test_a_job_cannot_be_pickled_and_says_what_can() -> None:
+def test_a_job_cannot_be_pickled_but_its_epoch_can() -> None:
     with milepost.open(NAME) as job:
         with pytest.raises(TypeError, match="epoch"):
             pickle.dumps(job)
@@ -332,7 +332,7 @@ def test_marks_of_many_threads_are_all_counted() -> None:
     assert milepost.get(NAME).processed == 16_000
 
 
-def test_marks_wait_for_the_store_and_nothing_is_lost_when_they_come_faster() -> None:
+def test_marks_faster_than_the_store_wait_and_none_is_lost() -> None:
     with milepost.open(NAME, every=10, max_unsaved=10) as job:
         for number in range(5_000):
             job.mark(number, state={"n": number, "filler": "x" * 500})
@@ -340,7 +340,7 @@ def test_marks_wait_for_the_store_and_nothing_is_lost_when_they_come_faster() ->
     assert (newest.processed, newest.cursor, newest.state["n"]) == (5_000, "4999", 4_999)
 
 
-def test_a_signals_handler_may_save_while_the_job_marks() -> None:
+def test_a_signal_handler_may_save_while_the_job_marks() -> None:
     with milepost.open(NAME) as job:
         flushed: list[int] = []
 
@@ -391,7 +391,7 @@ def test_an_interrupt_in_the_middle_of_a_line_leaves_it_whole() -> None:
     assert (milepost.get(NAME).cursor, milepost.get(NAME).state) == ("last", {"n": 1})
 
 
-# What does not belong in a checkpoint.
+# Values that are refused.
 
 
 def unencodable() -> Any:
@@ -419,7 +419,7 @@ def test_a_state_that_is_not_json_is_a_clear_error_and_nothing_is_lost(state: An
 
 
 @pytest.mark.parametrize("cursor", ["", 1.5, None, b"a", "\ud800", ["a"]])
-def test_what_is_no_cursor_is_refused_at_once(cursor: Any) -> None:
+def test_an_invalid_cursor_is_refused_at_once(cursor: Any) -> None:
     with milepost.open(NAME) as job:
         job.mark("a")
         with pytest.raises(milepost.UsageError):
@@ -438,7 +438,7 @@ def test_counts_are_not_negative(counts: dict[str, int]) -> None:
             job.save(processed=1)
 
 
-def test_numbers_of_other_libraries_are_taken() -> None:
+def test_integer_types_of_other_libraries_are_accepted() -> None:
     class Number:
         def __init__(self, value: int) -> None:
             self.value = value
@@ -493,7 +493,7 @@ time.sleep(60)
 """
 
 
-def test_a_fork_has_no_part_in_the_job_and_does_not_keep_it_alive(
+def test_a_fork_cannot_use_the_job_and_does_not_keep_it_alive(
     script: Callable[..., Script], write_script: Callable[[str], Path], milepost_command: Command
 ) -> None:
     parent = script(write_script(FORKS))
@@ -508,7 +508,7 @@ def test_a_fork_has_no_part_in_the_job_and_does_not_keep_it_alive(
     assert milepost.get(NAME).cursor == "a"
 
 
-def test_a_job_that_nobody_closes_is_saved_and_free_when_its_process_has_ended(
+def test_a_job_that_is_never_closed_is_saved_and_released_when_its_process_ends(
     script: Callable[..., Script], write_script: Callable[[str], Path], milepost_command: Command
 ) -> None:
     script(write_script("import milepost\njob = milepost.open('orders/eu')\njob.mark('a')\n")).ends_well()
@@ -516,7 +516,7 @@ def test_a_job_that_nobody_closes_is_saved_and_free_when_its_process_has_ended(
     assert milepost.get(NAME).cursor == "a"
 
 
-def test_what_the_command_prints_is_what_a_job_saved(milepost_command: Command) -> None:
+def test_the_command_prints_what_a_job_saved(milepost_command: Command) -> None:
     with milepost.open(NAME) as job:
         job.mark("a", state={"b": [1, 2.5]})
     printed = milepost_command("get", NAME)

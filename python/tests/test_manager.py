@@ -1,4 +1,4 @@
-"""CheckpointManager, as jobs use it that know nothing of leases."""
+"""CheckpointManager, used by jobs that know nothing of leases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import milepost
 from conftest import Script
 
 NAME = "my-job/checkpoints"
-FILLER = random.Random(1).randbytes(50_000).hex()  # what compression does not make small
+FILLER = random.Random(1).randbytes(50_000).hex()  # compression cannot make it small
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_an_error_with_an_older_id_keeps_the_newest_and_adds_the_error(manager: 
     assert (saved.ended, saved.last_error) == ("error", "no route to host")
 
 
-def test_an_error_with_the_id_that_the_run_began_at_is_older_whatever_ids_look_like(manager: milepost.CheckpointManager) -> None:
+def test_an_error_with_the_id_at_which_the_run_began_counts_as_older(manager: milepost.CheckpointManager) -> None:
     save(manager, "f3a1", 1)
     manager.close()
     second = new()
@@ -123,7 +123,7 @@ def test_a_cursor_that_an_operator_has_set_is_the_one_that_is_loaded(manager: mi
     assert loaded["last_processed_id"] == 500
 
 
-def test_what_a_job_cannot_go_on_after_is_raised(manager: milepost.CheckpointManager, milepost_command: Callable[..., Any]) -> None:
+def test_errors_that_end_a_job_are_raised(manager: milepost.CheckpointManager, milepost_command: Callable[..., Any]) -> None:
     save(manager, "r-1", 1)
     with pytest.raises(milepost.LeaseHeld):
         new().load_latest_checkpoint()
@@ -146,7 +146,7 @@ def test_the_same_prefix_in_another_bucket_is_refused(manager: milepost.Checkpoi
 
 
 def test_a_load_that_fails_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("no database, and long enough to be seen as such " * 100)
+    (tmp_path / "file").write_text("not a database, and long enough to be seen as none " * 100)
     monkeypatch.setenv("MILEPOST_STORE", f"sqlite:{tmp_path / 'file'}")
     with pytest.raises(milepost.MilepostError):
         new().load_latest_checkpoint()
@@ -184,7 +184,7 @@ def put_old(bucket: str, second: int, body: str) -> None:
     boto3.client("s3").put_object(Bucket=bucket, Key=f"{NAME}/checkpoint_{1712484000 + second}.json", Body=body.encode())
 
 
-def test_old_objects_are_imported_on_first_use_the_newest_by_the_time_in_its_name(bucket: str) -> None:
+def test_old_objects_are_imported_on_first_use_in_the_order_of_the_times_in_their_names(bucket: str) -> None:
     for second in (2, 0, 1):
         put_old(bucket, second, f'{{"last_processed_id": "r-{second}000", "records_processed": {second}000, "custom_state": {{"sum": 1.5}}}}')
     manager = milepost.CheckpointManager(bucket, NAME)
@@ -195,11 +195,11 @@ def test_old_objects_are_imported_on_first_use_the_newest_by_the_time_in_its_nam
     again = milepost.CheckpointManager(bucket, NAME)
     loaded = again.load_latest_checkpoint()
     assert loaded is not None
-    assert loaded["last_processed_id"] == "r-2500", "what is written there later has no part in it"
+    assert loaded["last_processed_id"] == "r-2500", "an object written there later is not imported"
     again.close()
 
 
-def test_old_objects_of_which_the_newest_cannot_be_read_are_no_start_from_zero(bucket: str) -> None:
+def test_an_unreadable_newest_old_object_is_an_error_not_a_start_from_zero(bucket: str) -> None:
     put_old(bucket, 0, '{"last_processed_id": "r-5"}')
     put_old(bucket, 1, "{")
     for _ in range(2):
@@ -216,7 +216,7 @@ def test_without_old_objects_the_first_run_starts_from_zero(bucket: str) -> None
     manager.close()
 
 
-def test_a_bucket_that_cannot_be_asked_is_no_start_from_zero(bucket: str) -> None:
+def test_an_unreachable_bucket_is_an_error_not_a_start_from_zero(bucket: str) -> None:
     assert bucket
     with pytest.raises(milepost.MilepostError, match="no-such-bucket-here"):
         milepost.CheckpointManager("no-such-bucket-here", NAME).load_latest_checkpoint()

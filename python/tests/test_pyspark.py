@@ -1,4 +1,4 @@
-"""PySpark itself, in local mode: the driver of examples/pyspark is killed, and no row is missing or doubled."""
+"""PySpark in local mode: the driver of examples/pyspark is killed; no row is missing or doubled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES, ROWS = BATCHES + 2 * KILLS, 20  # Spark takes a file or two for a micro-b
 
 
 def split(flights: list[str], source: Path) -> list[int]:
-    """A file for each micro-batch. Returns the ids of their flights."""
+    """Writes a file for each micro-batch. Returns the ids of all flights."""
     source.mkdir()
     for batch in range(FILES):
         (source / f"{batch:04d}.json").write_text("".join(flights[batch * ROWS : (batch + 1) * ROWS]))
@@ -42,13 +42,13 @@ def test_the_driver_is_killed_again_and_again_and_no_row_is_missing_or_doubled(
     def written() -> int:
         return sum(1 for path in target.glob("batch-*"))
 
-    # Between the output of a batch and its checkpoint.
+    # Kill it between the output of a batch and its checkpoint.
     between = chance.randrange(2, 2 + BATCHES // 6)
     code, _, err = start(str(between)).end()
     assert code == -9, err
     assert milepost.get("flights-stream").cursor == str(between - 1)
 
-    # Anywhere.
+    # Kill it anywhere.
     for _ in range(KILLS - 1):
         driver = start()
         goal = written() + chance.randrange(2, 2 + BATCHES // 6)
@@ -64,20 +64,20 @@ def test_the_driver_is_killed_again_and_again_and_no_row_is_missing_or_doubled(
     assert len(listed) >= BATCHES
     assert newest.cursor == str(len(listed) - 1)
     assert [output.batch for output in listed] == list(range(len(listed)))
-    assert len(newest.state["spark_outputs"]) <= KILLS + 1, "an entry for each run of the driver that wrote"
+    assert len(newest.state["spark_outputs"]) <= KILLS + 1, "one entry for each run of the driver that wrote"
     parts = [part for output in listed for part in (target / output.name).glob("part-*")]
     rows = collections.Counter(json.loads(line)["id"] for part in parts for line in part.read_text().splitlines())
     assert rows == collections.Counter(ids)
-    assert written() > len(listed), "the output whose driver died before its checkpoint lies there, and is not counted"
+    assert written() > len(listed), "the output whose driver died before its checkpoint is there, but does not count"
 
-    # And a stream that has lost its own checkpointLocation is not taken for the same one.
+    # A stream that has lost its checkpointLocation is not taken for the same stream.
     (target / "_stream").rename(tmp_path / "elsewhere")
     code, _, err = start().end()
     assert code == 1
-    assert "its checkpointLocation is not that of the run before" in err
+    assert "its checkpointLocation is not the last run's" in err
 
 
-# Little is computed here, so that what compiles it would only cost time.
+# These jobs compute little, so compiling them would only cost time.
 SUBMIT = (
     "--master local[1] --driver-memory 1g --driver-java-options -XX:TieredStopAtLevel=1 --conf spark.ui.enabled=false "
     "--conf spark.sql.codegen.wholeStage=false pyspark-shell"

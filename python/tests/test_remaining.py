@@ -1,4 +1,4 @@
-"""Which records are left to do."""
+"""Finding the records that are left to do."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def test_at_the_beginning_all_remain() -> None:
         assert list(job.remaining([])) == []
 
 
-def test_after_the_cursor_by_being_equal_so_that_no_order_is_guessed() -> None:
+def test_without_an_order_the_cursor_is_found_by_equality() -> None:
     assert left("record-1000", ["record-999", "record-1000", "record-1001", "record-9"]) == ["record-1001", "record-9"]
 
 
-def test_by_a_key_which_may_be_a_number() -> None:
+def test_a_key_may_be_a_number() -> None:
     with milepost.open(NAME) as job:
         job.mark(2)
         records = [{"id": number} for number in (1, 2, 3)]
         assert list(job.remaining(records, key=lambda record: record["id"])) == [{"id": 3}]
 
 
-def test_all_done_leaves_none() -> None:
+def test_after_the_last_record_none_remain() -> None:
     assert left("b", ["a", "b"]) == []
 
 
@@ -57,7 +57,7 @@ def test_text_is_compared_by_its_bytes() -> None:
 
 
 @pytest.mark.parametrize("record", [1.5, None, b"x", {}])
-def test_what_is_no_key_is_an_error(record: Any) -> None:
+def test_an_invalid_key_is_an_error(record: Any) -> None:
     with pytest.raises(milepost.UsageError, match="key of a record"):
         left("a", [record])
 

@@ -28,10 +28,10 @@ def test_each_output_has_a_name_that_the_checkpoint_lists() -> None:
     assert written[0] == "batch-000000000000-e1-v1"
     newest = milepost.get(NAME)
     assert [output.name for output in outputs(newest)] == written
-    assert len(newest.state["spark_outputs"]) == 2, "an entry for each run"
+    assert len(newest.state["spark_outputs"]) == 2, "one entry for each run"
 
 
-def test_an_output_that_was_not_listed_does_not_count_and_is_written_again_under_another_name() -> None:
+def test_an_unlisted_output_does_not_count_and_is_written_again_under_another_name() -> None:
     written = Outputs()
 
     def dies(df: Any, output: Output) -> None:
@@ -69,7 +69,7 @@ def test_a_batch_that_cannot_follow_is_refused(batch: int) -> None:
 
 
 class Frame:
-    """A DataFrame as far as its stream's id goes."""
+    """A stand-in for a DataFrame that only knows its stream's id."""
 
     def __init__(self, stream: str) -> None:
         self.sparkSession = self
@@ -103,5 +103,5 @@ def test_a_driver_that_has_lost_its_lease_writes_nothing(milepost_command: Calla
 def test_a_checkpoint_of_another_kind_is_not_taken_for_a_stream() -> None:
     with milepost.open(NAME) as job:
         job.mark("ord-1")
-        with pytest.raises(milepost.UsageError, match="of its own"):
+        with pytest.raises(milepost.UsageError, match="separate checkpoint"):
             foreach_batch(job, lambda *_: None)

@@ -1,7 +1,6 @@
-// Command lambda builds the zip file that the module's monitor_package takes: this
-// repository's milepost for Lambda's provided.al2023, and the bootstrap that runs
-// it. The same source gives the same file, so that Terraform sees no change where
-// there is none.
+// Command lambda builds the zip file for the module's variable monitor_package: this repository's
+// milepost for Lambda's provided.al2023, and the bootstrap that runs it. The same source gives the
+// same file, so that Terraform sees a change only if there is one.
 //
 //	go run ./terraform/lambda monitor.zip          # for arm64
 //	go run ./terraform/lambda monitor.zip x86_64
@@ -40,7 +39,7 @@ func run(args []string) error {
 	}
 	goarch, ok := map[string]string{"arm64": "arm64", "x86_64": "amd64"}[architecture]
 	if !ok {
-		return fmt.Errorf("%q is no architecture of Lambda's: it is arm64 or x86_64", architecture)
+		return fmt.Errorf("%q is not an architecture of Lambda: use arm64 or x86_64", architecture)
 	}
 	binary, err := build(goarch)
 	if err != nil {
@@ -70,7 +69,7 @@ func build(goarch string) ([]byte, error) {
 	return os.ReadFile(out)
 }
 
-// pack writes both files as what may be executed, and of one age.
+// pack writes both files as executables, with one fixed time.
 func pack(w io.Writer, binary []byte) error {
 	z := zip.NewWriter(w)
 	for _, file := range []struct {

@@ -104,5 +104,5 @@ func TestThePackageHoldsWhatLambdaStarts(t *testing.T) {
 func TestThePackageIsRefusedForAnArchitectureThatLambdaLacks(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "run", "../../terraform/lambda", filepath.Join(t.TempDir(), "x.zip"), "riscv64").CombinedOutput()
 	assert.Error(t, err)
-	assert.Contains(t, string(out), `"riscv64" is no architecture of Lambda's: it is arm64 or x86_64`)
+	assert.Contains(t, string(out), `"riscv64" is not an architecture of Lambda: use arm64 or x86_64`)
 }

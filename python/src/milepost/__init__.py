@@ -1,11 +1,11 @@
-"""Checkpoints for data jobs: saved as the job goes, fenced, resumed after a crash.
+"""Checkpoints for data jobs: saved as the job runs, fenced, and resumed after a crash.
 
     with milepost.open("orders/eu") as job:
         for order in job.remaining(orders, key=lambda o: o["id"]):
             process(order)
             job.mark(order["id"])
 
-The binary ``milepost`` carries the protocol; this package talks to it over a pipe.
+The binary ``milepost`` runs the protocol; this package talks to the binary over a pipe.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""A ``milepost agent`` of our own, and the conversation with it (docs/agent-protocol.md).
+"""One ``milepost agent`` process, and the conversation with it (docs/agent-protocol.md).
 
-Lines go out from whichever thread has something to say; a thread of ours reads all that comes
-back, so that the agent never waits for us and the two pipes cannot block one another.
+Any thread may write lines to the agent. One thread of this package reads everything that the agent
+writes, so the agent never waits for a reader and the two pipes cannot block one another.
 """
 
 from __future__ import annotations
@@ -30,21 +30,25 @@ __all__ = ["Agent", "encode"]
 PROTOCOL = 1
 
 _HELLO_PATIENCE = 30.0  # seconds
-_END_PATIENCE = 5.0  # for an agent that was told to end, and has nothing left to save
+_END_PATIENCE = 5.0  # for an agent that was asked to end and has nothing left to save
 _REPORT_PATIENCE = 1.0  # for the exit status of an agent that has ended by itself
 
-# A line of so many bytes goes into a pipe whole or not at all, whatever interrupts the write: 4096 on Linux, 512 on macOS.
+# Writing at most this many bytes to a pipe cannot be interrupted halfway: 4096 on Linux, 512 on
+# macOS.
 _ATOMIC: int = getattr(select, "PIPE_BUF", 512)
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().raw_decode  # json.loads takes three times as long for a reply
 
-_Inbox = SimpleQueue  # of lines; None: no more will come
+_Inbox = SimpleQueue  # holds lines; None: no more will come
 Message = Mapping[str, Any]
 
 
 def encode(value: Any, what: str) -> str:
-    """The value as JSON. Raises UsageError, naming what it is, where JSON has no such value."""
+    """Returns the value as JSON.
+
+    Raises UsageError, which names ``what``, if JSON has no such value.
+    """
     try:
         return _encode(value)
     except (TypeError, ValueError, RecursionError) as err:
@@ -52,9 +56,9 @@ def encode(value: Any, what: str) -> str:
 
 
 class Agent:
-    """One agent process, which ends with this one.
+    """One agent process, which ends with this process.
 
-    ``failure`` is an error that the next call has to raise, by :meth:`check`: what came of a line that
+    ``failure`` is the error that the next call raises, by :meth:`check`: the error of a line that
     has no reply, the loss of the lease, or the end of the agent.
     """
 
@@ -62,20 +66,20 @@ class Agent:
         """Starts the agent. Raises BinaryNotFound or WrongBinary."""
         self.command = binary.find()
         self.failure: errors.MilepostError | None = None
-        self._passing = False  # the failure is of one line, and raised once
+        self._passing = False  # the failure belongs to one line and is raised once
         self._ended = False  # nothing more will be read
         self._on_event = on_event
-        self._write_lock = threading.RLock()  # a signal's handler may call us while we write
-        self._long: _LongLine | None = None  # on its way
+        self._write_lock = threading.RLock()  # a signal handler may call write while write runs
+        self._long: _LongLine | None = None  # the long line that is being written
         self._ids = itertools.count(1)
-        self._waiting: dict[bytes, _Inbox[bytes | None]] = {}  # by the head of the reply's line
+        self._waiting: dict[bytes, _Inbox[bytes | None]] = {}  # by the first bytes of the reply's line
         self._max_line = 1 << 20
         self._stopping = False
         try:
             self._process = subprocess.Popen([self.command, "agent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         except OSError as err:
             raise errors.WrongBinary(f"cannot start {self.command}: {err}") from err
-        self._stdin = cast(io.FileIO, self._process.stdin)  # as bufsize=0 has them
+        self._stdin = cast(io.FileIO, self._process.stdin)  # bufsize=0 returns FileIO
         self._stdout = cast(io.FileIO, self._process.stdout)
         self._fd = self._stdin.fileno()
         self._reader = threading.Thread(target=self._read, name="milepost-agent", daemon=True)
@@ -95,16 +99,14 @@ class Agent:
             if "protocols" in err.fields:
                 raise errors.WrongBinary(
                     f"{self.command} speaks protocol {err.fields['protocols']}, and this package, milepost {__version__}, "
-                    f"protocol {PROTOCOL}: install the two in releases that belong together",
+                    f"speaks protocol {PROTOCOL}: install matching releases of the two",
                     err.fields,
                 ) from err
             raise
         except (errors.AgentGone, errors.ProtocolError, errors.Interrupted) as err:
-            raise errors.WrongBinary(f"{self.command} is no milepost that this package goes with: {err}") from err
+            raise errors.WrongBinary(f"{self.command} is not a milepost binary that this package works with: {err}") from err
         self.version = str(hello.get("version", ""))
         self._max_line = int(hello.get("max_line", self._max_line))
-
-    # Out.
 
     def call(
         self,
@@ -114,16 +116,18 @@ class Agent:
         patience: float | None = None,
         on_event: Callable[[int, Message], None] | None = None,
     ) -> Message:
-        """Sends a request and waits for its result. Raises what the agent answers, or AgentGone.
+        """Sends a request and waits for its result. Raises the agent's error, or AgentGone.
 
-        ``extra`` is more of the request, as JSON that begins with a comma. What the agent pushes about the
-        request meanwhile goes to ``on_event``, with its id.
+        ``extra`` is more of the request, as JSON that begins with a comma. Each event that the
+        agent sends about this request before the result goes to ``on_event``, with the request's
+        id.
         """
-        # Few steps: a job does other things between its saves, and each step then takes ten times what it takes in a loop.
+        # Keep the steps few. Between two saves the job runs other code, so each step here costs
+        # about ten times what it costs in a tight loop.
         if fields:
             extra = f",{encode(fields, method)[1:-1]}{extra}"
         inbox: _Inbox[bytes | None] = SimpleQueue()
-        number = next(self._ids)  # in one step: a signal's handler may call, too
+        number = next(self._ids)  # atomic, because a signal handler may call too
         head = _head(number)
         self._waiting[head] = inbox
         try:
@@ -152,7 +156,7 @@ class Agent:
         return result
 
     def _parse(self, line: bytes) -> Message:
-        """A line that begins as an object."""
+        """Parses a line that begins as an object."""
         message: Message
         try:
             text = line.decode()
@@ -161,19 +165,22 @@ class Agent:
                 raise ValueError("there is more than one value")
         except ValueError as err:
             raise self._wrong(line, err) from None
-        except RecursionError as err:  # a state that a program in another language has saved
-            raise errors.MilepostError(f"what the agent says is nested too deeply for this Python: {err}") from None
+        except RecursionError as err:  # a state that a program in another language saved
+            raise errors.MilepostError(f"the agent's message is nested too deeply for this Python: {err}") from None
         return message
 
     def _wrong(self, line: bytes, err: Exception) -> errors.ProtocolError:
-        """Ends the conversation with what is no agent."""
-        failure = errors.ProtocolError(f"{self.command} says what no agent says: {err!r} in {line[:200]!r}")
+        """Ends the conversation with a process that does not speak the protocol."""
+        failure = errors.ProtocolError(f"{self.command} does not speak the agent protocol: {err!r} in {line[:200]!r}")
         self.fail(failure)
         self._close_stdin()
         return failure
 
     def write(self, text: str) -> None:
-        """Writes a line. It waits while the agent does not read, which is how a job is held to the store's pace."""
+        """Writes a line.
+
+        Blocks while the agent does not read, which slows a job to the store's pace.
+        """
         try:
             line = text.encode()
         except UnicodeEncodeError as err:  # half a surrogate pair
@@ -192,8 +199,8 @@ class Agent:
     def _write_long(self, line: bytes) -> None:
         if len(line) > self._max_line:
             raise errors.UsageError(
-                f"a request of {len(line):,} bytes is longer than the {self._max_line:,} that the agent takes: "
-                "keep less in the state, or keep it elsewhere and its name in the state"
+                f"a request of {len(line):,} bytes is longer than the agent's limit of {self._max_line:,}: "
+                "make the state smaller, or store the data elsewhere and only its name in the state"
             )
         long = _LongLine(self._fd, line)
         if threading.current_thread() is threading.main_thread():
@@ -206,17 +213,15 @@ class Agent:
         if long.failure is not None:
             raise long.failure
 
-    # In.
-
     def _read(self) -> None:
         waiting = self._waiting
         with contextlib.suppress(OSError), io.BufferedReader(self._stdout, 1 << 16) as lines:
             for line in lines:
                 if not line.endswith(b"\n"):
-                    break  # the agent was killed as it wrote
+                    break  # the agent was killed while it wrote
                 inbox = waiting.get(line[: line.find(b",")])
                 if inbox is not None:
-                    inbox.put(line)  # it is for who waits to see what it says
+                    inbox.put(line)  # the waiting caller parses the line
                     continue
                 try:
                     self._take(line)
@@ -230,7 +235,7 @@ class Agent:
             inbox.put(None)
 
     def _take(self, line: bytes) -> None:
-        """Takes what is no reply, or one with its fields in another order."""
+        """Handles an event, or a reply whose fields come in another order."""
         message = json.loads(line)
         about = message.get("request") if "event" in message else message["id"]
         inbox = self._waiting.get(_head(about)) if about is not None else None
@@ -240,12 +245,10 @@ class Agent:
             self._on_event(message)
         elif about is None:
             self.fail(errors.from_reply(message["error"]), passing=True)
-        # else its caller was interrupted, and waits no more
-
-    # The end.
+        # else the caller was interrupted and no longer waits for this reply
 
     def fail(self, failure: errors.MilepostError, passing: bool = False) -> None:
-        """Notes why the next call fails, and if it is not passing, all after it."""
+        """Keeps the error for the next call, or for all later calls if the error is not passing."""
         if self.failure is None or self._passing:
             self.failure, self._passing = failure, passing
 
@@ -259,21 +262,24 @@ class Agent:
         raise failure
 
     def stop(self) -> None:
-        """Ends the agent, which saves and releases what is still open, and waits for that. It can be called again."""
+        """Ends the agent, which saves and releases everything still open, and waits for that.
+
+        Calling stop again does nothing.
+        """
         self._stopping = True
         self._close_stdin()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it goes on saving without us
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the agent finishes its save without this process
             self._process.wait(_END_PATIENCE)
             self._reader.join(_REPORT_PATIENCE)
         _live.discard(self)
 
     def abandon(self) -> None:
-        """Leaves the agent to the process that this one was forked from."""
-        self.failure = errors.AgentGone("this is a fork of the process that holds the lease: open a job of its own in it")
+        """Detaches from the agent, which belongs to the parent of this fork."""
+        self.failure = errors.AgentGone("this is a fork of the process that holds the lease: open a separate job in the fork")
         self._stopping = True
         self._write_lock = threading.RLock()
         self._long = None
-        self._close_stdin()  # or the agent would not see the end of the other process
+        self._close_stdin()  # otherwise the agent would not notice the end of the parent
         self._stdout.close()
         _live.discard(self)
 
@@ -282,7 +288,7 @@ class Agent:
         self._stdin.close()
 
     def _end(self) -> errors.MilepostError:
-        """Why nothing can be said to the agent any more."""
+        """Returns why nothing can be sent to the agent any more."""
         self._reader.join(_REPORT_PATIENCE)
         return self.failure or self._gone()
 
@@ -293,36 +299,42 @@ class Agent:
             time.sleep(0.005)
         how = "ended" if code is None else f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
         return errors.AgentGone(
-            f"the milepost agent (pid {pid}) {how}. What was saved is safe; what was marked since is to be done again. Open the checkpoint anew to go on"
+            f"the milepost agent (pid {pid}) {how}. What was saved is safe; records that were marked after the last save "
+            "must be processed again. Open the checkpoint again to go on"
         )
 
 
 def _head(id: int) -> bytes:
-    """How the agent begins a reply."""
+    """Returns the first bytes of the reply to a request."""
     return b'{"id":%d' % id
 
 
 class _LongLine:
-    """A line that one write may leave unfinished, and a signal's handler that raises, for good.
+    """A line too long for one atomic write.
 
-    Handlers run in the main thread, so that its long lines are written by another. A handler may come at any
-    moment, raise, or write a line of its own, which has to wait for the one that it has interrupted.
+    A signal handler that raises could leave such a line half written for good. Handlers run in the
+    main thread, so another thread writes the main thread's long lines. A handler may run at any
+    moment. It may raise, or write a line itself, which has to wait for the line that it
+    interrupted.
     """
 
     def __init__(self, fd: int, line: bytes) -> None:
         self.failure: OSError | None = None
         self._fd, self._rest = fd, memoryview(line)
         self._begun = self._done = self._dropped = False
-        self._claim: SimpleQueue[None] = SimpleQueue()  # whoever takes it, in one step, writes the line or drops it
+        self._claim: SimpleQueue[None] = SimpleQueue()  # the thread that takes it, atomically, writes the line or drops it
         self._claim.put(None)
         self._wake: SimpleQueue[None] = SimpleQueue()
 
     def written(self) -> bool:
-        """Has another thread write the line, and waits. False if a handler has dropped it, for its own to come first."""
+        """Lets another thread write the line, and waits.
+
+        Returns False if a signal handler dropped the line, to write its own line first.
+        """
         try:
-            _thread.start_new_thread(self.write, ())  # in one step, unlike Thread.start
+            _thread.start_new_thread(self.write, ())  # atomic, unlike Thread.start
             self._begun = True
-        except RuntimeError:  # the interpreter is at its end, and starts no more threads
+        except RuntimeError:  # the interpreter is shutting down and starts no more threads
             self.write()
         self._wait()
         return not self._dropped
@@ -339,7 +351,9 @@ class _LongLine:
         self._wake.put(None)
 
     def settle(self) -> None:
-        """Drops the line if nobody is to write it, as its own writer was interrupted before; else waits until it is written."""
+        """Drops the line if its writer was interrupted before it began; else waits until the line
+        is written.
+        """
         if not self._begun and self._claimed():
             self._dropped = True
         self._wait()
@@ -355,7 +369,7 @@ class _LongLine:
         while not (self._done or self._dropped):
             with contextlib.suppress(Empty):
                 self._wake.get(timeout=0.1)
-        self._wake.put(None)  # for the one that we have interrupted, and that waits, too
+        self._wake.put(None)  # wakes the interrupted caller, which waits too
 
 
 _live: weakref.WeakSet[Agent] = weakref.WeakSet()

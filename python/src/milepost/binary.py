@@ -1,4 +1,4 @@
-"""Where the ``milepost`` binary is."""
+"""Finds the ``milepost`` binary."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from .errors import BinaryNotFound
 __all__ = ["find", "main"]
 
 _FILE = "milepost.exe" if sys.platform == "win32" else "milepost"
-_BESIDE = Path(__file__).parent / "bin" / _FILE
+_PACKAGED = Path(__file__).parent / "bin" / _FILE
 _unpacked: str | None = None
 
 
 def find() -> str:
-    """The path of the binary: ``MILEPOST_BIN``, else the one in the package, else the one on PATH.
+    """Returns the path of the binary: ``MILEPOST_BIN``, else the one in the package, else the one
+    on PATH.
 
     Raises BinaryNotFound.
     """
@@ -30,37 +31,37 @@ def find() -> str:
     if named:
         path = shutil.which(named)
         if path is None:
-            raise BinaryNotFound(f"MILEPOST_BIN names {named!r}, which is no program that can be run")
+            raise BinaryNotFound(f"MILEPOST_BIN names {named!r}, which is not an executable program")
         return path
-    path = _beside() or shutil.which("milepost")
+    path = _packaged() or shutil.which("milepost")
     if path is None:
         raise BinaryNotFound(
-            f"no milepost binary: none is in the package ({_BESIDE}), MILEPOST_BIN is not set, and none is on PATH. "
-            "Install the wheel of this platform, which carries it, or name one with MILEPOST_BIN"
+            f"no milepost binary found: none in the package ({_PACKAGED}), MILEPOST_BIN is not set, and none on PATH. "
+            "Install the wheel for this platform, which contains the binary, or set MILEPOST_BIN to its path"
         )
     return path
 
 
 def main() -> None:
-    """The command ``milepost``, for who has installed the package."""
-    # Not the one on PATH: that may be this very script.
-    path = _beside() or shutil.which(os.environ.get("MILEPOST_BIN", ""))
+    """Runs the command ``milepost``, as a script of the installed package."""
+    # Do not search PATH: the milepost there may be this very script.
+    path = _packaged() or shutil.which(os.environ.get("MILEPOST_BIN", ""))
     if path is None or os.path.samefile(path, sys.argv[0]):
-        sys.exit("milepost: the package carries no binary: install the wheel of this platform, or name one with MILEPOST_BIN")
+        sys.exit("milepost: the package contains no binary: install the wheel for this platform, or set MILEPOST_BIN to the path of one")
     if sys.platform == "win32":
         sys.exit(subprocess.call([path, *sys.argv[1:]]))
     os.execv(path, [path, *sys.argv[1:]])
 
 
-def _beside() -> str | None:
-    """The binary that the package carries, where it can be run."""
+def _packaged() -> str | None:
+    """Returns the path of the binary in the package, or None if there is none that can run."""
     global _unpacked
-    if _BESIDE.is_file() and (os.access(_BESIDE, os.X_OK) or _made_runnable()):
-        return str(_BESIDE)
+    if _PACKAGED.is_file() and (os.access(_PACKAGED, os.X_OK) or _made_runnable()):
+        return str(_PACKAGED)
     if _unpacked is not None and os.path.exists(_unpacked):
         return _unpacked
-    # The package lies in a zip (Glue puts the wheels of --extra-py-files on the path as they are), or
-    # was unpacked, read-only, by what keeps no run bit.
+    # The package is in a zip (Glue puts the wheels of --extra-py-files on the path as they are), or
+    # it was unpacked to a read-only place without execute permission.
     try:
         data = pkgutil.get_data("milepost", f"bin/{_FILE}")
     except OSError:
@@ -79,7 +80,7 @@ def _beside() -> str | None:
 
 def _made_runnable() -> bool:
     try:
-        _BESIDE.chmod(_BESIDE.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        _PACKAGED.chmod(_PACKAGED.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     except OSError:
         return False
-    return os.access(_BESIDE, os.X_OK)
+    return os.access(_PACKAGED, os.X_OK)

@@ -1,7 +1,7 @@
-"""What can go wrong, one class for each kind of the agent's errors.
+"""The errors of Milepost: one class for each kind of the agent's errors.
 
-A kind is the same word everywhere: here, in the agent's protocol, and in the JSON errors of the
-command, whose exit code for it is in ``exit_code``.
+A kind is the same word here, in the agent's protocol, and in the command's JSON errors.
+``exit_code`` is the command's exit code for the kind.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class MilepostError(Exception):
-    """An error of Milepost. ``fields`` has what the agent said beside the message."""
+    """An error of Milepost. ``fields`` has what the agent said with the message."""
 
     kind = "error"
     exit_code = 1
@@ -50,13 +50,16 @@ class MilepostError(Exception):
 
     @property
     def name(self) -> str | None:
-        """The checkpoint that the error is about, where it is about one."""
+        """The checkpoint that the error is about, or None."""
         name = self.fields.get("name")
         return name if isinstance(name, str) else None
 
 
 class UsageError(MilepostError, ValueError):
-    """A request that is wrong: a bad name, a bad store URL, a state that is not JSON. Nothing was done."""
+    """A request that is wrong: a bad name, a bad store URL, a state that is not JSON.
+
+    Nothing was done.
+    """
 
     kind = "usage"
     exit_code = 2
@@ -70,7 +73,7 @@ class NotFound(MilepostError):
 
 
 class VersionConflict(MilepostError):
-    """The checkpoint has moved on: ``version`` is where it is."""
+    """The checkpoint is no longer at the expected version: ``version`` is its newest."""
 
     kind = "version_conflict"
     exit_code = 4
@@ -81,14 +84,14 @@ class VersionConflict(MilepostError):
 
 
 class LeaseHeld(MilepostError):
-    """Another run holds the checkpoint, and is alive as far as can be told."""
+    """Another run holds the checkpoint's lease, and appears to be alive."""
 
     kind = "lease_held"
     exit_code = 5
 
     @property
     def holder(self) -> Holder:
-        """Who holds it."""
+        """The run that holds the lease."""
         return parse_holder(self.fields.get("holder"))
 
     @property
@@ -97,12 +100,12 @@ class LeaseHeld(MilepostError):
 
     @property
     def since(self) -> datetime | None:
-        """When it was acquired."""
+        """When the lease was acquired."""
         return parse_time(self.fields.get("since"))
 
     @property
     def until(self) -> datetime | None:
-        """When it ends unless it is renewed, which a live holder does; None where that is not known."""
+        """When the lease ends unless it is renewed, as a live holder does; None if not known."""
         return parse_time(self.fields.get("until"))
 
     @property
@@ -111,7 +114,7 @@ class LeaseHeld(MilepostError):
 
 
 class Refused(MilepostError):
-    """The checkpoint is not one to resume from: it belongs to another input or code, or has another schema."""
+    """The job must not resume from the checkpoint, which has another input, code or schema."""
 
     kind = "refused"
     exit_code = 6
@@ -131,12 +134,12 @@ class Refused(MilepostError):
 
     @property
     def hint(self) -> str:
-        """What to do about it."""
+        """What to do next."""
         return str(self.fields.get("hint", ""))
 
 
 class LeaseLost(MilepostError):
-    """The lease is no longer this job's: nothing that it does from here on will be saved. Stop."""
+    """This job no longer holds the lease: nothing that it does from here on is saved. Stop."""
 
     kind = "lease_lost"
     exit_code = 7
@@ -148,26 +151,26 @@ class LeaseLost(MilepostError):
 
     @property
     def holder(self) -> Holder | None:
-        """Who took it, where that is known."""
+        """The run that took the lease, if that is known."""
         holder = self.fields.get("holder")
         return parse_holder(holder) if holder else None
 
     @property
     def epoch(self) -> int | None:
-        """The epoch of the one who took it, where that is known."""
+        """The epoch of the run that took the lease, if that is known."""
         epoch = self.fields.get("epoch")
         return int(epoch) if epoch is not None else None
 
 
 class StoreUnreachable(MilepostError):
-    """The store cannot be reached, or throttles past all patience."""
+    """The store cannot be reached, or still throttles after all retries."""
 
     kind = "unavailable"
     exit_code = 8
 
 
 class Yielded(MilepostError):
-    """The job agreed to hand over, was asked, and did not in time."""
+    """The job was asked to hand over its lease, as it had agreed to, and did not do so in time."""
 
     kind = "yielded"
     exit_code = 10
@@ -181,7 +184,8 @@ class Interrupted(MilepostError):
 
 
 class OutcomeUnknown(MilepostError):
-    """A save may or may not have landed: it did if and only if ``version`` carries ``commit_id``.
+    """A save may or may not have been committed: it was if and only if ``version`` has
+    ``commit_id``.
 
     The session finds out before it does anything else.
     """
@@ -198,19 +202,19 @@ class OutcomeUnknown(MilepostError):
 
 
 class StoreRegressed(MilepostError):
-    """The store has gone backward: a table was restored or replaced under the job."""
+    """The store has gone backward: its table was restored or replaced while the job ran."""
 
     kind = "store_regressed"
 
 
 class BodyMissing(MilepostError):
-    """A state in the archive is missing or damaged. No older state stands in for it."""
+    """A state in the archive is missing or damaged. It is never replaced by an older state."""
 
     kind = "body_missing"
 
 
 class BadRecord(MilepostError):
-    """A record in the store is damaged. It was not touched."""
+    """A record in the store is damaged. It was not changed."""
 
     kind = "bad_record"
 
@@ -222,43 +226,46 @@ class NewerFormat(MilepostError):
 
 
 class NoTable(MilepostError):
-    """The store's table or file is not there."""
+    """The store's table or file does not exist."""
 
     kind = "no_table"
 
 
 class CredentialsError(MilepostError):
-    """The cloud's credentials are missing or refused."""
+    """The cloud credentials were rejected, or none were found."""
 
     kind = "credentials"
 
 
 class AgentGone(MilepostError):
-    """The process that holds the lease for this one has ended. What was saved is safe; open anew to go on."""
+    """The agent, which holds the lease, has ended.
+
+    What was saved is safe; open the checkpoint again to go on.
+    """
 
     kind = "agent_gone"
 
 
 class ProtocolError(MilepostError):
-    """The agent said what no agent says. It was told to save and to end."""
+    """The process does not speak the agent's protocol. It was asked to save and end."""
 
     kind = "protocol"
 
 
 class BinaryNotFound(MilepostError):
-    """No ``milepost`` binary beside the package, in ``MILEPOST_BIN`` or on ``PATH``."""
+    """There is no ``milepost`` binary in the package, in ``MILEPOST_BIN`` or on ``PATH``."""
 
     kind = "binary_not_found"
 
 
 class WrongBinary(MilepostError):
-    """What was found as the binary is none, or of a release that this package does not go with."""
+    """The program found is not milepost, or is a release that this package does not work with."""
 
     kind = "wrong_binary"
 
 
 class CursorNotFound(MilepostError):
-    """No record has the key at which the last run stopped, so that none could be told to come after it."""
+    """No record has the key at which the last run stopped: the records after it are not known."""
 
     kind = "cursor_not_found"
 
@@ -287,6 +294,8 @@ _BY_KIND: dict[str, type[MilepostError]] = {
 
 
 def from_reply(error: Mapping[str, Any]) -> MilepostError:
-    """The exception for an error object of the agent's. A kind that is not known is a plain MilepostError."""
+    """Returns the exception for an agent's error object: a plain MilepostError if the kind is not
+    known.
+    """
     message = str(error.get("error", "the agent gives no reason"))
     return _BY_KIND.get(str(error.get("kind")), MilepostError)(message, error)

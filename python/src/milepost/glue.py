@@ -18,9 +18,14 @@ from .errors import UsageError
 __all__ = ["DURATION", "WAIT", "Run", "open", "this_run"]
 
 DURATION = 60.0
-"""Seconds of the lease. Glue promises no signal when it stops a job or its time is up: the lease then ends by itself."""
+"""Seconds of the lease.
+
+Glue promises no signal when it stops a job or the job's time is up: the lease then ends by itself.
+"""
 WAIT = 75.0
-"""Seconds that a run waits for the lease: long enough for a retry to outlast the lease of an attempt that was killed."""
+"""Seconds that a run waits for the lease: long enough for a retry to outlast the lease of an
+attempt that was killed.
+"""
 
 _ATTEMPT = re.compile(r"(?P<run>.+?)_attempt_(?P<attempt>\d+)")
 
@@ -34,7 +39,7 @@ class Run(NamedTuple):
 
     @property
     def holder(self) -> str:
-        """The holder of the lease: each attempt is one of its own."""
+        """The holder of the lease. Each attempt is a separate holder."""
         return f"{self.job}/{self.run_id}" if self.run else self.job
 
     @property
@@ -43,46 +48,49 @@ class Run(NamedTuple):
 
 
 def this_run(args: Mapping[str, str] | None = None, argv: Sequence[str] | None = None) -> Run:
-    """Which run this is: as the dict of ``getResolvedOptions`` says, else as Glue's own arguments in ``sys.argv`` do.
+    """Returns which run this is, from the dict of ``getResolvedOptions`` or from Glue's arguments
+    in ``sys.argv``.
 
-    JOB_RUN_ID is in that dict without being asked for; to name it among the options is an error of awsglue's.
-    A Python shell job may have neither awsglue nor these arguments; then name the job.
+    The dict wins. It always has JOB_RUN_ID; naming it among the options is an error in awsglue.
+    A Python shell job may have neither awsglue nor these arguments; then pass the job's name.
     """
-    told = _told(args, argv)
-    run = told.get("JOB_RUN_ID", "")
+    given = _given(args, argv)
+    run = given.get("JOB_RUN_ID", "")
     match = _ATTEMPT.fullmatch(run)
     if match is not None:
-        return Run(told.get("JOB_NAME", ""), match["run"], int(match["attempt"]))
-    return Run(told.get("JOB_NAME", ""), run, 0)
+        return Run(given.get("JOB_NAME", ""), match["run"], int(match["attempt"]))
+    return Run(given.get("JOB_NAME", ""), run, 0)
 
 
 def open(args: Mapping[str, str] | None = None, *, name: str | None = None, **options: Any) -> jobs.Job:
-    """Opens the checkpoint of this Glue job: :func:`milepost.open`, with the job's name, holder and run id.
+    """Opens the checkpoint of this Glue job: :func:`milepost.open`, with the job's name, holder and
+    run id.
 
-    ``args`` is what ``getResolvedOptions`` returned. The job's parameters ``--milepost_store``, ``--milepost_archive`` and
-    ``--milepost_namespace`` are taken from it, or from ``sys.argv``. ``options`` are those of :func:`milepost.open`, and come before these.
-    Raises UsageError where neither ``name`` nor Glue names the job.
+    ``args`` is what ``getResolvedOptions`` returned. The job's parameters ``--milepost_store``,
+    ``--milepost_archive`` and ``--milepost_namespace`` are taken from it, or from ``sys.argv``.
+    ``options`` are the options of :func:`milepost.open`, and win over these.
+    Raises UsageError if neither ``name`` nor Glue names the job.
     """
     run = this_run(args)
     name = name or run.job
     if not name:
-        raise UsageError("no name for the checkpoint: Glue has told no JOB_NAME here, so pass name=…")
+        raise UsageError("the checkpoint has no name: Glue set no JOB_NAME here, so pass name=…")
     own: dict[str, Any] = {"duration": DURATION, "wait": WAIT, "holder": run.holder or name}
     if run.run:
         own["run_id"] = run.run_id
-    told = _told(args, None)
-    own.update({option: told[f"milepost_{option}"] for option in ("store", "archive", "namespace") if told.get(f"milepost_{option}")})
+    given = _given(args, None)
+    own.update({option: given[f"milepost_{option}"] for option in ("store", "archive", "namespace") if given.get(f"milepost_{option}")})
     return jobs.open(name, **{**own, **options})
 
 
-def _told(args: Mapping[str, str] | None, argv: Sequence[str] | None) -> dict[str, str]:
-    told = dict(_arguments(sys.argv[1:] if argv is None else argv))
-    told.update({name: value for name, value in (args or {}).items() if isinstance(value, str)})
-    return told
+def _given(args: Mapping[str, str] | None, argv: Sequence[str] | None) -> dict[str, str]:
+    given = dict(_arguments(sys.argv[1:] if argv is None else argv))
+    given.update({name: value for name, value in (args or {}).items() if isinstance(value, str)})
+    return given
 
 
 def _arguments(argv: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of --NAME VALUE and --NAME=VALUE."""
+    """Returns the pairs of --NAME VALUE and --NAME=VALUE."""
     found = []
     for at, argument in enumerate(argv):
         if not argument.startswith("--"):

@@ -28,7 +28,7 @@ class _Unchanged:
 
 
 UNCHANGED: Any = _Unchanged()
-"""In place of a state: it has not changed. (None is a state: null.)"""
+"""Pass it as the state to keep the state as it is. (None is a state: null.)"""
 
 
 def open(
@@ -59,24 +59,27 @@ def open(
     expect_every: float | None = None,
     expect_grace: float | None = None,
 ) -> Job:
-    """Acquires a checkpoint's lease, loads its newest version, and begins a job there. Use it in a ``with``.
+    """Acquires a checkpoint's lease, loads its newest version, and starts a job there. Use it in a
+    ``with``.
 
-    Durations are in seconds. What is None has the default of docs/agent-protocol.md, where each option is described.
+    Durations are in seconds. None means the default; docs/agent-protocol.md describes each option.
 
-    store: URL, ``dynamodb://TABLE?region=…`` or ``sqlite:PATH``; default: MILEPOST_STORE, on Glue the table
-        ``milepost`` in the job's region, elsewhere a file in the user's state directory.
-    archive: URL of where large states and a mirror of the versions lie, ``s3://BUCKET/PREFIX?region=…`` or ``file:DIR``, or ``none``;
-        default: MILEPOST_ARCHIVE.
-    wait: how long to wait for a lease that is held. The default is enough for a run that has just been killed
-        to have released it.
-    on_wait: called with each holder that is waited for.
-    yields: agree to hand over when asked; look at ``Job.handoff_wanted`` then.
+    store: a URL, ``dynamodb://TABLE?region=…`` or ``sqlite:PATH``; default: MILEPOST_STORE, on Glue
+        the table ``milepost`` in the job's region, elsewhere a file in the user's state directory.
+    archive: a URL, ``s3://BUCKET/PREFIX?region=…`` or ``file:DIR``, or ``none``: where large states
+        and a mirror of the versions are kept; default: MILEPOST_ARCHIVE.
+    wait: how long to wait for a lease that is held. The default is enough for a run that has just
+        been killed to release its lease.
+    on_wait: called with each holder that the job waits for.
+    yields: agree to hand over when asked; then watch ``Job.handoff_wanted``.
     migrate: called with the schema that was found and its state; returns the state for this schema.
     order: ``integer`` or ``text``: cursors never go backward, and ``Job.remaining`` compares them.
-    expect_every: how often the job saves at least, so that ``milepost monitor``, ``stale`` and ``status`` notice its silence, from
-        ``expect_grace`` later on. What a person has said with ``milepost expect`` stays.
+    expect_every: the longest time between two saves of the job. After ``expect_grace`` more without
+        a save, ``milepost monitor``, ``stale`` and ``status`` report the job. An expectation that a
+        person set with ``milepost expect`` is kept.
 
-    Raises LeaseHeld, Refused, StoreUnreachable and others of this package's errors; then nothing is held.
+    Raises LeaseHeld, Refused, StoreUnreachable and other errors of this package; then no lease is
+    held.
     """
     fields = {
         "name": name,
@@ -108,9 +111,9 @@ def open(
 
 
 def get(name: str, *, version: int | None = None, store: str | None = None, archive: str | None = None, namespace: str | None = None) -> Checkpoint:
-    """The newest version of a checkpoint, or one that is named. It takes no lease.
+    """Returns the newest version of a checkpoint, or the given one. It takes no lease.
 
-    Raises NotFound and others of this package's errors.
+    Raises NotFound and other errors of this package.
     """
     target = {"name": name, "store": store or default_store(), "archive": archive, "namespace": namespace, "version": version}
     agent = Agent(lambda _: None)
@@ -123,25 +126,30 @@ def get(name: str, *, version: int | None = None, store: str | None = None, arch
 class Job:
     """A job that holds its checkpoint's lease. :func:`open` makes one.
 
-    It may be used from several threads, not from a forked process, and it cannot be pickled. When the
-    lease is lost, the next call raises LeaseLost; ``lost`` tells in between.
+    Several threads may use a job. A forked process may not, and a job cannot be pickled. When the
+    lease is lost, the next call raises LeaseLost; ``lost`` says so in between.
     """
 
     name: str
     namespace: str
     epoch: int
-    """The fencing token, for what this job writes elsewhere. It is a plain number, to be sent wherever it is needed."""
+    """The fencing token, a plain number. Send it with what this job writes elsewhere."""
     holder: Holder
     version: int
-    """The newest version that is known to be saved; 0: none yet."""
+    """The newest version that is known to be saved; 0 if there is none yet."""
     resumed: Checkpoint | None
-    """The version that the job resumed from, without its state; None at a fresh start."""
+    """The version that the job resumed from, without its state; None if the job started from the
+    beginning.
+    """
     cursor: str | None
-    """Where the job stands: as loaded, then as marked last. None: at the beginning."""
+    """The job's position: as loaded, then as marked last. None at the beginning."""
     processed: int
     failed: int
     state: Any
-    """As loaded, then as given last to mark or save. To change it in place changes nothing that is saved."""
+    """As loaded, then as last passed to mark or save.
+
+    Changing it in place does not change what is saved.
+    """
 
     def __init__(
         self,
@@ -153,23 +161,23 @@ class Job:
         self._on_wait, self._migrate = on_wait, migrate
         self._closed = False
         self._session = 0
-        self._over: set[int] = set()  # sessions that were closed, of which an event may be on its way
+        self._over: set[int] = set()  # closed sessions, whose events may still arrive
         self._agent = Agent(self._on_event)
         try:
             self._open()
         except BaseException:
             self._closed = True
-            self._agent.stop()  # which gives up an open that waits
+            self._agent.stop()  # this also cancels a waiting open
             raise
 
     def _open(self) -> None:
         self.lost: errors.LeaseLost | None = None
-        """Why the lease is no longer this job's; None while it is."""
+        """Why the job has lost the lease; None while it holds the lease."""
         self.handoff_wanted: float | None = None
-        """The seconds in which another run asks to have the lease, once it does; None until then."""
+        """The seconds in which another run wants the lease, once it asks; None until then."""
         result = self._agent.call("open", self._fields, on_event=self._while_opening)
         self._session = int(result["session"])
-        self._within = f',"session":{self._session}'  # of a request
+        self._within = f',"session":{self._session}'  # part of each request
         self._mark = f'{{"method":"mark"{self._within},"cursor":"'
         self.namespace, self.name = str(result["namespace"]), str(result["name"])
         self.epoch, self.version = int(result["epoch"]), int(result["version"])
@@ -180,22 +188,22 @@ class Job:
         self.resumed = parse_checkpoint(result["resumed"]) if "resumed" in result else None
         self._base = self.version
 
-    # Saying how far it is.
-
     def mark(self, cursor: str | int, processed: int | None = None, failed: int = 0, state: Any = UNCHANGED) -> None:
-        """Everything up to and including the record at ``cursor`` is done with.
+        """Marks all records up to and including the one at ``cursor`` as done.
 
-        The counts are added to the checkpoint's; without either, one record was processed. A state replaces the
-        one before, in the same step. It is saved in the background, every 1,000 records or 10 seconds unless
-        open said otherwise, when the job ends however it ends, and by :meth:`flush`. It waits for the store only
-        while too many records are unsaved. Raises LeaseLost if the lease is lost, AgentGone, UsageError.
+        The counts are added to the checkpoint's; without either, one record was processed. A state
+        replaces the state before, in the same step. Marks are saved in the background every 1,000
+        records or 10 seconds unless open says otherwise, by :meth:`flush`, and when the job ends,
+        however it ends. mark waits for the store only while too many records are unsaved. Raises
+        LeaseLost if the lease is lost, AgentGone, UsageError.
         """
-        # One of hundreds of thousands a second: no call that can be spared, and no field that the agent adds by itself.
+        # A job may mark hundreds of thousands of records a second: avoid every call that can be
+        # avoided, and every field that the agent adds itself.
         agent = self._agent
         if agent.failure is not None or self._closed:
             self._check()
         if cursor.__class__ is int:
-            cursor = text = str(cursor)  # with nothing to escape
+            cursor = text = str(cursor)  # nothing to escape
         else:
             if cursor.__class__ is not str or not cursor:
                 cursor = _text(cursor)
@@ -211,9 +219,11 @@ class Job:
         self._marked(cursor, processed, failed, state)
 
     def save(self, state: Any = UNCHANGED, *, cursor: str | int | None = None, processed: int | None = None, failed: int = 0) -> int:
-        """Saves, with a last mark if there is a cursor, and returns the new version when it is durable.
+        """Saves, with a last mark if there is a cursor, and returns the new version when it is
+        durable.
 
-        On an error other than the loss of the lease the session goes on, with cursor, counts and state as marked.
+        After any error except the loss of the lease the job goes on, with cursor, counts and state
+        as marked.
         """
         agent = self._agent
         if agent.failure is not None or self._closed:
@@ -236,14 +246,16 @@ class Job:
         return self.version
 
     def _learn(self) -> None:
-        """Takes over where the agent stands, who may have taken a mark whose save failed."""
+        """Reads the job's position from the agent. A mark may be taken although its save failed."""
         marked = self._call("info", {"session": self._session})
         self.cursor = str(marked["cursor"]) or None
         self.processed, self.failed = int(marked["processed"]), int(marked["failed"])
         self.state = parse_state(self._call("state", {"session": self._session}))
 
     def flush(self) -> int:
-        """Saves what was marked, if anything was, and returns the newest version when it is durable."""
+        """Saves what was marked, if anything was, and returns the newest version when it is
+        durable.
+        """
         self._check()
         self.version = int(self._call("flush", {"session": self._session})["version"])
         return self.version
@@ -256,19 +268,18 @@ class Job:
             self.state = state
 
     def remaining(self, records: Iterable[Record], key: Callable[[Record], str | int] | None = None) -> Iterator[Record]:
-        """The records that come after the cursor; without a key, a record is its own.
+        """Returns the records that come after the cursor. Without ``key``, a record is its own key.
 
-        The records come in the same order each time. If open has declared an ``order``, those above the cursor
-        remain. If not, keys are only tested for being equal, so that no order is guessed (as text, record-1000 comes
-        before record-999): those after the one at the cursor remain, and if none is at the cursor, it raises
+        The records must come in the same order each time. If open was given an ``order``, the
+        records above the cursor remain. If not, keys are only compared for equality, since their
+        order is not known (as text, record-1000 comes before record-999). Then the records after
+        the one at the cursor remain, and if no record has the cursor as its key, this raises
         CursorNotFound. It raises LeaseLost when the lease is lost.
         """
         return remaining(records, key, self.cursor, self._fields.get("order"), self._check)
 
-    # Looking back.
-
     def history(self, limit: int = 100) -> list[Checkpoint]:
-        """The newest versions, newest first, without their states."""
+        """Returns the newest versions, newest first, without their states."""
         self._check(lost=False)
         found: list[Checkpoint] = []
         following: dict[str, int] = {}
@@ -281,17 +292,19 @@ class Job:
         return found
 
     def get(self, version: int | None = None) -> Checkpoint:
-        """One version with its state; without a number, the newest. Raises NotFound."""
+        """Returns one version with its state; without a number, the newest. Raises NotFound."""
         self._check(lost=False)
         asked = {} if version is None else {"version": version}
         return parse_checkpoint(self._call("get", {**self._target(), **asked}))
 
     def rollback(self, to: int | None = None, reason: str | None = None) -> int:
-        """Makes a new version with the content of version ``to``, goes on from there, and returns its number.
+        """Makes a new version with the content of version ``to``, continues from there, and returns
+        its number.
 
-        Without a number, it undoes this run: the version that it resumed from, or the beginning. The lease is
-        released and acquired anew meanwhile; where another run takes it in between, it raises LeaseHeld and the
-        job is closed. Where there is no such version it raises NotFound, and nothing was done.
+        Without a number, it undoes this run: it goes back to the version that the run resumed from,
+        or to the beginning. The lease is released and acquired again meanwhile. If another run
+        takes it in between, this raises LeaseHeld and the job is closed. If there is no such
+        version it raises NotFound, and nothing was changed.
         """
         self._check()
         to = self._base if to is None else to
@@ -315,13 +328,12 @@ class Job:
             raise
         return self.version
 
-    # The end.
-
     def close(self, error: str | None = None, ended: str | None = None) -> None:
-        """Saves what was marked, says in that version how the job ended, and releases the lease.
+        """Saves what was marked, records in that version how the job ended, and releases the lease.
 
-        ``error`` is kept as the last error. ``ended`` is ``done``, ``error``, ``yielded`` or ``stopped``. To close again does
-        nothing. Raises LeaseLost if the lease was lost before; the job is closed all the same.
+        ``error`` is kept as the last error. ``ended`` is ``done``, ``error``, ``yielded`` or
+        ``stopped``. Closing again does nothing. Raises LeaseLost if the lease was lost before; the
+        job is closed anyway.
         """
         if self._closed:
             return
@@ -371,8 +383,6 @@ class Job:
         standing = "closed" if self._closed else "lost" if self.lost else f"epoch {self.epoch}"
         return f"<milepost job {self.name} at {self.cursor!r}, version {self.version}, {standing}>"
 
-    # The conversation.
-
     def _target(self) -> dict[str, Any]:
         where: dict[str, Any] = {field: self._fields[field] for field in ("store", "archive") if field in self._fields}
         return {"name": self.name, "namespace": self.namespace, **where}
@@ -381,14 +391,16 @@ class Job:
         return self._agent.call(method, fields, extra)
 
     def _check(self, lost: bool = True) -> None:
-        """Raises what stands in the way of another call; with lost=False, of one that needs no lease."""
+        """Raises the reason why no other call is possible; with lost=False, for a call that needs
+        no lease.
+        """
         if self._closed:
             raise errors.UsageError(f"the job {self.name} is closed")
         if lost or self.lost is None:
             self._agent.check()
 
     def _on_event(self, event: Message) -> None:
-        # It may come before the open that it follows has returned.
+        # The event may arrive before the open that it follows has returned.
         if event.get("session") in self._over:
             return
         if event["event"] == "handoff_wanted":
@@ -438,7 +450,7 @@ def _describe(error: BaseException) -> str:
 
 
 def _cut(error: str | None) -> str | None:
-    """What is kept of an error, 1 KiB, as text that can be sent."""
+    """Returns what is kept of an error: 1 KiB, as text that can be sent."""
     if error is None:
         return None
     return error.encode(errors="replace")[:1024].decode(errors="ignore") or "no reason given"

@@ -1,4 +1,4 @@
-"""The checkpoint manager that Glue jobs were written with, on Milepost."""
+"""The interface of the checkpoint manager that many Glue jobs were written with, on Milepost."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ _ID, _ERROR = "last_processed_id", "error"
 
 
 class CheckpointManager:
-    """``save_checkpoint(dict) -> bool`` and ``load_latest_checkpoint() -> dict | None``, as jobs have them already.
+    """``save_checkpoint(dict) -> bool`` and ``load_latest_checkpoint() -> dict | None``, as
+    existing jobs call them.
 
-    The first call of either acquires the lease of the checkpoint named by the prefix, which is held until the
-    process exits, or :meth:`close`. Where there is no such checkpoint yet, the old objects under the prefix
-    (``checkpoint_<time>.json``) are imported first. The archive is ``s3://bucket/prefix`` unless MILEPOST_ARCHIVE says otherwise.
+    The first call of either acquires the lease of the checkpoint that ``prefix`` names, and holds
+    it until the process exits, or until :meth:`close`. If there is no such checkpoint yet, the old
+    objects under the prefix (``checkpoint_<time>.json``) are imported first. The archive is
+    ``s3://bucket/prefix`` unless MILEPOST_ARCHIVE says otherwise.
 
-    It is safe for a job that takes None for a start from zero and ignores False: None is returned only if there is
-    no checkpoint, and what a job cannot go on after is raised: LeaseHeld, LeaseLost, Refused, a load that fails.
+    It is safe for a job that starts from zero on None and ignores False. None is returned only if
+    there is no checkpoint. Errors after which a job cannot go on are raised: LeaseHeld, LeaseLost,
+    Refused, a failed load.
 
-    ``options`` are those of :func:`milepost.open`.
+    ``options`` are the options of :func:`milepost.open`.
     """
 
     def __init__(self, bucket: str, prefix: str, *, import_old: bool = True, **options: Any) -> None:
@@ -44,13 +47,16 @@ class CheckpointManager:
         self._options = {"identity": place, "archive": archive, "store": default_store(), **options}
         self._where = {name: self._options[name] for name in ("store", "archive", "namespace") if self._options.get(name)}
         self._opened: Job | None = None
-        self._newest: dict[str, Any] | None = None  # as it would be loaded now
+        self._newest: dict[str, Any] | None = None  # what a load would return now
         self._start: Any = None  # the id that this run has loaded
         self._counts = _RunCounts()
-        self._error: str | None = None  # of the last save
+        self._error: str | None = None  # the error in the last save
 
     def load_latest_checkpoint(self) -> dict[str, Any] | None:
-        """The newest checkpoint as it was saved; None if there is none. Raises if that cannot be known."""
+        """Returns the newest checkpoint as it was saved; None if there is none.
+
+        Raises if that cannot be known.
+        """
         job = self._job()
         self._counts = _RunCounts(job)  # a run begins here
         if self._newest is None:
@@ -59,11 +65,12 @@ class CheckpointManager:
         return _copy(self._newest)
 
     def save_checkpoint(self, checkpoint_data: Mapping[str, Any]) -> bool:
-        """Saves, and returns True when that is durable; False if the store cannot be reached just now.
+        """Saves, and returns True when the save is durable; False if the store cannot be reached
+        just now.
 
-        What was not saved then goes with the next save. With an ``error`` and an id older than the newest, the
-        newest id and its counts stay, and the error is added: a run that failed does not take back what it has saved.
-        Raises LeaseLost and others of this package's errors.
+        What was not saved goes with the next save. If the dict has an ``error`` and an id older
+        than the newest, the newest id and its counts stay, and the error is added: a failed run
+        does not take back what it has saved. Raises LeaseLost and other errors of this package.
         """
         job = self._job()
         data = dict(checkpoint_data)
@@ -84,14 +91,14 @@ class CheckpointManager:
         return True
 
     def close(self) -> None:
-        """Releases the lease. The exit of the process does it, too."""
+        """Releases the lease. The exit of the process does so too."""
         job, self._opened = self._opened, None
         if job is None:
             return
         atexit.unregister(self._at_exit)
         error = self._error
         if error is None and getattr(sys, "last_value", None) is not None:
-            error = f"{type(sys.last_value).__name__}: {sys.last_value}"  # the process ends by it
+            error = f"{type(sys.last_value).__name__}: {sys.last_value}"  # the exception that ends the process
         job.close(error)
 
     def _job(self) -> Job:
@@ -109,7 +116,7 @@ class CheckpointManager:
     def _is_there(self, name: str) -> bool:
         try:
             get(name, **self._where)
-        except (errors.NotFound, errors.NoTable):  # a missing table is told by open, too, which makes a missing file
+        except (errors.NotFound, errors.NoTable):  # open reports a missing table too, and creates a missing file
             return False
         return True
 
@@ -120,7 +127,7 @@ class CheckpointManager:
             _log.warning("milepost: %s", err)
 
     def _is_older(self, id: Any) -> bool:
-        """Whether an id comes before the newest that was saved."""
+        """Returns whether an id comes before the newest saved one."""
         newest = self._newest.get(_ID) if self._newest is not None else None
         if newest is None or id == newest:
             return False
@@ -135,7 +142,10 @@ class CheckpointManager:
 
 
 def _as_saved(job: Job) -> dict[str, Any] | None:
-    """The dict of the newest checkpoint. Where somebody has set its cursor since, that cursor is the truth."""
+    """Returns the dict of the newest checkpoint.
+
+    If its cursor was set since by other means, that cursor wins.
+    """
     saved = job.state if isinstance(job.state, dict) else {}
     if not saved and job.cursor is None:
         return None
@@ -152,14 +162,16 @@ def _cursor(id: Any) -> str | None:
 
 
 class _RunCounts:
-    """A run's counts begin at zero; the checkpoint's go on."""
+    """Turns a run's counts, which begin at zero, into what they add to the checkpoint's counts."""
 
     def __init__(self, job: Job | None = None) -> None:
         self._base = {"processed": job.processed, "failed": job.failed} if job else {}
         self._said = {"processed": 0, "failed": 0}
 
     def added(self, job: Job, data: Mapping[str, Any]) -> dict[str, int]:
-        """What the counts in a dict, in either of the two usual forms, add to the checkpoint's."""
+        """Returns what the counts in a dict, in either of the two usual forms, add to the
+        checkpoint's.
+        """
         statistics = data.get("batch_statistics")
         statistics = statistics if isinstance(statistics, Mapping) else {}
         says = {
@@ -184,5 +196,5 @@ def _copy(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _natural(id: str) -> list[Any]:
-    """Text with its numbers as numbers, so that record-999 comes before record-1000."""
+    """Splits text into words and numbers, so that record-999 comes before record-1000."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", id)]

@@ -1,4 +1,4 @@
-"""What a checkpoint looks like to who reads it."""
+"""A checkpoint's version and its holder, as callers of this package see them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Checkpoint", "Holder"]
 
 
 class Holder(NamedTuple):
-    """Who holds a lease, or has saved a version."""
+    """The run that holds a lease, or that has saved a version."""
 
     id: str
     host: str = ""
@@ -35,13 +35,13 @@ class Checkpoint:
     processed: int
     failed: int
     last_error: str
-    ended: str  # how the session ended, on its closing version: done, error, yielded, stopped
+    ended: str  # how the session ended, on the version that closed it: done, error, yielded, stopped
     label: str
     restored_from: int
     state: Any = field(repr=False)
-    """As saved; None where none was, and where it was not asked for (in a history)."""
+    """As saved; None if no state was saved, or if it was not loaded (in a history)."""
     raw: Mapping[str, Any] = field(repr=False, compare=False)
-    """All that the agent said."""
+    """The agent's whole answer."""
 
 
 def parse_checkpoint(raw: Mapping[str, Any]) -> Checkpoint:
@@ -65,13 +65,13 @@ def parse_checkpoint(raw: Mapping[str, Any]) -> Checkpoint:
 
 
 def parse_state(raw: Mapping[str, Any]) -> Any:
-    """The state in a result: any JSON, or the bytes of what a program with a codec of its own saved."""
+    """Returns the state in a result: any JSON, or bytes if another codec encoded it."""
     if "state_base64" not in raw:
         return raw.get("state")
     data = base64.b64decode(raw["state_base64"])
     if "content_type" in raw:
         return data
-    import json  # a state with line breaks, as another program has written it
+    import json  # another program wrote this state, with line breaks
 
     return json.loads(data)
 
@@ -85,7 +85,10 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$")
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """A time of the agent's: RFC 3339 in UTC. datetime.fromisoformat takes neither Z nor nanoseconds before 3.11."""
+    """Parses a time of the agent's:
+
+    RFC 3339 in UTC. Before 3.11, datetime.fromisoformat takes neither Z nor nanoseconds.
+    """
     match = _TIME.match(text or "")
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Which records are left to do."""
+"""Finds the records that are left to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def remaining(
     order: str | None,
     check: Callable[[], None],
 ) -> Iterator[Record]:
-    """The records after the cursor. ``check`` is called before each, and raises to stop."""
+    """Yields the records after the cursor. Calls ``check`` before each; check raises to stop."""
     every = iter(records)
     if cursor is not None and order is None:
         _skip_through(every, key, cursor, check)
@@ -41,8 +41,8 @@ def _skip_through(records: Iterator[Any], key: Callable[[Any], str | int] | None
             return
         seen += 1
     raise CursorNotFound(
-        f"none of the {seen:,} records has the key {cursor!r}, at which the last run stopped, so that it is not known which "
-        "remain. If the input holds only newer records, open with order='integer' or order='text'"
+        f"none of the {seen:,} records has the key {cursor!r}, at which the last run stopped, so the records that remain are not known. "
+        "If the input holds only newer records, open with order='integer' or order='text'"
     )
 
 
@@ -59,10 +59,13 @@ def _key(record: Any, key: Callable[[Any], str | int] | None) -> str:
 
 
 def as_text(cursor: Any, what: str) -> str:
-    """A cursor or key as the text that it is kept as. Raises UsageError where it is neither text nor an integer."""
+    """Returns a cursor or key as the text that is stored.
+
+    Raises UsageError if it is neither text nor an integer.
+    """
     if isinstance(cursor, str):
         return cursor
     try:
         return str(operator.index(cursor))
     except TypeError:
-        raise UsageError(f"{what} is text or an integer, not {cursor!r}") from None
+        raise UsageError(f"{what} must be text or an integer, not {cursor!r}") from None

@@ -1,4 +1,4 @@
-"""What a home-made manager has left in S3: one checkpoint_<unix seconds>.json for each save."""
+"""Imports what a home-made manager left in S3: one checkpoint_<unix seconds>.json for each save."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ __all__ = ["bring"]
 
 
 def bring(name: str, place: str, options: Sequence[str]) -> None:
-    """Imports the objects below ``place`` (s3://bucket/prefix) as the history of a checkpoint. There may be none.
+    """Imports the objects below ``place`` (s3://bucket/prefix), if there are any, as the history of
+    a checkpoint.
 
-    ``options`` are of the command. Raises Refused where the binary cannot tell which of them is the newest, and others
-    of this package's errors where it cannot read them: a job must not start from zero then.
+    ``options`` are options of the command. Raises Refused if the binary cannot tell which object is
+    the newest, and other errors of this package if it cannot read them: a job must not start from
+    zero then.
     """
     command = [binary.find(), "import", "--from", "s3-json", place, name, "--execute", "-o", "json", *options]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8")
@@ -26,6 +28,6 @@ def bring(name: str, place: str, options: Sequence[str]) -> None:
         error = json.loads(last)
     except ValueError:
         error = {"error": last or f"exit status {done.returncode}"}
-    failure = errors.from_reply({**error, "error": f"{error.get('error')} (pass import_old=False to start without what lies there)"})
+    failure = errors.from_reply({**error, "error": f"{error.get('error')} (pass import_old=False to start without the old objects)"})
     if not isinstance(failure, errors.NotFound):
         raise failure

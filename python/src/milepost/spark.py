@@ -1,9 +1,9 @@
 """Spark micro-batches whose output and checkpoint agree.
 
-The driver alone holds the lease. A batch's output gets a name that no other attempt has, and the checkpoint that is saved
-after it lists that name. An output that a driver wrote and could not list, because it died or had lost its
-lease, is in no list, and the batch is written again under another name. A batch that is in the list is skipped
-when Spark repeats it.
+Only the driver holds the lease. A batch's output gets a name that no other attempt has, and the
+checkpoint that is saved after the output lists that name. A driver that died or lost its lease
+after it wrote an output did not list it. That output is in no list, and the batch is written again
+under another name. A batch that is in the list is skipped when Spark repeats it.
 """
 
 from __future__ import annotations
@@ -29,23 +29,26 @@ class Output(NamedTuple):
 
     @property
     def name(self) -> str:
-        """A name that no other attempt has, such as ``batch-000000000007-e3-v120``: of a directory or file, or a value of a column."""
+        """A name that no other attempt has, such as ``batch-000000000007-e3-v120``, for a
+        directory, a file or a column.
+        """
         return f"batch-{self.batch:012d}-e{self.epoch}-v{self.version}"
 
 
 def foreach_batch(job: Job, write: Callable[[Any, Output], object]) -> Callable[[Any, int], None]:
-    """A function for ``DataStreamWriter.foreachBatch``, on the driver.
+    """Returns a function for ``DataStreamWriter.foreachBatch``, to run on the driver.
 
-    ``write(df, output)`` writes the batch under ``output.name``, replacing what is there by that name. When it has
-    returned, the checkpoint is saved, with the batch as its cursor. Those who read the output take what
-    :func:`outputs` lists.
+    ``write(df, output)`` writes the batch under ``output.name``, replacing anything of that name.
+    When it has returned, the checkpoint is saved, with the batch as its cursor. Readers of the
+    output read only what :func:`outputs` lists.
 
-    The stream keeps its own ``checkpointLocation``, the same one on each run: another is refused, since its batches
-    are others. A job serves one stream, and its state is for this function. What is raised in here ends the
-    query with a StreamingQueryException; ``job.lost`` tells whether that was the loss of the lease.
+    The stream keeps its own ``checkpointLocation``, the same one on each run. Another location is
+    refused, since its batches are others. A job serves one stream, and its state belongs to this
+    function. An exception in the function ends the query with a StreamingQueryException;
+    ``job.lost`` tells whether it was the loss of the lease.
     """
     if job.cursor is not None and not _ranges(job.state):
-        raise UsageError(f"{job.name} stands at {job.cursor!r} and has no Spark batches: use a checkpoint of its own for the stream")
+        raise UsageError(f"{job.name} is at {job.cursor!r} and has no Spark batches: use a separate checkpoint for the stream")
 
     def process(df: Any, batch: int) -> None:
         job.flush()  # raises if the lease is lost, before anything is written
@@ -67,13 +70,16 @@ def foreach_batch(job: Job, write: Callable[[Any, Output], object]) -> Callable[
 
 
 def outputs(checkpoint: Job | Checkpoint) -> Iterator[Output]:
-    """The outputs that count, in the order of their batches: of a job, or of what :func:`milepost.get` returns."""
+    """Yields the outputs that count, in the order of their batches, of a job or of what
+    :func:`milepost.get` returns.
+    """
     for first, last, epoch, version in _ranges(checkpoint.state):
         for batch in range(first, last + 1):
             yield Output(batch, epoch, version + batch - first)
 
 
-# The list grows by an entry a run of the driver, not by one a batch: [first batch, last batch, epoch, first version].
+# The list grows by one entry per run of the driver, not per batch: [first batch, last batch, epoch,
+# first version].
 
 
 def _ranges(state: Any) -> list[list[int]]:
@@ -90,7 +96,9 @@ def _with(ranges: list[list[int]], output: Output) -> list[list[int]]:
 
 
 def _stream(df: Any) -> str | None:
-    """The id of the stream, which lies in its checkpointLocation; None if Spark does not tell."""
+    """Returns the id of the stream, which is stored in its checkpointLocation; None if Spark does
+    not say.
+    """
     session = getattr(df, "sparkSession", None)
     if session is None:
         return None
@@ -100,6 +108,6 @@ def _stream(df: Any) -> str | None:
 
 def _refused(job: Job, what: str, have: str, want: str) -> Refused:
     return Refused(
-        f"{job.name} is to go on with {what} {have}, and Spark is at {want}: its checkpointLocation is not that of the run before",
+        f"{job.name} must go on with {what} {have}, and Spark is at {want}: its checkpointLocation is not the last run's",
         {"namespace": job.namespace, "name": job.name, "what": what, "have": have, "want": want},
     )

@@ -1,4 +1,4 @@
-"""Which store a job uses that names none."""
+"""The default store of a job."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ __all__ = ["default_store"]
 
 GLUE_TABLE = "milepost"
 
-# As the binary tells that it is on Glue, where it refuses a file: local files end with the run.
+# The binary uses the same variables to know that it is on Glue. There it refuses a file, because
+# local files end with the run.
 _ON_GLUE = ("GLUE_VERSION", "GLUE_PYTHON_VERSION", "GLUE_COMMAND_CRITERIA")
 _REGION = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 def default_store(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The URL of ``MILEPOST_STORE``, else on Glue the table ``milepost`` in the job's region.
+    """Returns the URL in ``MILEPOST_STORE``, else on Glue the table ``milepost`` in the job's
+    region.
 
-    None elsewhere: the binary then takes a file in the user's state directory.
+    Elsewhere returns None: the binary then takes a file in the user's state directory.
     """
     named = environ.get("MILEPOST_STORE")
     if named:
@@ -26,5 +28,5 @@ def default_store(environ: Mapping[str, str] = os.environ) -> str | None:
     if not any(environ.get(name) for name in _ON_GLUE):
         return None
     region = next((environ[name] for name in _REGION if environ.get(name)), None)
-    # Without a region here the binary asks the SDK's other sources, and fails if none knows.
+    # Without a region here the binary asks the SDK's other sources, and fails if none has one.
     return f"dynamodb://{GLUE_TABLE}" + (f"?region={quote(region)}" if region else "")

@@ -1,4 +1,4 @@
-"""A job as the guide to home-made checkpoints writes it. The tests exchange its import, and nothing else.
+"""A job written as in the guide to home-made checkpoints. The tests replace only its import.
 
 usage: article.py BUCKET PREFIX RECORDS OUTPUT [FAIL_AT]
 """
@@ -23,7 +23,7 @@ def process_data_with_checkpointing(bucket: str, prefix: str, data_source: Itera
 
     try:
         for record in data_source:
-            # Skip what is processed.
+            # Skip processed records.
             if last_processed_id and record["id"] <= last_processed_id:
                 continue
 

@@ -1,4 +1,6 @@
-"""Runs the manager made at home and Milepost's through the same faults, and prints what each lost, as docs/glue.md has it.
+"""Runs the home-made manager and Milepost's through the same faults.
+
+Prints what each lost, as the table in docs/glue.md.
 
 usage: faults.py, with an S3 endpoint in AWS_ENDPOINT_URL_S3 and a store in MILEPOST_STORE
 """
@@ -27,7 +29,7 @@ class Manager(Protocol):
 
 
 class Place:
-    """A bucket and a prefix of a fault's own, and one kind of manager."""
+    """A separate bucket and prefix for each fault, and one kind of manager."""
 
     def __init__(self, kind: type[Any]) -> None:
         self.kind = kind
@@ -42,7 +44,7 @@ class Place:
 
 @contextlib.contextmanager
 def s3_fails() -> Iterator[None]:
-    """No S3 answers, to whom is started in here."""
+    """Makes S3 unreachable for managers that are created inside."""
     before = {name: os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_MAX_ATTEMPTS")}
     os.environ.update(AWS_ENDPOINT_URL_S3="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
     try:
@@ -57,7 +59,7 @@ def save(manager: Manager, number: int, count: int, **more: Any) -> bool:
 
 
 def newest(place: Place) -> int:
-    """The number of the record at which the next run goes on; 0: from the beginning."""
+    """Returns the number of the record at which the next run goes on; 0 is the beginning."""
     manager = place.manager()
     loaded = manager.load_latest_checkpoint()
     end(manager)
@@ -145,7 +147,7 @@ def a_run_that_fails(place: Place) -> str:
 
 
 class Clock:
-    """The time by which the manager made at home names its objects, so that seconds need not be waited for."""
+    """The clock that the home-made manager names its objects by, so tests need not wait seconds."""
 
     def __init__(self) -> None:
         self.now = itertools.count(1_712_484_000)
@@ -171,7 +173,7 @@ FAULTS = {
 def table() -> str:
     lines = ["| fault | made at home | `milepost.CheckpointManager` |", "|---|---|---|"]
     for fault, run in FAULTS.items():
-        with contextlib.redirect_stdout(io.StringIO()):  # the one made at home prints its errors
+        with contextlib.redirect_stdout(io.StringIO()):  # the home-made manager prints its errors
             lines.append(f"| {fault} | {run(Place(homemade.CheckpointManager))} | {run(Place(milepost.CheckpointManager))} |")
     return "\n".join(lines) + "\n"
 

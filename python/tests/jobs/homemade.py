@@ -1,4 +1,4 @@
-"""What people have: a checkpoint manager made at home over S3. It is here to be compared with, faults and all."""
+"""A home-made checkpoint manager over S3, as people write it, with its faults, for comparison."""
 
 import json
 from time import time

@@ -1,4 +1,4 @@
-"""The job of article.py, as milepost.open has it.
+"""The job of article.py, written with milepost.open.
 
 usage: opened.py NAME RECORDS OUTPUT [FAIL_AT]
 """

@@ -1,4 +1,4 @@
-"""What the jobs read and write: records in order, and a file with a line for each that was processed."""
+"""The jobs' input, records in order, and output, a file with a line for each processed record."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ class Sink:
     def process(self, record: dict[str, Any]) -> None:
         if record["number"] == self.fail_at:
             raise ValueError(f"{record['id']} is broken")
-        time.sleep(20e-6)  # or a kill would hardly ever find it at work
+        time.sleep(20e-6)  # otherwise a kill would rarely hit the job at work
         os.write(self.file, f"{record['id']} {value(record['id'])}\n".encode())
 
 
@@ -28,6 +28,6 @@ def value(id: str) -> str:
 
 
 def result(path: str) -> dict[str, str]:
-    """What is left of the output when repeats have replaced one another."""
+    """Returns the output in which the last of repeated records wins."""
     with open(path) as lines:
         return dict(line.split() for line in lines)

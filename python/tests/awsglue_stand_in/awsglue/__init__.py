@@ -1,1 +1,1 @@
-"""What of awsglue the examples need, as Glue has it: to be found only by the tests."""
+"""The part of awsglue that the examples need, as on Glue. Only the tests find it."""

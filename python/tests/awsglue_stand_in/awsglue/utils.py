@@ -1,4 +1,4 @@
-"""getResolvedOptions, with the names that Glue keeps for itself."""
+"""getResolvedOptions, with the names that Glue reserves."""
 
 import argparse
 
@@ -10,6 +10,6 @@ def getResolvedOptions(args: list[str], options: list[str]) -> dict[str, str]:
     for name in RESERVED:
         parser.add_argument(f"--{name}")
     for name in options:
-        parser.add_argument(f"--{name}", required=True)  # a reserved one again is argparse's ArgumentError, as on Glue
+        parser.add_argument(f"--{name}", required=True)  # a reserved name here is argparse's ArgumentError, as on Glue
     known, _ = parser.parse_known_args(args[1:])
     return {name: value for name, value in vars(known).items() if value is not None}
