@@ -126,7 +126,7 @@ def test_a_missing_binary_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_binary_of_another_protocol_is_refused_with_both_numbers(fake: Callable[[str], None]) -> None:
     fake('for request in requests: say({"id": request["id"], "error": {"kind": "usage", "exit": 2, "error": "no such protocol", "protocols": [7, 8]}})')
-    with pytest.raises(milepost.WrongBinary, match=r"speaks protocol \[7, 8\], and this package, milepost .*, protocol 1"):
+    with pytest.raises(milepost.WrongBinary, match=r"speaks protocol \[7, 8\], and this package, milepost .*, speaks protocol 1"):
         milepost.open(NAME)
 
 
