@@ -12,7 +12,8 @@ BENCHTIME ?= 5s
 # One DynamoDB endpoint for all test processes of the run.
 SERVED := $(GO) run ./test/dynamotest/serve
 
-# $(call install,PACKAGE@VERSION,COMMAND) builds a Go command into the cache, under the target's name.
+# $(call install,PACKAGE@VERSION,COMMAND) builds a Go command into the cache, under the target's
+# name.
 install = mkdir -p $(MILEPOST_CACHE) && GOBIN=$@.$$$$ $(GO) install $1 && mv $@.$$$$/$2 $@ && rmdir $@.$$$$
 
 LINT_VERSION := v2.15.0
@@ -41,7 +42,8 @@ check: ## the rest of what CI runs: linters, platforms, fuzzing, the wheel and S
 	$(MAKE) --jobs=2 check-python lint cross fuzz PLATFORMS='darwin/arm64 windows/amd64' # Spark mostly waits
 	$(MAKE) check-go
 
-# Tests that prove a release, compile for minutes, or need more than Go, a C compiler, npm and Python.
+# Tests that prove a release, compile for minutes, or need more than Go, a C compiler, npm and
+# Python.
 CHECKED := ./test/broken ./test/release ./test/terraform/...
 
 # The race detector, without its pointer check for SQLite, which is translated C and would slow down
@@ -49,8 +51,8 @@ CHECKED := ./test/broken ./test/release ./test/terraform/...
 # A process that ends has reported its races, and need not wait a second for more.
 RACE := -race -gcflags=modernc.org/...=-d=checkptr=0
 
-# $(call raced,PACKAGES) runs tests under the race detector, many at once, since most wait, and prints
-# the ten slowest.
+# $(call raced,PACKAGES) runs tests under the race detector, many at once, since most wait, and
+# prints the ten slowest.
 raced = mkdir -p bin && $(SERVED) env CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(TESTSUM) --format standard-quiet \
 	--jsonfile-timing-events bin/tests.json --post-run-command '$(TESTSUM) tool slowest --num 10 --jsonfile bin/tests.json' \
 	-- $(RACE) -p 4 -parallel 16 -timeout 15m $(TESTFLAGS) $1

@@ -7,8 +7,8 @@ import (
 	"github.com/milepost-dev/milepost/internal/survey"
 )
 
-// withoutState is a version's JSON. What says that its state is not shown is a name that no checkpoint has, so that
-// milepost set --from refuses to take it for one.
+// withoutState returns a version's JSON without its state. The member state_hidden says so. No
+// checkpoint has a member of that name, so milepost set --from refuses the JSON.
 func withoutState(cp *checkpoint.Checkpoint) (json.RawMessage, error) {
 	shown := *cp
 	if shown.State, shown.StateSize = nil, max(cp.StateSize, int64(len(cp.State))); shown.StateSize == 0 && cp.State == nil {

@@ -26,7 +26,7 @@ func (h *handler) apiDocument(w http.ResponseWriter, _ *http.Request) {
 	writeBody(w, http.StatusOK, "application/json", []byte(strings.Replace(string(openAPI), `"url": "/"`, `"url": `+string(prefix), 1)))
 }
 
-// number reads a parameter that is a number from least to most.
+// number reads a parameter that must be a number from least to most.
 func (r *request) number(name string, usual, least, most int64) (int64, error) {
 	text := r.Form.Get(name)
 	if text == "" {
@@ -34,15 +34,15 @@ func (r *request) number(name string, usual, least, most int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, kinds.Usagef("%s=%q: a number from %d to %d", name, human.Shorten(text, 40), least, most)
+		return 0, kinds.Usagef("%s=%q: must be a number from %d to %d", name, human.Shorten(text, 40), least, most)
 	}
 	return n, nil
 }
 
 const (
 	noMore   = 1<<63 - 1
-	pageSize = 100  // of the API, unless it is asked for another
-	maxPage  = 1000 // of what costs little
+	pageSize = 100  // the API's default
+	maxPage  = 1000 // the most items of cheap answers
 )
 
 func (h *handler) apiStatus(r *request) error {
@@ -108,7 +108,7 @@ func (h *handler) apiList(r *request) error {
 	return writeJSON(r.w, answer)
 }
 
-// show is a version's JSON, with its state where states are shown.
+// show returns a version's JSON, with its state if states are shown.
 func (h *handler) show(r *request, cp *checkpoint.Checkpoint) error {
 	if !h.opts.ShowState {
 		body, err := withoutState(cp)
@@ -217,7 +217,7 @@ func (h *handler) apiLease(r *request) error {
 		return err
 	}
 	if o.Lease == nil {
-		return fmt.Errorf("the lease of %s: it was never acquired: %w", key, store.ErrNotFound)
+		return fmt.Errorf("the lease of %s was never acquired: %w", key, store.ErrNotFound)
 	}
 	return writeJSON(r.w, survey.ToLeaseJSON(key, o))
 }

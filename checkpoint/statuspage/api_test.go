@@ -19,14 +19,14 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// decoded is a reply's JSON.
+// decoded parses a reply's JSON.
 func decoded(t testing.TB, body string) (v map[string]any) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(body), &v), body)
 	return v
 }
 
-func TestRepliesAreWhatTheDocumentSays(t *testing.T) {
+func TestRepliesMatchTheAPIDocument(t *testing.T) {
 	st := filled(t, 3)
 	savedOf(t, st, "orders/eu", 5, errors.New("the warehouse is closed"))
 	savedOf(t, st, "orders/eu", 3, nil)
@@ -71,10 +71,10 @@ func TestRepliesAreWhatTheDocumentSays(t *testing.T) {
 			assert.NoError(t, document.check(t, path, got), "%s: %s", c.url, got.body)
 		}
 		for path := range document.paths {
-			assert.True(t, documented[path], "%s is documented and was not tried", path)
+			assert.True(t, documented[path], "%s is documented but was not tried", path)
 		}
 
-		// And what the document does not say is found.
+		// The check finds deviations from the document.
 		for _, wrong := range []string{`{"checkpoints":[{"namespace":"default"}]}`, `{"checkpoints":[],"more":1}`, `[]`} {
 			assert.Error(t, document.check(t, "/api/v1/checkpoints", reply{&http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}}, wrong}), wrong)
 		}
@@ -87,7 +87,7 @@ type document struct {
 	paths    map[string]any
 }
 
-// documentOf reads the document that the page serves, and holds it to the schema of such documents.
+// documentOf reads the document that the page serves, and validates it as an OpenAPI document.
 func documentOf(t testing.TB, page http.Handler) document {
 	t.Helper()
 	content, err := jsonschema.UnmarshalJSON(strings.NewReader(get(t, page, "/api/v1/openapi.json")))
@@ -96,12 +96,12 @@ func documentOf(t testing.TB, page http.Handler) document {
 	c.AssertFormat()
 	rules, err := c.Compile("testdata/openapi-3.1.schema.json")
 	require.NoError(t, err)
-	require.NoError(t, rules.Validate(content), "the document itself")
+	require.NoError(t, rules.Validate(content), "the document itself must be valid")
 	require.NoError(t, c.AddResource("api.json", content))
 	return document{c, content.(map[string]any)["paths"].(map[string]any)}
 }
 
-// check holds a reply to what is said of it.
+// check validates a reply against the document.
 func (d document) check(t testing.TB, path string, r reply) error {
 	t.Helper()
 	at := fmt.Sprintf("api.json#/paths/%s/get/responses/%d", strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(path), r.StatusCode)
@@ -171,5 +171,5 @@ func TestAVersionWithItsStateReadsBackAndOneWithoutIsRefused(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(get(t, pageOf(t, st, &statuspage.Options{ShowState: true}), "/api/v1/version/orders/eu?version=2")), &cp))
 	assert.JSONEq(t, `{"sum":200,"note":"at 2"}`, string(cp.State))
 	hidden := get(t, pageOf(t, st, nil), "/api/v1/version/orders/eu?version=2")
-	assert.ErrorContains(t, json.Unmarshal([]byte(hidden), &cp), "state_hidden", "or milepost set would save that there is no state")
+	assert.ErrorContains(t, json.Unmarshal([]byte(hidden), &cp), "state_hidden", "otherwise milepost set would save an empty state")
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/milepost-dev/milepost/store/memstore"
 )
 
-// counting counts what is read of histories.
+// counting counts reads of histories.
 type counting struct {
 	store.Store
 	versions atomic.Int64
@@ -52,7 +52,7 @@ func TestNoRequestReadsAWholeHistory(t *testing.T) {
 	for _, path := range []string{"/", "/version/orders/eu?version=3", "/diff/orders/eu?from=1&to=1000", "/api/v1/checkpoints/orders/eu", "/api/v1/status"} {
 		st.versions.Store(0)
 		get(t, page, path)
-		assert.Zero(t, st.versions.Load(), "%s: single versions alone", path)
+		assert.Zero(t, st.versions.Load(), "%s must only read single versions", path)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestAHistoryOfLargeStatesIsReadInParts(t *testing.T) {
 	assert.LessOrEqual(t, st.versions.Load(), int64(32<<20/(300<<10)+1))
 }
 
-func TestPastTwentyThousandTheListIsByName(t *testing.T) {
+func TestMoreThanTwentyThousandCheckpointsAreListedByName(t *testing.T) {
 	page := pageOf(t, filled(t, 20_001), nil)
 	body := get(t, page, "/")
 	assert.Contains(t, body, "There are too many checkpoints")
@@ -87,7 +87,7 @@ func TestPastTwentyThousandTheListIsByName(t *testing.T) {
 	get(t, page, "/api/v1/checkpoints")
 }
 
-func TestStatesInTheArchiveAreReadWhereTheyAreShown(t *testing.T) {
+func TestStatesInTheArchiveAreReadOnlyWhereShown(t *testing.T) {
 	st := memstore.New(nil)
 	bodies, err := dirarchive.Open(t.TempDir())
 	require.NoError(t, err)
@@ -118,10 +118,10 @@ func TestStatesInTheArchiveAreReadWhereTheyAreShown(t *testing.T) {
 	get(t, page, "/checkpoints/orders/eu")
 	get(t, pageOf(t, st, &statuspage.Options{Archive: bodies}), "/version/orders/eu?version=1")
 	without := ask(t, pageOf(t, st, &statuspage.Options{ShowState: true}), "GET", "/version/orders/eu?version=1")
-	assert.Equal(t, http.StatusConflict, without.StatusCode, "an archive is not named")
+	assert.Equal(t, http.StatusConflict, without.StatusCode, "no archive is configured")
 }
 
-// noiseText does not compress below what lies in the store.
+// noiseText returns a text that stays too large for the store even when compressed.
 func noiseText() string {
 	b := make([]byte, 12<<10)
 	random := rand.NewChaCha8([32]byte{})

@@ -11,7 +11,7 @@ import (
 	"github.com/milepost-dev/milepost/internal/human"
 )
 
-// The charts' own units: they are stretched to the space that there is.
+// The charts' coordinates, which the page stretches to the available space.
 const chartWidth, chartHeight = 1000.0, 100.0
 
 // chart is one series over time, drawn as a line.
@@ -22,11 +22,11 @@ type chart struct {
 	From, To    time.Time
 	Points      string   // of the polyline
 	Begun       []string // where runs began
-	Bad         []string // where a version carries an error
+	Bad         []string // where a version has an error
 	Count       int
 }
 
-// charts are of the versions' cursors, where these are numbers, and of their counts.
+// charts returns the charts of the versions' cursors, if these are numbers, and of their counts.
 func charts(versions []*checkpoint.Checkpoint) []chart {
 	if len(versions) < 2 {
 		return nil
@@ -89,7 +89,7 @@ func draw(title string, versions []*checkpoint.Checkpoint, value func(int) (floa
 		}
 		at, value := strconv.FormatFloat(x, 'f', 1, 64), strconv.FormatFloat(y, 'f', 1, 64)
 		if i > 0 {
-			points = append(points, at+","+held) // until it is saved again a checkpoint stays as it is
+			points = append(points, at+","+held) // a checkpoint keeps its value until the next save
 		}
 		points, held = append(points, at+","+value), value
 		if i > 0 && cp.CommitEpoch != versions[i-1].CommitEpoch {
@@ -103,7 +103,7 @@ func draw(title string, versions []*checkpoint.Checkpoint, value func(int) (floa
 	return c
 }
 
-// Words says what is to be seen.
+// Words describes the chart in words.
 func (c chart) Words() string {
 	return fmt.Sprintf("%s over time: from %s at %s to %s at %s, %d versions", c.Title, c.First, human.Clock(c.From), c.Last, human.Clock(c.To), c.Count)
 }

@@ -27,16 +27,16 @@ func TestAChartHoldsAValueUntilTheNextSave(t *testing.T) {
 	assert.Equal(t, "Cursor over time: from 0 at 2026-11-28T02:00:00Z to 100 at 2026-11-28T02:02:00Z, 3 versions", cursor.Words())
 	assert.Equal(t, "Processed", steady[1].Title)
 
-	assert.Equal(t, "0.0,50.0 1000.0,50.0 1000.0,50.0", charts(saved("7", "7"))[0].Points, "it does not move")
-	assert.Equal(t, "0.0,0.0 1000.0,0.0 1000.0,100.0", charts(saved("1.7e308", "-1.7e308"))[0].Points, "as far apart as numbers are")
+	assert.Equal(t, "0.0,50.0 1000.0,50.0 1000.0,50.0", charts(saved("7", "7"))[0].Points, "the cursor does not move")
+	assert.Equal(t, "0.0,0.0 1000.0,0.0 1000.0,100.0", charts(saved("1.7e308", "-1.7e308"))[0].Points, "the greatest possible difference")
 	for _, cursors := range [][]string{{"1", "ord-2"}, {"1", ""}, {"1", "NaN"}, {"1", "Inf"}, {"1", "1e999"}} {
-		assert.Equal(t, "Processed", charts(saved(cursors...))[0].Title, "%q: these are no numbers", cursors)
+		assert.Equal(t, "Processed", charts(saved(cursors...))[0].Title, "%q: the cursors are not numbers", cursors)
 	}
-	assert.Empty(t, charts(saved("1")), "one version is no line")
+	assert.Empty(t, charts(saved("1")), "one version makes no line")
 
 	at := saved("1", "2", "3")
 	for _, cp := range at {
 		cp.SavedAt = began
 	}
-	assert.Equal(t, "0.0,100.0 500.0,100.0 500.0,50.0 1000.0,50.0 1000.0,0.0", charts(at)[0].Points, "saved at one time: one after the other")
+	assert.Equal(t, "0.0,100.0 500.0,100.0 500.0,50.0 1000.0,50.0 1000.0,0.0", charts(at)[0].Points, "versions saved at the same time are drawn one after the other")
 }

@@ -13,19 +13,19 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// What a checkpoint's page has of its history.
+// How much of its history a checkpoint's page shows.
 const (
 	chartVersions = 200
 	shownVersions = 20
 	shownRuns     = 10
 )
 
-// checkpointView is a checkpoint's page.
+// checkpointView is the data of a checkpoint's page.
 type checkpointView struct {
 	frame
 	Name  string
 	Row   row
-	CP    entry // the newest version; its Checkpoint is nil where there is none
+	CP    entry // the newest version; its Checkpoint is nil if there is none
 	Lease *leaseView
 
 	Charts   []chart
@@ -38,7 +38,7 @@ type checkpointView struct {
 	Problem  string // why the history cannot be read
 }
 
-// leaseView is a lease as people read it.
+// leaseView is the data of a lease on the page.
 type leaseView struct {
 	*store.Lease
 	Status string
@@ -76,14 +76,14 @@ func (h *handler) checkpointPage(r *request) error {
 	return h.render(r.w, http.StatusOK, "checkpoint", v)
 }
 
-// moved is when the cursor last changed, read from older versions.
+// moved returns when the cursor last changed, read from older versions.
 func (h *handler) moved(ctx context.Context, item *survey.Item) (survey.Movement, error) {
 	var memory survey.Memory
 	all, err := memory.Recall(ctx, h.store, []survey.Item{*item})
 	return all[0], err
 }
 
-// fill reads the history once for all that the page shows of it.
+// fill reads the history once for all parts of the page.
 func (h *handler) fill(ctx context.Context, v *checkpointView) error {
 	w, err := h.history(ctx, v.Name, 0, chartVersions)
 	switch {
@@ -120,7 +120,7 @@ func (h *handler) fill(ctx context.Context, v *checkpointView) error {
 // Saved reports whether there is a version to show.
 func (v *checkpointView) Saved() bool { return v.CP.Checkpoint != nil }
 
-// advise says what is wrong, and what the runbook says of it.
+// advise returns what is wrong and what to do about it, as docs/operations.md does.
 func (v *checkpointView) advise() []advice {
 	i := v.Row.Item
 	var all []advice
@@ -133,23 +133,23 @@ func (v *checkpointView) advise() []advice {
 	}
 	switch c := i.Condition(); {
 	case c == survey.Unreadable:
-		add("A record of it is damaged, or was written by a newer release: nothing is read into it, and nothing overwrites it.", "get %s")
+		add("A record of this checkpoint is damaged, or was written by a newer release. Milepost does not guess its content and does not overwrite it.", "get %s")
 	case c == survey.Deleting:
-		add("Its deletion was begun and not finished. This finishes it:", "gc %s --execute")
+		add("The deletion of this checkpoint was not finished. To finish it:", "gc %s --execute")
 	case c == survey.Overdue && !i.Saved() && i.Lease == nil:
-		add("It was never started. Start it; or, if it is not to run any more:", "expect %s --none")
+		add("This job never ran. Start it; or, if it should no longer run:", "expect %s --none")
 	case c == survey.Overdue && i.Held:
-		add("Its process holds the lease and does not save. Look at it where it runs. To stop it from outside, which leaves what it saved:",
+		add("The job's process holds the lease but does not save. Check the process on its host. To stop the job from outside, without losing what it saved:",
 			`lease break %s --reason "…" --execute`)
 	case c == survey.Died, c == survey.Overdue && i.Died():
-		add(fmt.Sprintf("Its last run neither released its lease nor goes on. Start it again: it takes the lease by itself.%s", v.fromHere()), "")
+		add(fmt.Sprintf("The last run died: it did not release its lease. Start the job again: it takes the lease by itself.%s", v.fromHere()), "")
 	case c == survey.Overdue:
-		add(fmt.Sprintf("Its last run ended, and no other began. Start it.%s", v.fromHere()), "")
+		add(fmt.Sprintf("The last run ended, and no run began since. Start the job.%s", v.fromHere()), "")
 	case c == survey.Failing:
-		add(fmt.Sprintf("%s came to nothing since the last good save. Mend what the error says, and start it again.%s", runsText(i.Failures()), v.fromHere()), "")
+		add(fmt.Sprintf("%s failed since the last good save. Fix the error, and start the job again.%s", runsText(i.Failures()), v.fromHere()), "")
 	}
 	if v.Saved() && bad(i.Condition()) && i.Head.LastError != "" {
-		add("If it fails at the same record each time, go over it again from an older version:", "rollback %s --to VERSION")
+		add("If the job fails at the same record each time, go back to an older version:", "rollback %s --to VERSION")
 	}
 	return all
 }
@@ -158,7 +158,7 @@ func (v *checkpointView) fromHere() string {
 	if !v.Saved() {
 		return ""
 	}
-	return fmt.Sprintf(" It goes on from version %s.", human.Thousands(v.CP.Version))
+	return fmt.Sprintf(" The job continues from version %s.", human.Thousands(v.CP.Version))
 }
 
 func runsText(n int64) string {

@@ -11,7 +11,7 @@ import (
 	"github.com/milepost-dev/milepost/internal/human"
 )
 
-// What of a difference is shown.
+// How much of a difference is shown.
 const (
 	diffContext = 3
 	maxLines    = 2000
@@ -21,7 +21,7 @@ const (
 // difference is what changed from one version to another.
 type difference struct {
 	From, To *checkpoint.Checkpoint
-	Hidden   string // why the states are not compared; "": they are
+	Hidden   string // why the states are not compared; "": they are compared
 
 	Hunks   []hunk
 	Cut     bool // there are more lines
@@ -40,7 +40,7 @@ type diffLine struct {
 
 const hiddenState = "states are shown only by milepost serve --show-state"
 
-// diff compares the versions from and to; by default the newest with the one before.
+// diff compares the versions from and to; by default the newest with the version before it.
 func (h *handler) diff(r *request) (*difference, error) {
 	to, err := r.number("to", 0, 1, noMore)
 	if err != nil {
@@ -56,7 +56,7 @@ func (h *handler) diff(r *request) (*difference, error) {
 	}
 	if from == 0 {
 		if from = d.To.Version - 1; from < max(d.To.Born, 1) {
-			return nil, notFoundf("version %d of checkpoint %s is its first: there is none before it", d.To.Version, h.key(r.name))
+			return nil, notFoundf("version %d of checkpoint %s is the first: there is no version before it to compare with", d.To.Version, h.key(r.name))
 		}
 	}
 	if d.From, err = h.version(r.ctx, r.name, from); err != nil {
@@ -69,7 +69,7 @@ func (h *handler) diff(r *request) (*difference, error) {
 	for _, cp := range []*checkpoint.Checkpoint{d.From, d.To} {
 		switch err := h.state(r.ctx, cp); {
 		case errors.Is(err, errStateTooLarge):
-			d.Hidden = fmt.Sprintf("the state of version %d has %s bytes, and %s are compared here at the most; milepost get --state-to FILE writes it",
+			d.Hidden = fmt.Sprintf("the state of version %d has %s bytes, and at most %s are compared here; milepost get --state-to FILE writes it",
 				cp.Version, human.Thousands(cp.StateSize), human.Thousands(maxState))
 			return d, nil
 		case err != nil:

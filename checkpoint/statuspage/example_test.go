@@ -14,7 +14,7 @@ import (
 	"github.com/milepost-dev/milepost/store/memstore"
 )
 
-// A program that has a server of its own shows its checkpoints there, behind whatever guards that server.
+// A program that has a server shows its checkpoints there, behind the server's own access control.
 func ExampleHandler() {
 	ctx, st := context.Background(), memstore.New(nil)
 	job := func(_ context.Context, s *checkpoint.Session[struct{}]) error { s.Mark("ord-1", nil); return nil }

@@ -12,8 +12,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// statusError is an error of the page itself, not of the store: it has a status of its own, and is
-// of the kind of the sentinel.
+// statusError is an error of the page itself, not of the store. It has its own HTTP status and the
+// kind of the sentinel.
 type statusError struct {
 	status int
 	is     error
@@ -26,8 +26,7 @@ func notFoundf(format string, args ...any) error {
 	return &statusError{http.StatusNotFound, store.ErrNotFound, fmt.Errorf(format, args...)}
 }
 
-// kindOf returns the kind of err, and the status that tells it. A read that took too long is the
-// store being unavailable.
+// kindOf returns the kind of err. A read that took too long means that the store is unavailable.
 func kindOf(err error) kinds.Kind {
 	k := kinds.Of(err)
 	if own, ok := errors.AsType[*statusError](err); ok {

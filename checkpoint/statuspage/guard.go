@@ -25,7 +25,7 @@ const (
 	cookieFor  = 12 * time.Hour
 )
 
-// hostAllowed reports whether the page may be asked for by that name.
+// hostAllowed reports whether requests may use that host name.
 func (h *handler) hostAllowed(host string) bool {
 	if h.opts.Hosts == nil {
 		return true
@@ -37,7 +37,7 @@ func (h *handler) hostAllowed(host string) bool {
 	return slices.ContainsFunc(h.opts.Hosts, func(allowed string) bool { return strings.ToLower(strings.Trim(allowed, "[]")) == host })
 }
 
-// open reports whether a path asks for no token: it tells nothing of any checkpoint.
+// open reports whether a path needs no token, because it shows nothing of any checkpoint.
 func open(path string) bool {
 	return path == "/healthz" || path == "/readyz" || path == "/login" || path == "/logout" || strings.HasPrefix(path, "/assets/")
 }
@@ -60,14 +60,14 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request) bool {
 		h.goOn(w, here(r.URL.Path, query))
 		return false
 	}
-	// A link from another site comes without the cookie. From here it comes with it.
+	// The browser sends the cookie only with links on this page, not with links from other sites.
 	if r.Header.Get("Sec-Fetch-Site") == "cross-site" && !api {
 		h.goOn(w, here(r.URL.Path, r.URL.Query()))
 		return false
 	}
 	if api {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="milepost"`)
-		h.fail(w, r, &statusError{http.StatusUnauthorized, store.ErrCredentials, errors.New("a token is asked for: send Authorization: Bearer TOKEN")})
+		h.fail(w, r, &statusError{http.StatusUnauthorized, store.ErrCredentials, errors.New("a token is required: send Authorization: Bearer TOKEN")})
 		return false
 	}
 	h.showLogin(w, http.StatusUnauthorized, here(r.URL.Path, r.URL.Query()), r.URL.Query().Has("token"))
@@ -80,13 +80,14 @@ func here(path string, query url.Values) string {
 	return u.RequestURI()
 }
 
-// isToken compares in a time that tells nothing of either's content.
+// isToken compares in constant time.
 func (h *handler) isToken(given string) bool {
 	want, have := sha256.Sum256([]byte(h.opts.Token)), sha256.Sum256([]byte(given))
 	return subtle.ConstantTimeCompare(want[:], have[:]) == 1
 }
 
-// The cookie is the time until which it is good, and a code over that with the token as its key: the token itself is not in it.
+// cookie returns the time until which the cookie is valid and a MAC of that time with the token as
+// its key. The token itself is not in the cookie.
 func (h *handler) cookie(until time.Time) string {
 	at := strconv.FormatInt(until.Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(h.opts.Token))
@@ -112,7 +113,8 @@ func (h *handler) setCookie(w http.ResponseWriter, r *http.Request, value string
 	})
 }
 
-// goOn has the browser ask again from here. A redirect would not do: where another site began it, it would come without the cookie.
+// goOn makes the browser request the page again from this site. A redirect is not enough: after a
+// link on another site, the browser would follow a redirect without the cookie.
 func (h *handler) goOn(w http.ResponseWriter, to string) {
 	_ = h.render(w, http.StatusOK, "goon", loginView{frame: h.frame("Milepost"), Next: h.opts.Prefix + to})
 }
@@ -151,7 +153,7 @@ func (h *handler) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, h.opts.Prefix+"/login", http.StatusSeeOther)
 }
 
-// local keeps a target on this page.
+// local returns next if it is a path on this page, so that no target leads to another site.
 func local(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Host != "" || u.Scheme != "" || u.Opaque != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.ContainsAny(next, "\\\r\n\t") {
@@ -160,7 +162,8 @@ func local(next string) string {
 	return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).RequestURI()
 }
 
-// readiness reads the store at most once a second, however often it is asked: it asks for no token.
+// readiness reads the store at most once a second, however often it is asked, since it needs no
+// token.
 type readiness struct {
 	mu  sync.Mutex
 	at  time.Time

@@ -39,7 +39,7 @@ func TestEveryReplyIsHardened(t *testing.T) {
 	}
 }
 
-func TestItIsForReadingAlone(t *testing.T) {
+func TestThePageIsReadOnly(t *testing.T) {
 	page := pageOf(t, filled(t, 1), nil)
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"} {
 		for _, path := range []string{"/", "/checkpoints/jobs/000000", "/api/v1/checkpoints/jobs/000000"} {
@@ -52,7 +52,7 @@ func TestItIsForReadingAlone(t *testing.T) {
 	assert.Equal(t, http.StatusOK, head.StatusCode)
 }
 
-func TestATokenIsAskedOfEveryoneAndAFormChangesItForACookie(t *testing.T) {
+func TestEveryRequestNeedsTheTokenAndTheFormGivesACookieForIt(t *testing.T) {
 	page := pageOf(t, filled(t, 1), &statuspage.Options{Token: token, Prefix: "/milepost"})
 	for _, path := range []string{"/", "/checkpoints/jobs/000000", "/nothing", "/?token=wrong"} {
 		r := ask(t, page, "GET", path)
@@ -78,8 +78,8 @@ func TestATokenIsAskedOfEveryoneAndAFormChangesItForACookie(t *testing.T) {
 	}
 	wrong := post(url.Values{"token": {"nope"}, "next": {"/versions/a"}})
 	assert.Equal(t, http.StatusUnauthorized, wrong.StatusCode)
-	assert.Contains(t, wrong.body, "That is not the token.")
-	assert.Contains(t, wrong.body, `value="/versions/a"`, "where one was going is kept")
+	assert.Contains(t, wrong.body, "The token is wrong.")
+	assert.Contains(t, wrong.body, `value="/versions/a"`, "the login keeps the target page")
 	assert.Empty(t, wrong.Cookies())
 
 	right := post(url.Values{"token": {token}, "next": {"/checkpoints/jobs/000000"}})
@@ -91,7 +91,7 @@ func TestATokenIsAskedOfEveryoneAndAFormChangesItForACookie(t *testing.T) {
 	assert.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
 	assert.Equal(t, "/milepost/", cookie.Path)
 	assert.NotContains(t, cookie.Value, token)
-	assert.False(t, cookie.Secure, "it came by plain HTTP")
+	assert.False(t, cookie.Secure, "the request used plain HTTP")
 	assert.True(t, ask(t, page, "GET", "/?token="+token, "X-Forwarded-Proto", "https").Cookies()[0].Secure)
 	in := cookie.Name + "=" + cookie.Value
 	assert.Equal(t, http.StatusOK, ask(t, page, "GET", "/milepost/", "Cookie", in).StatusCode)
@@ -109,7 +109,7 @@ func TestATokenIsAskedOfEveryoneAndAFormChangesItForACookie(t *testing.T) {
 	assert.Negative(t, out.Cookies()[0].MaxAge)
 }
 
-func TestATokenInTheAddressIsChangedForACookieAndLeavesIt(t *testing.T) {
+func TestATokenInTheURLIsReplacedByACookie(t *testing.T) {
 	page := pageOf(t, filled(t, 1), &statuspage.Options{Token: token})
 	r := ask(t, page, "GET", "/versions/jobs/000000?token="+token+"&limit=5")
 	assert.Equal(t, http.StatusOK, r.StatusCode)
@@ -117,7 +117,7 @@ func TestATokenInTheAddressIsChangedForACookieAndLeavesIt(t *testing.T) {
 	require.Len(t, r.Cookies(), 1)
 
 	link := ask(t, page, "GET", "/versions/jobs/000000", "Sec-Fetch-Site", "cross-site")
-	assert.Contains(t, link.body, `content="0; url=/versions/jobs/000000"`, "a link elsewhere comes without the cookie, and is asked for again from here")
+	assert.Contains(t, link.body, `content="0; url=/versions/jobs/000000"`, "a link from another site comes without the cookie, so the browser asks again from this site")
 	assert.Empty(t, link.Cookies())
 }
 
@@ -146,7 +146,7 @@ func TestOnlyKnownHostsAreAnswered(t *testing.T) {
 	}
 }
 
-func TestItLivesUnderAPrefixWhetherAProxyStripsItOrNot(t *testing.T) {
+func TestThePageWorksUnderAPrefixThatAProxyMayStrip(t *testing.T) {
 	st := memstore.New(nil)
 	savedOf(t, st, "orders/eu", 3, nil)
 	page := pageOf(t, st, &statuspage.Options{Prefix: "/ops/milepost/"})
@@ -169,13 +169,13 @@ func TestItLivesUnderAPrefixWhetherAProxyStripsItOrNot(t *testing.T) {
 	assert.ErrorIs(t, err, store.ErrName)
 }
 
-func TestReadyzReadsTheStoreOnceASecondAtTheMost(t *testing.T) {
+func TestReadyzReadsTheStoreAtMostOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := faultstore.New(filled(t, 1))
 		page := pageOf(t, st, nil)
 		assert.Equal(t, http.StatusOK, ask(t, page, "GET", "/readyz").StatusCode)
 		st.On("Look", 0, faultstore.Fail(store.ErrUnavailable))
-		assert.Equal(t, http.StatusOK, ask(t, page, "GET", "/readyz").StatusCode, "as it was a moment ago")
+		assert.Equal(t, http.StatusOK, ask(t, page, "GET", "/readyz").StatusCode, "the last answer is kept for a second")
 		time.Sleep(time.Second)
 		r := ask(t, page, "GET", "/readyz")
 		assert.Equal(t, http.StatusServiceUnavailable, r.StatusCode)
@@ -205,7 +205,7 @@ func TestErrorsHaveTheCommandsKindsAndAStatus(t *testing.T) {
 	assert.Contains(t, ask(t, page, "GET", "/api/v1/lease/a?%zz").body, `"kind":"usage"`)
 }
 
-func TestAStoreThatHangsIsGivenUpAndSoIsWhatNobodyWaitsFor(t *testing.T) {
+func TestReadsOfAHungStoreAndOfClosedRequestsAreCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := faultstore.New(filled(t, 1))
 		for _, method := range []string{"Names", "Peek", "Look"} {
@@ -227,13 +227,13 @@ func TestAStoreThatHangsIsGivenUpAndSoIsWhatNobodyWaitsFor(t *testing.T) {
 			began = time.Now()
 			cancel()
 			<-left
-			synctest.Wait() // and the bubble ends only once no goroutine is left
+			synctest.Wait() // the bubble also only ends when no goroutine is left
 			assert.Zero(t, time.Since(began), path)
 		}
 	})
 }
 
-func TestALookIsSharedAndKept(t *testing.T) {
+func TestASurveyIsSharedAndKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := faultstore.New(filled(t, 500))
 		st.On("Peek", 0, faultstore.Delay(time.Millisecond))
@@ -246,17 +246,17 @@ func TestALookIsSharedAndKept(t *testing.T) {
 		for range 8 {
 			assert.Equal(t, http.StatusOK, <-statuses)
 		}
-		assert.Equal(t, 16, peeks(), "one look for all of them")
+		assert.Equal(t, 16, peeks(), "one survey for all requests")
 		time.Sleep(4 * time.Second)
 		get(t, page, "/?page=2")
-		assert.Equal(t, 16, peeks(), "500 checkpoints are looked at every five seconds at the most")
+		assert.Equal(t, 16, peeks(), "500 checkpoints are surveyed at most every five seconds")
 		time.Sleep(2 * time.Second)
 		get(t, page, "/")
 		assert.Equal(t, 32, peeks())
 	})
 }
 
-// slow is a client that takes its answer when it is told to.
+// slow is a client that takes its answer when the test says so.
 type slow struct {
 	*httptest.ResponseRecorder
 	take chan struct{}
@@ -267,7 +267,7 @@ func (s slow) Write(p []byte) (int, error) {
 	return s.ResponseRecorder.Write(p)
 }
 
-func TestSixteenReadAtOnceAndASlowClientKeepsNobodyWaiting(t *testing.T) {
+func TestSixteenRequestsReadAtOnceAndASlowClientBlocksNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := faultstore.New(filled(t, 1))
 		page := pageOf(t, st, nil)

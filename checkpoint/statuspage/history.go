@@ -15,7 +15,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// What one request reads of a history: so many versions, and so many bytes of states that come with them.
+// How much of a history one request reads: versions, and bytes of the states that come with them.
 const (
 	maxVersions     = 500
 	maxHistoryBytes = 32 << 20
@@ -24,7 +24,7 @@ const (
 // window is a part of a history, newest first.
 type window struct {
 	entries []entry
-	next    int64 // where the older ones begin: before this version; 0: there are none
+	next    int64 // older versions come before this one; 0: there are none
 }
 
 // entry is one version, without its state, or why it cannot be read.
@@ -69,7 +69,7 @@ func (h *handler) history(ctx context.Context, name string, before int64, limit 
 	return w, nil
 }
 
-// good are the versions that can be read, oldest first.
+// good returns the versions that can be read, oldest first.
 func (w window) good() []*checkpoint.Checkpoint {
 	var good []*checkpoint.Checkpoint
 	for _, e := range slices.Backward(w.entries) {
@@ -80,13 +80,15 @@ func (w window) good() []*checkpoint.Checkpoint {
 	return good
 }
 
-// run is one session, as the versions of a window tell of it: [checkpoint.RunInfo] of a part of the history.
+// run is one session, as the versions of a window tell of it: [checkpoint.RunInfo] of a part of the
+// history.
 type run struct {
 	checkpoint.RunInfo
 	Cut bool // it may have begun before the window
 }
 
-// runs groups versions by who committed them. live is the epoch of the lease that is held (0: none).
+// runs groups versions by who committed them. live is the epoch of the lease that is held (0:
+// none).
 func (w window) runs(live int64) []run {
 	var runs []run
 	for _, e := range w.entries {
@@ -110,7 +112,7 @@ func (w window) runs(live int64) []run {
 	return runs
 }
 
-// End says how it ended, as milepost runs does.
+// End returns how the run ended, as milepost runs prints it.
 func (r run) End() string { return survey.RunEnd(r.RunInfo) }
 
 // event is something that happened to a checkpoint.
@@ -124,7 +126,8 @@ type event struct {
 
 const maxEvents = 50
 
-// events are what the versions of a window tell beside progress, newest first.
+// events returns the events that the versions of a window show in addition to progress, newest
+// first.
 func (w window) events(lease *store.Lease) []event {
 	var all []event
 	var last *checkpoint.Checkpoint
@@ -134,7 +137,7 @@ func (w window) events(lease *store.Lease) []event {
 		}
 		if last != nil && last.CommitEpoch != cp.CommitEpoch {
 			if last.Ended == "" {
-				add(true, "The run before had died", who(last.By))
+				add(true, "The run before died", who(last.By))
 			}
 			add(false, "A run began", who(cp.By))
 		}
@@ -144,7 +147,7 @@ func (w window) events(lease *store.Lease) []event {
 		if cp.RestoredFrom != 0 {
 			add(false, fmt.Sprintf("Content of version %s", human.Thousands(cp.RestoredFrom)), cp.Reason)
 		} else if cp.Reason != "" {
-			add(false, "An operator's act", cp.Reason)
+			add(false, "Changed by an operator", cp.Reason)
 		}
 		if cp.LastError != "" && (last == nil || last.LastError != cp.LastError) {
 			add(true, "Error", cp.LastError)
@@ -165,7 +168,7 @@ func (w window) events(lease *store.Lease) []event {
 	return all[:min(len(all), maxEvents)]
 }
 
-// who is a holder in few words.
+// who returns a short text for a holder.
 func who(h store.Holder) string {
 	s := h.ID
 	if h.Host != "" && !strings.HasSuffix(s, "@"+h.Host) {
@@ -180,7 +183,7 @@ func who(h store.Holder) string {
 // maxState is the most bytes of a state that are compared or shown. The command shows more.
 const maxState = 4 << 20
 
-// version reads one version; its state too where that lies in the store.
+// version reads one version, with its state if the store holds it.
 func (h *handler) version(ctx context.Context, name string, version int64) (*checkpoint.Checkpoint, error) {
 	cp, err := checkpoint.Get(ctx, h.store, name, &checkpoint.ReadOptions{Namespace: h.opts.Namespace, Version: version})
 	if h.opts.Archive == nil || !errors.Is(err, store.ErrNotFound) || version == 0 {
@@ -200,9 +203,9 @@ func (h *handler) version(ctx context.Context, name string, version int64) (*che
 	return nil, err
 }
 
-var errStateTooLarge = errors.New("the state is too large to be shown here")
+var errStateTooLarge = errors.New("the state is too large to show here")
 
-// state loads the state of a version that was read.
+// state loads the state of a version that was read before.
 func (h *handler) state(ctx context.Context, cp *checkpoint.Checkpoint) error {
 	switch {
 	case max(cp.StateSize, int64(len(cp.State))) > maxState:

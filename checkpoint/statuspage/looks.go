@@ -13,8 +13,9 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// A look at all checkpoints is shared by whoever asks, and kept so long that no more than lookRate checkpoints a second are
-// read, however many people look on. A namespace of more than maxLook is listed by name, page by page.
+// All requests share one survey of all checkpoints. It is kept so long that at most lookRate
+// checkpoints a second are read, however many people watch. A namespace with more than maxLook
+// checkpoints is listed by name, page by page.
 const (
 	maxLook  = 20_000
 	lookRate = 100
@@ -23,18 +24,18 @@ const (
 
 var errTooMany = fmt.Errorf("more than %d checkpoints", maxLook)
 
-// looked is what a look has shown, the worst first.
+// looked is the result of a survey, the worst first.
 type looked struct {
 	survey.Seen
 	at   time.Time
 	keep time.Duration
 }
 
-// looks runs one look at a time.
+// looks runs one survey at a time.
 type looks struct {
 	look func(ctx context.Context, memory *survey.Memory) (*looked, error)
 
-	turn   sync.Mutex // held while one is under way: memory is its own
+	turn   sync.Mutex // held during a survey, which owns memory
 	memory survey.Memory
 
 	mu      sync.Mutex
@@ -42,7 +43,7 @@ type looks struct {
 	running *running
 }
 
-// running is a look under way. It ends when nobody waits for it any more.
+// running is a survey in progress. It is cancelled when no request waits for it any more.
 type running struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
@@ -51,7 +52,7 @@ type running struct {
 	err     error
 }
 
-// get returns the latest look, or a new one where that is too old.
+// get returns the latest survey, or a new one if the latest is too old.
 func (l *looks) get(ctx context.Context) (*looked, error) {
 	l.mu.Lock()
 	if l.latest != nil && time.Since(l.latest.at) < l.latest.keep {
@@ -78,10 +79,10 @@ func (l *looks) get(ctx context.Context) (*looked, error) {
 			l.running = nil
 		}
 	}
-	return nil, fmt.Errorf("look at the checkpoints: %w", ctx.Err())
+	return nil, fmt.Errorf("survey the checkpoints: %w", ctx.Err())
 }
 
-// start begins a look that outlives the request which began it, if others wait.
+// start begins a survey, which outlives the request that began it if other requests wait.
 func (l *looks) start(ctx context.Context) *running {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestWithin)
 	r := &running{done: make(chan struct{}), cancel: cancel}
@@ -104,7 +105,7 @@ func (l *looks) start(ctx context.Context) *running {
 	return r
 }
 
-// survey looks once.
+// survey runs one survey.
 func (h *handler) survey(ctx context.Context, memory *survey.Memory) (*looked, error) {
 	seen := &looked{Seen: survey.Seen{Namespace: h.opts.Namespace}, at: time.Now()}
 	var err error
@@ -124,7 +125,7 @@ func (h *handler) survey(ctx context.Context, memory *survey.Memory) (*looked, e
 	return seen, nil
 }
 
-// capped is a store whose names end with an error past maxLook.
+// capped is a store whose names end with an error after maxLook names.
 type capped struct{ store.Store }
 
 // Names implements [store.Store].
@@ -143,7 +144,8 @@ func (c capped) Names(ctx context.Context, namespace, prefix, after string) iter
 	}
 }
 
-// page returns up to limit names that begin with prefix and come after a name, and whether there are more.
+// page returns up to limit names that begin with prefix and come after a name, and whether there
+// are more.
 func (h *handler) page(ctx context.Context, prefix, after string, limit int) (names []string, more bool, err error) {
 	for name, err := range h.store.Names(ctx, h.opts.Namespace, prefix, after) {
 		if err != nil {
@@ -157,7 +159,7 @@ func (h *handler) page(ctx context.Context, prefix, after string, limit int) (na
 	return names, false, nil
 }
 
-// lookAt looks at one checkpoint. One of which there is nothing is [store.ErrNotFound].
+// lookAt surveys one checkpoint. It returns [store.ErrNotFound] if there are no records of it.
 func (h *handler) lookAt(ctx context.Context, name string) (*survey.Item, error) {
 	items, err := survey.LookAt(ctx, h.store, h.opts.Namespace, []string{name})
 	if err != nil {
@@ -169,10 +171,10 @@ func (h *handler) lookAt(ctx context.Context, name string) (*survey.Item, error)
 	return &items[0], nil
 }
 
-// tooMany reports whether the checkpoints are listed by name, since all of them would be too much to look at.
+// tooMany reports whether the checkpoints are too many to survey, and are listed by name instead.
 func tooMany(err error) bool { return errors.Is(err, errTooMany) }
 
-// listed is a store in which just these names are listed.
+// listed is a store that lists only these names.
 type listed struct {
 	store.Store
 	names []string

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pageOf is the page over a store.
+// pageOf returns the page over a store.
 func pageOf(t testing.TB, st store.Store, opts *statuspage.Options) http.Handler {
 	t.Helper()
 	page, err := statuspage.Handler(st, opts)
@@ -32,13 +32,13 @@ func pageOf(t testing.TB, st store.Store, opts *statuspage.Options) http.Handler
 	return page
 }
 
-// reply is what the page answers.
+// reply is the page's answer.
 type reply struct {
 	*http.Response
 	body string
 }
 
-// ask asks the page, with headers as name and value.
+// ask sends a request to the page, with headers as name and value.
 func ask(t testing.TB, page http.Handler, method, target string, headers ...string) reply {
 	t.Helper()
 	return send(t, page, httptest.NewRequestWithContext(t.Context(), method, target, nil), headers...)
@@ -54,7 +54,7 @@ func send(t testing.TB, page http.Handler, r *http.Request, headers ...string) r
 	return reply{w.Result(), w.Body.String()}
 }
 
-// get asks the page, which has to answer with 200.
+// get requests a page, which must answer with 200.
 func get(t testing.TB, page http.Handler, target string) string {
 	t.Helper()
 	r := ask(t, page, http.MethodGet, target)
@@ -62,13 +62,13 @@ func get(t testing.TB, page http.Handler, target string) string {
 	return r.body
 }
 
-// state is what the tests' jobs save.
+// state is the state that the tests' jobs save.
 type state struct {
 	Sum  int64  `json:"sum"`
 	Note string `json:"note"`
 }
 
-// savedOf saves versions of a checkpoint in one run that ends with err.
+// savedOf saves versions of a checkpoint in one run, which ends with err.
 func savedOf(t testing.TB, st store.Store, name string, versions int, err error) {
 	t.Helper()
 	s, failed := checkpoint.Open[state](t.Context(), st, name, &checkpoint.Options{Lease: lease.Options{Holder: store.Holder{ID: "nightly@etl-7", Host: "etl-7", PID: 4121, RunID: "run-1"}}})
@@ -80,7 +80,7 @@ func savedOf(t testing.TB, st store.Store, name string, versions int, err error)
 	require.NoError(t, ignored(s.Close(t.Context(), err), err))
 }
 
-// ignored is the error of a close but for the one that the job ended with.
+// ignored returns the error of a close, except for the error that the job ended with.
 func ignored(err, job error) error {
 	if job != nil && err != nil && strings.Contains(err.Error(), job.Error()) {
 		return nil
@@ -88,7 +88,7 @@ func ignored(err, job error) error {
 	return err
 }
 
-// filled is a store with n checkpoints of one version each.
+// filled returns a store with n checkpoints of one version each.
 func filled(t testing.TB, n int) *memstore.Store {
 	t.Helper()
 	st := memstore.New(nil)
@@ -98,7 +98,8 @@ func filled(t testing.TB, n int) *memstore.Store {
 	return st
 }
 
-// commit makes version 1 of a checkpoint without a session, for many or for what no session would save.
+// commit makes version 1 of a checkpoint without a session: for many checkpoints, or for content
+// that no session would save.
 func commit(t testing.TB, st store.Store, name string, v store.Version) {
 	t.Helper()
 	key := store.Key{Namespace: store.DefaultNamespace, Name: name}
@@ -120,7 +121,7 @@ func rawState(content string) *store.State {
 	return &store.State{Data: []byte(content), Size: int64(len(content)), SHA256: sum[:], ContentType: contentType}
 }
 
-// escapedPath is a name in a URL's path, its slashes as they are.
+// escapedPath returns a name escaped for a URL's path, with its slashes as they are.
 func escapedPath(name string) string {
 	return strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
 }

@@ -14,7 +14,7 @@ import (
 
 const rowsPerPage = 50
 
-// overviewView is a page of the list.
+// overviewView is the data of a page of the list.
 type overviewView struct {
 	frame
 	Query  string
@@ -22,7 +22,7 @@ type overviewView struct {
 	ByName bool
 	Tabs   []tab
 	Rows   []row
-	Total  int // of those that match; by name it is not known
+	Total  int // of those that match; not known for a list by name
 	First  int // the number of the first row
 	Last   int
 
@@ -33,7 +33,7 @@ type overviewView struct {
 	Archive      bool
 }
 
-// tab is a condition and how many are so.
+// tab is a condition and the number of checkpoints in it.
 type tab struct {
 	Name, URL string
 	Count     int
@@ -47,12 +47,12 @@ type row struct {
 	Mirror *survey.Mirroring
 }
 
-// Bad reports whether someone should look.
+// Bad reports whether the checkpoint needs attention.
 func (r row) Bad() bool { return bad(r.Condition()) }
 
 func bad(c survey.Condition) bool { return c <= survey.Failing }
 
-// Is says how the checkpoint is, in a word or two.
+// Is returns the checkpoint's condition in a word or two.
 func (r row) Is() string {
 	if r.Overdue() && r.Err == nil {
 		return "overdue " + human.Span(r.Age()-r.Expect.Every-r.Expect.Grace)
@@ -60,7 +60,7 @@ func (r row) Is() string {
 	return r.Condition().String()
 }
 
-// LeaseText says how the lease is, or how long it runs.
+// LeaseText returns the lease's status, or how long it still runs.
 func (r row) LeaseText() string {
 	if r.Held && r.Left > 0 {
 		return human.Span(r.Left)
@@ -71,7 +71,7 @@ func (r row) LeaseText() string {
 	return "–"
 }
 
-// HeldBy is who holds the lease, or died with it.
+// HeldBy returns the holder of the lease, alive or dead.
 func (r row) HeldBy() string {
 	if r.Lease == nil || r.Lease.Status != store.Held {
 		return "–"
@@ -79,7 +79,7 @@ func (r row) HeldBy() string {
 	return human.Visible(r.Lease.Holder.ID)
 }
 
-// ArchiveText says how far the mirror is.
+// ArchiveText returns how far the mirror is behind.
 func (r row) ArchiveText() string {
 	switch {
 	case r.Mirror == nil || !r.Saved():
@@ -92,7 +92,7 @@ func (r row) ArchiveText() string {
 	return "ok"
 }
 
-// Link is the overview's URL with some parameters; empty ones are left out.
+// Link returns the overview's URL with some parameters; empty ones are left out.
 func (v *overviewView) Link(parameters ...string) string {
 	query := url.Values{}
 	for i := 0; i+1 < len(parameters); i += 2 {
@@ -127,7 +127,7 @@ func (h *handler) overviewPage(r *request) error {
 	return h.render(r.w, http.StatusOK, "overview", v)
 }
 
-// worstFirst shows a page of the look: of the checkpoints whose names have the query in them.
+// worstFirst shows a page of the survey: the checkpoints whose names contain the query.
 func (h *handler) worstFirst(v *overviewView, seen *looked, r *request) error {
 	page, err := r.number("page", 1, 1, maxLook)
 	if err != nil {
@@ -176,7 +176,7 @@ func (h *handler) worstFirst(v *overviewView, seen *looked, r *request) error {
 	return nil
 }
 
-// pageText leaves the first page's number out.
+// pageText returns the page's number; "" for the first page.
 func pageText(page int64) string {
 	if page <= 1 {
 		return ""
@@ -184,7 +184,8 @@ func pageText(page int64) string {
 	return strconv.FormatInt(page, 10)
 }
 
-// byName shows a page of the names that begin with the query. It reads no more than that page has.
+// byName shows a page of the names that begin with the query. It reads no more than that page
+// shows.
 func (h *handler) byName(v *overviewView, r *request) error {
 	after := r.Form.Get("after")
 	names, more, err := h.page(r.ctx, v.Query, after, rowsPerPage)

@@ -34,7 +34,7 @@ func TestTheOverviewListsTheWorstFirstAndPages(t *testing.T) {
 		assert.Contains(t, first, "the warehouse is closed")
 		assert.Contains(t, first, "overdue 59 min 59 s")
 		assert.Contains(t, get(t, page, "/?page=3"), "101–122 of 122")
-		assert.Contains(t, get(t, page, "/?q=FAIL"), "1–1 of 1", "wherever it is in the name, in any case")
+		assert.Contains(t, get(t, page, "/?q=FAIL"), "1–1 of 1", "anywhere in the name, in upper or lower case")
 		assert.Contains(t, get(t, page, "/?is=overdue"), "1–1 of 1")
 		assert.Contains(t, get(t, page, "/?q=nothing"), "No checkpoint matches.")
 
@@ -83,7 +83,7 @@ func TestStatesAreShownOnlyWhenAskedFor(t *testing.T) {
 		"/api/v1/checkpoints", "/api/v1/checkpoints/orders/eu", "/api/v1/versions/orders/eu", "/api/v1/version/orders/eu?version=2", "/api/v1/diff/orders/eu?from=1&to=2", "/api/v1/status"} {
 		body := get(t, hidden, url)
 		assert.NotContains(t, body, "at 1", url)
-		assert.NotRegexp(t, `\bsum\b`, body, url) // a word of its own: a commit id is random letters
+		assert.NotRegexp(t, `\bsum\b`, body, url) // a whole word: a commit id is random letters
 	}
 	assert.Contains(t, get(t, hidden, "/version/orders/eu"), "--show-state")
 	assert.Contains(t, get(t, hidden, "/diff/orders/eu"), "--show-state")
@@ -108,7 +108,7 @@ var hostile = map[string]string{
 	"asset":      "assets/page.css",
 }
 
-func TestHostileNamesAndTextsAreInertAndTheirLinksLead(t *testing.T) {
+func TestHostileNamesAndTextsAreInertAndTheirLinksWork(t *testing.T) {
 	st := memstore.New(nil)
 	for _, name := range hostile {
 		commit(t, st, name, store.Version{Content: store.Content{Cursor: name, Identity: name, State: rawState(name)}, LastError: name + "\x00\x1b[2J", Reason: name, By: store.Holder{ID: name, Host: name, RunID: name}})
@@ -138,7 +138,7 @@ func TestHostileNamesAndTextsAreInertAndTheirLinksLead(t *testing.T) {
 			inert(link, get(t, page, html.UnescapeString(link)))
 		}
 	}
-	assert.Equal(t, len(hostile), links, "each has a page, and its link leads there")
+	assert.Equal(t, len(hostile), links, "each checkpoint has a page, and its link works")
 	for kind, name := range hostile {
 		path := escapedPath(name)
 		for _, at := range []string{"/checkpoints/", "/versions/", "/version/", "/api/v1/checkpoints/", "/api/v1/versions/", "/api/v1/runs/"} {
@@ -147,10 +147,10 @@ func TestHostileNamesAndTextsAreInertAndTheirLinksLead(t *testing.T) {
 				inert(kind+" "+at, body)
 			}
 		}
-		escaped(kind, get(t, page, "/?q="+url.QueryEscape(name))) // the search has what was searched for as it is
+		escaped(kind, get(t, page, "/?q="+url.QueryEscape(name))) // the search field shows the query as it is
 		inert(kind, ask(t, page, "GET", "/nothing/"+path).body)
 	}
-	assert.Contains(t, overview, `invoice\u202egpj.exe\u2066`, "what turns text is written out")
+	assert.Contains(t, overview, `invoice\u202egpj.exe\u2066`, "characters that turn text are made visible")
 }
 
 func TestStatesOfAnySizeAndBytesAreShown(t *testing.T) {
@@ -168,7 +168,7 @@ func TestStatesOfAnySizeAndBytesAreShown(t *testing.T) {
 	assert.Contains(t, get(t, page, "/version/invalid"), `\xff\xfe`)
 	assert.Contains(t, get(t, page, "/version/binary"), "00 01 ff 7f 45 4c 46")
 	assert.Contains(t, get(t, page, "/version/text"), "two &lt;b&gt;")
-	assert.Contains(t, get(t, page, "/version/enormous"), "5,242,882 bytes, and 4,194,304 are shown here at the most")
+	assert.Contains(t, get(t, page, "/version/enormous"), "5,242,882 bytes, and at most 4,194,304 are shown here")
 	for _, name := range []string{"large", "oneline", "enormous", "empty", "binary"} {
 		assert.Less(t, len(get(t, page, "/version/"+name)), 4<<20, name)
 	}
@@ -189,11 +189,11 @@ func TestAHugeDifferenceIsCut(t *testing.T) {
 	require.NoError(t, s.Close(t.Context(), nil))
 	page := pageOf(t, st, &statuspage.Options{ShowState: true})
 	body := get(t, page, "/diff/big?from=1&to=2")
-	assert.Contains(t, body, "There are more changes than are shown here.")
+	assert.Contains(t, body, "There are more changes than shown here.")
 	assert.LessOrEqual(t, strings.Count(body, "<del>")+strings.Count(body, "<ins>"), 2000)
 }
 
-func TestADamagedRecordIsNamedAndHidesNoOther(t *testing.T) {
+func TestADamagedRecordIsNamedAndDoesNotHideOthers(t *testing.T) {
 	st := filled(t, 40)
 	st.Damage(store.Key{Namespace: "default", Name: "jobs/000007"}, "HEAD", store.ErrNewerFormat)
 	page := pageOf(t, st, nil)

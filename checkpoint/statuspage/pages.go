@@ -25,7 +25,7 @@ var templates embed.FS
 //go:embed assets/*
 var assets embed.FS
 
-// pages are the templates by name, each with what all share.
+// pages holds the templates by name, each with the shared parts.
 var pages = func() map[string]*template.Template {
 	functions := template.FuncMap{
 		"visible": human.Visible, "thousands": human.Thousands, "span": human.Span, "clock": human.Clock, "perSecond": human.Rate, "word": word,
@@ -51,17 +51,17 @@ var pages = func() map[string]*template.Template {
 	return all
 }()
 
-// pager is a page's view, as the parts that pages share see it.
+// pager is a page's view, as the shared parts see it.
 type pager interface {
 	URL(kind, name string, parameters ...any) string
 	Crumbs(name string) []crumb
 }
 
-// part is what a shared part of a page needs.
+// part is the data that a shared part of a page needs.
 type part struct {
 	Page     pager
 	Name     string
-	Here     string // the page, under the checkpoint's own; "": this is that
+	Here     string // the page below the checkpoint's page; "": the checkpoint's page
 	From, To int64
 	Entries  []entry
 	Label    string
@@ -70,13 +70,13 @@ type part struct {
 // moment is a time and how long ago it is.
 type moment struct{ At, now time.Time }
 
-// Known reports whether there is a time at all.
+// Known reports whether the time is set.
 func (m moment) Known() bool { return !m.At.IsZero() }
 
-// Clock writes it as a log does.
+// Clock formats the time as a log does.
 func (m moment) Clock() string { return human.Clock(m.At) }
 
-// Ago writes how long ago it is.
+// Ago formats how long ago the time is.
 func (m moment) Ago() string { return human.Ago(m.At, m.now) }
 
 // assetsVersion changes with the assets, and so does their URL.
@@ -106,7 +106,7 @@ func (h *handler) asset(w http.ResponseWriter, r *http.Request) {
 	writeBody(w, http.StatusOK, assetTypes[path.Ext(r.PathValue("file"))], content)
 }
 
-// frame is what all pages show.
+// frame is the data that all pages show.
 type frame struct {
 	PageTitle string
 	Store     string // which store it is
@@ -127,7 +127,8 @@ func (h *handler) frame(title string) frame {
 	return f
 }
 
-// URL returns the URL of a checkpoint's page, whose kind is checkpoints, versions, version or diff; parameters come as name and value.
+// URL returns the URL of a checkpoint's page of a kind: checkpoints, versions, version or diff.
+// Parameters come as name and value.
 func (f frame) URL(kind, name string, parameters ...any) string {
 	segments := strings.Split(name, "/")
 	for i, s := range segments {
@@ -144,7 +145,7 @@ func (f frame) URL(kind, name string, parameters ...any) string {
 	return u
 }
 
-// Command is a line for the shell about a checkpoint; %s is its name.
+// Command returns a command line for a checkpoint, whose name replaces %s.
 func (f frame) Command(format, name string) string {
 	line := "milepost " + strings.Replace(format, "%s", word(human.Visible(name)), 1)
 	if f.Namespace != store.DefaultNamespace {
@@ -153,7 +154,7 @@ func (f frame) Command(format, name string) string {
 	return line
 }
 
-// render writes a page whole, or nothing.
+// render writes a whole page, or nothing.
 func (h *handler) render(w http.ResponseWriter, status int, name string, view any) error {
 	var b bytes.Buffer
 	if err := pages[name].ExecuteTemplate(&b, "page", view); err != nil {
@@ -163,10 +164,10 @@ func (h *handler) render(w http.ResponseWriter, status int, name string, view an
 	return nil
 }
 
-// crumb is a step of a name's path, with the search for all that is under it.
+// crumb is a step of a name's path, with a search for all names below it.
 type crumb struct{ Text, URL string }
 
-// Crumbs are the steps above a name.
+// Crumbs returns the steps above a name.
 func (f frame) Crumbs(name string) []crumb {
 	var all []crumb
 	for i := range len(name) {
@@ -178,13 +179,13 @@ func (f frame) Crumbs(name string) []crumb {
 	return all
 }
 
-// historyView is a part of a history with what comes before and after it.
+// historyView is a part of a history, with links to the parts before and after it.
 type historyView struct {
 	frame
 	Name    string
 	Entries []entry
 	Older   string // URL; "": there are none
-	Newest  string // URL; "": this is it
+	Newest  string // URL; "": this is the newest part
 	Before  int64
 }
 
@@ -208,7 +209,7 @@ type versionView struct {
 	frame
 	Name   string
 	CP     entry
-	Hidden string // why the state is not shown; "": it is
+	Hidden string // why the state is not shown; "": it is shown
 	State  string
 	Cut    bool
 	Newer  bool // there may be a newer version
@@ -239,7 +240,7 @@ func (h *handler) versionPage(r *request) error {
 	default:
 		switch err := h.state(r.ctx, cp); {
 		case errors.Is(err, errStateTooLarge):
-			v.Hidden = fmt.Sprintf("it has %s bytes, and %s are shown here at the most", human.Thousands(size), human.Thousands(maxState))
+			v.Hidden = fmt.Sprintf("it has %s bytes, and at most %s are shown here", human.Thousands(size), human.Thousands(maxState))
 		case err != nil:
 			return err
 		default:
@@ -251,7 +252,7 @@ func (h *handler) versionPage(r *request) error {
 	return h.render(r.w, http.StatusOK, "version", v)
 }
 
-// diffView is what changed.
+// diffView is the data of a page of changes.
 type diffView struct {
 	frame
 	Name string
@@ -301,5 +302,5 @@ func (h *handler) diffPage(r *request) error {
 	return h.render(r.w, http.StatusOK, "diff", v)
 }
 
-// Note is what sets the version apart.
+// Note returns what is special about the version.
 func (e entry) Note() string { return human.Visible(human.Note(e.Checkpoint)) }

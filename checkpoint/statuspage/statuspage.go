@@ -17,13 +17,13 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// What one request may cost. Whoever wants more asks for the next page.
+// Limits of one request. A client that wants more asks for the next page.
 const (
-	requestWithin = 30 * time.Second // then what it reads is given up
+	requestWithin = 30 * time.Second // then its reads are cancelled
 	parallel      = 16               // requests that read at once; others wait
 )
 
-// Options of a [Handler]. The zero value shows the default namespace to whoever asks.
+// Options of a [Handler]. The zero value shows the default namespace to everyone.
 type Options struct {
 	Namespace string // "": default
 	Title     string // which store this is, for people who look at several
@@ -32,30 +32,32 @@ type Options struct {
 	// come with it, or without, as from a proxy that strips it.
 	Prefix string
 
-	// Archive is where large states and versions that the store does not hold any more are read from, and Mirror which versions
-	// it is to hold. Nil: there is none.
+	// Archive is read for large states and for versions that the store no longer holds. Mirror says
+	// which versions the archive should hold. Nil: there is no archive.
 	Archive archive.Archive
 	Mirror  checkpoint.MirrorPolicy
 
-	// ShowState shows states. Otherwise nothing of them is shown but their size and type.
+	// ShowState shows states. Otherwise only their size and type are shown.
 	ShowState bool
 
-	// Token is asked of everyone: as a bearer token, or once by the login form, or as ?token=, for which a cookie is given that
-	// is good for twelve hours, and no longer than the token. /healthz, /readyz and the assets ask nobody. "": anyone may read.
+	// Token is required of every request: as a bearer token, or once by the login form or as
+	// ?token=, which give a cookie. The cookie is valid for twelve hours, and no longer than the
+	// token. /healthz, /readyz and the assets need no token. "": anyone may read.
 	Token string
 
-	// Hosts are the names by which the page may be asked for, without ports. On a loopback address they keep out pages of the web that had a
-	// name of their own resolve to it. Nil: any.
+	// Hosts are the host names that requests may use, without ports. On a loopback address they
+	// keep out web pages whose own host name resolves to that address. Nil: any.
 	Hosts []string
 
 	// Metrics answers /metrics. Nil: there is no such page.
 	Metrics http.Handler
 
-	Logger *slog.Logger // of failures that are the server's; nil: none
+	Logger *slog.Logger // for failures of the server; nil: none
 }
 
-// Handler returns the page and its API over st. It changes nothing in st, and takes GET and HEAD alone, but for the login form. The
-// reads of a request end when its context does, and after thirty seconds. An error says which option cannot be.
+// Handler returns the page and its API over st. It changes nothing in st. It accepts only GET and
+// HEAD, except for the forms to log in and out. The reads of a request end when its context does,
+// and after thirty seconds. An error says which option is invalid.
 func Handler(st store.Store, opts *Options) (http.Handler, error) {
 	var o Options
 	if opts != nil {
@@ -68,7 +70,7 @@ func Handler(st store.Store, opts *Options) (http.Handler, error) {
 		return nil, fmt.Errorf("make a status page: %w", err)
 	}
 	if o.Prefix = strings.TrimSuffix(o.Prefix, "/"); o.Prefix != "" && (o.Prefix[0] != '/' || path.Clean(o.Prefix) != o.Prefix || strings.ContainsAny(o.Prefix, "%?#\\")) {
-		return nil, fmt.Errorf("make a status page: prefix %q: a path such as /milepost", o.Prefix)
+		return nil, fmt.Errorf("make a status page: prefix %q must be a path such as /milepost", o.Prefix)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -88,7 +90,7 @@ type handler struct {
 	ready readiness
 }
 
-// route lays out the paths. Names of checkpoints have slashes, so they come last.
+// route sets up the paths. Names of checkpoints contain slashes, so they come last.
 func (h *handler) route() {
 	page := func(pattern string, do func(*request) error) {
 		h.mux.Handle("GET "+pattern, h.reading(do))
@@ -125,7 +127,7 @@ func (h *handler) route() {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	harden(w.Header())
 	if !h.hostAllowed(r.Host) {
-		h.fail(w, r, &statusError{http.StatusMisdirectedRequest, kinds.ErrUsage, fmt.Errorf("this page is not known as %q: ask for it by one of %s, or allow that name (milepost serve --allow-host)",
+		h.fail(w, r, &statusError{http.StatusMisdirectedRequest, kinds.ErrUsage, fmt.Errorf("the host name %q is not allowed: use one of %s, or allow it with milepost serve --allow-host",
 			r.Host, strings.Join(h.opts.Hosts, ", "))})
 		return
 	}
@@ -139,14 +141,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, notFoundf("there is no page %s", r.URL.Path))
 	case !takes(r.Method, r.URL.Path):
 		w.Header().Set("Allow", "GET, HEAD")
-		h.fail(w, r, &statusError{http.StatusMethodNotAllowed, kinds.ErrUsage, fmt.Errorf("%s: this page is for reading: GET and HEAD alone", r.Method)})
+		h.fail(w, r, &statusError{http.StatusMethodNotAllowed, kinds.ErrUsage, fmt.Errorf("%s is not allowed: this page is read-only and accepts GET and HEAD", r.Method)})
 	case !h.admit(w, r):
 	default:
 		h.mux.ServeHTTP(w, r)
 	}
 }
 
-// takes reports whether a path takes a method: reading, and the two forms.
+// takes reports whether a path accepts a method: GET and HEAD everywhere, POST for the two forms.
 func takes(method, path string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead:
@@ -157,7 +159,7 @@ func takes(method, path string) bool {
 	return false
 }
 
-// stripped takes the prefix off. It reports false for the prefix alone, which lacks its slash.
+// stripped removes the prefix. It reports false for the prefix without a slash after it.
 func (h *handler) stripped(r *http.Request) (*http.Request, bool) {
 	p := h.opts.Prefix
 	if p == "" || r.URL.Path != p && !strings.HasPrefix(r.URL.Path, p+"/") {
@@ -172,7 +174,7 @@ func (h *handler) stripped(r *http.Request) (*http.Request, bool) {
 	return &clone, true
 }
 
-// harden sets what holds for every reply.
+// harden sets the headers of every reply.
 func harden(header http.Header) {
 	for name, value := range map[string]string{
 		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
@@ -188,15 +190,15 @@ func harden(header http.Header) {
 	}
 }
 
-// request is one that reads the store.
+// request is a request that reads the store.
 type request struct {
 	*http.Request
 	w    http.ResponseWriter
 	ctx  context.Context
-	name string // of the checkpoint; "": the path has none
+	name string // the checkpoint's name; "": the path has none
 }
 
-// reading bounds a request that reads the store, and answers its error.
+// reading limits a request that reads the store, and answers its error.
 func (h *handler) reading(do func(*request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestWithin)
@@ -217,14 +219,15 @@ func (h *handler) reading(do func(*request) error) http.Handler {
 		} else {
 			err = q.do(h, do)
 		}
-		gone := errors.Is(err, context.Canceled) && r.Context().Err() != nil // nobody is there to be told
+		gone := errors.Is(err, context.Canceled) && r.Context().Err() != nil // the client is gone
 		if err != nil && !gone {
 			h.fail(w, r, err)
 		}
 	})
 }
 
-// answering gives the turn back once the answer begins: whoever takes it slowly keeps nobody waiting.
+// answering releases the turn once the answer begins, so that a slow client blocks no other
+// request.
 type answering struct {
 	http.ResponseWriter
 	done func()

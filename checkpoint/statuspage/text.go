@@ -15,7 +15,7 @@ import (
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./@:=+-]+$`)
 
-// word is a text as one word of a command line, to be copied into a shell.
+// word quotes a text as one word of a command line, to be copied into a shell.
 func word(s string) string {
 	if plainWord.MatchString(s) && s[0] != '-' {
 		return s
@@ -23,7 +23,7 @@ func word(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// stateText is a state as people read it, line by line: JSON indented, text as it is, and anything else as a dump.
+// stateText returns a state as readable lines: JSON indented, text as it is, other bytes as a dump.
 func stateText(state []byte) string {
 	switch {
 	case json.Valid(state):

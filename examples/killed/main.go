@@ -1,6 +1,6 @@
 // Command killed shows what Milepost is for, on real data. It loads 100,000 flights in batches with
-// `milepost batch`, kills the command with SIGKILL half-way, runs the same command again, and counts
-// the loaded flights.
+// `milepost batch`, kills the command with SIGKILL half-way, runs the same command again, and
+// counts the loaded flights.
 //
 //	go run ./examples/killed
 //
@@ -36,9 +36,9 @@ func main() {
 	}
 }
 
-// load is the user's program. It appends the records on its standard input to a file, after the last
-// whole line: a killed load may have left a part of a line. It takes a moment for each batch, so that
-// the kill hits it at work.
+// load is the user's program. It appends the records on its standard input to a file, after the
+// last whole line: a killed load may have left a part of a line. It takes a moment for each batch,
+// so that the kill hits it at work.
 func load(path string) error {
 	before, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -123,8 +123,8 @@ func demonstrate() error {
 	return count(loaded, before)
 }
 
-// count prints what was loaded. It fails if a record is missing, or if more records were loaded twice
-// than the batch that was interrupted.
+// count prints what was loaded. It fails if a record is missing, or if more records were loaded
+// twice than the batch that was interrupted.
 func count(loaded string, before int) error {
 	f, err := os.Open(loaded)
 	if err != nil {

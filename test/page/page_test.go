@@ -359,7 +359,7 @@ func TestATokenIsAskedForOnce(t *testing.T) {
 	assert.Equal(t, "Log in", p.text("h1"))
 	p.do(chromedp.SendKeys(chromedp.CSS("#token"), "nope"))
 	p.click(".login button")
-	assert.Equal(t, "That is not the token.", p.text("#wrong"))
+	assert.Equal(t, "The token is wrong.", p.text("#wrong"))
 	p.do(chromedp.SendKeys(chromedp.CSS("#token"), token))
 	p.click(".login button")
 	assert.Equal(t, "/milepost/checkpoints/orders/eu", p.path(), "where one was going")

@@ -1,4 +1,5 @@
-// Keeps a page that says data-live up to date: it reads the page again and replaces the parts that changed. Everything works without it.
+// Keeps a page with data-live up to date: reads the page again and replaces the parts that changed.
+// Everything else works without this script.
 "use strict";
 (() => {
 	const main = document.querySelector("main[data-live]");
@@ -18,7 +19,7 @@
 	});
 	main.querySelector(".asof").append(button);
 
-	// What has the focus keeps it: the same link or field in the new part.
+	// The focus stays on the same link or field in the new part.
 	const focusKey = (e) => e.id ? "#" + CSS.escape(e.id) : e.getAttribute("href") ? `[href="${CSS.escape(e.getAttribute("href"))}"]` : "";
 
 	function replace(part, fresh) {
@@ -41,7 +42,7 @@
 		const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
 		const parts = fresh.querySelectorAll("main[data-live] [data-part]");
 		if (parts.length !== main.querySelectorAll("[data-part]").length) {
-			if (parts.length) location.reload(); // the page has other parts than it had
+			if (parts.length) location.reload(); // the page now has other parts
 			return;
 		}
 		for (const part of parts) {
@@ -59,7 +60,7 @@
 		clearTimeout(timer);
 		if (after === undefined) return;
 		timer = setTimeout(async () => {
-			try { await update(); } catch { /* the server is away: the next time may do */ }
+			try { await update(); } catch { /* the server does not answer: try again next time */ }
 			if (on) schedule(every);
 		}, after);
 	}
