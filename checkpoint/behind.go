@@ -103,7 +103,11 @@ func (c *committer) loseTo(conflict *store.ConflictError) error {
 
 // persist sends a write that may be repeated until it is applied or cannot be, or ctx ends.
 func (c *committer) persist(ctx context.Context, write func(context.Context) error) error {
-	return persist(ctx, c.timeout, write)
+	return persist(ctx, c.timeout, func(ctx context.Context) error {
+		err := write(ctx)
+		c.lease.Failed(err)
+		return err
+	})
 }
 
 func persist(ctx context.Context, timeout time.Duration, write func(context.Context) error) error {

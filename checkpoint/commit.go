@@ -57,6 +57,10 @@ type pending struct {
 	refused   bool   // an unexplained definite error was seen once
 	refusals  int    // how often the caller's own write was refused, after an ambiguous attempt
 	after     func(landed bool)
+
+	began  time.Time       // when the first attempt was sent; zero: none was
+	ctx    context.Context // of the save
+	failed string          // its outcome if it fails; "": savedError
 }
 
 func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Options) *committer {
@@ -253,7 +257,7 @@ func (c *committer) commitDraft(ctx context.Context, d draft) error {
 		err = c.lease.Ready(ctx)
 	}
 	if err != nil {
-		c.settle(p, false)
+		c.settle(p, savedError)
 		return wrap(fmt.Sprintf("save version %d of", d.next.Number), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, err))
 	}
 	return c.send(ctx, p)
@@ -303,6 +307,7 @@ func (c *committer) now() time.Time {
 func (c *committer) close(ctx context.Context) error {
 	defer context.AfterFunc(ctx, c.stop)()
 	close(c.closing)
+	c.tellUnknown()
 	c.behind.Wait()
 	c.stop()
 	if c.copying != nil {

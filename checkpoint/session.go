@@ -145,6 +145,7 @@ func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *O
 	if cp := from.checkpoint; cp != nil {
 		s.cursor, s.processed, s.failed = cp.Cursor, cp.Processed, cp.Failed
 		s.window.before = slices.Clone(cp.Finished)
+		s.kept.Processed, s.kept.Failed = cp.Processed, cp.Failed
 		o.sayOld(cp, l)
 	}
 
@@ -159,6 +160,7 @@ func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *O
 	})
 	s.saving, s.stopSaving = context.WithCancel(l.Context())
 	s.background.Go(s.saveNowAndThen)
+	s.tellOpened()
 	if o.Lease.Yield {
 		s.background.Go(s.yieldWhenWanted)
 	}

@@ -1,9 +1,11 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -40,10 +42,10 @@ func (c *committer) send(ctx context.Context, p *pending) error {
 		}
 		switch v {
 		case landed:
-			c.settle(p, true)
+			c.settle(p, savedOK)
 			return nil
 		case failed:
-			c.settle(p, false)
+			c.settle(p, cmp.Or(p.failed, savedError))
 			return wrap(fmt.Sprintf("save version %d of", p.commit.Next.Number), c.key, err)
 		case unknowable:
 			return c.giveUp(p, err, nil)
@@ -67,8 +69,10 @@ func (c *committer) lastLook(ctx context.Context, p *pending) (verdict, error) {
 }
 
 // settle closes the question of p.
-func (c *committer) settle(p *pending, didLand bool) {
+func (c *committer) settle(p *pending, outcome string) {
 	c.open = nil
+	c.tellSaved(p, outcome, &c.base)
+	didLand := outcome == savedOK
 	if didLand {
 		c.base = p.commit.Next
 		if p.body != "" && len(c.landed) < mostSwept { // of more the sweep asks store and mirror
@@ -101,7 +105,11 @@ func (c *committer) giveUp(p *pending, why, last error) error {
 		}
 		return &OutcomeUnknownError{Key: c.key, Version: p.commit.Next.Number, CommitID: p.commit.Next.CommitID, Err: why}
 	}
-	c.settle(p, false)
+	outcome := savedError
+	if errors.Is(last, store.ErrThrottled) {
+		outcome = savedThrottled
+	}
+	c.settle(p, outcome)
 	if last != nil {
 		why = fmt.Errorf("%w; the last attempt: %w", why, last)
 	}
@@ -114,8 +122,12 @@ func (c *committer) attempt(ctx context.Context, p *pending) (verdict, error) {
 	if c.lost != nil {
 		defer context.AfterFunc(c.lease.Context(), cancel)()
 	}
+	if p.began.IsZero() {
+		p.began, p.ctx = time.Now(), ctx
+	}
 	_, err := c.st.Commit(bounded, c.key, p.commit)
 	cancel()
+	c.lease.Failed(err)
 	conflict, isConflict := errors.AsType[*store.ConflictError](err)
 	switch {
 	case err == nil:
@@ -131,6 +143,7 @@ func (c *committer) attempt(ctx context.Context, p *pending) (verdict, error) {
 		p.refused = true
 		return undecided, err
 	case !p.ambiguous:
+		p.failed = outcomeOf(err)
 		return failed, err
 	}
 	// This attempt was refused for good, but an earlier one may have landed.
@@ -152,6 +165,7 @@ func (c *committer) look(ctx context.Context, p *pending) (verdict, error) {
 	found, err := c.st.Look(bounded, c.key)
 	cancel()
 	if err != nil {
+		c.lease.Failed(err)
 		return undecided, err
 	}
 	return c.judge(ctx, p, found.Head)
@@ -162,6 +176,7 @@ func (c *committer) look(ctx context.Context, p *pending) (verdict, error) {
 func (c *committer) judge(ctx context.Context, p *pending, head *store.Head) (verdict, error) {
 	base, next, mine := p.commit.Base, p.commit.Next.Number, p.commit.Fence
 	if head == nil || head.Number < base || head.Fence.Epoch < mine.Epoch {
+		p.failed = savedConflict
 		return failed, c.lose(&lease.LostError{Reason: lease.Regressed, Err: regression(base, head)})
 	}
 	if head.Number == base && head.Fence == mine {
@@ -177,8 +192,10 @@ func (c *committer) judge(ctx context.Context, p *pending, head *store.Head) (ve
 	if v == undecided || v == landed && head.Fence == mine {
 		return v, err
 	}
+	p.failed = savedFenced
 	lost := &lease.LostError{Reason: lease.Stolen, By: head.Holder, ByEpoch: head.Fence.Epoch}
 	if head.Fence == mine { // someone else committed under our own fence
+		p.failed = savedConflict
 		lost.Err = fmt.Errorf("version %d was committed by another (commit %s)", head.Number, head.CommitID)
 	}
 	return v, errors.Join(err, c.lose(lost))
@@ -194,6 +211,7 @@ func (c *committer) judgeCopy(ctx context.Context, p *pending) (verdict, error) 
 	case errors.Is(err, store.ErrNotFound):
 		return unknowable, fmt.Errorf("HEAD has gone on, and the version cannot be read any more: %w", err)
 	case err != nil:
+		c.lease.Failed(err)
 		return undecided, err
 	case copied.CommitID == p.commit.Next.CommitID:
 		return landed, nil

@@ -32,7 +32,7 @@ func Acquire(ctx context.Context, st store.Store, key store.Key, opts *Options) 
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{st: st, key: key, opts: o, judge: judge{opts: o}}
+	c := newContender(st, key, o)
 	l, err := c.contend(ctx)
 	if err != nil {
 		if _, held := errors.AsType[*HeldError](err); held || errors.Is(err, ErrStoreRegressed) {
@@ -49,9 +49,14 @@ type contender struct {
 	key     store.Key
 	opts    *Options
 	judge   judge
+	teller  *teller
 	polls   int64
 	waiting time.Duration // monotonic, since when the lease was found held
 	waited  bool
+}
+
+func newContender(st store.Store, key store.Key, o *Options) *contender {
+	return &contender{st: st, key: key, opts: o, judge: judge{opts: o}, teller: &teller{observer: o.Observer, key: key}}
 }
 
 func (c *contender) contend(ctx context.Context) (*Lease, error) {
@@ -82,7 +87,7 @@ func (c *contender) contend(ctx context.Context) (*Lease, error) {
 
 // look reads LEASE and HEAD, patiently.
 func (c *contender) look(ctx context.Context) (store.Records, error) {
-	retry := newRetry()
+	retry := newRetry(c.teller)
 	for {
 		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
 		found, err := c.st.Look(attempt, c.key)
@@ -90,7 +95,7 @@ func (c *contender) look(ctx context.Context) (store.Records, error) {
 		if err == nil {
 			return found, nil
 		}
-		if !transient(err) || !retry.wait(ctx) {
+		if !retry.again(ctx, err) {
 			return store.Records{}, err
 		}
 	}
@@ -128,6 +133,7 @@ func (c *contender) wait(ctx context.Context, found store.Records) error {
 		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
 		err := c.st.Want(attempt, c.key, found.Lease.Fence(), store.Wanted{By: c.opts.Holder.ID, Count: c.polls})
 		cancel()
+		c.teller.failed(err)
 		if err != nil && !errors.Is(err, store.ErrNotApplied) && !transient(err) {
 			return err
 		}
@@ -172,7 +178,20 @@ func (c *contender) take(ctx context.Context, found store.Records, looked time.D
 	}
 	l.head = head
 	l.Committed(max(next.Version, head.Number))
+	l.tellAcquired(next.AcquiredAt)
 	return l, nil
+}
+
+func (l *Lease) tellAcquired(acquiredAt time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := Acquired{Died: l.prior != nil && l.prior.Status == store.Held}
+	if e.Died {
+		e.Silent = max(acquiredAt.Sub(l.prior.RenewedAt), 0)
+	}
+	l.teller.tell(e)
+	l.acquired = true
+	l.tellLoss()
 }
 
 // fell finds HEAD behind the fence below what was read before it.
@@ -217,7 +236,7 @@ func (c *contender) next(found store.Records) store.Lease {
 // write puts next into LEASE, sending the same bytes until an answer is definite, and
 // reports whether it is there: otherwise another was faster.
 func (c *contender) write(ctx context.Context, observed *store.Lease, next store.Lease) (bool, error) {
-	retry := newRetry()
+	retry := newRetry(c.teller)
 	for {
 		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
 		_, err := c.st.Acquire(attempt, c.key, observed, next)
@@ -238,7 +257,7 @@ func (c *contender) write(ctx context.Context, observed *store.Lease, next store
 				}
 			}
 		}
-		if !transient(err) || !retry.wait(ctx) {
+		if !retry.again(ctx, err) {
 			return false, err
 		}
 	}
@@ -250,7 +269,7 @@ var errOutrun = errors.New("another raised the fence")
 // raise puts the fence on HEAD. The lease is renewed meanwhile; where that fails, so does this.
 func (c *contender) raise(l *Lease, seen *store.Head) (store.Head, error) {
 	ctx := l.ctx
-	retry := newRetry()
+	retry := newRetry(c.teller)
 	for {
 		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
 		head, _, err := c.st.Raise(attempt, c.key, l.fence, c.opts.Holder, seen == nil)
@@ -279,7 +298,7 @@ func (c *contender) raise(l *Lease, seen *store.Head) (store.Head, error) {
 				}
 			}
 		}
-		if !transient(err) || !retry.wait(ctx) {
+		if !retry.again(ctx, err) {
 			if cause := context.Cause(ctx); cause != nil {
 				return store.Head{}, cause
 			}
@@ -297,7 +316,7 @@ func headVersion(h *store.Head) int64 {
 
 func newLease(ctx context.Context, c *contender, next store.Lease, sent time.Duration, wall time.Time, clock store.Clock) *Lease {
 	l := &Lease{
-		st: c.st, key: c.key, opts: c.opts, fence: next.Fence(),
+		st: c.st, key: c.key, opts: c.opts, fence: next.Fence(), teller: c.teller,
 		handoff: make(chan struct{}), lost: make(chan struct{}), kick: make(chan struct{}, 1),
 		renewed: make(chan struct{}), beatDone: make(chan struct{}), released: make(chan struct{}),
 		sent: sent, sentWall: wall, clock: clock, beat: next.Beat, version: next.Version,
@@ -331,17 +350,20 @@ func transient(err error) bool {
 type retry struct {
 	intervals *backoff.ExponentialBackOff
 	began     time.Time
+	teller    *teller
 }
 
-func newRetry() *retry {
+func newRetry(t *teller) *retry {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, time.Second
-	return &retry{intervals: b, began: time.Now()}
+	return &retry{intervals: b, began: time.Now(), teller: t}
 }
 
-// wait sleeps until the next attempt, and reports false when there is to be none.
-func (r *retry) wait(ctx context.Context) bool {
-	return ctx.Err() == nil && time.Since(r.began) < patience && sleep(ctx, r.intervals.NextBackOff())
+// again sleeps until the next attempt after one that failed with err. It reports false when there
+// is to be none.
+func (r *retry) again(ctx context.Context, err error) bool {
+	r.teller.failed(err)
+	return transient(err) && ctx.Err() == nil && time.Since(r.began) < patience && sleep(ctx, r.intervals.NextBackOff())
 }
 
 // sleep reports false when ctx ended first.

@@ -34,6 +34,7 @@ type Lease struct {
 	released chan struct{} // closed when the first Release has ended
 	progress atomic.Int64  // monotonic reading of the last Progress
 	deadline *time.Timer
+	teller   *teller
 
 	mu        sync.Mutex
 	sent      time.Duration // monotonic, just before the last request that succeeded was sent
@@ -46,6 +47,7 @@ type Lease struct {
 	renewed   chan struct{} // closed and replaced at each renewal
 	renewErr  error
 	loss      *LostError
+	acquired  bool // Acquire has returned the lease, or is about to
 	releasing bool
 	wanted    *store.Wanted // as the renewal before showed it
 	yielding  bool
@@ -103,6 +105,13 @@ func (l *Lease) Clock() store.Clock {
 	defer l.mu.Unlock()
 	return l.clockAt(l.opts.Readings.Mono())
 }
+
+// Tell passes an event of the caller's own to Options.Observer, in order with those of the lease.
+// It never blocks.
+func (l *Lease) Tell(e Event) { l.teller.tell(e) }
+
+// Failed tells Options.Observer if err says that the store throttled a request.
+func (l *Lease) Failed(err error) { l.teller.failed(err) }
 
 func (l *Lease) clockAt(mono time.Duration) store.Clock {
 	if l.clock.IsZero() {
@@ -167,7 +176,16 @@ func (l *Lease) lose(e *LostError) {
 	l.cancel(e)
 	close(l.lost)
 	if e.Reason != Released {
+		l.tellLoss()
 		l.opts.Logger.Warn("lease lost", "checkpoint", l.key.String(), "epoch", l.fence.Epoch, "reason", string(e.Reason))
+	}
+}
+
+// tellLoss tells of a loss, unless Acquire fails: then no run has lost a lease. It is called with
+// l.mu held.
+func (l *Lease) tellLoss() {
+	if l.acquired && l.loss != nil && l.loss.Reason != Released {
+		l.teller.tell(l.loss)
 	}
 }
 
@@ -262,8 +280,12 @@ func (l *Lease) renew() bool {
 	}
 	l.renewErr = err
 	if err != nil {
+		l.teller.failed(err)
 		l.opts.Logger.Warn("lease not renewed", "checkpoint", l.key.String(), "epoch", l.fence.Epoch, "error", err)
 		return false
+	}
+	if l.acquired {
+		l.teller.tell(Renewed{Late: sent-l.sent > l.opts.CommitWithin})
 	}
 	l.took(sent, sentWall, clock)
 	l.noticeHandoff(record.Wanted)
@@ -337,11 +359,12 @@ func (l *Lease) Release(ctx context.Context) error {
 	if yielding && err == nil {
 		sleep(ctx, 2*pollInterval(l.opts.Duration))
 	}
+	l.teller.finish()
 	return err
 }
 
 func (l *Lease) markFree(ctx context.Context, version int64) error {
-	retry := newRetry()
+	retry := newRetry(l.teller)
 	for {
 		attempt, cancel := context.WithTimeout(ctx, l.opts.attemptTimeout())
 		err := l.st.Release(attempt, l.key, l.fence, version)
@@ -349,7 +372,7 @@ func (l *Lease) markFree(ctx context.Context, version int64) error {
 		if _, taken := errors.AsType[*store.ConflictError](err); err == nil || taken {
 			return nil
 		}
-		if !transient(err) || !retry.wait(ctx) {
+		if !retry.again(ctx, err) {
 			return wrap("release the lease of", l.key, err)
 		}
 	}

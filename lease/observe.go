@@ -63,7 +63,7 @@ func Break(ctx context.Context, st store.Store, key store.Key, opts *BreakOption
 	if err != nil {
 		return 0, err
 	}
-	c := &contender{st: st, key: key, opts: o, judge: judge{opts: o}}
+	c := newContender(st, key, o)
 	found, err := c.look(ctx)
 	if err != nil {
 		return 0, wrap("break the lease of", key, err)
@@ -112,7 +112,7 @@ func (c *contender) watch(ctx context.Context, found store.Records) (store.Recor
 
 // steal writes LEASE whatever its beat, and raises the fence on HEAD.
 func (c *contender) steal(ctx context.Context, found store.Records, next store.Lease) error {
-	retry := newRetry()
+	retry := newRetry(c.teller)
 	for {
 		_, err := c.st.Steal(ctx, c.key, found.Lease, next)
 		if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
@@ -124,7 +124,7 @@ func (c *contender) steal(ctx context.Context, found store.Records, next store.L
 		if err == nil {
 			break
 		}
-		if !transient(err) || !retry.wait(ctx) {
+		if !retry.again(ctx, err) {
 			return err
 		}
 	}
@@ -136,7 +136,7 @@ func (c *contender) steal(ctx context.Context, found store.Records, next store.L
 		if err == nil {
 			return nil
 		}
-		if !transient(err) || !retry.wait(ctx) {
+		if !retry.again(ctx, err) {
 			return err
 		}
 	}

@@ -61,6 +61,15 @@ type Options struct {
 	// OnWait is called at each poll while the lease is held by another.
 	OnWait func(*HeldError)
 
+	// Observer receives what happens to the lease and to the saves under it: for metrics and
+	// traces. Nil: nothing is told. Each event is told by the code that decides it, so an observer
+	// works out nothing of the protocol. For one lease the observer gets one event after another, in
+	// order; for several leases it is called from several goroutines at once. It may block and may
+	// call anything: no renewal, loss or save waits for it. While it blocks, 1,024 events wait, and
+	// later ones are dropped. Release waits at most a second, after the lease is free, for the
+	// observer to receive the last events.
+	Observer func(store.Key, Event)
+
 	// Readings replaces the clocks and the like, for tests.
 	Readings *Readings
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/agent"
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
@@ -73,7 +71,7 @@ func (a *app) runAgent() error {
 // agentOptions are those of an agent whose clients use the command's store, or one that they name.
 func (a *app) agentOptions() agent.Options {
 	return agent.Options{
-		Namespace: a.namespace, Release: buildVersion().Version, Logger: a.logger(),
+		Namespace: a.namespace, Release: buildVersion().Version, Logger: a.logger(), Observer: a.observer(),
 		Open: func(ctx context.Context, p agent.Place) (*agent.Store, error) {
 			named := *a
 			if p.Store != "" {
@@ -99,7 +97,6 @@ func (a *app) agentOptions() agent.Options {
 func (s *openStore) forAgent() *agent.Store {
 	return &agent.Store{
 		Store: s.Store, Archive: s.archive.Archive, Mirror: s.archive.url.Mirror, Close: s.close,
-		Watch: func(session *checkpoint.Session[json.RawMessage]) { s.watch(session) },
 	}
 }
 

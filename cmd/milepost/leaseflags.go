@@ -50,7 +50,7 @@ func (f *leaseFlags) check() error {
 func (f *leaseFlags) lease(a *app) lease.Options {
 	o := lease.Options{
 		Holder: store.Holder{ID: f.holder}, Duration: f.leaseDuration, Wait: f.wait,
-		SameHolder: f.sameHolder, TakeOver: f.takeOver, Yield: f.yield,
+		SameHolder: f.sameHolder, TakeOver: f.takeOver, Yield: f.yield, Observer: a.observer(),
 	}
 	if f.takeOver && f.wait == 0 {
 		o.Wait = takeOverWait

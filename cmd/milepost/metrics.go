@@ -25,11 +25,13 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/resource"
 
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 	"github.com/milepost-dev/milepost/internal/cloudwatch"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/places"
 	"github.com/milepost-dev/milepost/internal/survey"
-	"github.com/milepost-dev/milepost/store/metered"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
 )
 
 // How often a job's metrics go out, and how long one way out may take: in the background, and at the end.
@@ -50,7 +52,7 @@ func (f *metricsFlags) add(cmd *cobra.Command, usual string) {
 	flags.StringVar(&f.way, "metrics", "", "`where` metrics go: emf (lines on standard output), emf:FILE, cloudwatch, prometheus:ADDR,\n"+
 		"auto (cloudwatch on Glue, else emf) or none (default: $MILEPOST_METRICS, else "+usual+")")
 	flags.StringVar(&f.level, "metrics-level", "summary", "how fine: none, summary (by namespace) or detail (by checkpoint, too)")
-	flags.IntVar(&f.most, "max-series", metered.DefaultMaxSeries, "with detail, how many checkpoints have series of their own; the rest is "+metered.Other)
+	flags.IntVar(&f.most, "max-series", metrics.DefaultMaxSeries, "with detail, how many checkpoints have series of their own; the rest is "+metrics.Other)
 }
 
 // emits gives a command the flags of metrics: what it opens is then counted.
@@ -63,7 +65,7 @@ func (a *app) emits(cmd *cobra.Command) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t.decorates, t.every = true, publishEvery
+		t.observes, t.every = true, publishEvery
 		if cmd.Name() == "agent" {
 			t.lines = a.stderr // the other one is its client's
 		}
@@ -76,18 +78,18 @@ func (a *app) emits(cmd *cobra.Command) *cobra.Command {
 
 // telemetry is where metrics go. Nil, or one that is off, is nowhere.
 type telemetry struct {
-	app       *app
-	flags     metricsFlags
-	way, to   string // emf, cloudwatch, prometheus, or ""; and the file or address
-	lines     io.Writer
-	decorates bool          // stores that are opened are counted
-	every     time.Duration // 0: when flush is called
+	app      *app
+	flags    metricsFlags
+	way, to  string // emf, cloudwatch, prometheus, or ""; and the file or address
+	lines    io.Writer
+	observes bool          // leases and sessions are counted
+	every    time.Duration // 0: when flush is called
 
 	once     sync.Once
 	err      error
 	provider *metric.MeterProvider
 	closing  []func()
-	counting atomic.Pointer[metered.Store] // the one opened last
+	metrics  atomic.Pointer[metrics.Metrics] // nil: nothing is counted
 }
 
 // newTelemetry checks the flags. Nothing is opened before it is started.
@@ -129,8 +131,8 @@ func (a *app) newTelemetry(f metricsFlags, usual string) (*telemetry, error) {
 func (t *telemetry) on() bool { return t != nil && t.way != "" }
 
 // options are those of what counts.
-func (t *telemetry) options() metered.Options {
-	return metered.Options{Detail: t.flags.level == "detail", MaxSeries: t.flags.most}
+func (t *telemetry) options() metrics.Options {
+	return metrics.Options{Detail: t.flags.level == "detail", MaxSeries: t.flags.most}
 }
 
 // start opens the way out. region and profile are the store's, and what cloudwatch uses where the environment names no other.
@@ -148,12 +150,18 @@ func (t *telemetry) start(ctx context.Context, u places.Store) error {
 		if t.err == nil {
 			t.provider = metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(resource.Empty()))
 		}
+		if t.err == nil && t.observes {
+			options := t.options()
+			var m *metrics.Metrics
+			m, t.err = metrics.New(t.provider, &options)
+			t.metrics.Store(m)
+		}
 	})
 	return t.err
 }
 
-func (t *telemetry) instruments() []metered.Instrument {
-	return append(append([]metered.Instrument{}, metered.Jobs...), survey.Instruments...)
+func (t *telemetry) instruments() []metrics.Instrument {
+	return append(append([]metrics.Instrument{}, metrics.Jobs...), survey.Instruments...)
 }
 
 func (t *telemetry) startLines() (metric.Reader, error) {
@@ -206,7 +214,7 @@ func (e told) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error 
 }
 
 func (t *telemetry) startPrometheus() (metric.Reader, error) {
-	reader, metrics, err := newPrometheus()
+	reader, page, err := newPrometheus()
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +223,7 @@ func (t *telemetry) startPrometheus() (metric.Reader, error) {
 		return nil, kinds.Usage(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics)
+	mux.Handle("GET /metrics", page)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: connectWithin}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
@@ -233,45 +241,45 @@ func newPrometheus() (metric.Reader, http.Handler, error) {
 
 // properties are what people find beside the numbers in a line of EMF: of the job that saved last.
 func (t *telemetry) properties(namespace, checkpoint string) map[string]any {
-	counting := t.counting.Load()
-	if counting == nil {
+	m := t.metrics.Load()
+	if m == nil {
 		return nil
 	}
-	last := counting.LastSaved()
+	last := m.LastSaved()
 	if last.Version == 0 || last.Key.Namespace != namespace || checkpoint != "" && checkpoint != last.Key.Name {
 		return nil
 	}
 	return map[string]any{"Name": last.Key.Name, "Version": last.Version, "Holder": last.By.ID, "RunID": last.By.RunID}
 }
 
-// decorate counts what goes through a store. A job does not fail because its metrics cannot go out.
-func (t *telemetry) decorate(ctx context.Context, s *openStore) error {
-	if !t.on() || !t.decorates {
-		return nil
+// count starts counting what leases and sessions do. A job does not fail because its metrics cannot
+// go out.
+func (t *telemetry) count(ctx context.Context, u places.Store) {
+	if !t.on() || !t.observes {
+		return
 	}
-	if err := t.start(ctx, s.url); err != nil {
-		if errors.Is(err, kinds.ErrUsage) {
-			t.app.say("warning: no metrics: %v", err)
-		} else {
-			t.app.logger().Warn("no metrics", "error", err)
-		}
-		return nil
+	err := t.start(ctx, u)
+	switch {
+	case errors.Is(err, kinds.ErrUsage):
+		t.app.say("warning: no metrics: %v", err)
+	case err != nil:
+		t.app.logger().Warn("no metrics", "error", err)
 	}
-	options := t.options()
-	counting, err := metered.New(s.Store, t.provider, &options)
-	if err != nil {
-		return err
-	}
-	t.counting.Store(counting)
-	s.Store = counting
-	return nil
 }
 
-// watch counts a session's marks that wait.
-func (s *openStore) watch(session metered.Session) {
-	if counting, ok := s.Store.(*metered.Store); ok {
-		counting.Watch(session)
+// observe counts an event of a lease or session.
+func (t *telemetry) observe(key store.Key, e lease.Event) {
+	if m := t.metrics.Load(); m != nil {
+		m.Observe(key, e)
 	}
+}
+
+// observer is what the options of a lease take: nil where nothing is counted.
+func (a *app) observer() func(store.Key, lease.Event) {
+	if t := a.telemetry; t.on() && t.observes {
+		return t.observe
+	}
+	return nil
 }
 
 // flush sends out what there is.

@@ -68,10 +68,7 @@ func (a *app) open(ctx context.Context, mode openMode) (*openStore, error) {
 		s.closing()
 		return nil, err
 	}
-	if err := a.telemetry.decorate(ctx, s); err != nil {
-		s.close()
-		return nil, err
-	}
+	a.telemetry.count(ctx, s.url)
 	if a.verbose {
 		a.say("store %s", s.url)
 		a.say("archive %s", s.archive.url)

@@ -157,7 +157,9 @@ func stoppedOr(ctx context.Context, err error) error {
 }
 
 // leaseOptions are those of a command that is not a job: it waits for nobody.
-func (a *app) leaseOptions() lease.Options { return lease.Options{Logger: a.logger()} }
+func (a *app) leaseOptions() lease.Options {
+	return lease.Options{Logger: a.logger(), Observer: a.observer()}
+}
 
 func (a *app) logger() *slog.Logger {
 	level := slog.LevelWarn

@@ -125,7 +125,6 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 	if err != nil {
 		return stoppedOr(opening, err)
 	}
-	st.watch(session)
 	linked()
 	opened()
 	j := &job{

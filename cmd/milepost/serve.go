@@ -15,10 +15,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 	"github.com/milepost-dev/milepost/checkpoint/statuspage"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/survey"
-	"github.com/milepost-dev/milepost/store/metered"
 )
 
 const (
@@ -64,7 +64,7 @@ States are not shown unless --show-state. docs/serve.md has the rest.`,
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` whose first line is the token (default: $MILEPOST_SERVE_TOKEN)")
 	flags.StringSliceVar(&f.hosts, "allow-host", nil, "a further `name` by which it may be asked for on loopback")
 	flags.StringVar(&f.level, "metrics-level", "summary", "how fine /metrics is: none, summary (by namespace) or detail (by checkpoint, too)")
-	flags.IntVar(&f.most, "max-series", metered.DefaultMaxSeries, "with detail, how many checkpoints have series of their own; the rest is "+metered.Other)
+	flags.IntVar(&f.most, "max-series", metrics.DefaultMaxSeries, "with detail, how many checkpoints have series of their own; the rest is "+metrics.Other)
 	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long requests under way have when it is told to end")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		token, err := f.token(a)
@@ -189,7 +189,7 @@ func (a *app) newScrape(s *openStore, f serveFlags) (*scrape, error) {
 	}
 	m := &scrape{app: a, store: s, text: text, provider: metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(resource.Empty()))}
 	m.publisher, err = survey.NewPublisher(m.provider, survey.PublishOptions{
-		Options: metered.Options{Detail: f.level == "detail", MaxSeries: f.most}, Times: true,
+		Options: metrics.Options{Detail: f.level == "detail", MaxSeries: f.most}, Times: true,
 	})
 	return m, err
 }

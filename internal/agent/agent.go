@@ -9,21 +9,22 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"sync"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Options are those of an agent. All are required.
+// Options are those of an agent. All except Observer are required.
 type Options struct {
 	Namespace string // of clients that name none
 	Release   string // of this binary, which clients are told
 	Logger    *slog.Logger
+	Observer  func(store.Key, lease.Event) // of all leases and sessions; may be nil
 
 	// Open opens a store. It is called by one goroutine at a time, once for each place.
 	Open func(context.Context, Place) (*Store, error)
@@ -43,7 +44,6 @@ type Store struct {
 	Archive archive.Archive // nil: there is none
 	Mirror  checkpoint.MirrorPolicy
 
-	Watch func(*checkpoint.Session[json.RawMessage]) // called for each session; may be nil
 	Close func()
 }
 

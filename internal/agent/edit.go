@@ -12,7 +12,7 @@ import (
 // planEdit plans a change of a checkpoint by a client that holds no session of it.
 func planEdit(r *request, f *fields, create bool, edit func(context.Context, *Store, target, *checkpoint.EditOptions) (int64, error)) work {
 	p := r.c.target(f)
-	o := &checkpoint.EditOptions{Namespace: p.namespace, Lease: lease.Options{Logger: r.c.agent.o.Logger}}
+	o := &checkpoint.EditOptions{Namespace: p.namespace, Lease: lease.Options{Logger: r.c.agent.o.Logger, Observer: r.c.agent.o.Observer}}
 	return work{do: func(ctx context.Context) ([]byte, error) {
 		st, err := p.open(ctx, create)
 		if err != nil {

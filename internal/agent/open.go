@@ -37,7 +37,7 @@ func planOpen(r *request, f *fields) work {
 			Wait:       f.millis("wait_ms", 0),
 			SameHolder: f.flag("same_holder"), TakeOver: f.flag("take_over"), Yield: f.flag("yield"),
 			MaxSilence: f.millis("max_silence_ms", 0),
-			OnWait:     o.onWait(),
+			OnWait:     o.onWait(), Observer: r.c.agent.o.Observer,
 		},
 		Every:        int(f.whole("every", checkpoint.DefaultEvery, 0, math.MaxInt32)),
 		Interval:     f.millis("interval_ms", checkpoint.DefaultInterval),
@@ -99,9 +99,6 @@ func (o *openRequest) do(ctx context.Context) ([]byte, error) {
 		linked()
 		end(nil)
 		return nil, err
-	}
-	if st.Watch != nil {
-		st.Watch(opened)
 	}
 	var s *session
 	if linked() {

@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/milepost-dev/milepost/store/metered"
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 )
 
 // maxValues is the most values that a metric may have in one line.
@@ -22,7 +22,7 @@ const maxValues = 100
 // logs of Glue, Lambda and ECS.
 type Lines struct {
 	exporting
-	known      map[string]metered.Instrument
+	known      map[string]metrics.Instrument
 	properties func(namespace, checkpoint string) map[string]any
 	turn       chan io.Writer // holds the writer, which Export takes while it writes
 }
@@ -32,7 +32,7 @@ var _ metric.Exporter = (*Lines)(nil)
 // NewLines returns an exporter that writes to w, several lines in one Write. properties, which may
 // be nil, returns more members for the lines of a series; for a namespace's series, checkpoint is
 // empty. The members are not dimensions: they cost only their bytes.
-func NewLines(w io.Writer, instruments []metered.Instrument, properties func(namespace, checkpoint string) map[string]any) *Lines {
+func NewLines(w io.Writer, instruments []metrics.Instrument, properties func(namespace, checkpoint string) map[string]any) *Lines {
 	l := &Lines{known: knownBy(instruments), properties: properties, turn: make(chan io.Writer, 1)}
 	l.turn <- w
 	return l

@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/milepost-dev/milepost/store/metered"
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 )
 
 // Limits of the service, and of the data kept while the service does not answer.
@@ -38,7 +38,7 @@ type Client interface {
 // was lost is sent again, and then counts twice.
 type Put struct {
 	exporting
-	known  map[string]metered.Instrument
+	known  map[string]metrics.Instrument
 	client Client
 	turn   chan []types.MetricDatum // holds the unsent data, which Export takes while it sends
 }
@@ -46,7 +46,7 @@ type Put struct {
 var _ metric.Exporter = (*Put)(nil)
 
 // NewPut returns an exporter that sends through client, whose retryer handles throttling.
-func NewPut(client Client, instruments []metered.Instrument) *Put {
+func NewPut(client Client, instruments []metrics.Instrument) *Put {
 	p := &Put{known: knownBy(instruments), client: client, turn: make(chan []types.MetricDatum, 1)}
 	p.turn <- nil
 	return p

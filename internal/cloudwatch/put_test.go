@@ -21,7 +21,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/milepost-dev/milepost/store/metered"
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 )
 
 // service accepts the data that it gets, unless refuse returns an error.
@@ -42,13 +42,13 @@ func (s *service) PutMetricData(_ context.Context, in *cloudwatch.PutMetricDataI
 	return &cloudwatch.PutMetricDataOutput{}, nil
 }
 
-var aGauge = metered.Instrument{Name: "milepost.gauge", CloudWatch: "Gauge", Kind: metered.Gauge, Unit: "s"}
+var aGauge = metrics.Instrument{Name: "milepost.gauge", CloudWatch: "Gauge", Kind: metrics.Gauge, Unit: "s"}
 
 // gauges returns one gauge point for each checkpoint.
 func gauges(names ...string) *metricdata.ResourceMetrics {
 	var points []metricdata.DataPoint[float64]
 	for i, name := range names {
-		set := attribute.NewSet(metered.AttrNamespace.String("default"), metered.AttrCheckpoint.String(name))
+		set := attribute.NewSet(metrics.AttrNamespace.String("default"), metrics.AttrCheckpoint.String(name))
 		points = append(points, metricdata.DataPoint[float64]{Attributes: set, Value: float64(i)})
 	}
 	return &metricdata.ResourceMetrics{ScopeMetrics: []metricdata.ScopeMetrics{{Metrics: []metricdata.Metrics{
@@ -56,7 +56,7 @@ func gauges(names ...string) *metricdata.ResourceMetrics {
 	}}}}
 }
 
-func newPut(s *service) *Put { return NewPut(s, []metered.Instrument{aGauge}) }
+func newPut(s *service) *Put { return NewPut(s, []metrics.Instrument{aGauge}) }
 
 func checkpointOf(d types.MetricDatum) string {
 	if len(d.Dimensions) < 2 {
@@ -138,7 +138,7 @@ func TestNoRequestIsLargerThanTheServiceTakes(t *testing.T) {
 				Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), DisableRequestCompression: true,
 				HTTPClient: measuring(func(size int) { largest, sent = max(largest, size), sent+1 }),
 			}, func(o *cloudwatch.Options) { o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801) })
-			p := NewPut(client, []metered.Instrument{aGauge})
+			p := NewPut(client, []metrics.Instrument{aGauge})
 			require.NoError(t, p.Export(t.Context(), gauges(names...)))
 			assert.Less(t, largest, 1<<20)
 			assert.GreaterOrEqual(t, sent, (2*len(names)+maxDataPerRequest-1)/maxDataPerRequest)

@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/milepost-dev/milepost/store/metered"
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 )
 
 // Namespace is CloudWatch's namespace of all metrics. The dimensions follow: a series has either
@@ -46,7 +46,7 @@ type series struct {
 }
 
 // collect turns the SDK's metrics into series, in a fixed order.
-func collect(rm *metricdata.ResourceMetrics, known map[string]metered.Instrument) []series {
+func collect(rm *metricdata.ResourceMetrics, known map[string]metrics.Instrument) []series {
 	c := collector{at: map[[2]string]int{}}
 	for _, scope := range rm.ScopeMetrics {
 		for _, m := range scope.Metrics {
@@ -69,7 +69,7 @@ type collector struct {
 	all []series
 }
 
-func (c *collector) add(i metered.Instrument, data metricdata.Aggregation) {
+func (c *collector) add(i metrics.Instrument, data metricdata.Aggregation) {
 	switch d := data.(type) {
 	case metricdata.Sum[int64]:
 		for _, p := range d.DataPoints {
@@ -117,9 +117,9 @@ func buckets(p metricdata.HistogramDataPoint[float64]) []value {
 	return values
 }
 
-func (c *collector) point(i metered.Instrument, attributes attribute.Set, values ...value) {
-	namespace, _ := attributes.Value(metered.AttrNamespace)
-	checkpoint, _ := attributes.Value(metered.AttrCheckpoint)
+func (c *collector) point(i metrics.Instrument, attributes attribute.Set, values ...value) {
+	namespace, _ := attributes.Value(metrics.AttrNamespace)
+	checkpoint, _ := attributes.Value(metrics.AttrCheckpoint)
 	key := [2]string{dimension(namespace.AsString()), dimension(checkpoint.AsString())}
 	at, ok := c.at[key]
 	if !ok {
@@ -195,8 +195,8 @@ func unitOf(ucum string) string {
 }
 
 // knownBy returns the instruments by name.
-func knownBy(instruments []metered.Instrument) map[string]metered.Instrument {
-	known := make(map[string]metered.Instrument, len(instruments))
+func knownBy(instruments []metrics.Instrument) map[string]metrics.Instrument {
+	known := make(map[string]metrics.Instrument, len(instruments))
 	for _, i := range instruments {
 		known[i.Name] = i
 	}

@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/milepost-dev/milepost/store/metered"
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 )
 
 func named(n int) []string {
@@ -79,16 +79,16 @@ func TestALineHasAtMostAHundredValuesOfAMetric(t *testing.T) {
 }
 
 func TestACountByOutcomeIsOneMetricAndAProperty(t *testing.T) {
-	saves := metered.Saves
+	saves := metrics.Saves
 	point := func(outcome string, n int64) metricdata.DataPoint[int64] {
-		return metricdata.DataPoint[int64]{Value: n, Attributes: attribute.NewSet(metered.AttrNamespace.String("default"), metered.AttrOutcome.String(outcome))}
+		return metricdata.DataPoint[int64]{Value: n, Attributes: attribute.NewSet(metrics.AttrNamespace.String("default"), metrics.AttrOutcome.String(outcome))}
 	}
 	rm := &metricdata.ResourceMetrics{ScopeMetrics: []metricdata.ScopeMetrics{{Metrics: []metricdata.Metrics{
 		{Name: saves.Name, Data: metricdata.Sum[int64]{DataPoints: []metricdata.DataPoint[int64]{point("ok", 7), point("fenced", 2)}}},
 		{Name: "somebody.elses", Data: metricdata.Sum[int64]{DataPoints: []metricdata.DataPoint[int64]{point("ok", 1)}}},
 	}}}}
 	var out bytes.Buffer
-	require.NoError(t, NewLines(&out, []metered.Instrument{saves}, nil).Export(t.Context(), rm))
+	require.NoError(t, NewLines(&out, []metrics.Instrument{saves}, nil).Export(t.Context(), rm))
 	var line struct {
 		Saves          float64
 		SavesByOutcome map[string]float64

@@ -10,13 +10,13 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 	"github.com/milepost-dev/milepost/store"
-	"github.com/milepost-dev/milepost/store/metered"
 )
 
 // PublishOptions say what is published.
 type PublishOptions struct {
-	metered.Options      // with Detail, checkpoints have their own series
+	metrics.Options      // with Detail, checkpoints have their own series
 	Ratio           bool // also publish Expectation
 	Times           bool // publish times, not ages
 }
@@ -36,7 +36,7 @@ type Publisher struct {
 
 // reading is one value of one series.
 type reading struct {
-	of    metered.Instrument
+	of    metrics.Instrument
 	at    attribute.Set
 	value float64
 }
@@ -44,14 +44,14 @@ type reading struct {
 // NewPublisher returns a publisher with instruments of provider.
 func NewPublisher(provider metric.MeterProvider, opts PublishOptions) (*Publisher, error) {
 	if opts.MaxSeries == 0 {
-		opts.MaxSeries = metered.DefaultMaxSeries
+		opts.MaxSeries = metrics.DefaultMaxSeries
 	}
 	p := &Publisher{opts: opts, gauges: map[string]metric.Float64ObservableGauge{}}
-	meter := provider.Meter(metered.Scope)
+	meter := provider.Meter(metrics.Scope)
 	var failed []error
 	var all []metric.Observable
 	for _, i := range Instruments {
-		if i.Kind == metered.Counter {
+		if i.Kind == metrics.Counter {
 			var err error
 			p.beats, err = meter.Int64Counter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
 			failed = append(failed, err)
@@ -93,7 +93,7 @@ func (p *Publisher) Publish(ctx context.Context, seen Seen) {
 	p.mu.Lock()
 	p.readings = s.readings
 	p.mu.Unlock()
-	p.beats.Add(ctx, 1, metric.WithAttributes(metered.AttrNamespace.String(seen.Namespace)))
+	p.beats.Add(ctx, 1, metric.WithAttributes(metrics.AttrNamespace.String(seen.Namespace)))
 }
 
 // Clear publishes nothing more until the next Publish. Exporters that send each survey once need
@@ -114,29 +114,29 @@ type summary struct {
 type seriesKey struct{ instrument, name string }
 
 // add adds a value to its series; most keeps the greatest value.
-func (s *summary) add(i metered.Instrument, name string, v float64) { s.reading(i, name).value += v }
+func (s *summary) add(i metrics.Instrument, name string, v float64) { s.reading(i, name).value += v }
 
-func (s *summary) most(i metered.Instrument, name string, v float64) {
+func (s *summary) most(i metrics.Instrument, name string, v float64) {
 	r := s.reading(i, name)
 	r.value = max(r.value, v)
 }
 
-func (s *summary) least(i metered.Instrument, name string, v float64) {
+func (s *summary) least(i metrics.Instrument, name string, v float64) {
 	_, there := s.at[seriesKey{i.Name, name}]
 	if r := s.reading(i, name); !there || v < r.value {
 		r.value = v
 	}
 }
 
-func (s *summary) reading(i metered.Instrument, name string) *reading {
+func (s *summary) reading(i metrics.Instrument, name string) *reading {
 	key := seriesKey{i.Name, name}
 	n, ok := s.at[key]
 	if !ok {
 		n = len(s.readings)
 		s.at[key] = n
-		attributes := []attribute.KeyValue{metered.AttrNamespace.String(s.namespace)}
+		attributes := []attribute.KeyValue{metrics.AttrNamespace.String(s.namespace)}
 		if name != "" {
-			attributes = append(attributes, metered.AttrCheckpoint.String(name))
+			attributes = append(attributes, metrics.AttrCheckpoint.String(name))
 		}
 		s.readings = append(s.readings, reading{of: i, at: attribute.NewSet(attributes...)})
 	}
@@ -146,7 +146,7 @@ func (s *summary) reading(i metered.Instrument, name string) *reading {
 func (p *Publisher) sum(seen Seen) *summary {
 	s := &summary{namespace: seen.Namespace, at: map[seriesKey]int{}}
 	p.choose(seen.Items)
-	for _, i := range []metered.Instrument{Checkpoints, Overdues, Unreadables, Leases} {
+	for _, i := range []metrics.Instrument{Checkpoints, Overdues, Unreadables, Leases} {
 		s.add(i, "", 0) // zero is reported too
 	}
 	s.add(Checkpoints, "", float64(len(seen.Items)))
@@ -212,11 +212,11 @@ func (p *Publisher) name(key store.Key) string {
 	case p.own[key]:
 		return key.Name
 	}
-	return metered.Other
+	return metrics.Other
 }
 
 func (p *Publisher) detail(s *summary, name string, i *Item, m Movement) {
-	age := func(ages, times metered.Instrument, t time.Time) {
+	age := func(ages, times metrics.Instrument, t time.Time) {
 		switch {
 		case t.IsZero():
 		case p.opts.Times:

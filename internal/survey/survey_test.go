@@ -14,12 +14,12 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 	"github.com/milepost-dev/milepost/internal/survey"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/faultstore"
 	"github.com/milepost-dev/milepost/store/memstore"
-	"github.com/milepost-dev/milepost/store/metered"
 )
 
 const orders = "orders/eu"
@@ -196,7 +196,7 @@ func (d *damagedStore) Peek(ctx context.Context, keys []store.Key) ([]store.Reco
 }
 
 // published returns the gauge's values of a survey, by checkpoint.
-func published(t *testing.T, reader metric.Reader, instrument metered.Instrument) map[string]float64 {
+func published(t *testing.T, reader metric.Reader, instrument metrics.Instrument) map[string]float64 {
 	t.Helper()
 	var rm metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(t.Context(), &rm))
@@ -208,7 +208,7 @@ func published(t *testing.T, reader metric.Reader, instrument metered.Instrument
 				continue
 			}
 			for _, p := range gauge.DataPoints {
-				name, _ := p.Attributes.Value(metered.AttrCheckpoint)
+				name, _ := p.Attributes.Value(metrics.AttrCheckpoint)
 				got[name.AsString()] = p.Value
 			}
 		}
@@ -219,7 +219,7 @@ func published(t *testing.T, reader metric.Reader, instrument metered.Instrument
 func TestACheckpointKeepsItsSeriesAndAProblemGetsOne(t *testing.T) {
 	reader := metric.NewManualReader()
 	provider := metric.NewMeterProvider(metric.WithReader(reader))
-	p, err := survey.NewPublisher(provider, survey.PublishOptions{Options: metered.Options{Detail: true, MaxSeries: 2}})
+	p, err := survey.NewPublisher(provider, survey.PublishOptions{Options: metrics.Options{Detail: true, MaxSeries: 2}})
 	require.NoError(t, err)
 	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	item := func(name string, age time.Duration, expect *store.Expectation) survey.Item {
@@ -232,10 +232,10 @@ func TestACheckpointKeepsItsSeriesAndAProblemGetsOne(t *testing.T) {
 		return published(t, reader, survey.SaveAge)
 	}
 	second := time.Second
-	assert.Equal(t, map[string]float64{"a": 9, "b": 8, metered.Other: 7}, publish(item("a", 9*second, nil), item("b", 8*second, nil), item("c", 7*second, nil)))
-	assert.Equal(t, map[string]float64{"a": 1, "b": 2, metered.Other: 9}, publish(item("a", 1*second, nil), item("b", 2*second, nil), item("c", 9*second, nil)),
+	assert.Equal(t, map[string]float64{"a": 9, "b": 8, metrics.Other: 7}, publish(item("a", 9*second, nil), item("b", 8*second, nil), item("c", 7*second, nil)))
+	assert.Equal(t, map[string]float64{"a": 1, "b": 2, metrics.Other: 9}, publish(item("a", 1*second, nil), item("b", 2*second, nil), item("c", 9*second, nil)),
 		"a series is kept although ages change")
-	assert.Equal(t, map[string]float64{"c": 9, "b": 2, metered.Other: 1}, publish(item("a", 1*second, nil), item("b", 2*second, nil), item("c", 9*second, &store.Expectation{Every: second})),
+	assert.Equal(t, map[string]float64{"c": 9, "b": 2, metrics.Other: 1}, publish(item("a", 1*second, nil), item("b", 2*second, nil), item("c", 9*second, &store.Expectation{Every: second})),
 		"an overdue checkpoint has a series")
 	assert.Equal(t, map[string]float64{"c": 9, "d": 5}, publish(item("c", 9*second, &store.Expectation{Every: second}), item("d", 5*second, nil)), "a checkpoint that is gone has no series")
 }

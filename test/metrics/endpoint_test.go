@@ -42,17 +42,19 @@ func TestAnEndpointThatHangsOrRefusesCostsAJobNothing(t *testing.T) {
 }
 
 func TestLinesThatNobodyReadsHoldUpNobody(t *testing.T) {
-	r, w := io.Pipe()
-	defer r.Close()
-	lines := cloudwatch.NewLines(w, instruments(), nil)
-	reader := sdk.NewManualReader(sdk.WithTemporalitySelector(lines.Temporality))
-	s := newScript(t, false, reader)
-	s.acquire()
-	require.NoError(t, s.commit())
-	for range 2 { // the second one finds the first one's write still hanging
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		assert.ErrorIs(t, lines.Export(ctx, collected(t, reader)), context.DeadlineExceeded)
-		require.NoError(t, s.commit())
-		cancel()
-	}
+	inVirtualTime(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		defer r.Close()
+		lines := cloudwatch.NewLines(w, instruments(), nil)
+		reader := sdk.NewManualReader(sdk.WithTemporalitySelector(lines.Temporality))
+		s := newScript(t, false, reader)
+		job := s.open()
+		require.NoError(t, s.save(job))
+		for range 2 { // the second one finds the first one's write still hanging
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			assert.ErrorIs(t, lines.Export(ctx, collected(t, reader)), context.DeadlineExceeded)
+			require.NoError(t, s.save(job))
+			cancel()
+		}
+	})
 }

@@ -21,12 +21,10 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/milepost-dev/milepost/checkpoint/metrics"
 	"github.com/milepost-dev/milepost/internal/cloudwatch"
 	"github.com/milepost-dev/milepost/internal/survey"
-	"github.com/milepost-dev/milepost/store/metered"
 )
-
-func (s *session) Context() context.Context { return s.t.Context() }
 
 func inVirtualTime(t *testing.T, test func(t *testing.T)) {
 	synctest.Test(t, test)
@@ -34,6 +32,7 @@ func inVirtualTime(t *testing.T, test func(t *testing.T)) {
 
 func collected(t *testing.T, reader sdk.Reader) *metricdata.ResourceMetrics {
 	t.Helper()
+	synctest.Wait() // until the last events are counted
 	var rm metricdata.ResourceMetrics
 	require.NoError(t, reader.Collect(context.Background(), &rm))
 	return &rm
@@ -51,7 +50,7 @@ func sums(t *testing.T, reader sdk.Reader) map[string]int64 {
 			}
 			for _, p := range sum.DataPoints {
 				name := m.Name
-				for _, by := range []string{string(metered.AttrOutcome), string(metered.AttrCause)} {
+				for _, by := range []string{string(metrics.AttrOutcome), string(metrics.AttrCause)} {
 					for _, a := range p.Attributes.ToSlice() {
 						if string(a.Key) == by {
 							name += " " + a.Value.AsString()
@@ -65,12 +64,12 @@ func sums(t *testing.T, reader sdk.Reader) map[string]int64 {
 	return got
 }
 
-func instruments() []metered.Instrument {
-	return append(slices.Clone(metered.Jobs), survey.Instruments...)
+func instruments() []metrics.Instrument {
+	return append(slices.Clone(metrics.Jobs), survey.Instruments...)
 }
 
 // row is a line of the table in docs/metrics.md.
-func row(i metered.Instrument) string {
+func row(i metrics.Instrument) string {
 	by := []string{"namespace"}
 	if !slices.Contains([]string{survey.Heartbeats.Name, survey.Checkpoints.Name, survey.Overdues.Name, survey.Unreadables.Name, survey.Leases.Name}, i.Name) {
 		by = append(by, "checkpoint")
@@ -86,7 +85,7 @@ func row(i metered.Instrument) string {
 }
 
 // promName is the name by the rules of OpenTelemetry's exporter; the test of Prometheus's text holds it to them.
-func promName(i metered.Instrument) string {
+func promName(i metrics.Instrument) string {
 	name := strings.ReplaceAll(i.Name, ".", "_")
 	switch i.Unit {
 	case "s":
@@ -100,7 +99,7 @@ func promName(i metered.Instrument) string {
 	case "{record}/s":
 		name += "_per_second"
 	}
-	if i.Kind == metered.Counter {
+	if i.Kind == metrics.Counter {
 		name += "_total"
 	}
 	return name
@@ -127,7 +126,7 @@ func TestAScriptedRunEmitsAllOfTheTableAndNothingElse(t *testing.T) {
 		reader := sdk.NewManualReader()
 		s := newScript(t, true, reader)
 		s.run()
-		s.look(survey.PublishOptions{Options: metered.Options{Detail: true}, Times: true})
+		s.look(survey.PublishOptions{Options: metrics.Options{Detail: true}, Times: true})
 		emitted := map[string]string{}
 		for _, scope := range collected(t, reader).ScopeMetrics {
 			for _, m := range scope.Metrics {
@@ -149,7 +148,7 @@ func TestPrometheusHasThemUnderTheNamesOfTheTable(t *testing.T) {
 		require.NoError(t, err)
 		s := newScript(t, true, reader)
 		s.run()
-		s.look(survey.PublishOptions{Options: metered.Options{Detail: true}, Times: true})
+		s.look(survey.PublishOptions{Options: metrics.Options{Detail: true}, Times: true})
 		families, err := registry.Gather()
 		require.NoError(t, err)
 		var got, want []string

@@ -1,4 +1,4 @@
-package metered
+package metrics
 
 import (
 	"context"
@@ -42,43 +42,23 @@ var (
 	MarksWaiting = Instrument{"milepost.marks.waiting", "MarksWaiting", Gauge, "{record}", "Records marked and not yet saved", nil}
 	Acquisitions = Instrument{"milepost.lease.acquisitions", "LeaseAcquisitions", Counter, "{lease}", "Leases acquired", nil}
 	Losses       = Instrument{"milepost.lease.losses", "LeaseLosses", Counter, "{lease}", "Leases lost by jobs that ran, by cause", []attribute.Key{AttrCause}}
-	LateRenewals = Instrument{"milepost.lease.renewals.late", "LateRenewals", Counter, "{renewal}", "Renewals more than half a lease's duration after the one before: saves waited for them", nil}
+	LateRenewals = Instrument{"milepost.lease.renewals.late", "LateRenewals", Counter, "{renewal}", "Renewals later after the one before than a save may start (by default half the lease's duration): saves waited for them", nil}
 	Takeover     = Instrument{"milepost.lease.takeover.duration", "TakeoverTime", Histogram, "s", "Time from the last renewal of a holder that died to the acquisition by the next", nil}
-	Throttles    = Instrument{"milepost.throttles", "Throttles", Counter, "{request}", "Requests that the store throttled", nil}
+	Throttles    = Instrument{"milepost.throttles", "Throttles", Counter, "{request}", "Requests by leases and saves that the store throttled", nil}
 )
 
-// Jobs are the instruments that a [Store] has.
+// Jobs are the instruments that [Metrics] has.
 var Jobs = []Instrument{
 	Saves, SaveFailures, SaveDuration, SaveBytes, Processed, Failed, MarksWaiting,
 	Acquisitions, Losses, LateRenewals, Takeover, Throttles,
 }
-
-// Outcome says how a save ended.
-type Outcome string
-
-// How saves end.
-const (
-	OK        Outcome = "ok"
-	Conflict  Outcome = "conflict"  // the checkpoint is not at the version the save builds on, or a write of the caller's own was refused
-	Fenced    Outcome = "fenced"    // another has the lease
-	Throttled Outcome = "throttled" // and given up
-	Unknown   Outcome = "unknown"   // whether it landed was not learned
-	Failure   Outcome = "error"
-)
-
-// Causes of a loss.
-const (
-	Stolen    = "stolen"    // another has the lease
-	Expired   = "expired"   // no renewal succeeded in time
-	Regressed = "regressed" // the store has gone backward
-)
 
 var (
 	saveBounds     = []float64{.0005, .001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .15, .2, .3, .5, .75, 1, 2, 5, 10, 30}
 	takeoverBounds = []float64{.5, 1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 300, 600, 1800, 3600, 21600, 86400}
 )
 
-// instruments are those of one store.
+// instruments are those of one [Metrics].
 type instruments struct {
 	series *Series
 
@@ -87,7 +67,7 @@ type instruments struct {
 	duration, takeover                        metric.Float64Histogram
 	waiting                                   metric.Int64ObservableGauge
 
-	sets sync.Map // *options by setKey: a save should not build them anew
+	sets sync.Map // *options by setKey, so that each is built once
 }
 
 func newInstruments(m metric.Meter, series *Series, observe metric.Callback) (*instruments, error) {
