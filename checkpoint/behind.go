@@ -46,7 +46,7 @@ func (c *committer) writeCopies() {
 func (c *committer) writeCopy(cp *copying) {
 	defer close(cp.done)
 	cp.err = c.persist(c.life, func(ctx context.Context) error {
-		return c.st.Copy(ctx, c.key, store.Copy{Version: cp.version, ExpiresAt: c.expiry(c.now())})
+		return c.st.Copy(ctx, c.key, store.Copy{Version: cp.version, ExpiresAt: c.expiry(c.lease.Clock().Time())})
 	})
 	if conflict, ok := errors.AsType[*store.ConflictError](cp.err); ok {
 		cp.err = c.loseTo(conflict)
@@ -82,7 +82,7 @@ func (c *committer) keepBase(ctx context.Context) error {
 	defer cancel()
 	err := c.persist(ctx, func(ctx context.Context) error {
 		if v.Deleted {
-			return c.st.Copy(ctx, c.key, store.Copy{Version: v, ExpiresAt: c.expiry(c.now())})
+			return c.st.Copy(ctx, c.key, store.Copy{Version: v, ExpiresAt: c.expiry(c.lease.Clock().Time())})
 		}
 		return c.st.KeepBase(ctx, c.key, v)
 	})

@@ -288,19 +288,11 @@ const secondsOff = 2 * time.Second
 // savedAt is the time of the next version, which is not before the last one's: what is read as of a time goes by that. A
 // clock that was set back by more is believed, or one that was once set wrong would stop time for as long.
 func (c *committer) savedAt() time.Time {
-	now := c.now().Truncate(time.Microsecond)
+	now := c.lease.Clock().Time().Truncate(time.Microsecond)
 	if before := c.base.SavedAt; before.After(now) && before.Sub(now) <= secondsOff {
 		return before.UTC()
 	}
 	return now
-}
-
-// now is the store's time, or this machine's where the store has no clock.
-func (c *committer) now() time.Time {
-	if clock := c.lease.Clock(); !clock.Wall.IsZero() {
-		return clock.Wall.UTC()
-	}
-	return time.Now().Round(0).UTC()
 }
 
 // close waits until what is behind the last commit is durable, or ctx ends.

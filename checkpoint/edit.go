@@ -116,7 +116,7 @@ func resetLost(ctx context.Context, st store.Store, name string, o *EditOptions)
 			content.Born = v.Born
 		}
 		after := content
-		after.Number, after.SavedAt = l.next(), timeOf(l.records.Clock).UTC()
+		after.Number, after.SavedAt = l.next(), l.records.Clock.Time()
 		cp, err := view(key, "HEAD", &after)
 		planned = &Edit{After: cp}
 		return leading{content: content}, err

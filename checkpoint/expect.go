@@ -53,7 +53,7 @@ func (o *Options) declare(ctx context.Context, st store.Store, l *lease.Lease) {
 			"every", has.Every, "grace", has.Grace, "set_by", has.SetBy, "job_every", every, "job_grace", grace)
 		return
 	}
-	at := timeOf(l.Clock()).UTC().Truncate(time.Millisecond)
+	at := l.Clock().Time().Truncate(time.Millisecond)
 	next := &store.Expectation{Every: every, Grace: grace, SetBy: setByJob + l.Holder().ID, SetAt: at}
 	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

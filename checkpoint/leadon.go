@@ -171,7 +171,7 @@ func (l *line) clearLease(ctx context.Context, o *EditOptions, epoch int64) erro
 		l.records.Lease = found.Lease
 	}
 	observed := l.records.Lease
-	now := timeOf(l.records.Clock)
+	now := l.records.Clock.Time()
 	free := store.Lease{
 		Epoch: epoch, LeaseID: lease.NewID(), Status: store.Free, Duration: lease.DefaultDuration,
 		AcquiredAt: now, RenewedAt: now, Reason: o.Reason,

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"time"
 
@@ -64,22 +63,20 @@ func List(ctx context.Context, st store.Store, prefix string, opts *ListOptions)
 	}
 }
 
-// peek lists some keys. One bad record among them must not hide the others.
+// peek lists some keys.
 func peek(ctx context.Context, st store.Store, keys []store.Key, yield func(*Listing, error) bool) bool {
-	all, err := st.Peek(ctx, keys)
-	bad := errors.Is(err, store.ErrBadRecord) || errors.Is(err, store.ErrNewerFormat)
-	switch {
-	case err == nil:
-	case bad && len(keys) == 1:
-		return yield(&Listing{Namespace: keys[0].Namespace, Name: keys[0].Name}, err)
-	case bad:
-		half := len(keys) / 2
-		return peek(ctx, st, keys[:half], yield) && peek(ctx, st, keys[half:], yield)
-	default:
+	all, bad, err := store.PeekEach(ctx, st, keys)
+	if err != nil {
 		yield(nil, wrap("list", keys[0], err))
 		return false
 	}
 	for i, key := range keys {
+		if bad[i] != nil {
+			if !yield(&Listing{Namespace: key.Namespace, Name: key.Name}, bad[i]) {
+				return false
+			}
+			continue
+		}
 		l, err := list(key, &all[i])
 		if l == nil && err == nil {
 			continue // the index lags: there is nothing any more
@@ -93,12 +90,7 @@ func peek(ctx context.Context, st store.Store, keys []store.Key, yield func(*Lis
 
 func list(key store.Key, r *store.Records) (*Listing, error) {
 	l := &Listing{Namespace: key.Namespace, Name: key.Name, Lease: r.Lease, Expect: r.Expect}
-	if r.Lease != nil && r.Lease.Status == store.Held && !r.Lease.Until.PassedBy(r.Clock, 0) {
-		l.Held = true
-		if !r.Lease.Until.Wall.IsZero() && !r.Clock.Wall.IsZero() {
-			l.Left = max(r.Lease.Until.Wall.Sub(r.Clock.Wall), 0)
-		}
-	}
+	l.Held, l.Left = l.Lease.HeldAt(r.Clock)
 	if r.Head != nil && r.Head.Exists() {
 		var err error
 		if l.Checkpoint, err = viewHead(key, r.Head); err != nil {

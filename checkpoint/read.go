@@ -128,7 +128,7 @@ type reader struct {
 }
 
 func newReader(st store.Store, a archive.Archive, key store.Key, found store.Records) *reader {
-	return &reader{st: st, archive: a, key: key, head: found.Head, lease: found.Lease, clock: found.Clock, now: timeOf(found.Clock)}
+	return &reader{st: st, archive: a, key: key, head: found.Head, lease: found.Lease, clock: found.Clock, now: found.Clock.Time()}
 }
 
 // look reads HEAD. A checkpoint that does not exist is [store.ErrNotFound].
@@ -165,14 +165,6 @@ func (r *reader) newest() int64 {
 
 // regressed reports whether the store knows less than it did.
 func (r *reader) regressed() bool { return r.lease != nil && r.newest() < r.lease.Version }
-
-// timeOf is the store's time, or this machine's where the store has no clock.
-func timeOf(c store.Clock) time.Time {
-	if c.Wall.IsZero() {
-		return time.Now()
-	}
-	return c.Wall
-}
 
 // shown reports whether readers may see the copy.
 func (r *reader) shown(c *store.Copy) bool {

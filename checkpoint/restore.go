@@ -122,7 +122,7 @@ func (r *restoring) plan(ctx context.Context) (*Restored, error) {
 		}
 	}
 	after := r.content()
-	after.Number, after.SavedAt = l.next(), timeOf(l.records.Clock).UTC()
+	after.Number, after.SavedAt = l.next(), l.records.Clock.Time()
 	if planned.After, err = view(l.key, "HEAD", &after); err != nil {
 		return nil, err
 	}
@@ -202,7 +202,7 @@ func (r *restoring) content() store.Version {
 
 // readOlder reads the versions that the store would still hold, but for the loss.
 func (r *restoring) readOlder(ctx context.Context) error {
-	now := timeOf(r.line.records.Clock)
+	now := r.line.records.Clock.Time()
 	starts := r.content().Starts
 	old := false // those before were saved earlier
 	for _, id := range slices.Backward(archive.Counting(r.line.ids)) {

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
@@ -36,24 +37,49 @@ func Runs(ctx context.Context, st store.Store, name string, opts *ReadOptions) (
 	if err != nil {
 		return nil, err
 	}
-	var runs []RunInfo
-	for c, err := range r.history(ctx, o.Version, o.At) {
-		if err != nil {
-			return nil, err
+	var failed error
+	versions := func(yield func(*Checkpoint) bool) {
+		for e, err := range r.history(ctx, o.Version, o.At) {
+			if err != nil {
+				failed = err
+				return
+			}
+			e.State = nil // so that it need not be unpacked, and one that cannot be hides no run
+			cp, err := viewCopy(key, &e)
+			if err != nil {
+				failed = err
+				return
+			}
+			if !yield(cp) {
+				return
+			}
 		}
-		if n := len(runs); n == 0 || runs[n-1].Epoch != c.CommitEpoch {
-			runs = append(runs, RunInfo{
-				Epoch: c.CommitEpoch, By: c.By, Last: c.Number, Saved: c.SavedAt, Cursor: c.Cursor,
-				Processed: c.Processed, Failed: c.Failed, LastError: c.LastError, Reason: c.Reason, Ended: c.Ended,
-				Live: c.Ended == "" && runs == nil && live(r.lease, c.CommitEpoch, r.clock),
-			})
-		}
-		run := &runs[len(runs)-1]
-		run.First, run.Began = c.Number, c.SavedAt
+	}
+	var live int64
+	if held, _ := r.lease.HeldAt(r.clock); held {
+		live = r.lease.Epoch
+	}
+	runs := GroupRuns(versions, live)
+	if failed != nil {
+		return nil, failed
 	}
 	return runs, nil
 }
 
-func live(l *store.Lease, epoch int64, now store.Clock) bool {
-	return l != nil && l.Epoch == epoch && l.Status == store.Held && !l.Until.PassedBy(now, 0)
+// GroupRuns groups versions, which come newest first, by the epoch that committed them. live is the epoch
+// of the lease that is held; 0: none is.
+func GroupRuns(versions iter.Seq[*Checkpoint], live int64) []RunInfo {
+	var runs []RunInfo
+	for cp := range versions {
+		if n := len(runs); n == 0 || runs[n-1].Epoch != cp.CommitEpoch {
+			runs = append(runs, RunInfo{
+				Epoch: cp.CommitEpoch, By: cp.By, Last: cp.Version, Saved: cp.SavedAt, Cursor: cp.Cursor,
+				Processed: cp.Processed, Failed: cp.Failed, LastError: cp.LastError, Reason: cp.Reason, Ended: cp.Ended,
+				Live: cp.Ended == "" && n == 0 && live == cp.CommitEpoch,
+			})
+		}
+		run := &runs[len(runs)-1]
+		run.First, run.Began = cp.Version, cp.SavedAt
+	}
+	return runs
 }

@@ -69,7 +69,7 @@ func (w *verifying) gap(g archive.Gap, first int64, h *store.Head) {
 
 // beingMirrored reports whether a session runs, or has just ended: its mirror may be at several versions at once.
 func (w *verifying) beingMirrored(h *store.Head) bool {
-	return w.beingWritten() || timeOf(w.records.Clock).Sub(h.SavedAt) < 2*mirrorPatience
+	return w.beingWritten() || w.records.Clock.Time().Sub(h.SavedAt) < 2*mirrorPatience
 }
 
 // version holds one version of the store against the mirror's.
@@ -152,6 +152,6 @@ func (w *verifying) latest(ctx context.Context) error {
 
 // beingWritten reports whether a session runs, whose mirror may be between an object and latest.json.
 func (w *verifying) beingWritten() bool {
-	l := w.records.Lease
-	return l != nil && live(l, l.Epoch, w.records.Clock)
+	held, _ := w.records.Lease.HeldAt(w.records.Clock)
+	return held
 }

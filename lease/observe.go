@@ -27,9 +27,7 @@ func Observe(ctx context.Context, st store.Store, key store.Key) (Observation, e
 		return Observation{}, wrap("read the lease of", key, err)
 	}
 	o := Observation{Lease: found.Lease, Clock: found.Clock}
-	if l := found.Lease; l != nil && l.Status == store.Held && !l.Until.IsZero() && !l.Until.PassedBy(found.Clock, 0) {
-		o.Left = max(l.Until.Wall.Sub(found.Clock.Wall), 0)
-	}
+	_, o.Left = o.Lease.HeldAt(o.Clock)
 	return o, nil
 }
 

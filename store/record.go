@@ -50,6 +50,14 @@ type Clock struct {
 // IsZero reports whether nothing was read.
 func (c Clock) IsZero() bool { return c.Wall.IsZero() && c.Boot == "" }
 
+// Time returns Wall in UTC, or this machine's time where the store has no clock.
+func (c Clock) Time() time.Time {
+	if c.Wall.IsZero() {
+		return time.Now().Round(0).UTC()
+	}
+	return c.Wall.UTC()
+}
+
 // Add returns the reading d later.
 func (c Clock) Add(d time.Duration) Clock {
 	if !c.Wall.IsZero() {
@@ -110,6 +118,18 @@ type Lease struct {
 
 // Fence returns the fence that the lease's holder raises.
 func (l *Lease) Fence() Fence { return Fence{Epoch: l.Epoch, LeaseID: l.LeaseID} }
+
+// HeldAt reports whether the lease is held and has not run out by the store's clock, and how long it
+// still runs: 0 where no end is recorded in wall time. A nil lease is not held.
+func (l *Lease) HeldAt(now Clock) (held bool, left time.Duration) {
+	if l == nil || l.Status != Held || l.Until.PassedBy(now, 0) {
+		return false, 0
+	}
+	if !l.Until.Wall.IsZero() && !now.Wall.IsZero() {
+		left = max(l.Until.Wall.Sub(now.Wall), 0)
+	}
+	return true, left
+}
 
 // SameAs reports whether l and other are one state of the record: what an
 // acquisition's condition and rule (d) compare. Either may be nil: absent.

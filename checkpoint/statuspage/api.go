@@ -200,8 +200,8 @@ func (h *handler) apiRuns(r *request) error {
 		return err
 	}
 	var live int64
-	if l := o.Lease; l != nil && l.Status == store.Held && !l.Until.PassedBy(o.Clock, 0) {
-		live = l.Epoch
+	if held, _ := o.Lease.HeldAt(o.Clock); held {
+		live = o.Lease.Epoch
 	}
 	all := []survey.RunJSON{}
 	for _, run := range w.runs(live) {

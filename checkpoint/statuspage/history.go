@@ -87,24 +87,13 @@ type run struct {
 	Cut bool // it may have begun before the window
 }
 
-// runs groups versions by who committed them. live is the epoch of the lease that is held (0:
-// none).
+// runs groups the versions. live is the epoch of the lease that is held (0: none).
 func (w window) runs(live int64) []run {
+	good := w.good()
+	slices.Reverse(good)
 	var runs []run
-	for _, e := range w.entries {
-		if e.Err != nil {
-			continue
-		}
-		cp := e.Checkpoint
-		if n := len(runs); n == 0 || runs[n-1].Epoch != cp.CommitEpoch {
-			runs = append(runs, run{RunInfo: checkpoint.RunInfo{
-				Epoch: cp.CommitEpoch, By: cp.By, Last: cp.Version, Saved: cp.SavedAt, Cursor: cp.Cursor,
-				Processed: cp.Processed, Failed: cp.Failed, LastError: cp.LastError, Reason: cp.Reason, Ended: cp.Ended,
-				Live: cp.Ended == "" && n == 0 && live == cp.CommitEpoch,
-			}})
-		}
-		r := &runs[len(runs)-1]
-		r.First, r.Began = cp.Version, cp.SavedAt
+	for _, info := range checkpoint.GroupRuns(slices.Values(good), live) {
+		runs = append(runs, run{RunInfo: info})
 	}
 	if n := len(runs); n > 0 && w.next > 0 {
 		runs[n-1].Cut = true

@@ -66,8 +66,10 @@ On SIGTERM or SIGINT the batch in hand may finish within --grace and is saved.`,
 		ValidArgsFunction: a.completeNames,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		a.isBatch = true
-		return a.batch(cmd.Context(), f, args[0], args[1], args[2:])
+		return advised(a.batch(cmd.Context(), f, args[0], args[1], args[2:]),
+			"wait for it:     milepost batch --wait 10m …",
+			"take over:       milepost batch --take-over …   (if it runs with --yield)",
+			a.endLease(args[0]))
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&f.every, "every", 1000, "records in a batch: one run of CMD, one saved version")

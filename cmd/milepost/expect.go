@@ -112,12 +112,9 @@ func (a *app) expect(ctx context.Context, s *openStore, key store.Key, every, gr
 	case none:
 		e = nil
 	case every != 0 && (e == nil || e.Every != every || e.Grace != grace || checkpoint.DeclaredByJob(e)):
-		next := &store.Expectation{Every: every, Grace: grace, SetBy: whoami(), SetAt: time.Now()}
-		switch {
-		case e != nil && e.Every == every && e.Grace == grace: // it is a person's word from now on, and does not begin anew
+		next := &store.Expectation{Every: every, Grace: grace, SetBy: whoami(), SetAt: found.Clock.Time()}
+		if e != nil && e.Every == every && e.Grace == grace { // it is a person's word from now on, and goes on as before
 			next.SetAt = e.SetAt
-		case !found.Clock.Wall.IsZero():
-			next.SetAt = found.Clock.Wall
 		}
 		next.SetAt = next.SetAt.UTC().Truncate(time.Millisecond)
 		e = next

@@ -53,7 +53,7 @@ func (a *app) printLease(key store.Key, o lease.Observation) error {
 	if a.output == "json" {
 		return a.printJSON(shown)
 	}
-	l, now := o.Lease, survey.WallNow(o.Clock)
+	l, now := o.Lease, o.Clock.Time()
 	lines := newTable("lease", key.String())
 	lines.add("status", shown.Status)
 	lines.add("epoch", human.Thousands(l.Epoch))
@@ -107,14 +107,14 @@ does, it saves nothing any more. The reason is kept with the lease and the next 
 	f.add(cmd)
 	f.addReason(cmd, "the lease and the next version")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		a.isBreak = true
 		if f.reason == "" {
 			return kinds.Usagef("--reason is missing: it is kept for those who ask what happened")
 		}
 		if _, err := f.options(a, s, cmd); err != nil {
 			return err
 		}
-		return a.leaseBreak(ctx, s, key, f.ifVersion, &lease.BreakOptions{Reason: f.reason, Now: now, DryRun: !f.execute})
+		return advised(a.leaseBreak(ctx, s, key, f.ifVersion, &lease.BreakOptions{Reason: f.reason, Now: now, DryRun: !f.execute}),
+			"if it hangs:     "+a.call("lease break %s --reason \"…\" --now --execute", key.Name))
 	})
 	return cmd
 }
@@ -145,7 +145,7 @@ func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, ifVer
 		would = "Would end"
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s the lease of %s, held by %s since %s:\n  epoch  %s  →  %s\n",
-		would, key, holderText(o.Lease.Holder), since(o.Lease.AcquiredAt, survey.WallNow(o.Clock)),
+		would, key, holderText(o.Lease.Holder), since(o.Lease.AcquiredAt, o.Clock.Time()),
 		human.Thousands(o.Lease.Epoch), human.Thousands(epoch))
 	if err != nil {
 		return err

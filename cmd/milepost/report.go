@@ -23,14 +23,18 @@ func (a *app) report(err error) {
 	}
 	text := err.Error()
 	if held, ok := errors.AsType[*lease.HeldError](err); ok {
-		text = a.heldText(held)
+		lines := []string{a.heldText(held), a.endLease(held.Key.Name)}
+		if more, ok := errors.AsType[*advisedError](err); ok {
+			lines = append(lines[:1], more.lines...)
+		}
+		text = strings.Join(lines, "\n")
 	} else if hint := a.hint(err); hint != "" {
 		text += "\n" + hint
 	}
 	a.say("%s", strings.ReplaceAll(text, "\n", "\n          "))
 }
 
-// heldText says who is in the way, and what one can do.
+// heldText says who is in the way.
 func (a *app) heldText(held *lease.HeldError) string {
 	now := held.Now
 	if now.IsZero() {
@@ -46,16 +50,28 @@ func (a *app) heldText(held *lease.HeldError) string {
 		renewed = "it is alive: " + renewed
 	}
 	b.WriteString("\n" + renewed)
-	if a.isBatch {
-		b.WriteString("\nwait for it:     milepost batch --wait 10m …")
-		b.WriteString("\ntake over:       milepost batch --take-over …   (if it runs with --yield)")
-	}
-	if a.isBreak {
-		b.WriteString("\nif it hangs:     " + a.call("lease break %s --reason \"…\" --now --execute", held.Key.Name))
-	} else {
-		b.WriteString("\nend its lease:   " + a.call("lease break %s --reason \"…\" --execute", held.Key.Name))
-	}
 	return b.String()
+}
+
+// endLease says how a person ends another's lease.
+func (a *app) endLease(name string) string {
+	return "end its lease:   " + a.call("lease break %s --reason \"…\" --execute", name)
+}
+
+// advisedError is a held lease with what to do about it.
+type advisedError struct {
+	error
+	lines []string
+}
+
+func (e *advisedError) Unwrap() error { return e.error }
+
+// advised adds what to do, a line each, if err is that another holds the lease.
+func advised(err error, lines ...string) error {
+	if !errors.Is(err, lease.ErrHeld) {
+		return err
+	}
+	return &advisedError{err, lines}
 }
 
 // holderText is nightly@etl-7 (pid 4121, run 2026-11-24T02:00:01Z).

@@ -28,9 +28,7 @@ type app struct {
 
 	telemetry *telemetry // where metrics go; nil: nowhere
 
-	begun   bool // the command was called as it can be, and has begun
-	isBatch bool
-	isBreak bool
+	begun bool // the command was called as it can be, and has begun
 }
 
 // run runs the command once and returns its exit code. It reads and writes only

@@ -65,8 +65,12 @@ func withState(object []byte, state []byte, contentType string) []byte {
 func checkpointObject(cp *checkpoint.Checkpoint, state bool) []byte {
 	bare := *cp
 	bare.State, bare.ContentType = nil, ""
-	// Within a string the quotes would be escaped, so that this can be nothing else.
-	object := bytes.Replace(toJSON(bare), []byte(`,"state":null`), nil, 1)
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(toJSON(bare), &fields); err != nil {
+		panic(err)
+	}
+	delete(fields, "state")
+	object := toJSON(fields)
 	if !state {
 		return object
 	}

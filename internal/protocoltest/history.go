@@ -22,10 +22,7 @@ type skewed struct {
 }
 
 func (s skewed) clock(c store.Clock) store.Clock {
-	if c.Wall.IsZero() {
-		c.Wall = time.Now().Round(0)
-	}
-	c.Wall = c.Wall.Add(s.by)
+	c.Wall = c.Time().Add(s.by)
 	return c
 }
 

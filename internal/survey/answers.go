@@ -33,7 +33,7 @@ func ToLeaseJSON(key store.Key, o lease.Observation) LeaseJSON {
 		AcquiredAt: TimeJSON(l.AcquiredAt), RenewedAt: TimeJSON(l.RenewedAt), DurationMS: l.Duration.Milliseconds(), Reason: l.Reason,
 	}
 	if l.Status == store.Held {
-		if l.Until.PassedBy(o.Clock, 0) {
+		if held, _ := l.HeldAt(o.Clock); !held {
 			j.Status = "expired"
 		}
 		j.ExpiresAt = TimeJSON(EndOf(o))
@@ -50,17 +50,9 @@ func EndOf(o lease.Observation) time.Time {
 		return o.Lease.Until.Wall
 	}
 	if o.Left > 0 {
-		return WallNow(o.Clock).Add(o.Left)
+		return o.Clock.Time().Add(o.Left)
 	}
 	return time.Time{}
-}
-
-// WallNow returns the store's wall clock, or this machine's if the store has none.
-func WallNow(c store.Clock) time.Time {
-	if c.Wall.IsZero() {
-		return time.Now()
-	}
-	return c.Wall
 }
 
 // RunJSON is a [checkpoint.RunInfo].

@@ -4,7 +4,6 @@ package survey
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -132,27 +131,17 @@ func (c *chunk) read(ctx context.Context, st store.Store) error {
 	return err
 }
 
-// peek reads the items of keys. A bad record must not hide the others.
+// peek reads the items of keys.
 func peek(ctx context.Context, st store.Store, keys []store.Key) ([]Item, error) {
-	all, err := st.Peek(ctx, keys)
-	bad := errors.Is(err, store.ErrBadRecord) || errors.Is(err, store.ErrNewerFormat)
-	switch {
-	case bad && len(keys) == 1:
-		return []Item{{Key: keys[0], Now: time.Now(), Err: err}}, nil
-	case bad:
-		half := len(keys) / 2
-		first, err := peek(ctx, st, keys[:half])
-		if err != nil {
-			return nil, err
-		}
-		second, err := peek(ctx, st, keys[half:])
-		return append(first, second...), err
-	case err != nil:
+	all, bad, err := store.PeekEach(ctx, st, keys)
+	if err != nil {
 		return nil, err
 	}
 	items := make([]Item, 0, len(keys))
 	for i, key := range keys {
-		if item, ok := newItem(key, &all[i]); ok {
+		if bad[i] != nil {
+			items = append(items, Item{Key: key, Now: time.Now(), Err: bad[i]})
+		} else if item, ok := newItem(key, &all[i]); ok {
 			items = append(items, item)
 		}
 	}
@@ -161,20 +150,12 @@ func peek(ctx context.Context, st store.Store, keys []store.Key) ([]Item, error)
 
 // newItem returns false if the index lags and there is nothing left under key.
 func newItem(key store.Key, r *store.Records) (Item, bool) {
-	item := Item{Key: key, Now: r.Clock.Wall, Head: r.Head, Lease: r.Lease, Expect: r.Expect}
-	if item.Now.IsZero() {
-		item.Now = time.Now()
-	}
+	item := Item{Key: key, Now: r.Clock.Time(), Head: r.Head, Lease: r.Lease, Expect: r.Expect}
 	if item.Head != nil {
 		if item.Head.State = nil; item.Head.Number == 0 {
 			item.Head = nil
 		}
 	}
-	if l := r.Lease; l != nil && l.Status == store.Held && !l.Until.PassedBy(r.Clock, 0) {
-		item.Held = true
-		if !l.Until.Wall.IsZero() && !r.Clock.Wall.IsZero() {
-			item.Left = max(l.Until.Wall.Sub(r.Clock.Wall), 0)
-		}
-	}
+	item.Held, item.Left = r.Lease.HeldAt(r.Clock)
 	return item, item.Saved() || item.Deleting() || item.Expect != nil
 }

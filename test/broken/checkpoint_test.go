@@ -76,7 +76,10 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "expiry is set by this machine's clock",
 		breaks: "V#n gets expires_at when it is written, from the service's clock †",
-		edits:  []edit{{"checkpoint/commit.go", "if clock := c.lease.Clock(); !clock.Wall.IsZero() {", "if clock := c.lease.Clock(); clock.Wall.IsZero() {"}},
+		edits: []edit{
+			{"checkpoint/behind.go", "{Version: cp.version, ExpiresAt: c.expiry(c.lease.Clock().Time())}", "{Version: cp.version, ExpiresAt: c.expiry(store.Clock{}.Time())}"},
+			{"checkpoint/behind.go", "{Version: v, ExpiresAt: c.expiry(c.lease.Clock().Time())}", "{Version: v, ExpiresAt: c.expiry(store.Clock{}.Time())}"},
+		},
 		caught: overMemory("History/a copy gets its expiry when it is written, from the store's clock"),
 	},
 	{
