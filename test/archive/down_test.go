@@ -13,6 +13,7 @@ import (
 )
 
 func TestABucketThatCannotBeReachedHoldsUpNoJobAndIsCaughtUpWithLater(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]faulthttp.Fault{"refuses": faulthttp.LoseRequest(), "answers nothing": faulthttp.Hang()} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)

@@ -62,6 +62,7 @@ func atOnce(keys []string, do func(key string)) {
 }
 
 func TestTwoThousandFiveHundredCheckpointsMadeAtHomeBecomeOneHistory(t *testing.T) {
+	t.Parallel()
 	const count = 2500
 	env := append(credentialsOfBoth(t), "MILEPOST_STORE=sqlite:"+filepath.Join(t.TempDir(), "jobs.db"), "MILEPOST_ARCHIVE=none")
 	must(t, env, "table", "create")
@@ -151,6 +152,7 @@ func TestTwoThousandFiveHundredCheckpointsMadeAtHomeBecomeOneHistory(t *testing.
 }
 
 func TestANewestCheckpointMadeAtHomeThatIsBrokenIsNotPassedOver(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	bucket, prefix := s3test.Place(t)
 	source := "s3://" + bucket + "/" + prefix

@@ -79,6 +79,7 @@ func (s *steps) begin(at int, landed bool) {
 }
 
 func TestAProcessKilledAtAnyStepOfALargeSaveLeavesNoHeadWithoutItsState(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	s := p.steps()
 	dir := t.TempDir()

@@ -83,6 +83,7 @@ func content(versions []map[string]any) []map[string]any {
 }
 
 func TestATableThatIsLostIsRestoredAndTheJobThatLivedThroughItIsFenced(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	j := newJob(t)
 	j.shut(t)
@@ -173,6 +174,7 @@ func TestATableThatIsLostIsRestoredAndTheJobThatLivedThroughItIsFenced(t *testin
 }
 
 func TestATableThatIsBehindItsMirrorIsLedOnFromIt(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	for i := range 3 {
 		must(t, p.env, "set", "flights", "--cursor", fmt.Sprint(i+1), "--execute")
@@ -190,6 +192,7 @@ func TestATableThatIsBehindItsMirrorIsLedOnFromIt(t *testing.T) {
 }
 
 func TestARestoreGoesBackToATime(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	saved := func(v map[string]any) time.Time {
 		at, err := time.Parse(time.RFC3339Nano, v["saved_at"].(string))

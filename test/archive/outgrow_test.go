@@ -13,6 +13,7 @@ import (
 )
 
 func TestAJobThatOutgrowsItsMachineGoesOnInDynamoDBWhereItStood(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	j := newJob(t)
 	small := append(p.env[:len(p.env):len(p.env)], "MILEPOST_STORE=sqlite:"+filepath.Join(t.TempDir(), "jobs.db"),
@@ -69,6 +70,7 @@ func TestAJobThatOutgrowsItsMachineGoesOnInDynamoDBWhereItStood(t *testing.T) {
 }
 
 func TestAnExportGoesThroughAPipe(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	must(t, p.env, "set", "a", "--cursor", "1", "--execute")
 	must(t, p.env, "set", "a", "--cursor", "2", "--execute")

@@ -15,6 +15,7 @@ import (
 
 // What the command writes into an archive and an export fits the schemas that are published of them.
 func TestWhatIsWrittenFitsItsSchema(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := t.TempDir()
 	state := func(name, content string) string {

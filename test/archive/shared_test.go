@@ -29,6 +29,7 @@ func (p *place) othersThan(of string) map[string]int64 {
 }
 
 func TestCheckpointsWhoseKeysBeginAlikeAndNamespacesThatShareABucketNeverTouchOneAnother(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	dir := t.TempDir()
 	type checkpoint struct{ namespace, name string }
