@@ -228,7 +228,7 @@ func (a *memory) Delete(ctx context.Context, key string) error {
 }
 
 func (a *memory) Check(ctx context.Context) error {
-	err := archive.CheckConditions(ctx, a, "scratch")
+	err := archive.CheckConditions(ctx, a, nil)
 	return errors.Join(err, a.Delete(ctx, "scratch"))
 }
 

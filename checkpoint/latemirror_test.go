@@ -158,8 +158,11 @@ func (r *rig) meet(a *memory, mirrored, collected int, mirrorFirst bool) (mirror
 	err := <-synced
 
 	there := 0
-	for listed, listErr := range archive.VersionsAt(r.Context(), a, key, 1) {
+	for listed, listErr := range archive.Versions(r.Context(), a, key) {
 		require.NoError(r, listErr)
+		if listed.ID.Version != 1 {
+			break
+		}
 		m, readErr := archive.ReadVersion(r.Context(), a, key, listed.ID)
 		require.NoError(r, readErr)
 		require.NotEmpty(r, m.State.Body)

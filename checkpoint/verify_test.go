@@ -14,8 +14,9 @@ import (
 
 func objectOf(t testing.TB, a archive.Archive, version int64) string {
 	t.Helper()
-	for listed, err := range archive.VersionsAt(t.Context(), a, key, version) {
+	for listed, err := range archive.VersionsFrom(t.Context(), a, key, version) {
 		require.NoError(t, err)
+		require.Equal(t, version, listed.ID.Version)
 		return listed.Object.Key
 	}
 	require.FailNow(t, "no such object")

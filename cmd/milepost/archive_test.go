@@ -272,7 +272,7 @@ func (d deaf) Create(ctx context.Context, key string, body io.Reader) (archive.O
 }
 
 func (d deaf) Check(ctx context.Context) error {
-	return archive.CheckConditions(ctx, d, "check/scratch")
+	return archive.CheckConditions(ctx, d, nil)
 }
 
 func TestCheckSaysOfAnArchiveThatHonoursNoConditionThatItIsNotSafe(t *testing.T) {

@@ -12,12 +12,12 @@ type ListedBody struct {
 	ID     BodyID
 	Object Object
 
-	// Foreign says that the object's key is none that this package makes. It has no ID.
+	// Foreign says that this package did not make the object's key. Then there is no ID.
 	Foreign bool
 }
 
-// Bodies yields the bodies of a checkpoint, in the order of their keys. It ends
-// after the first error.
+// Bodies yields the bodies of a checkpoint, in the order of their keys. It ends after the first
+// error.
 func Bodies(ctx context.Context, a Archive, key store.Key) iter.Seq2[ListedBody, error] {
 	return func(yield func(ListedBody, error) bool) {
 		for object, err := range a.List(ctx, BodyPrefix(key), &ListOptions{Delimiter: true}) {

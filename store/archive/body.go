@@ -15,16 +15,16 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// window is how far back a body's compression looks, and with that what writing or
-// reading one needs in memory.
+// window is how far back the compression of a body looks. It decides how much memory it takes to
+// write or read one.
 const window = 4 << 20
 
 // ErrBodyMissing: the body of a state is missing or damaged. See [BodyError].
 var ErrBodyMissing = errors.New("the state's body is missing or damaged")
 
 // BodyError names a body that a version points at and that is missing or damaged. No older state
-// replaces it. It matches [ErrBodyMissing], and store.ErrBadRecord if the body is there and damaged.
-// It never matches store.ErrNotFound: the checkpoint is there.
+// replaces it. It matches [ErrBodyMissing], and store.ErrBadRecord if the body is there and
+// damaged. It never matches store.ErrNotFound: the checkpoint is there.
 type BodyError struct {
 	Key     store.Key
 	Version int64
@@ -38,7 +38,8 @@ func (e *BodyError) Error() string {
 	if e.Damaged {
 		what = "is damaged"
 	}
-	return fmt.Sprintf("the state of version %d of checkpoint %s: its body %s %s: %v", e.Version, e.Key, e.Body, what, e.Err)
+	return fmt.Sprintf("the state of version %d of checkpoint %s: its body %s %s: %v",
+		e.Version, e.Key, e.Body, what, e.Err)
 }
 
 // Is makes a BodyError match [ErrBodyMissing].
@@ -55,9 +56,9 @@ func bodyError(key store.Key, version int64, body string, err error) error {
 	return fmt.Errorf("the state of version %d of checkpoint %s: its body %s: %w", version, key, body, err)
 }
 
-// BodyWriter writes the state of one version into a body, compressed and hashed on its
-// way. It is an io.Writer for one goroutine. It ends by [BodyWriter.Finish] or
-// [BodyWriter.Abort], and must.
+// BodyWriter writes the state of one version into a body, and compresses and hashes it on the way.
+// It is an io.Writer for one goroutine. The caller must end it, by [BodyWriter.Finish] or
+// [BodyWriter.Abort].
 type BodyWriter struct {
 	archive Archive
 	ctx     context.Context
@@ -70,17 +71,19 @@ type BodyWriter struct {
 	encoder *zstd.Encoder
 	size    int64 // before compression
 
-	done     chan struct{} // closed when Create has returned, with what follows
+	done     chan struct{} // closed when Create has returned and err is set
 	err      error
 	stop     func() bool
 	finished bool
 }
 
-// CreateBody begins the body of the version that a commit is about to make. Nothing is
-// there under its key until [BodyWriter.Finish] has returned; a HEAD must not
-// point at it before. When ctx ends, the writer fails and nothing is stored.
+// CreateBody begins the body of the version that a commit is about to make. Nothing is there under
+// the body's key until [BodyWriter.Finish] has returned, and HEAD must not point at it before. When
+// ctx ends, the writer fails and nothing is stored.
 func CreateBody(ctx context.Context, a Archive, key store.Key, id BodyID) (*BodyWriter, error) {
-	w := &BodyWriter{archive: a, ctx: ctx, key: key, id: id, body: BodyKey(key, id), sum: sha256.New(), done: make(chan struct{})}
+	w := &BodyWriter{
+		archive: a, ctx: ctx, key: key, id: id, body: BodyKey(key, id), sum: sha256.New(), done: make(chan struct{}),
+	}
 	if err := errors.Join(key.Validate(), ValidateCommitID(id.CommitID)); err != nil {
 		return nil, w.failed(err)
 	}
@@ -97,7 +100,7 @@ func CreateBody(ctx context.Context, a Archive, key store.Key, id BodyID) (*Body
 	go func() {
 		defer close(w.done)
 		_, w.err = a.Create(ctx, w.body, source)
-		if errors.Is(w.err, ErrExists) { // then Finish has to know whether it is the same
+		if errors.Is(w.err, ErrExists) { // Finish needs the whole hash to compare them
 			_, _ = io.Copy(io.Discard, source)
 		}
 		reason := w.err
@@ -119,10 +122,10 @@ func (w *BodyWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Finish stores the body and returns the state as a HEAD has it, without its content type. A body that is there already, from an
-// earlier try of the same commit, is a success if its content is the same. After an
-// error nothing is stored, or, if it matches [ErrWriteUnknown], perhaps something
-// at which nothing may point.
+// Finish stores the body and returns the state as HEAD has it, without its content type. A body
+// that an earlier attempt of the same commit has left is a success if its content is the same.
+// After an error nothing is stored; after one that matches [ErrWriteUnknown] the body may be
+// stored, and nothing may point at it.
 func (w *BodyWriter) Finish() (store.State, error) {
 	defer w.Abort()
 	if w.finished {
@@ -144,7 +147,7 @@ func (w *BodyWriter) Finish() (store.State, error) {
 	return state, nil
 }
 
-// Abort ends the writer, and waits until what was stored so far is gone again. After
+// Abort ends the writer, and waits until what was stored so far is removed. After
 // [BodyWriter.Finish] it does nothing, so that it can be deferred.
 func (w *BodyWriter) Abort() {
 	if w.finished {
@@ -154,20 +157,21 @@ func (w *BodyWriter) Abort() {
 	_ = w.pipe.CloseWithError(errors.New("aborted"))
 	w.stop()
 	<-w.done
-	_ = w.encoder.Close() // fails, and gives back what it holds
+	_ = w.encoder.Close() // fails, and releases its memory
 }
 
 func (w *BodyWriter) failed(err error) error {
 	if cause := context.Cause(w.ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return fmt.Errorf("write the state of version %d of checkpoint %s into the body %s: %w", w.id.Version, w.key, w.body, err)
+	return fmt.Errorf("write the state of version %d of checkpoint %s into the body %s: %w",
+		w.id.Version, w.key, w.body, err)
 }
 
-// OpenBody returns the reader of the state of v, which lies in a body. What was read is the state only once the
-// reader has returned io.EOF: it does so when all of the body has the sha256 and the
-// size of v.State. A body that is missing or damaged is a [*BodyError]. The reader must be closed,
-// and ends with ctx.
+// OpenBody returns a reader of the state of v, which lies in a body. What was read is the state
+// only once the reader has returned io.EOF: then the whole body has the sha256 and the size of
+// v.State. A body that is missing or damaged is a [*BodyError]. The reader must be closed, and ends
+// with ctx.
 func OpenBody(ctx context.Context, a Archive, key store.Key, v *store.Version) (io.ReadCloser, error) {
 	r := &bodyReader{key: key, version: v.Number, sum: sha256.New()}
 	if v.State == nil {
@@ -214,7 +218,7 @@ type bodyReader struct {
 	err       error // what every Read returns from now on
 }
 
-// sourceReader keeps an error of the source's, which the decoder would take for the end of a frame.
+// sourceReader keeps an error of the source, which the decoder would take for the end of a frame.
 type sourceReader struct{ body *bodyReader }
 
 func (s *sourceReader) Read(p []byte) (int, error) {
@@ -252,7 +256,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 
 // verify returns io.EOF if all of the body was read and is what was saved.
 func (r *bodyReader) verify() error {
-	if _, err := io.Copy(io.Discard, r.stored); err != nil { // what lies behind the last frame
+	if _, err := io.Copy(io.Discard, r.stored); err != nil { // what follows the last frame
 		return err
 	}
 	if err := checkSum(r.sum, r.want.SHA256); err != nil {

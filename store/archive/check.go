@@ -3,15 +3,32 @@ package archive
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
-// CheckConditions proves on an object under key, which the caller removes, that an
-// archive can be written to and read, and that it keeps the conditions of Create
-// and Replace. Engines call it in their Check.
-func CheckConditions(ctx context.Context, a Archive, key string) error {
+// CheckConditions proves on a scratch object, which it removes, that an archive can be written to
+// and read, and that it keeps the conditions of Create and Replace. Engines call it in their Check.
+// also is called with the key of the object, for what the engine proves beyond that; it may be nil.
+func CheckConditions(ctx context.Context, a Archive, also func(key string) error) (err error) {
+	key := "check/" + strings.ToLower(rand.Text())
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if deleteErr := a.Delete(ctx, key); err == nil && deleteErr != nil {
+			err = fmt.Errorf("delete an object: %w", deleteErr)
+		}
+	}()
+	if err := checkConditions(ctx, a, key); err != nil || also == nil {
+		return err
+	}
+	return also(key)
+}
+
+func checkConditions(ctx context.Context, a Archive, key string) error {
 	first, second := []byte("first"), []byte("second")
 	made, err := a.Create(ctx, key, bytes.NewReader(first))
 	if err != nil {
@@ -26,7 +43,8 @@ func CheckConditions(ctx context.Context, a Archive, key string) error {
 	}
 	switch _, err := a.Create(ctx, key, bytes.NewReader(second)); {
 	case err == nil:
-		return errors.New("it does not honour If-None-Match: an object was written over; bodies and mirror are not safe there")
+		return errors.New("it does not honour If-None-Match: an object was overwritten; " +
+			"bodies and mirror are not safe there")
 	case !errors.Is(err, ErrExists):
 		return fmt.Errorf("create an object that exists: %w", err)
 	}
@@ -36,9 +54,10 @@ func CheckConditions(ctx context.Context, a Archive, key string) error {
 	}
 	switch {
 	case err == nil:
-		return errors.New("it does not honour If-Match: an object was replaced that was not the one named")
+		return errors.New("it does not honour If-Match: " +
+			"an object was replaced that does not have the ETag that was named")
 	case !errors.Is(err, ErrPrecondition):
-		return fmt.Errorf("replace an object that is not the one named: %w", err)
+		return fmt.Errorf("replace an object by a wrong ETag: %w", err)
 	}
 	if _, err := a.Replace(ctx, key, object.ETag, second); err != nil {
 		return fmt.Errorf("replace an object: %w", err)

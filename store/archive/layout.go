@@ -18,14 +18,14 @@ const (
 	MaxCommitID = 64
 )
 
-// LongestKey is the length in bytes of the longest key that this package makes.
-// An engine whose root is a prefix refuses one that leaves no room for it, so
-// that lengths are checked when an archive is opened, not when a state is saved.
+// LongestKey is the length in bytes of the longest key that this package makes. An engine whose
+// root is a prefix refuses a prefix that leaves no room for it. So lengths are checked when an
+// archive is opened, not when a state is saved.
 const LongestKey = len(versions) + store.MaxNamespace + 1 + store.MaxName + 1 +
 	versionDigits + 1 + 19 + 1 + MaxCommitID + len(".json")
 
-// ID names one committed version of a checkpoint across the loss of a table: the
-// versions begin anew then, and the epochs do not.
+// ID names one committed version of a checkpoint, even across the loss of a table: then version
+// numbers start again, and epochs do not.
 type ID struct {
 	Version  int64
 	Epoch    int64 // of the commit
@@ -47,8 +47,8 @@ type BodyID struct {
 	CommitID string
 }
 
-// BodyPrefix is what the keys of a checkpoint's bodies begin with. Listed with a
-// delimiter, it shows no body of a checkpoint whose name goes on with a slash.
+// BodyPrefix is what the keys of a checkpoint's bodies begin with. A listing with a delimiter shows
+// no body of another checkpoint, whose name may go on with a slash.
 func BodyPrefix(key store.Key) string { return bodies + key.Namespace + "/" + key.Name + "/" }
 
 // BodyKey is the key of the body of one version.
@@ -56,8 +56,8 @@ func BodyKey(key store.Key, id BodyID) string {
 	return BodyPrefix(key) + strconv.FormatInt(id.Version, 10) + "-" + id.CommitID
 }
 
-// VersionPrefix is what the keys of a checkpoint's mirror begin with; as for
-// [BodyPrefix], a listing wants a delimiter.
+// VersionPrefix is what the keys of a checkpoint's mirror begin with. As with [BodyPrefix], list it
+// with a delimiter.
 func VersionPrefix(key store.Key) string { return versions + key.Namespace + "/" + key.Name + "/" }
 
 // VersionKey is the key of the mirror's object of one version.
@@ -65,10 +65,10 @@ func VersionKey(key store.Key, id ID) string {
 	return fmt.Sprintf("%s%0*d-%d-%s.json", VersionPrefix(key), versionDigits, id.Version, id.Epoch, id.CommitID)
 }
 
-// LatestKey is the key of the copy of a checkpoint's newest mirrored version.
+// LatestKey is the key of latest.json, the copy of a checkpoint's newest mirrored version.
 func LatestKey(key store.Key) string { return VersionPrefix(key) + latest }
 
-// ParseBodyKey takes apart what [BodyKey] makes, and nothing else.
+// ParseBodyKey takes apart a key that [BodyKey] makes. Any other key is an error.
 func ParseBodyKey(object string) (store.Key, BodyID, error) {
 	key, last, err := splitKey(object, bodies)
 	if err != nil {
@@ -83,7 +83,7 @@ func ParseBodyKey(object string) (store.Key, BodyID, error) {
 	return key, id, nil
 }
 
-// ParseVersionKey takes apart what [VersionKey] makes, and nothing else.
+// ParseVersionKey takes apart a key that [VersionKey] makes. Any other key is an error.
 func ParseVersionKey(object string) (store.Key, ID, error) {
 	key, last, err := splitKey(object, versions)
 	if err != nil {
@@ -108,8 +108,8 @@ func ParseVersionKey(object string) (store.Key, ID, error) {
 	return key, id, nil
 }
 
-// ValidateCommitID reports an error that wraps [ErrKey] where a commit id cannot
-// be part of a key: it has 1 to [MaxCommitID] letters, digits, '-' and '_'.
+// ValidateCommitID returns an error that wraps [ErrKey] if a commit id cannot be part of a key. It
+// has 1 to [MaxCommitID] letters, digits, '-' and '_'.
 func ValidateCommitID(id string) error {
 	ok := len(id) >= 1 && len(id) <= MaxCommitID
 	for i := range len(id) {
@@ -117,12 +117,13 @@ func ValidateCommitID(id string) error {
 		ok = ok && ('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
 	}
 	if !ok {
-		return fmt.Errorf("commit id %.80q: %w: it has 1 to %d letters, digits, '-' and '_'", id, ErrKey, MaxCommitID)
+		return fmt.Errorf("commit id %.80q: %w: it must have 1 to %d letters, digits, '-' and '_'",
+			id, ErrKey, MaxCommitID)
 	}
 	return nil
 }
 
-// splitKey takes the checkpoint out of an object's key, and returns what is left.
+// splitKey splits an object's key into the checkpoint and the last segment.
 func splitKey(object, root string) (key store.Key, last string, err error) {
 	rest, ok := strings.CutPrefix(object, root)
 	if !ok {

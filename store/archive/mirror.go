@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,7 +24,7 @@ type Mirrored struct {
 // ID returns which version it is.
 func (m *Mirrored) ID() ID { return IDOf(&m.Version) }
 
-// object is a [Mirrored] as JSON. What equals its default is absent.
+// object is a [Mirrored] as JSON. A field that has its default is absent.
 type object struct {
 	Format       int64   `json:"fmt"`
 	Namespace    string  `json:"namespace"`
@@ -49,7 +48,7 @@ type object struct {
 	Born         int64   `json:"born"`
 	Starts       []int64 `json:"starts,omitempty"`
 
-	// Of the state, if there is one: then exactly one of the last three is there.
+	// About the state, if there is one. Then exactly one of the last three fields is there.
 	StateType     string          `json:"state_type,omitempty"`
 	StateEncoding string          `json:"state_encoding,omitempty"`
 	StateSize     int64           `json:"state_size,omitempty"`
@@ -73,11 +72,10 @@ type span struct {
 	Last  string `json:"last"`
 }
 
-// Encode returns a version as an object of the mirror: readable JSON, which ends in
-// the sha256 of all before the line that holds it. A state that is JSON is there as it is, byte
-// for byte; any other, a compressed one among them, in base64. The error says
-// what a mirror cannot hold: a text that is not valid UTF-8, or a version that
-// is none.
+// Encode returns a version as an object of the mirror: readable JSON, whose last line is the sha256
+// of all lines before it. A state that is JSON is in the object byte for byte. Any other state,
+// such as a compressed one, is in base64. The error says what a mirror cannot hold: text that is
+// not valid UTF-8, or a version that is not valid.
 func Encode(m *Mirrored) ([]byte, error) {
 	fail := func(err error) ([]byte, error) {
 		return nil, fmt.Errorf("mirror version %d of checkpoint %s: %w", m.Number, m.Key, err)
@@ -96,14 +94,14 @@ func Encode(m *Mirrored) ([]byte, error) {
 	doc.Truncate(doc.Len() - len("\n}\n"))
 	if m.State != nil && o.StateBody == "" && o.StateBase64 == nil {
 		doc.WriteString(",\n  \"state\": ")
-		doc.Write(m.State.Data) // as it is: the encoder would take the blanks out of it
+		doc.Write(m.State.Data) // unchanged: the encoder would remove its blanks
 	}
 	doc.WriteString(",\n")
 	seal(&doc)
 	return doc.Bytes(), nil
 }
 
-// Of what an object ends in, all but the sum.
+// An object ends in sealHead, the sum, and sealTail.
 const (
 	sealHead = `  "object_sha256": "`
 	sealTail = "\"\n}\n"
@@ -122,7 +120,7 @@ func checkSeal(data []byte) error {
 	}
 	sum := sha256.Sum256(data[:n])
 	if string(data[n:]) != sealHead+hex.EncodeToString(sum[:])+sealTail {
-		return errors.New("object_sha256 is not that of the content")
+		return errors.New("object_sha256 is not the hash of the content")
 	}
 	return nil
 }
@@ -163,15 +161,15 @@ func wire(m *Mirrored) (*object, error) {
 	return o, nil
 }
 
-// wireContent says where the state is: in a body, here in base64, or, if neither
-// is set, here as JSON.
+// wireContent says where the state is: in a body, in this object in base64, or, if neither field is
+// set, in this object as JSON.
 func wireContent(o *object, s *store.State) error {
 	if s.Body != "" {
 		o.StateBody = s.Body
 		return nil
 	}
 	if sum := sha256.Sum256(s.Data); !bytes.Equal(sum[:], s.SHA256) {
-		return errors.New("the state's sha256 is not that of its data")
+		return errors.New("the state's sha256 is not the hash of its data")
 	}
 	if !inlineJSON(s.Data) {
 		o.StateBase64 = &s.Data
@@ -182,12 +180,12 @@ func wireContent(o *object, s *store.State) error {
 	return nil
 }
 
-// inlineJSON reports whether data can stand as a value in a document and be read
-// from it again byte for byte.
+// inlineJSON reports whether data can be a value in a document and be read from it again byte for
+// byte.
 func inlineJSON(data []byte) bool {
-	const deepest = 1000 // encoding/json reads 10,000 levels, and others fewer
+	const deepest = 1000 // encoding/json reads 10,000 levels, other readers fewer
 	depth := 0
-	for _, c := range data { // counts within strings as well, to the safe side
+	for _, c := range data { // it also counts brackets within strings, which is safe
 		switch c {
 		case '{', '[':
 			if depth++; depth > deepest {
@@ -200,9 +198,9 @@ func inlineJSON(data []byte) bool {
 	return utf8.Valid(data) && json.Valid(data) && len(bytes.TrimSpace(data)) == len(data)
 }
 
-// Decode reads an object of the mirror. One that is damaged, was changed, or
-// has a field that is unknown or of a wrong type is store.ErrBadRecord; one of a
-// later release store.ErrNewerFormat. Name is its key, for those errors alone.
+// Decode reads an object of the mirror. An object that is damaged or was changed, or that has an
+// unknown field or one of a wrong type, is store.ErrBadRecord. An object of a later release is
+// store.ErrNewerFormat. name is the object's key, used in errors only.
 func Decode(name string, data []byte) (*Mirrored, error) {
 	o, err := parse(data)
 	if err == nil {
@@ -228,7 +226,8 @@ func parse(data []byte) (*object, error) {
 		return nil, fmt.Errorf("fmt: %w", err)
 	}
 	if format > store.Format {
-		return nil, fmt.Errorf("%w: it is of format %d, and this release knows %d", store.ErrNewerFormat, format, store.Format)
+		return nil, fmt.Errorf("%w: it is of format %d, and this release knows %d",
+			store.ErrNewerFormat, format, store.Format)
 	}
 	if format != store.Format {
 		return nil, fmt.Errorf("fmt is %d", format)
@@ -247,7 +246,7 @@ func parse(data []byte) (*object, error) {
 	if err := decoder.Decode(&o); err != nil {
 		return nil, err
 	}
-	o.State = fields["state"] // which tells null from absent
+	o.State = fields["state"] // unlike the decoder, this tells null from absent
 	return &o, nil
 }
 
@@ -288,15 +287,20 @@ func unwire(o *object) (*Mirrored, error) {
 }
 
 func unwireState(o *object) (*store.State, error) {
-	here := slices.DeleteFunc([]bool{o.StateBody != "", o.StateBase64 != nil, o.State != nil}, func(b bool) bool { return !b })
+	places := 0
+	for _, is := range []bool{o.StateBody != "", o.StateBase64 != nil, o.State != nil} {
+		if is {
+			places++
+		}
+	}
 	if o.StateSHA256 == "" {
-		if len(here) > 0 || o.StateType != "" || o.StateEncoding != "" || o.StateSize != 0 {
+		if places > 0 || o.StateType != "" || o.StateEncoding != "" || o.StateSize != 0 {
 			return nil, errors.New("state_sha256 is missing")
 		}
 		return nil, nil
 	}
-	if len(here) != 1 {
-		return nil, fmt.Errorf("of state, state_base64 and state_body there are %d, not one", len(here))
+	if places != 1 {
+		return nil, fmt.Errorf("of state, state_base64 and state_body there are %d, not one", places)
 	}
 	sum, err := hex.DecodeString(o.StateSHA256)
 	if err != nil {
@@ -316,7 +320,7 @@ func unwireState(o *object) (*store.State, error) {
 		s.Data = *o.StateBase64
 	}
 	if got := sha256.Sum256(s.Data); !bytes.Equal(got[:], sum) {
-		return nil, errors.New("state_sha256 is not that of the state")
+		return nil, errors.New("state_sha256 is not the hash of the state")
 	}
 	return s, nil
 }

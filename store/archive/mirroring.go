@@ -81,8 +81,8 @@ func (w *Writer) PutVersions(ctx context.Context, versions []store.Version) (lat
 	return latest, refused, err
 }
 
-// PutVersion mirrors one version. It tries again until the version is there, cannot be there, or ctx
-// ends.
+// PutVersion mirrors one version. It tries again until the version is there, cannot be there, or
+// ctx ends.
 func (w *Writer) PutVersion(ctx context.Context, v *store.Version) error {
 	return w.send(ctx, 0, func(ctx context.Context) error {
 		_, err := w.putVersion(ctx, v)

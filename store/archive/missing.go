@@ -128,8 +128,8 @@ func (s *Missing) found(v *store.Version, last bool) {
 	}
 }
 
-// reached ends a run that neither holds, before a version of that epoch. Where only the last version
-// of each session is mirrored, a run within one session is no gap.
+// reached ends a run that neither holds, before a version of that epoch. Where only the last
+// version of each session is mirrored, a run within one session is no gap.
 func (s *Missing) reached(epoch int64) {
 	before := s.Epoch
 	s.Epoch = epoch

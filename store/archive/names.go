@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Names yields the names in a namespace that have objects in the mirror or among
-// the bodies and begin with prefix, each once, in the order of the mirror's keys
-// and then of the bodies'. It lists every object there. It ends after the first error.
+// Names yields the names in a namespace that begin with prefix and have objects in the mirror or
+// among the bodies. It yields each name once, in the order of the mirror's keys and then of the
+// bodies' keys. It lists every object there, and ends after the first error.
 func Names(ctx context.Context, a Archive, namespace, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		mirrored := map[string]bool{}
@@ -28,8 +28,8 @@ func Names(ctx context.Context, a Archive, namespace, prefix string) iter.Seq2[s
 	}
 }
 
-// namesBelow walks the keys that begin with prefix, level by level, since a level's
-// name is known when its first object is.
+// namesBelow walks the keys that begin with prefix, level by level: a level has a name as soon as
+// it has an object.
 func namesBelow(ctx context.Context, a Archive, root, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		seen := false

@@ -16,9 +16,9 @@ const zstdEncoding = "zstd"
 // compressAbove is the most bytes of a state that are never compressed.
 const compressAbove = 1024
 
-// Both serve one-shot calls from any number of goroutines, and hold no goroutine. They are made when
-// the program starts: a channel that they made inside the testing/synctest bubble of the first call
-// could not be used from another bubble.
+// Both serve one-shot calls from any number of goroutines, and hold no goroutine. They are made
+// when the program starts: a channel that they made inside the testing/synctest bubble of the first
+// call could not be used from another bubble.
 var (
 	compressor   = newCompressor()
 	decompressor = newDecompressor()

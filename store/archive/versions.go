@@ -10,21 +10,21 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// maxMirrored is the most bytes of an object of the mirror: a state of the largest
-// item that a table holds, in base64, and its version.
+// maxMirrored is the most bytes of an object of the mirror: it holds a version with the largest
+// state that fits into an item of a table, in base64.
 const maxMirrored = MaxReplace
 
-// PutVersion stores a version in the mirror, where it can only be created, and
-// returns the object's content, for [MoveLatest]. If it is there already with the
-// same content, that is a success; with another, store.ErrBadRecord.
+// PutVersion creates the object of a version in the mirror, and returns the object's content, for
+// [MoveLatest]. If the object is there already with the same content, that is a success; with
+// another content it is store.ErrBadRecord.
 func PutVersion(ctx context.Context, a Archive, m *Mirrored) ([]byte, error) {
 	data, err := Encode(m)
 	if err != nil {
 		return nil, err
 	}
 	if len(data) > maxMirrored {
-		return nil, fmt.Errorf("mirror version %d of checkpoint %s: %w: %d bytes, and %d are the limit; a larger state needs a body",
-			m.Number, m.Key, store.ErrTooLarge, len(data), maxMirrored)
+		return nil, fmt.Errorf("mirror version %d of checkpoint %s: %w: %d bytes, and %d are the limit; "+
+			"a larger state needs a body", m.Number, m.Key, store.ErrTooLarge, len(data), maxMirrored)
 	}
 	name := VersionKey(m.Key, m.ID())
 	_, err = a.Create(ctx, name, bytes.NewReader(data))
@@ -36,13 +36,14 @@ func PutVersion(ctx context.Context, a Archive, m *Mirrored) ([]byte, error) {
 		return nil, err
 	}
 	if !bytes.Equal(there, data) {
-		return nil, &store.BadRecordError{Key: m.Key, Record: name, Err: errors.New("another content is there under the same commit id")}
+		return nil, &store.BadRecordError{Key: m.Key, Record: name,
+			Err: errors.New("another content is there under the same commit id")}
 	}
 	return data, nil
 }
 
-// ReadVersion returns one version from the mirror. Not there: store.ErrNotFound;
-// damaged, or another than its key says: store.ErrBadRecord.
+// ReadVersion returns one version from the mirror. If it is not there, the error is
+// store.ErrNotFound; if it is damaged or is not the version that its key says, store.ErrBadRecord.
 func ReadVersion(ctx context.Context, a Archive, key store.Key, id ID) (*Mirrored, error) {
 	m, err := readMirrored(ctx, a, key, VersionKey(key, id))
 	if err == nil && m.ID() != id {
@@ -68,30 +69,26 @@ type Listed struct {
 	ID     ID
 	Object Object
 
-	// Foreign says that the object's key is none that this package makes. It has no ID.
+	// Foreign says that this package did not make the object's key. Then there is no ID.
 	Foreign bool
 }
 
-// Versions yields the objects of a checkpoint's mirror but for latest.json, by
-// rising version, those that do not count (see [Counting]) and foreign ones among
-// them. It ends after the first error.
+// Versions yields all objects of a checkpoint's mirror except latest.json, by rising version.
+// Foreign objects and versions that do not count (see [Counting]) are among them. It ends after the
+// first error.
 func Versions(ctx context.Context, a Archive, key store.Key) iter.Seq2[Listed, error] {
-	return listVersions(ctx, a, key, VersionPrefix(key), "")
+	return listVersions(ctx, a, key, "")
 }
 
-// VersionsFrom is [Versions] for those of one version and higher.
+// VersionsFrom is [Versions] from one version on.
 func VersionsFrom(ctx context.Context, a Archive, key store.Key, version int64) iter.Seq2[Listed, error] {
-	return listVersions(ctx, a, key, VersionPrefix(key), fmt.Sprintf("%s%0*d", VersionPrefix(key), versionDigits, version))
+	return listVersions(ctx, a, key, fmt.Sprintf("%s%0*d", VersionPrefix(key), versionDigits, version))
 }
 
-// VersionsAt is [Versions] for those of one version.
-func VersionsAt(ctx context.Context, a Archive, key store.Key, version int64) iter.Seq2[Listed, error] {
-	return listVersions(ctx, a, key, fmt.Sprintf("%s%0*d-", VersionPrefix(key), versionDigits, version), "")
-}
-
-func listVersions(ctx context.Context, a Archive, key store.Key, prefix, after string) iter.Seq2[Listed, error] {
+func listVersions(ctx context.Context, a Archive, key store.Key, after string) iter.Seq2[Listed, error] {
 	return func(yield func(Listed, error) bool) {
-		for object, err := range a.List(ctx, prefix, &ListOptions{Delimiter: true, After: after}) {
+		opts := &ListOptions{Delimiter: true, After: after}
+		for object, err := range a.List(ctx, VersionPrefix(key), opts) {
 			if err != nil {
 				yield(Listed{}, err)
 				return

@@ -35,7 +35,8 @@ func (w *Writer) send(ctx context.Context, size int64, write func(context.Contex
 	})
 }
 
-// Delete removes an object. It tries again until the object is gone, cannot be removed, or ctx ends.
+// Delete removes an object. It tries again until the object is gone, cannot be removed, or ctx
+// ends.
 func (w *Writer) Delete(ctx context.Context, object string) error {
 	return w.send(ctx, 0, func(ctx context.Context) error { return w.Archive.Delete(ctx, object) })
 }
@@ -72,8 +73,8 @@ func (w *Writer) PlaceState(ctx context.Context, v *store.Version) (body string,
 	return own, nil
 }
 
-// WriteState makes what write writes the state of v, a version that is about to be committed: in the
-// record if it is small, else in a body. It sets no content type. The result is as that of
+// WriteState makes what write writes the state of v, a version that is about to be committed: in
+// the record if it is small, else in a body. It sets no content type. The result is as that of
 // [Writer.PlaceState].
 func (w *Writer) WriteState(ctx context.Context, v *store.Version, write func(io.Writer) error) (body string, err error) {
 	id := BodyID{Version: v.Number, CommitID: v.CommitID}

@@ -139,13 +139,6 @@ func listVersions(t *testing.T, a archive.Archive) {
 	}
 	assert.Equal(t, ids, listed)
 	assert.Equal(t, []string{"v/default/orders/eu/notes.json"}, foreign)
-
-	listed = nil
-	for v, err := range archive.VersionsAt(t.Context(), a, checkpoint, 9) {
-		require.NoError(t, err)
-		listed = append(listed, v.ID)
-	}
-	assert.Equal(t, []archive.ID{id(9, 1), id(9, 2)}, listed)
 }
 
 func listNames(t *testing.T, a archive.Archive) {

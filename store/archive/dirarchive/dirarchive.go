@@ -1,18 +1,15 @@
-// Package dirarchive is an archive in a local directory: the companion of the
-// embedded store.
+// Package dirarchive is an archive in a local directory, for use with the embedded store.
 //
-// An object is a file, whose path is its key wherever a file system can hold it;
-// others are escaped (name.go has the rule). It is written beside and synced
-// before it gets its name, by a hard link where it must be new, so that it is
-// whole or not there, whatever dies when. Any number of processes may use one
-// directory at once, on one machine; file systems without hard links or locks
-// do not serve, and [Archive.Check] says so.
+// An object is a file. Its path is its key, escaped where a file system could not hold the key
+// (name.go has the rule). The file is written under another name and synced before it gets its own,
+// by a hard link where it must be new. So an object is whole or not there, whatever dies when. Any
+// number of processes on one machine may use one directory at once. File systems without hard links
+// or locks do not work, and [Archive.Check] says so.
 package dirarchive
 
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -21,13 +18,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"time"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// What lies in the root beside the objects.
+// What lies in the root next to the objects.
 const (
 	lockFile = ".lock"
 	tempDir  = ".tmp"
@@ -41,8 +37,8 @@ type Archive struct {
 
 var _ archive.Archive = (*Archive)(nil)
 
-// Open opens the archive in dir, which it makes if need be, and removes what
-// crashed writers have left there. The caller closes it.
+// Open opens the archive in dir, makes dir if it is not there, and removes what crashed writers
+// have left. The caller closes the archive.
 func Open(dir string) (*Archive, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
@@ -58,7 +54,7 @@ func Open(dir string) (*Archive, error) {
 	return a, nil
 }
 
-// Close gives back the directory. Calls that are under way, and those to come, fail.
+// Close closes the directory. Calls that are under way, and later calls, fail.
 func (a *Archive) Close() error { return a.root.Close() }
 
 // Create is that of [archive.Archive].
@@ -66,7 +62,7 @@ func (a *Archive) Create(ctx context.Context, key string, body io.Reader) (archi
 	if err := archive.ValidateKey(key); err != nil {
 		return archive.Object{}, err
 	}
-	if there, err := a.stat(key); err == nil { // spares the reading of body
+	if there, err := a.stat(key); err == nil { // so body need not be read
 		return archive.Object{}, &archive.ExistsError{Object: there}
 	}
 	temp, err := a.writeTemp(ctx, body)
@@ -91,8 +87,8 @@ func (a *Archive) Replace(ctx context.Context, key, etag string, data []byte) (a
 	if err := archive.ValidateKey(key); err != nil {
 		return archive.Object{}, err
 	}
-	if len(data) > archive.MaxReplace {
-		return fail(fmt.Errorf("%w: %d bytes, and %d are the limit", store.ErrTooLarge, len(data), archive.MaxReplace))
+	if err := archive.ValidateReplace(data); err != nil {
+		return fail(err)
 	}
 	temp, err := a.writeTemp(ctx, bytes.NewReader(data))
 	if err != nil {
@@ -124,7 +120,7 @@ func (a *Archive) Replace(ctx context.Context, key, etag string, data []byte) (a
 	return temp.object(key), nil
 }
 
-// etag returns that of the object under key, nothing if there is none.
+// etag returns the ETag of the object under key, "" if there is none.
 func (a *Archive) etag(key string) (string, error) {
 	r, object, err := a.open(key)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -154,7 +150,7 @@ func (a *Archive) Open(ctx context.Context, key string) (io.ReadCloser, archive.
 	return &reader{ctx: ctx, r: r, left: object.Size, key: key}, object, nil
 }
 
-// open reads a small object whole, for its ETag is that of its content.
+// open reads a small object whole: the ETag is the hash of the content.
 func (a *Archive) open(key string) (io.ReadCloser, archive.Object, error) {
 	file, err := a.root.Open(path.Join(filePath(key)...))
 	if err != nil {
@@ -188,7 +184,7 @@ func (a *Archive) stat(key string) (archive.Object, error) {
 	return archive.Object{Key: key, Size: info.Size(), ModifiedAt: info.ModTime()}, nil
 }
 
-// reader fails where the file ends before its size, as one does that was damaged.
+// reader fails if the file ends before its size, as a damaged file does.
 type reader struct {
 	ctx  context.Context
 	r    io.ReadCloser
@@ -215,7 +211,7 @@ func (a *Archive) Delete(ctx context.Context, key string) error {
 	if err := archive.ValidateKey(key); err != nil {
 		return err
 	}
-	unlock, err := a.lock(ctx) // or a Replace that has seen the object might bring it back
+	unlock, err := a.lock(ctx) // without it, a Replace that has seen the object might bring it back
 	if err != nil {
 		return a.failed("delete", key, err)
 	}
@@ -239,13 +235,7 @@ func (a *Archive) Delete(ctx context.Context, key string) error {
 
 // Check is that of [archive.Archive].
 func (a *Archive) Check(ctx context.Context) error {
-	key := "check/" + rand.Text()
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		_ = a.Delete(ctx, key)
-	}()
-	if err := archive.CheckConditions(ctx, a, key); err != nil {
+	if err := archive.CheckConditions(ctx, a, nil); err != nil {
 		return fmt.Errorf("check archive %s: %w", a.dir, err)
 	}
 	return nil

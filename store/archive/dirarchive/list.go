@@ -106,8 +106,8 @@ type entry struct {
 	dir  bool
 }
 
-// entries returns what lies in a directory, with the last segment alone for a key,
-// in no order. Names are those of the directories above that the segment began in, with what of it they hold.
+// entries returns what lies in a directory, with the last segment alone for a key, in no order.
+// Names are those of the directories above that the segment began in, with what of it they hold.
 func (a *Archive) entries(ctx context.Context, dir string, names []string, begun string) ([]entry, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -18,8 +18,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// temp is a file that is written and has no key yet. While it is open it is
-// locked, which tells it from one that a crash has left.
+// temp is a file that is written and has no key yet. It is locked while it is open, which tells it
+// from a file that a crash has left.
 type temp struct {
 	archive *Archive
 	file    *os.File
@@ -28,7 +28,7 @@ type temp struct {
 	sum     hash.Hash
 }
 
-// writeTemp writes what body yields into a file that is durable but for its name.
+// writeTemp writes what body yields into a file. The content is durable then; the name is not.
 func (a *Archive) writeTemp(ctx context.Context, body io.Reader) (*temp, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -49,7 +49,7 @@ func (t *temp) write(ctx context.Context, body io.Reader) (err error) {
 	if locked, err := tryLock(t.file); err != nil || !locked {
 		return errors.Join(errors.New("lock a new file"), err)
 	}
-	if t.size, err = io.Copy(io.MultiWriter(t.file, t.sum), &source{ctx, body}); err != nil {
+	if t.size, err = io.Copy(io.MultiWriter(t.file, t.sum), archive.Source(ctx, body)); err != nil {
 		return err
 	}
 	return t.file.Sync()
@@ -77,33 +77,20 @@ func (t *temp) object(key string) archive.Object {
 	return object
 }
 
-// remove closes the file and takes its first name from it. A rename has done so already.
+// remove closes the file and removes its first name. A rename has done that already.
 func (t *temp) remove() {
 	_ = t.file.Close()
 	_ = t.archive.root.Remove(t.name)
 }
 
-// source ends a copy when ctx does.
-type source struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	if s.ctx.Err() != nil {
-		return 0, context.Cause(s.ctx)
-	}
-	return s.r.Read(p)
-}
-
-// place gives a file its key, by a link or a rename, and makes that durable.
+// place gives a file its key, by give, which is a link or a rename, and makes that durable.
 func (a *Archive) place(t *temp, key string, give func(old, new string) error) error {
 	file := path.Join(filePath(key)...)
 	dir := path.Dir(file)
-	if runtime.GOOS == "windows" { // which renames no open file
+	if runtime.GOOS == "windows" { // it does not rename open files
 		_ = t.file.Close()
 	}
-	const tries = 100 // a Delete may take an empty directory away, and again
+	const tries = 100 // a Delete may remove the empty directory, and again
 	var err error
 	for range tries {
 		if err = a.root.MkdirAll(dir, 0o777); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -116,10 +103,10 @@ func (a *Archive) place(t *temp, key string, give func(old, new string) error) e
 	if err != nil {
 		return err
 	}
-	// All directories above as well: whoever made one may not have come to it yet.
+	// All directories above as well: the process that made one may not have synced it yet.
 	for ; ; dir = path.Dir(dir) {
 		if err := a.syncDir(dir); err != nil {
-			return fmt.Errorf("%w: it may not outlast a crash of the machine: %w", archive.ErrWriteUnknown, err)
+			return fmt.Errorf("%w: the object may not survive a crash of the machine: %w", archive.ErrWriteUnknown, err)
 		}
 		if dir == "." {
 			return nil
@@ -128,7 +115,7 @@ func (a *Archive) place(t *temp, key string, give func(old, new string) error) e
 }
 
 func (a *Archive) syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // which has no such thing
+	if runtime.GOOS == "windows" { // it cannot sync a directory
 		return nil
 	}
 	file, err := a.root.Open(dir)
@@ -138,8 +125,8 @@ func (a *Archive) syncDir(dir string) error {
 	return errors.Join(file.Sync(), file.Close())
 }
 
-// lock takes the archive's lock, which one Replace or Delete has at a time, of all
-// processes. It waits until ctx ends.
+// lock takes the archive's lock, which one Replace or Delete of all processes holds at a time. It
+// waits until ctx ends.
 func (a *Archive) lock(ctx context.Context) (unlock func(), err error) {
 	file, err := a.root.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
@@ -165,9 +152,9 @@ func (a *Archive) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// sweep removes the files that writers have left when they crashed: old ones that nobody has locked.
+// sweep removes the files that crashed writers have left: those that are old and not locked.
 func (a *Archive) sweep() error {
-	const old = time.Hour // one that is only just made may not be locked yet
+	const old = time.Hour // a file that was just made may not be locked yet
 	dir, err := a.root.Open(tempDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -188,7 +175,7 @@ func (a *Archive) sweep() error {
 		name := path.Join(tempDir, entry.Name())
 		file, err := a.root.OpenFile(name, os.O_RDWR, 0)
 		if err != nil {
-			continue // another has removed it, or it is not ours
+			continue // another process has removed it, or it is not ours
 		}
 		if locked, _ := tryLock(file); locked {
 			_ = a.root.Remove(name)

@@ -93,8 +93,9 @@ func judge(err error) kind {
 	return noAnswer
 }
 
-// unexplained is a refusal of which the status came and the rest did not: a server that refuses before it has read
-// the whole request may close the connection upon its own reply. Another try may bring the reason.
+// unexplained is a refusal of which the status came and the rest did not: a server that refuses
+// before it has read the whole request may close the connection upon its own reply. Another try may
+// bring the reason.
 func unexplained(status int) kind {
 	switch status {
 	case http.StatusPreconditionFailed:

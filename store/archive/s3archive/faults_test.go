@@ -215,7 +215,8 @@ func TestAConflictAndASlowDownAreTriedAgainAndThenReported(t *testing.T) {
 	}
 }
 
-// A write that was under way for a long time comes when another is there already, and changes nothing.
+// A write that was under way for a long time comes when another is there already, and changes
+// nothing.
 func TestALateWriteDoesNotOverwrite(t *testing.T) {
 	faults := faulthttp.New(nil)
 	a, p := over(t, faults)

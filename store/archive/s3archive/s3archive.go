@@ -1,6 +1,5 @@
-// Package s3archive is an archive in an S3 bucket, or in one of anything that
-// speaks its protocol and honours If-None-Match and If-Match; [Archive.Check]
-// proves that it does.
+// Package s3archive is an archive in an S3 bucket, or in a bucket of any server that speaks S3's
+// protocol and honours If-None-Match and If-Match. [Archive.Check] proves that the server does.
 package s3archive
 
 import (
@@ -11,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -21,18 +19,18 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Limits of S3's.
+// Limits of S3.
 const (
 	MinPartSize     = 5 << 20 // bytes
 	DefaultPartSize = 8 << 20
 	maxParts        = 10_000
 )
 
-// Options set how objects are sent. Nil stands for the zero value.
+// Options say how objects are sent. Nil is the zero value.
 type Options struct {
-	// PartSize is the most bytes of an object that are sent in one request, at least
-	// [MinPartSize]; 0 is [DefaultPartSize]. A call needs four times as much memory, and an object has
-	// at most 10,000 parts: 80 GiB by default.
+	// PartSize is the most bytes of an object that one request sends, at least [MinPartSize]; 0 is
+	// [DefaultPartSize]. A call needs four times as much memory. An object has at most 10,000
+	// parts: 80 GiB by default.
 	PartSize int
 }
 
@@ -48,12 +46,11 @@ type Archive struct {
 
 var _ archive.Archive = (*Archive)(nil)
 
-// New returns the archive below prefix in bucket, which exists. Prefix may be
-// empty, and has no '/' at its ends. The client is used as it is, with its
-// retries for requests without a condition, but for checksums: they are sent to
-// AWS, unless the client says otherwise, and not to other endpoints, some of which
-// refuse them.
-// Path style is the client's UsePathStyle.
+// New returns the archive below prefix in bucket, which must exist. Prefix may be empty, and
+// neither begins nor ends with '/'. The client is used as it is, with its retries for requests
+// without a condition, and its UsePathStyle. Only checksums are decided here: they are sent to AWS,
+// unless the client says otherwise, and not to other endpoints, because some of them refuse
+// checksums.
 func New(client *s3.Client, bucket, prefix string, opts *Options) (*Archive, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -85,8 +82,8 @@ func New(client *s3.Client, bucket, prefix string, opts *Options) (*Archive, err
 	return a, nil
 }
 
-// checksums returns what is set for every call, and which checksum parts have;
-// those of one upload must agree, and the SDK does not see to it.
+// checksums returns what is set for every call, and which checksum parts have. Those of one upload
+// must agree, and the SDK does not ensure it.
 func checksums(client s3.Options) (func(*s3.Options), types.ChecksumAlgorithm) {
 	custom := client.BaseEndpoint != nil && !strings.Contains(*client.BaseEndpoint, ".amazonaws.com")
 	calculation, parts := aws.RequestChecksumCalculationWhenSupported, types.ChecksumAlgorithmCrc32
@@ -95,8 +92,8 @@ func checksums(client s3.Options) (func(*s3.Options), types.ChecksumAlgorithm) {
 	}
 	return func(o *s3.Options) {
 		o.RequestChecksumCalculation = calculation
-		// What is read is checked against a sha256 of ours; and the SDK prints a
-		// warning for each object that came in parts.
+		// Milepost checks what it reads against its own sha256. The SDK would print a warning for
+		// each object that came in parts.
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	}, parts
 }
@@ -106,8 +103,8 @@ func (a *Archive) Create(ctx context.Context, key string, body io.Reader) (archi
 	if err := a.validate(key); err != nil {
 		return archive.Object{}, err
 	}
-	body = &source{ctx: ctx, r: body}
-	// ReadAll grows with what there is: most objects are far smaller than a part.
+	body = archive.Source(ctx, body)
+	// ReadAll allocates as it reads: most objects are far smaller than a part.
 	first, err := io.ReadAll(io.LimitReader(body, int64(a.partSize)))
 	if err != nil {
 		return archive.Object{}, fmt.Errorf("create %s: %w", a.name(key), err)
@@ -124,9 +121,8 @@ func (a *Archive) Replace(ctx context.Context, key, etag string, data []byte) (a
 	if err := a.validate(key); err != nil {
 		return archive.Object{}, err
 	}
-	if len(data) > archive.MaxReplace {
-		return archive.Object{}, fmt.Errorf("replace %s: %w: %d bytes, and %d are the limit",
-			a.name(key), store.ErrTooLarge, len(data), archive.MaxReplace)
+	if err := archive.ValidateReplace(data); err != nil {
+		return archive.Object{}, fmt.Errorf("replace %s: %w", a.name(key), err)
 	}
 	w := &write{archive: a, what: "replace", key: key, id: rand.Text()}
 	object, err := w.atOnce(ctx, data, etag)
@@ -149,26 +145,21 @@ func (a *Archive) Delete(ctx context.Context, key string) error {
 }
 
 // Check is that of [archive.Archive].
-func (a *Archive) Check(ctx context.Context) (err error) {
-	key := "check/" + strings.ToLower(rand.Text())
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if deleteErr := a.Delete(ctx, key); err == nil && deleteErr != nil {
-			err = fmt.Errorf("check archive %s: delete an object: %w", a.name(""), deleteErr)
+func (a *Archive) Check(ctx context.Context) error {
+	err := archive.CheckConditions(ctx, a, func(key string) error {
+		w := &write{archive: a, what: "create", key: key, id: rand.Text()}
+		_, err := w.inParts(ctx, []byte("in parts"), bytes.NewReader(nil))
+		switch {
+		case err == nil:
+			return errors.New("it does not honour If-None-Match on CompleteMultipartUpload: " +
+				"an object was overwritten; large states are not safe there")
+		case !errors.Is(err, archive.ErrExists):
+			return fmt.Errorf("create an object in parts: %w", err)
 		}
-	}()
-	if err := archive.CheckConditions(ctx, a, key); err != nil {
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("check archive %s: %w", a.name(""), err)
-	}
-	w := &write{archive: a, what: "create", key: key, id: rand.Text()}
-	_, err = w.inParts(ctx, []byte("in parts"), bytes.NewReader(nil))
-	switch {
-	case err == nil:
-		return fmt.Errorf("check archive %s: it does not honour If-None-Match on CompleteMultipartUpload: "+
-			"an object was written over; large states are not safe there", a.name(""))
-	case !errors.Is(err, archive.ErrExists):
-		return fmt.Errorf("check archive %s: create an object in parts: %w", a.name(""), err)
 	}
 	return nil
 }
@@ -182,18 +173,5 @@ func (a *Archive) validate(key string) error {
 
 func (a *Archive) key(key string) *string { return aws.String(a.prefix + key) }
 
-// name is an object's as people write it.
+// name is the name of an object as people write it.
 func (a *Archive) name(key string) string { return "s3://" + a.bucket + "/" + a.prefix + key }
-
-// source ends the reading of a body when ctx does.
-type source struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	if s.ctx.Err() != nil {
-		return 0, context.Cause(s.ctx)
-	}
-	return s.r.Read(p)
-}
