@@ -52,7 +52,7 @@ func (p *archivedVersions) yield(ctx context.Context, high, low int64, yield fun
 func (p *archivedVersions) between(ctx context.Context, high, low int64) func(func(entry, error) bool) {
 	return func(yield func(entry, error) bool) {
 		low = max(low, p.r.head.Born)
-		if p.r.archive == nil || high < low {
+		if p.r.Archive == nil || high < low {
 			return
 		}
 		if err := p.list(ctx); err != nil {
@@ -130,7 +130,7 @@ func savedUntil(ids []archive.ID, until time.Time, saved func(archive.ID) (time.
 }
 
 func (p *archivedVersions) read(ctx context.Context, id archive.ID) (entry, error) {
-	m, err := archive.ReadVersion(ctx, p.r.archive, p.r.key, id)
+	m, err := archive.ReadVersion(ctx, p.r.Archive, p.r.key, id)
 	if err != nil {
 		return entry{}, wrap(fmt.Sprintf("read version %d in the archive of", id.Version), p.r.key, err)
 	}
@@ -143,7 +143,7 @@ func (p *archivedVersions) list(ctx context.Context) error {
 		return nil
 	}
 	head := archive.IDOf(&p.r.head.Version)
-	ids, err := archive.IDs(ctx, p.r.archive, p.r.key)
+	ids, err := archive.IDs(ctx, p.r.Archive, p.r.key)
 	if err != nil {
 		return err
 	}

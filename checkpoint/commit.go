@@ -63,11 +63,11 @@ type pending struct {
 	failed string          // its outcome if it fails; "": savedError
 }
 
-func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Options) *committer {
+func newCommitter(ctx context.Context, n named, l *lease.Lease, o *Options) *committer {
 	c := &committer{
-		st: st, key: l.Key(), lease: l, log: o.Logger,
+		st: n.Store, key: n.key, lease: l, log: o.Logger,
 		timeout:   min(10*time.Second, max(o.Lease.Duration/3, time.Second)),
-		retention: retention{age: o.RetainAge, starts: o.RetainStarts},
+		retention: retention{age: n.RetainAge, starts: n.RetainStarts},
 		from:      l.Head().Number,
 		landed:    map[string]bool{},
 		copies:    make(chan *copying, 1),
@@ -76,12 +76,12 @@ func newCommitter(ctx context.Context, st store.Store, l *lease.Lease, o *Option
 		base:      l.Head().Version,
 		first:     true,
 	}
-	c.archive = archive.Writer{Archive: o.Archive, Key: c.key, Inline: o.InlineLimit, Timeout: c.timeout}
+	c.archive = archive.Writer{Archive: n.Archive, Key: c.key, Inline: n.InlineLimit, Timeout: c.timeout}
 	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.turn <- struct{}{}
 	c.behind.Go(c.writeCopies)
-	if c.archive.Archive != nil && o.Mirror != MirrorOff {
-		c.mirror = newMirror(ctx, c, o.Mirror)
+	if c.archive.Archive != nil && n.Mirror != MirrorOff {
+		c.mirror = newMirror(ctx, c, n.Mirror)
 	}
 	c.retire(c.base) // what the session before had no time for
 	return c

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
@@ -14,8 +13,6 @@ import (
 
 // EditOptions say how an operator's change is made. The zero value is useful.
 type EditOptions struct {
-	Namespace string
-
 	// IfVersion makes the change only if the checkpoint is at this version: the one that a plan
 	// was shown for. 0: whatever it is at. Otherwise the error is a [*VersionConflictError].
 	IfVersion int64
@@ -28,15 +25,6 @@ type EditOptions struct {
 
 	// Lease says who makes the change, and how long to wait for a lease that is held.
 	Lease lease.Options
-
-	// RetainAge and RetainStarts are as in [Options].
-	RetainAge    time.Duration
-	RetainStarts int
-
-	// Archive, InlineLimit and Mirror are as in [Options].
-	Archive     archive.Archive
-	InlineLimit int
-	Mirror      MirrorPolicy
 
 	// Purge has [Delete] remove the checkpoint's mirror, too, and all its bodies.
 	Purge bool
@@ -56,8 +44,8 @@ type Edit struct {
 // holds that, so it cannot be pulled back unnoticed, and the error is a [*lease.HeldError]. The versions in between stay in
 // the history. The errors are those of [Get] and [Open], and of EditOptions.IfVersion. One
 // that matches [ErrOutcomeUnknown] says that it may have landed: read, and decide.
-func Rollback(ctx context.Context, st store.Store, name string, to int64, opts *EditOptions) (*Edit, error) {
-	return edit(ctx, st, name, opts, func(ctx context.Context, r *reader) (store.Version, error) {
+func (n Namespace) Rollback(ctx context.Context, name string, to int64, opts *EditOptions) (*Edit, error) {
+	return n.edit(ctx, name, opts, func(ctx context.Context, r *reader) (store.Version, error) {
 		if err := r.exists(); err != nil {
 			return store.Version{}, err
 		}
@@ -71,16 +59,20 @@ func Rollback(ctx context.Context, st store.Store, name string, to int64, opts *
 
 // Reset makes a new version that begins afresh: no cursor, no state, no identity, counts of 0. The versions
 // before stay in the history. Where the store has gone backward, it leads on from there; where it has lost the checkpoint, and
-// EditOptions.Archive has not, from the last version there, as [Restore] does. Otherwise as [Rollback].
-func Reset(ctx context.Context, st store.Store, name string, opts *EditOptions) (*Edit, error) {
+// the archive has not, from the last version there, as [Restore] does. Otherwise as [Rollback].
+func (n Namespace) Reset(ctx context.Context, name string, opts *EditOptions) (*Edit, error) {
 	o := opts.filled()
 	o.Lease.AcceptRegression = true
-	if o.Archive != nil {
-		if e, err := resetLost(ctx, st, name, o); e != nil || err != nil {
+	one, err := n.named(name)
+	if err != nil {
+		return nil, err
+	}
+	if one.Archive != nil {
+		if e, err := one.resetLost(ctx, o); e != nil || err != nil {
 			return e, err
 		}
 	}
-	return edit(ctx, st, name, o, func(_ context.Context, r *reader) (store.Version, error) {
+	return one.edit(ctx, o, func(_ context.Context, r *reader) (store.Version, error) {
 		if r.regressed() {
 			return store.Version{}, nil
 		}
@@ -90,25 +82,21 @@ func Reset(ctx context.Context, st store.Store, name string, opts *EditOptions) 
 
 // resetLost begins afresh a checkpoint that the store has lost, and the archive has not. It returns nil and nil where
 // that is not so.
-func resetLost(ctx context.Context, st store.Store, name string, o *EditOptions) (*Edit, error) {
-	key, err := keyOf(o.Namespace, name)
+func (n named) resetLost(ctx context.Context, o *EditOptions) (*Edit, error) {
+	found, err := n.look(ctx)
 	if err != nil {
 		return nil, err
-	}
-	found, err := st.Look(ctx, key)
-	if err != nil {
-		return nil, wrap("read", key, err)
 	}
 	if found.Head != nil && found.Head.Number > 0 {
 		return nil, nil
 	}
 	var planned *Edit
-	made, err := leadOn(ctx, st, key, o, func(ctx context.Context, l *line) (leading, error) {
+	made, err := n.leadOn(ctx, o, func(ctx context.Context, l *line) (leading, error) {
 		newest, ok := archive.Newest(l.ids)
 		if !ok {
 			return leading{}, errNothingLost
 		}
-		if err := o.condition(newReader(st, o.Archive, key, l.records)); err != nil {
+		if err := o.condition(n.reader(l.records)); err != nil {
 			return leading{}, err
 		}
 		content := store.Version{Reason: o.Reason, Ended: store.EndedDone, Born: l.next()}
@@ -117,7 +105,7 @@ func resetLost(ctx context.Context, st store.Store, name string, o *EditOptions)
 		}
 		after := content
 		after.Number, after.SavedAt = l.next(), l.records.Clock.Time()
-		cp, err := view(key, "HEAD", &after)
+		cp, err := view(n.key, "HEAD", &after)
 		planned = &Edit{After: cp}
 		return leading{content: content}, err
 	}, o.DryRun)
@@ -156,13 +144,13 @@ func ContentOf(cp *Checkpoint) Content {
 
 // Set makes a new version with that content; where there is no checkpoint, the first. Otherwise
 // as [Rollback].
-func Set(ctx context.Context, st store.Store, name string, content Content, opts *EditOptions) (*Edit, error) {
+func (n Namespace) Set(ctx context.Context, name string, content Content, opts *EditOptions) (*Edit, error) {
 	if err := content.valid(); err != nil {
 		return nil, fmt.Errorf("set checkpoint %q: %w", name, err)
 	}
-	return edit(ctx, st, name, opts, func(ctx context.Context, r *reader) (store.Version, error) {
+	return n.edit(ctx, name, opts, func(ctx context.Context, r *reader) (store.Version, error) {
 		var v store.Version
-		if err := notLost(ctx, r.archive, r.key, r.head); err != nil {
+		if err := r.notLost(ctx, r.head); err != nil {
 			return v, err
 		}
 		if r.exists() == nil {
@@ -210,47 +198,38 @@ func (c *Content) apply(v *store.Version) {
 	}
 }
 
-// keyOf is the key of a checkpoint, "" standing for the default namespace.
-func keyOf(namespace, name string) (store.Key, error) {
-	if namespace == "" {
-		namespace = store.DefaultNamespace
-	}
-	key := store.Key{Namespace: namespace, Name: name}
-	return key, key.Validate()
-}
-
 func (o *EditOptions) filled() *EditOptions {
 	var f EditOptions
 	if o != nil {
 		f = *o
-	}
-	if f.Namespace == "" {
-		f.Namespace = store.DefaultNamespace
 	}
 	return &f
 }
 
 // edit plans a change on what is there, and makes it as a commit under the lease, planned again on
 // what is there then.
-func edit(ctx context.Context, st store.Store, name string, opts *EditOptions, plan func(context.Context, *reader) (store.Version, error)) (*Edit, error) {
-	o := opts.filled()
-	key := store.Key{Namespace: o.Namespace, Name: name}
-	if err := key.Validate(); err != nil {
+func (n Namespace) edit(ctx context.Context, name string, opts *EditOptions, plan func(context.Context, *reader) (store.Version, error)) (*Edit, error) {
+	one, err := n.named(name)
+	if err != nil {
 		return nil, err
 	}
-	found, err := st.Look(ctx, key)
+	return one.edit(ctx, opts.filled(), plan)
+}
+
+func (n named) edit(ctx context.Context, o *EditOptions, plan func(context.Context, *reader) (store.Version, error)) (*Edit, error) {
+	found, err := n.look(ctx)
 	if err != nil {
-		return nil, wrap("read", key, err)
+		return nil, err
 	}
-	if planned, _, err := o.plan(ctx, newReader(st, o.Archive, key, found), plan); err != nil || o.DryRun {
+	if planned, _, err := o.plan(ctx, n.reader(found), plan); err != nil || o.DryRun {
 		return planned, err
 	}
-	e, err := newEditor(ctx, st, key, o)
+	e, err := n.editor(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	defer e.abandon(ctx)
-	planned, next, err := o.plan(ctx, e.reader(), plan)
+	planned, next, err := o.plan(ctx, e.fenced(), plan)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +249,7 @@ func (o *EditOptions) plan(ctx context.Context, r *reader, plan func(context.Con
 	if err != nil {
 		return nil, store.Version{}, err
 	}
-	if next.State != nil && next.State.Body != "" && o.Archive == nil {
+	if next.State != nil && next.State.Body != "" && r.Archive == nil {
 		return nil, store.Version{}, noArchive(r.key, next.State.Body)
 	}
 	next.Reason, next.Ended = o.Reason, store.EndedDone
@@ -299,31 +278,29 @@ func (o *EditOptions) condition(r *reader) error {
 
 // editor holds the lease for one change.
 type editor struct {
+	named
 	c     *committer
 	lease *lease.Lease
 	done  bool
 }
 
-func newEditor(ctx context.Context, st store.Store, key store.Key, o *EditOptions) (*editor, error) {
-	session, err := (&Options{
-		Lease: o.Lease, RetainAge: o.RetainAge, RetainStarts: o.RetainStarts, Logger: o.Lease.Logger,
-		Archive: o.Archive, InlineLimit: o.InlineLimit, Mirror: o.Mirror,
-	}).filled()
+func (n named) editor(ctx context.Context, o *EditOptions) (*editor, error) {
+	session, err := (&Options{Lease: o.Lease, Logger: o.Lease.Logger}).filled()
 	if err != nil {
 		return nil, err
 	}
 	session.Lease.Reason = o.Reason
-	l, err := acquire(ctx, st, key, &session.Lease)
+	l, err := acquire(ctx, n, &session.Lease)
 	if err != nil {
 		return nil, err
 	}
-	return &editor{c: newCommitter(ctx, st, l, session), lease: l}, nil
+	return &editor{named: n, c: newCommitter(ctx, n, l, session), lease: l}, nil
 }
 
-// reader reads behind the fence.
-func (e *editor) reader() *reader {
+// fenced reads behind the fence.
+func (e *editor) fenced() *reader {
 	head := e.lease.Head()
-	return newReader(e.c.st, e.c.archive.Archive, e.c.key, store.Records{Head: &head, Lease: e.lease.Prior(), Clock: e.lease.Clock()})
+	return e.reader(store.Records{Head: &head, Lease: e.lease.Prior(), Clock: e.lease.Clock()})
 }
 
 func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, error) {

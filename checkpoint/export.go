@@ -19,9 +19,7 @@ import (
 
 // ExportOptions say what [Export] writes. The zero value is the whole history.
 type ExportOptions struct {
-	Namespace string
-	Archive   archive.Archive // as in [ReadOptions]
-	Newest    bool            // the newest version alone
+	Newest bool // the newest version alone
 
 	// Open leaves the last line to [EndExport], so that other checkpoints can follow.
 	Open bool
@@ -41,17 +39,17 @@ type Exported struct {
 // as JSON, with "fmt", and behind it in lines of their own the parts of a state that is too large for a line. The last line says how many
 // there were, so that an export that was cut short is none. What has expired, of a
 // checkpoint that lives on, is left out. The errors are those of [Get]; after one, what was written is not a whole checkpoint.
-func Export(ctx context.Context, st store.Store, name string, w io.Writer, opts *ExportOptions) (*Exported, error) {
+func (n Namespace) Export(ctx context.Context, name string, w io.Writer, opts *ExportOptions) (*Exported, error) {
 	var o ExportOptions
 	if opts != nil {
 		o = *opts
 	}
-	key, err := keyOf(o.Namespace, name)
+	one, err := n.named(name)
 	if err != nil {
 		return nil, err
 	}
-	out := &exporting{o: &o, w: w, done: &Exported{Namespace: key.Namespace, Name: key.Name}}
-	if err := out.checkpoint(ctx, st, key); err != nil || o.Open {
+	out := &exporting{o: &o, archive: n.Archive, w: w, done: &Exported{Namespace: one.key.Namespace, Name: name}}
+	if err := out.checkpoint(ctx, one); err != nil || o.Open {
 		return out.done, err
 	}
 	return out.done, out.end(out.done)
@@ -70,8 +68,8 @@ func (x *exporting) end(all ...*Exported) error {
 	return x.line(&endLine{Format: store.Format, End: end})
 }
 
-func (x *exporting) checkpoint(ctx context.Context, st store.Store, key store.Key) error {
-	r, err := look(ctx, st, key, x.o.Archive)
+func (x *exporting) checkpoint(ctx context.Context, n named) error {
+	r, err := n.existing(ctx)
 	if err != nil {
 		return err
 	}
@@ -111,7 +109,7 @@ func (r *reader) labelled(ctx context.Context, version int64) (*Checkpoint, erro
 	if err != nil || version != r.newest() {
 		return cp, err
 	}
-	c, err := r.st.Version(ctx, r.key, version)
+	c, err := r.Store.Version(ctx, r.key, version)
 	switch {
 	case err == nil && c.CommitID == cp.CommitID:
 		cp.Label = c.Label
@@ -163,9 +161,10 @@ const (
 
 // exporting is one Export under way.
 type exporting struct {
-	o    *ExportOptions
-	w    io.Writer
-	done *Exported
+	o       *ExportOptions
+	archive archive.Archive
+	w       io.Writer
+	done    *Exported
 }
 
 func (x *exporting) export(ctx context.Context, cp *Checkpoint, total int64) error {
@@ -218,7 +217,7 @@ func (x *exporting) version(ctx context.Context, cp *Checkpoint) error {
 
 // state calls do with the state, part by part.
 func (x *exporting) state(ctx context.Context, cp *Checkpoint, do func([]byte) error) error {
-	r, err := cp.OpenState(ctx, x.o.Archive)
+	r, err := cp.OpenState(ctx, x.archive)
 	if err != nil {
 		return err
 	}

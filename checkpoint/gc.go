@@ -13,8 +13,6 @@ import (
 
 // GCOptions say how [GC] works. The zero value is useful.
 type GCOptions struct {
-	Namespace string
-
 	// DryRun removes nothing, and returns what would be.
 	DryRun bool
 
@@ -40,49 +38,49 @@ type Body struct {
 }
 
 // GC removes the bodies of a checkpoint that no version points at and none ever will, and finishes a deletion that
-// was interrupted. It takes no lease, and may run at any time beside anything: a body that is being pointed at while it runs stays. a may
-// be nil: then there are no bodies.
-func GC(ctx context.Context, st store.Store, a archive.Archive, name string, opts *GCOptions) (*Collected, error) {
+// was interrupted. It takes no lease, and may run at any time beside anything: a body that is being pointed at while it runs stays. Without an
+// Archive there are no bodies.
+func (n Namespace) GC(ctx context.Context, name string, opts *GCOptions) (*Collected, error) {
 	var o GCOptions
 	if opts != nil {
 		o = *opts
 	}
-	key, err := keyOf(o.Namespace, name)
+	one, err := n.named(name)
 	if err != nil {
 		return nil, err
 	}
-	found, err := st.Look(ctx, key)
+	found, err := one.look(ctx)
 	if err != nil {
-		return nil, wrap("read", key, err)
+		return nil, err
 	}
-	done := &Collected{Namespace: key.Namespace, Name: key.Name}
+	done := &Collected{Namespace: one.key.Namespace, Name: name}
 	done.Deleting = found.Head != nil && found.Head.Deleted && found.Head.Listed
 	var left error
 	if !o.DryRun {
 		var removed int
-		removed, left, err = removeFormer(ctx, st, key, found)
+		removed, left, err = one.removeFormer(ctx, found)
 		done.Versions = int64(removed)
 		if err != nil {
 			return done, err
 		}
 	}
-	if a != nil {
-		if left, err = leaving(left, collect(ctx, st, a, key, &o, done)); err != nil {
+	if one.Archive != nil {
+		if left, err = leaving(left, one.collect(ctx, &o, done)); err != nil {
 			return done, errors.Join(err, left)
 		}
 	}
 	if o.DryRun {
 		return done, left
 	}
-	return done, errors.Join(unlist(ctx, st, key, found), left)
+	return done, errors.Join(one.unlist(ctx, found), left)
 }
 
 // collect removes the bodies that no version points at.
-func collect(ctx context.Context, st store.Store, a archive.Archive, key store.Key, o *GCOptions, done *Collected) error {
+func (n named) collect(ctx context.Context, o *GCOptions, done *Collected) error {
 	var listed []archive.ListedBody
-	for body, err := range archive.Bodies(ctx, a, key) {
+	for body, err := range archive.Bodies(ctx, n.Archive, n.key) {
 		if err != nil {
-			return wrap("list the bodies of", key, err)
+			return wrap("list the bodies of", n.key, err)
 		}
 		if !body.Foreign {
 			listed = append(listed, body)
@@ -90,19 +88,19 @@ func collect(ctx context.Context, st store.Store, a archive.Archive, key store.K
 	}
 	total := int64(len(listed))
 	// Most of them the mirror has for good: those need no closer look.
-	listed, err := withoutMirror(ctx, a, key, listed)
+	listed, err := n.withoutMirror(ctx, listed)
 	if err != nil {
 		return err
 	}
 	done.Kept = total - int64(len(listed))
 	slices.SortFunc(listed, byBodyVersion)
 	for chunk := range slices.Chunk(listed, gcChunk) {
-		unused, err := unreferenced(ctx, st, a, key, chunk)
+		unused, err := n.unreferenced(ctx, chunk)
 		if err != nil {
 			return err
 		}
 		if !o.DryRun {
-			if err := discard(ctx, a, key, unused); err != nil {
+			if err := n.discard(ctx, unused); err != nil {
 				return err
 			}
 		}
@@ -125,10 +123,10 @@ const gcChunk = 256
 // unreferenced returns those of the listed bodies that no version points at, and none ever will. HEAD, the copies and the mirror
 // are read after the listing, and in this order, which is that in which a pointer to a body comes to be: so wherever it is, it
 // is seen. A body above HEAD may be that of a save that is slow.
-func unreferenced(ctx context.Context, st store.Store, a archive.Archive, key store.Key, listed []archive.ListedBody) ([]archive.ListedBody, error) {
-	found, err := st.Look(ctx, key)
+func (n named) unreferenced(ctx context.Context, listed []archive.ListedBody) ([]archive.ListedBody, error) {
+	found, err := n.look(ctx)
 	if err != nil {
-		return nil, wrap("read", key, err)
+		return nil, err
 	}
 	if found.Head == nil {
 		return nil, nil // everything is above it
@@ -137,17 +135,17 @@ func unreferenced(ctx context.Context, st store.Store, a archive.Archive, key st
 	unused := slices.DeleteFunc(slices.Clone(listed), func(b archive.ListedBody) bool {
 		return b.ID.Version > head.Number || b.ID.Version == head.Number && b.ID.CommitID == head.CommitID
 	})
-	if unused, err = withoutCopy(ctx, st, key, unused); err != nil {
+	if unused, err = n.withoutCopy(ctx, unused); err != nil {
 		return nil, err
 	}
-	return withoutMirror(ctx, a, key, unused)
+	return n.withoutMirror(ctx, unused)
 }
 
-func withoutCopy(ctx context.Context, st store.Store, key store.Key, bodies []archive.ListedBody) (unused []archive.ListedBody, err error) {
+func (n named) withoutCopy(ctx context.Context, bodies []archive.ListedBody) (unused []archive.ListedBody, err error) {
 	for _, body := range bodies {
-		c, err := st.Version(ctx, key, body.ID.Version)
+		c, err := n.Store.Version(ctx, n.key, body.ID.Version)
 		if unlessAny(err, store.ErrNotFound) != nil {
-			return nil, wrap(fmt.Sprintf("read version %d of", body.ID.Version), key, err)
+			return nil, wrap(fmt.Sprintf("read version %d of", body.ID.Version), n.key, err)
 		}
 		if err != nil || c.CommitID != body.ID.CommitID {
 			unused = append(unused, body)
@@ -156,23 +154,23 @@ func withoutCopy(ctx context.Context, st store.Store, key store.Key, bodies []ar
 	return unused, nil
 }
 
-func withoutMirror(ctx context.Context, a archive.Archive, key store.Key, bodies []archive.ListedBody) ([]archive.ListedBody, error) {
-	mirrored, err := mirroredOf(ctx, a, key, bodies)
+func (n named) withoutMirror(ctx context.Context, bodies []archive.ListedBody) ([]archive.ListedBody, error) {
+	mirrored, err := n.mirroredOf(ctx, bodies)
 	return slices.DeleteFunc(bodies, func(b archive.ListedBody) bool { _, is := mirrored[b.ID]; return is }), err
 }
 
 // mirroredOf is what the mirror holds of the versions that have those bodies, and of those between.
-func mirroredOf(ctx context.Context, a archive.Archive, key store.Key, bodies []archive.ListedBody) (map[archive.BodyID]archive.ID, error) {
+func (n named) mirroredOf(ctx context.Context, bodies []archive.ListedBody) (map[archive.BodyID]archive.ID, error) {
 	if len(bodies) == 0 {
 		return nil, nil
 	}
 	low := slices.MinFunc(bodies, byBodyVersion).ID.Version
 	high := slices.MaxFunc(bodies, byBodyVersion).ID.Version
 	mirrored := map[archive.BodyID]archive.ID{}
-	for listed, err := range archive.VersionsFrom(ctx, a, key, low) {
+	for listed, err := range archive.VersionsFrom(ctx, n.Archive, n.key, low) {
 		switch {
 		case err != nil:
-			return nil, wrap("list the mirror of", key, err)
+			return nil, wrap("list the mirror of", n.key, err)
 		case listed.Foreign:
 			continue
 		}
@@ -186,13 +184,13 @@ func mirroredOf(ctx context.Context, a archive.Archive, key store.Key, bodies []
 
 // discard removes bodies, and with them what has come to point at one of them since the mirror was listed: a version that was mirrored after
 // its copy had expired. Who mirrors looks for the body when its object is there, and this for the object when the body is gone: one of them sees the other.
-func discard(ctx context.Context, a archive.Archive, key store.Key, bodies []archive.ListedBody) error {
+func (n named) discard(ctx context.Context, bodies []archive.ListedBody) error {
 	for _, body := range bodies {
-		if err := a.Delete(ctx, body.Object.Key); err != nil {
-			return wrap(fmt.Sprintf("remove the body %s of", body.Object.Key), key, err)
+		if err := n.Archive.Delete(ctx, body.Object.Key); err != nil {
+			return wrap(fmt.Sprintf("remove the body %s of", body.Object.Key), n.key, err)
 		}
 	}
-	mirrored, err := mirroredOf(ctx, a, key, bodies)
+	mirrored, err := n.mirroredOf(ctx, bodies)
 	if err != nil {
 		return err
 	}
@@ -201,12 +199,12 @@ func discard(ctx context.Context, a archive.Archive, key store.Key, bodies []arc
 		if !is {
 			continue
 		}
-		m, err := archive.ReadVersion(ctx, a, key, id)
+		m, err := archive.ReadVersion(ctx, n.Archive, n.key, id)
 		if err == nil && m.State != nil && m.State.Body == body.Object.Key {
-			err = a.Delete(ctx, archive.VersionKey(key, id))
+			err = n.Archive.Delete(ctx, archive.VersionKey(n.key, id))
 		}
 		if unlessAny(err, store.ErrNotFound, store.ErrBadRecord) != nil {
-			return wrap(fmt.Sprintf("remove version %d from the mirror of", id.Version), key, err)
+			return wrap(fmt.Sprintf("remove version %d from the mirror of", id.Version), n.key, err)
 		}
 	}
 	return nil
@@ -244,9 +242,10 @@ func (c *committer) sweepSince(ctx context.Context, from int64) error {
 	if len(listed) == 0 {
 		return nil
 	}
-	unused, err := unreferenced(ctx, c.st, c.archive.Archive, c.key, listed)
+	n := named{Namespace{Store: c.st, Archive: c.archive.Archive}, c.key}
+	unused, err := n.unreferenced(ctx, listed)
 	if err != nil {
 		return err
 	}
-	return discard(ctx, c.archive.Archive, c.key, unused)
+	return n.discard(ctx, unused)
 }

@@ -4,18 +4,12 @@ import (
 	"context"
 	"io"
 	"iter"
-	"time"
 
 	"github.com/milepost-dev/milepost/lease"
-	"github.com/milepost-dev/milepost/store"
-	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // ImportOptions say how [Import] writes. The zero value is useful.
 type ImportOptions struct {
-	// Namespace to import into. Empty: the one that each line names, or the default one.
-	Namespace string
-
 	// Reason is kept on the versions, for people.
 	Reason string
 
@@ -27,13 +21,6 @@ type ImportOptions struct {
 
 	// Lease says who imports, and how long to wait for a lease that is held.
 	Lease lease.Options
-
-	// The others are as in [Options].
-	RetainAge    time.Duration
-	RetainStarts int
-	Archive      archive.Archive
-	InlineLimit  int
-	Mirror       MirrorPolicy
 
 	// Progress is called as the work goes on, with how many versions of the checkpoint in hand were imported.
 	Progress func(name string, done int64)
@@ -48,15 +35,15 @@ type Imported struct {
 }
 
 // Import reads the lines that [Export] has written, of any number of checkpoints, and makes the same history of each
-// in st: a commit for each version, under the lease, with the version's content and time. Versions are numbered anew, from the
-// store's own next one on, and RestoredFrom keeps the number that each had.
+// in the store: a commit for each version, under the lease, with the version's content and time. Versions are numbered anew, from the
+// store's own next one on, and RestoredFrom keeps the number that each had. Where n has no Name, each checkpoint goes into the namespace that its lines name.
 //
 // A checkpoint that st has already is a [*RefusedError], unless its newest version is one of those to import: then an interrupted
 // import goes on behind it. One that fails is yielded with its error, and the next one follows; what cannot be read, a line of a format or
 // with a field that is not known among it, is an error with a nil Imported, and ends the import. An export that was cut short is such an
 // error, which matches [ErrCutShort]. Where r is an [io.Seeker], all of it is read and checked before the first version is made; else what
 // comes before such a line is in the store, and an import of the whole goes on behind it.
-func Import(ctx context.Context, st store.Store, r io.Reader, opts *ImportOptions) iter.Seq2[*Imported, error] {
+func (n Namespace) Import(ctx context.Context, r io.Reader, opts *ImportOptions) iter.Seq2[*Imported, error] {
 	return func(yield func(*Imported, error) bool) {
 		partial := opts != nil && opts.Partial
 		if dry := opts != nil && opts.DryRun; !dry && !partial {
@@ -66,8 +53,9 @@ func Import(ctx context.Context, st store.Store, r io.Reader, opts *ImportOption
 			}
 		}
 		lines := newLineReader(r, partial)
+		lines.into = n.Name
 		for {
-			key, ok := lines.peek(opts)
+			key, ok := lines.peek()
 			if lines.err != nil {
 				yield(nil, lines.err)
 				return
@@ -75,9 +63,11 @@ func Import(ctx context.Context, st store.Store, r io.Reader, opts *ImportOption
 			if !ok {
 				return
 			}
-			done, err := importOne(ctx, st, key, opts, func() (*record, error) { return lines.next(opts, key) })
+			to := n
+			to.Name = key.Namespace
+			done, err := to.importOne(ctx, key.Name, opts, func() (*record, error) { return lines.next(key) })
 			for err != nil && lines.err == nil { // the rest of it
-				if rec, _ := lines.next(opts, key); rec == nil {
+				if rec, _ := lines.next(key); rec == nil {
 					break
 				}
 			}
@@ -95,18 +85,10 @@ func Import(ctx context.Context, st store.Store, r io.Reader, opts *ImportOption
 // ImportVersions is [Import] for one checkpoint from elsewhere: versions are its history, oldest first, of which Version (any number that
 // rises), SavedAt, Cursor, Finished, counts, LastError, State, ContentType, Identity, Schema, Ended and Label are taken. An error that
 // versions yields ends the import and is returned.
-func ImportVersions(ctx context.Context, st store.Store, name string, versions iter.Seq2[*Checkpoint, error], opts *ImportOptions) (*Imported, error) {
-	namespace := ""
-	if opts != nil {
-		namespace = opts.Namespace
-	}
-	key, err := keyOf(namespace, name)
-	if err != nil {
-		return nil, err
-	}
+func (n Namespace) ImportVersions(ctx context.Context, name string, versions iter.Seq2[*Checkpoint, error], opts *ImportOptions) (*Imported, error) {
 	next, stop := iter.Pull2(versions)
 	defer stop()
-	return importOne(ctx, st, key, opts, func() (*record, error) {
+	return n.importOne(ctx, name, opts, func() (*record, error) {
 		cp, err, ok := next()
 		if !ok || err != nil {
 			return nil, err

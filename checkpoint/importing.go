@@ -18,8 +18,8 @@ type record struct {
 
 // importing is one checkpoint's import under way.
 type importing struct {
+	named
 	o    ImportOptions
-	key  store.Key
 	done *Imported
 
 	e       *editor // nil: a dry run
@@ -29,12 +29,16 @@ type importing struct {
 }
 
 // importOne imports one checkpoint: next returns its versions, oldest first, and nil after the last.
-func importOne(ctx context.Context, st store.Store, key store.Key, opts *ImportOptions, next func() (*record, error)) (*Imported, error) {
-	im := &importing{key: key, done: &Imported{Namespace: key.Namespace, Name: key.Name}}
+func (n Namespace) importOne(ctx context.Context, name string, opts *ImportOptions, next func() (*record, error)) (*Imported, error) {
+	one, err := n.named(name)
+	if err != nil {
+		return nil, err
+	}
+	im := &importing{named: one, done: &Imported{Namespace: one.key.Namespace, Name: name}}
 	if opts != nil {
 		im.o = *opts
 	}
-	if err := im.open(ctx, st); err != nil {
+	if err := im.open(ctx); err != nil {
 		return im.done, err
 	}
 	if im.e != nil {
@@ -49,10 +53,10 @@ func importOne(ctx context.Context, st store.Store, key store.Key, opts *ImportO
 			break
 		}
 		if err := im.take(ctx, rec); err != nil {
-			return im.done, wrap(fmt.Sprintf("import version %d of", rec.cp.Version), key, err)
+			return im.done, wrap(fmt.Sprintf("import version %d of", rec.cp.Version), one.key, err)
 		}
 		if im.o.Progress != nil {
-			im.o.Progress(key.Name, im.done.Versions+im.done.Present)
+			im.o.Progress(name, im.done.Versions+im.done.Present)
 		}
 	}
 	if !im.started {
@@ -65,24 +69,19 @@ func importOne(ctx context.Context, st store.Store, key store.Key, opts *ImportO
 }
 
 // open finds out what is there, and takes the lease.
-func (im *importing) open(ctx context.Context, st store.Store) error {
-	found, err := st.Look(ctx, im.key)
+func (im *importing) open(ctx context.Context) error {
+	found, err := im.look(ctx)
 	if err != nil {
-		return wrap("read", im.key, err)
+		return err
 	}
-	if err := notLost(ctx, im.o.Archive, im.key, found.Head); err != nil {
+	if err := im.notLost(ctx, found.Head); err != nil {
 		return err
 	}
 	if found.Head != nil {
 		im.base = found.Head.Version
 	}
 	if !im.o.DryRun {
-		im.e, err = newEditor(ctx, st, im.key, &EditOptions{
-			Namespace: im.key.Namespace, Reason: im.o.Reason, Lease: im.o.Lease,
-			RetainAge: im.o.RetainAge, RetainStarts: im.o.RetainStarts,
-			Archive: im.o.Archive, InlineLimit: im.o.InlineLimit, Mirror: im.o.Mirror,
-		})
-		if err != nil {
+		if im.e, err = im.editor(ctx, &EditOptions{Reason: im.o.Reason, Lease: im.o.Lease}); err != nil {
 			return err
 		}
 		im.base = im.e.c.base

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +20,7 @@ type lineReader struct {
 	number int64 // of the line that was read last
 	err    error
 
+	into    string      // the namespace to import into; "": the one that each line names
 	partial bool        // an export that was cut short will do
 	seen    exportEnd   // since the beginning, or the last end
 	of      store.Key   // the checkpoint of the version that was read last, as the line has it
@@ -47,11 +49,11 @@ func checkLines(r io.Reader) error {
 	}
 	lines := newLineReader(seeker, false)
 	for {
-		key, ok := lines.peek(nil)
+		key, ok := lines.peek()
 		if !ok {
 			break
 		}
-		rec, err := lines.next(nil, key)
+		rec, err := lines.next(key)
 		if err == nil && rec.write != nil {
 			err = rec.write(io.Discard)
 		}
@@ -134,7 +136,7 @@ func (r *lineReader) line(v any) bool {
 }
 
 // peek reads which checkpoint the next version is of.
-func (r *lineReader) peek(opts *ImportOptions) (store.Key, bool) {
+func (r *lineReader) peek() (store.Key, bool) {
 	for r.parts > 0 { // of a version that was not wanted
 		if _, err := r.nextPart(); err != nil {
 			return store.Key{}, false
@@ -158,12 +160,8 @@ func (r *lineReader) peek(opts *ImportOptions) (store.Key, bool) {
 			return store.Key{}, false
 		}
 	}
-	namespace := r.ahead.Namespace
-	if opts != nil && opts.Namespace != "" {
-		namespace = opts.Namespace
-	}
-	key, err := keyOf(namespace, r.ahead.Name)
-	if err != nil {
+	key := store.Key{Namespace: cmp.Or(r.into, r.ahead.Namespace, store.DefaultNamespace), Name: r.ahead.Name}
+	if err := key.Validate(); err != nil {
 		_ = r.fail(err)
 		return store.Key{}, false
 	}
@@ -171,8 +169,8 @@ func (r *lineReader) peek(opts *ImportOptions) (store.Key, bool) {
 }
 
 // next takes the next version of that checkpoint, or returns nil where the next is another's, or there is none.
-func (r *lineReader) next(opts *ImportOptions, key store.Key) (*record, error) {
-	of, ok := r.peek(opts)
+func (r *lineReader) next(key store.Key) (*record, error) {
+	of, ok := r.peek()
 	if r.err != nil {
 		return nil, r.err
 	}

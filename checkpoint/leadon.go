@@ -14,24 +14,19 @@ import (
 
 // line is what mirror and store together tell of a checkpoint that the store has lost, or is behind with.
 type line struct {
-	st      store.Store
-	archive archive.Archive
-	key     store.Key
-
+	named
 	records store.Records
 	ids     []archive.ID // of the mirror, those that do not count among them
 }
 
-func readLine(ctx context.Context, st store.Store, a archive.Archive, key store.Key) (*line, error) {
-	l := &line{st: st, archive: a, key: key}
+func (n named) line(ctx context.Context) (*line, error) {
+	l := &line{named: n}
 	var err error
-	if l.ids, err = archive.IDs(ctx, a, key); err != nil {
-		return nil, wrap("list the mirror of", key, err)
+	if l.ids, err = archive.IDs(ctx, n.Archive, n.key); err != nil {
+		return nil, wrap("list the mirror of", n.key, err)
 	}
-	if l.records, err = st.Look(ctx, key); err != nil {
-		return nil, wrap("read", key, err)
-	}
-	return l, nil
+	l.records, err = n.look(ctx)
+	return l, err
 }
 
 // next is the version that leads on: above all that were mirrored and that the store knows of.
@@ -64,7 +59,7 @@ func (l *line) epoch() int64 {
 
 // version reads one version of the mirror.
 func (l *line) version(ctx context.Context, id archive.ID) (*store.Version, error) {
-	m, err := archive.ReadVersion(ctx, l.archive, l.key, id)
+	m, err := archive.ReadVersion(ctx, l.Archive, l.key, id)
 	if err != nil {
 		return nil, wrap(fmt.Sprintf("read version %d in the mirror of", id.Version), l.key, err)
 	}
@@ -83,10 +78,10 @@ var errOvertaken = errors.New("another restore is under way")
 // leadOn makes a version above all that mirror and store have seen, under an epoch far above, with what plan says on what they hold. It
 // is mirrored before HEAD is put; then the mirror is listed again, and if another has done the same meanwhile, all of it starts over. With dryRun
 // it only plans.
-func leadOn(ctx context.Context, st store.Store, key store.Key, o *EditOptions, plan func(context.Context, *line) (leading, error), dryRun bool) (*Checkpoint, error) {
+func (n named) leadOn(ctx context.Context, o *EditOptions, plan func(context.Context, *line) (leading, error), dryRun bool) (*Checkpoint, error) {
 	const tries = 8
 	for try := 1; ; try++ {
-		l, err := readLine(ctx, st, o.Archive, key)
+		l, err := n.line(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +95,7 @@ func leadOn(ctx context.Context, st store.Store, key store.Key, o *EditOptions, 
 		}
 		// At random: two that meet must not meet for ever.
 		if !sleep(ctx, time.Duration(try)*rand.N(500*time.Millisecond)) {
-			return nil, wrap("lead on", key, context.Cause(ctx))
+			return nil, wrap("lead on", n.key, context.Cause(ctx))
 		}
 	}
 }
@@ -112,7 +107,7 @@ func (l *line) lead(ctx context.Context, o *EditOptions, planned leading) (*Chec
 	if err := l.clearLease(ctx, o, want-1); err != nil {
 		return nil, err
 	}
-	e, err := newEditor(ctx, l.st, l.key, o)
+	e, err := l.editor(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -159,14 +154,14 @@ func (l *line) lead(ctx context.Context, o *EditOptions, planned leading) (*Chec
 // clearLease sees to it that the lease is free under that epoch, so that whoever acquires it next is above.
 func (l *line) clearLease(ctx context.Context, o *EditOptions, epoch int64) error {
 	if held := l.records.Lease; held != nil && held.Status == store.Held {
-		e, err := newEditor(ctx, l.st, l.key, o) // judges whether its holder is gone, or waits
+		e, err := l.editor(ctx, o) // judges whether its holder is gone, or waits
 		if err != nil {
 			return err
 		}
 		e.abandon(ctx)
-		found, err := l.st.Look(ctx, l.key)
+		found, err := l.look(ctx)
 		if err != nil {
-			return wrap("read", l.key, err)
+			return err
 		}
 		l.records.Lease = found.Lease
 	}
@@ -183,7 +178,7 @@ func (l *line) clearLease(ctx context.Context, o *EditOptions, epoch int64) erro
 		free.Holder, free.Version, free.Duration = observed.Holder, observed.Version, observed.Duration
 	}
 	err := persist(ctx, editTimeout, func(ctx context.Context) error {
-		_, err := l.st.Acquire(ctx, l.key, observed, free)
+		_, err := l.Store.Acquire(ctx, l.key, observed, free)
 		return err
 	})
 	if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
@@ -203,7 +198,7 @@ func (l *line) mirrorFirst(ctx context.Context, c *committer, v *store.Version) 
 	if err := c.archive.PutVersion(ctx, v); err != nil {
 		return fmt.Errorf("mirror it: %w", err)
 	}
-	ids, err := archive.IDs(ctx, l.archive, l.key)
+	ids, err := archive.IDs(ctx, l.Archive, l.key)
 	if err != nil {
 		return fmt.Errorf("list the mirror again: %w", err)
 	}

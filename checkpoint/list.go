@@ -8,12 +8,6 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// ListOptions choose what is listed. The zero value is the default namespace.
-type ListOptions struct {
-	Namespace string
-	After     string // begin after this name: to go on where an earlier listing ended
-}
-
 // Listing is one checkpoint in a list.
 type Listing struct {
 	Namespace  string
@@ -30,35 +24,29 @@ type Listing struct {
 // that are expected to be, and those whose deletion was interrupted. It reads at half the price and may lag by a moment. A
 // checkpoint that cannot be read is yielded with its error and a Listing that has just its name, and the next
 // one follows; an error of the store's comes with a nil Listing, and ends the list.
-func List(ctx context.Context, st store.Store, prefix string, opts *ListOptions) iter.Seq2[*Listing, error] {
+func (n Namespace) List(ctx context.Context, prefix string) iter.Seq2[*Listing, error] {
 	return func(yield func(*Listing, error) bool) {
-		var o ListOptions
-		if opts != nil {
-			o = *opts
-		}
-		if o.Namespace == "" {
-			o.Namespace = store.DefaultNamespace
-		}
-		if err := store.ValidateNamespace(o.Namespace); err != nil {
+		n, err := n.filled()
+		if err != nil {
 			yield(nil, err)
 			return
 		}
 		var keys []store.Key
-		for name, err := range st.Names(ctx, o.Namespace, prefix, o.After) {
+		for name, err := range n.Store.Names(ctx, n.Name, prefix, "") {
 			if err != nil {
-				yield(nil, wrap("list", store.Key{Namespace: o.Namespace, Name: prefix}, err))
+				yield(nil, wrap("list", store.Key{Namespace: n.Name, Name: prefix}, err))
 				return
 			}
-			keys = append(keys, store.Key{Namespace: o.Namespace, Name: name})
+			keys = append(keys, store.Key{Namespace: n.Name, Name: name})
 			if len(keys) == store.MaxPeek {
-				if !peek(ctx, st, keys, yield) {
+				if !peek(ctx, n.Store, keys, yield) {
 					return
 				}
 				keys = keys[:0]
 			}
 		}
 		if len(keys) > 0 {
-			peek(ctx, st, keys, yield)
+			peek(ctx, n.Store, keys, yield)
 		}
 	}
 }

@@ -6,29 +6,17 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/lease"
-	"github.com/milepost-dev/milepost/store"
-	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // Defaults of [Options].
 const (
-	DefaultEvery        = 1000
-	DefaultInterval     = 10 * time.Second
-	DefaultMaxAhead     = 1000
-	DefaultRetainAge    = 30 * 24 * time.Hour
-	DefaultRetainStarts = 5
-	DefaultInlineLimit  = 4 << 10
-
-	// MinRetainAge is the least that versions are kept: what became of a save is read
-	// from the version it made.
-	MinRetainAge = time.Hour
+	DefaultEvery    = 1000
+	DefaultInterval = 10 * time.Second
+	DefaultMaxAhead = 1000
 )
 
 // Options say how a session acquires, saves and resumes. The zero value is useful.
 type Options struct {
-	// Namespace of the checkpoint. Default: "default".
-	Namespace string
-
 	// Lease says who holds the checkpoint's lease, for how long, and how to wait for it.
 	Lease lease.Options
 
@@ -70,22 +58,6 @@ type Options struct {
 	MaxAge time.Duration
 	OnOld  func(cp *Checkpoint, age time.Duration)
 
-	// Versions are kept for RetainAge (default: 30 days, at least an hour), and those that the
-	// newest RetainStarts sessions started from (default: 5), whichever keeps longer.
-	RetainAge    time.Duration
-	RetainStarts int
-
-	// Archive keeps the states that are too large for the store, and mirrors the versions
-	// that are committed. Nil: none; then a state is kept in the store up to what that takes.
-	Archive archive.Archive
-
-	// InlineLimit is the most bytes of a state, as stored, that lie in the store beside the version
-	// where there is an Archive; a larger one is a body of its own in the archive. Default: 4 KiB.
-	InlineLimit int
-
-	// Mirror says which versions are mirrored in Archive. Default: every one.
-	Mirror MirrorPolicy
-
 	// Expect is how often the job is expected to save, so that its silence is noticed. The session's opening keeps it in the
 	// store, which is one request more (2 write units) if it differs from what is there, and none if not. What a job declared
 	// before is replaced; what a person has said with milepost expect stays, and is logged, unless Expect.Override says otherwise. One
@@ -122,9 +94,6 @@ func (o *Options) filled() (*Options, error) {
 	if o != nil {
 		f = *o
 	}
-	if f.Namespace == "" {
-		f.Namespace = store.DefaultNamespace
-	}
 	if f.Every == 0 {
 		f.Every = DefaultEvery
 	}
@@ -135,17 +104,8 @@ func (o *Options) filled() (*Options, error) {
 		f.MaxUnsaved = 10 * f.Every
 	}
 	f.MaxUnsaved = max(f.MaxUnsaved, f.Every)
-	if f.InlineLimit == 0 {
-		f.InlineLimit = DefaultInlineLimit
-	}
 	if f.MaxAhead == 0 {
 		f.MaxAhead = DefaultMaxAhead
-	}
-	if f.RetainAge == 0 {
-		f.RetainAge = DefaultRetainAge
-	}
-	if f.RetainStarts == 0 {
-		f.RetainStarts = DefaultRetainStarts
 	}
 	if f.Lease.Duration == 0 {
 		f.Lease.Duration = lease.DefaultDuration
@@ -157,12 +117,8 @@ func (o *Options) filled() (*Options, error) {
 		f.Lease.Logger = f.Logger
 	}
 	switch {
-	case f.InlineLimit < 0 || f.Every < 0 || f.Interval < 0 || f.MaxUnsaved < 0 || f.MaxAhead < 0 || f.RetainStarts < 0 || f.MaxAge < 0 || f.Schema < 0:
-		return nil, fmt.Errorf("checkpoint options: none of InlineLimit, Every, Interval, MaxUnsaved, MaxAhead, RetainStarts, MaxAge and Schema can be negative")
-	case f.RetainAge < MinRetainAge:
-		return nil, fmt.Errorf("checkpoint options: RetainAge %v: at least %v", f.RetainAge, MinRetainAge)
-	case f.Mirror < MirrorEvery || f.Mirror > MirrorOff:
-		return nil, fmt.Errorf("checkpoint options: Mirror %d is none of MirrorEvery, MirrorSessions and MirrorOff", f.Mirror)
+	case f.Every < 0 || f.Interval < 0 || f.MaxUnsaved < 0 || f.MaxAhead < 0 || f.MaxAge < 0 || f.Schema < 0:
+		return nil, fmt.Errorf("checkpoint options: none of Every, Interval, MaxUnsaved, MaxAhead, MaxAge and Schema can be negative")
 	case f.OnIdentity < Refuse || f.OnIdentity > Restart:
 		return nil, fmt.Errorf("checkpoint options: OnIdentity %d is none of Refuse, Warn, Fork and Restart", f.OnIdentity)
 	}

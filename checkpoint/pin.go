@@ -19,28 +19,24 @@ const editTimeout = 10 * time.Second
 // Pin makes a savepoint of one version (0: the newest): it gets the label, and never expires. It is one
 // conditional write and takes no lease. A version that is gone is [store.ErrNotFound], but for the newest, whose copy is
 // made again from HEAD. opts.Reason is not kept: the label says it.
-func Pin(ctx context.Context, st store.Store, name string, version int64, label string, opts *EditOptions) (*Checkpoint, error) {
+func (n Namespace) Pin(ctx context.Context, name string, version int64, label string, opts *EditOptions) (*Checkpoint, error) {
 	if label == "" || len(label) > MaxLabel {
 		return nil, fmt.Errorf("pin version %d of checkpoint %q: a label of 1 to %d bytes is needed", version, name, MaxLabel)
 	}
 	forever := time.Time{}
-	return amend(ctx, st, name, version, opts, func(*reader, *store.Copy) store.Amendment {
+	return n.amend(ctx, name, version, opts, func(*reader, *store.Copy) store.Amendment {
 		return store.Amendment{Label: &label, ExpiresAt: &forever}
 	})
 }
 
 // Unpin takes the label off a version (0: the newest), which expires again as others of its age do, in
 // an hour at the earliest, unless it is among the newest session starts. Otherwise as [Pin].
-func Unpin(ctx context.Context, st store.Store, name string, version int64, opts *EditOptions) (*Checkpoint, error) {
-	age := opts.filled().RetainAge
-	if age == 0 {
-		age = DefaultRetainAge
-	}
-	return amend(ctx, st, name, version, opts, func(r *reader, c *store.Copy) store.Amendment {
+func (n Namespace) Unpin(ctx context.Context, name string, version int64, opts *EditOptions) (*Checkpoint, error) {
+	return n.amend(ctx, name, version, opts, func(r *reader, c *store.Copy) store.Amendment {
 		none := ""
 		a := store.Amendment{Label: &none}
 		if !slices.Contains(r.head.Starts, c.Number) {
-			expires := c.SavedAt.Add(age)
+			expires := c.SavedAt.Add(r.RetainAge)
 			if soonest := r.now.Add(MinRetainAge); expires.Before(soonest) {
 				expires = soonest
 			}
@@ -52,14 +48,15 @@ func Unpin(ctx context.Context, st store.Store, name string, version int64, opts
 }
 
 // amend changes label and expiry of a copy, conditional on its commit id.
-func amend(ctx context.Context, st store.Store, name string, version int64, opts *EditOptions, change func(*reader, *store.Copy) store.Amendment) (*Checkpoint, error) {
+func (n Namespace) amend(ctx context.Context, name string, version int64, opts *EditOptions, change func(*reader, *store.Copy) store.Amendment) (*Checkpoint, error) {
 	o := opts.filled()
-	key := store.Key{Namespace: o.Namespace, Name: name}
-	if err := key.Validate(); err != nil {
+	one, err := n.named(name)
+	if err != nil {
 		return nil, err
 	}
+	key, st := one.key, one.Store
 	for {
-		r, err := look(ctx, st, key, nil)
+		r, err := one.existing(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +101,7 @@ func amend(ctx context.Context, st store.Store, name string, version int64, opts
 
 // copy reads V#version, or makes it from HEAD where that is at this version.
 func (r *reader) copy(ctx context.Context, version int64) (_ store.Copy, there bool, _ error) {
-	c, err := r.st.Version(ctx, r.key, version)
+	c, err := r.Store.Version(ctx, r.key, version)
 	newest := version == r.newest()
 	switch {
 	case err == nil && newest && c.CommitID == r.head.CommitID:

@@ -11,20 +11,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// PruneOptions say what [Prune] keeps. The zero value keeps what a session with default [Options] does.
+// PruneOptions say how [Namespace.Prune] works. The zero value is useful.
 type PruneOptions struct {
-	Namespace string
-
-	// RetainAge and RetainStarts are as in [Options]: a version stays if either keeps it. A negative RetainStarts keeps
-	// none for that reason.
-	RetainAge    time.Duration
-	RetainStarts int
-
-	// Archive is where the history is to go on: a version stays until it is mirrored there, if Mirror, as in [Options], says that it
-	// will be. Nil, or MirrorOff: what is newer than HEAD says was mirrored stays, if it says so of any.
-	Archive archive.Archive
-	Mirror  MirrorPolicy
-
 	// DryRun removes nothing, and returns what would be.
 	DryRun bool
 
@@ -50,41 +38,43 @@ type PrunedVersion struct {
 // versions that the newest RetainStarts sessions started from, and such as are not mirrored yet. The mirror keeps them; bodies that nothing
 // points at any more are for [GC]. It takes no lease, and may run at any time beside anything. One whose record cannot be
 // trusted stays, and is an error that matches [store.ErrBadRecord] once all others are done. No such checkpoint is [store.ErrNotFound].
-func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions) (*Pruned, error) {
+//
+// A negative RetainStarts keeps no version for the reason that a session started from it. With an Archive, a version stays until it is
+// mirrored there, if Mirror says that it will be. Without one, or with MirrorOff, what is newer than HEAD says was mirrored stays, if
+// HEAD says so of any.
+func (n Namespace) Prune(ctx context.Context, name string, opts *PruneOptions) (*Pruned, error) {
 	var o PruneOptions
 	if opts != nil {
 		o = *opts
 	}
-	key, err := keyOf(o.Namespace, name)
+	starts := n.RetainStarts
+	n.RetainStarts = max(starts, 0)
+	one, err := n.named(name)
 	if err != nil {
 		return nil, err
 	}
-	keep, err := (&Options{RetainAge: o.RetainAge, RetainStarts: max(o.RetainStarts, 0)}).filled()
+	if starts < 0 {
+		one.RetainStarts = 0
+	}
+	r, err := one.existing(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r, err := look(ctx, st, key, nil)
+	mirror, err := r.prunedMirror(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if o.RetainStarts < 0 {
-		keep.RetainStarts = 0
-	}
-	mirror, err := o.mirror(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	done := &Pruned{Namespace: key.Namespace, Name: key.Name, Kept: 1}
+	done := &Pruned{Namespace: one.key.Namespace, Name: name, Kept: 1}
 	newest := r.newest()
 	above := r.head.Version
 	var left error
-	for c, err := range copies(ctx, st, key, newest-1, max(r.head.Born, 1)) {
+	for c, err := range one.copies(ctx, newest-1, max(r.head.Born, 1)) {
 		if err != nil {
-			left = errors.Join(left, wrap("prune the versions of", key, err))
+			left = errors.Join(left, wrap("prune the versions of", one.key, err))
 			continue
 		}
 		pruned, unmirrored := false, false
-		if !r.retains(&c, keep) {
+		if !r.retains(&c) {
 			last := above.Number != c.Number+1 || above.CommitEpoch != c.CommitEpoch
 			if unmirrored = mirror.awaits(&c.Version, last); !unmirrored {
 				if pruned, err = o.prune(ctx, r, &c); err != nil {
@@ -110,9 +100,9 @@ func Prune(ctx context.Context, st store.Store, name string, opts *PruneOptions)
 }
 
 // retains reports whether a copy stays, mirrored or not.
-func (r *reader) retains(c *store.Copy, keep *Options) bool {
-	starts := r.head.Starts[max(0, len(r.head.Starts)-keep.RetainStarts):]
-	return c.Label != "" || c.SavedAt.Add(keep.RetainAge).After(r.now) || slices.Contains(starts, c.Number)
+func (r *reader) retains(c *store.Copy) bool {
+	starts := r.head.Starts[max(0, len(r.head.Starts)-r.RetainStarts):]
+	return c.Label != "" || c.SavedAt.Add(r.RetainAge).After(r.now) || slices.Contains(starts, c.Number)
 }
 
 // prunedMirror is what a Prune knows of the mirror.
@@ -122,12 +112,12 @@ type prunedMirror struct {
 	through int64 // up to where HEAD says that all is mirrored; 0: it says nothing
 }
 
-func (o *PruneOptions) mirror(ctx context.Context, r *reader) (*prunedMirror, error) {
-	m := &prunedMirror{policy: o.Mirror, through: r.head.ArchivedThrough}
-	if o.Archive == nil || o.Mirror == MirrorOff {
+func (r *reader) prunedMirror(ctx context.Context) (*prunedMirror, error) {
+	m := &prunedMirror{policy: r.Mirror, through: r.head.ArchivedThrough}
+	if r.Archive == nil || r.Mirror == MirrorOff {
 		return m, nil
 	}
-	ids, err := archive.IDs(ctx, o.Archive, r.key)
+	ids, err := archive.IDs(ctx, r.Archive, r.key)
 	if err != nil {
 		return nil, wrap("list the mirror of", r.key, err)
 	}
@@ -157,7 +147,7 @@ func (o *PruneOptions) prune(ctx context.Context, r *reader, c *store.Copy) (boo
 	if !c.Expired(r.now) {
 		expired := r.now.Truncate(time.Second)
 		err := persist(ctx, editTimeout, func(ctx context.Context) error {
-			return r.st.Amend(ctx, r.key, c.Number, c.CommitID, store.Amendment{ExpiresAt: &expired, IfUnlabelled: true})
+			return r.Store.Amend(ctx, r.key, c.Number, c.CommitID, store.Amendment{ExpiresAt: &expired, IfUnlabelled: true})
 		})
 		if _, changed := errors.AsType[*store.ConflictError](err); changed {
 			return false, nil // pinned, replaced or gone
@@ -166,7 +156,7 @@ func (o *PruneOptions) prune(ctx context.Context, r *reader, c *store.Copy) (boo
 			return false, wrap(doing, r.key, err)
 		}
 	}
-	if err := remove(ctx, r.st, r.key, *c); err != nil {
+	if err := r.remove(ctx, *c); err != nil {
 		return false, wrap(doing, r.key, err)
 	}
 	return true, nil

@@ -27,20 +27,20 @@ func (p *Purged) count(bodies []Body) {
 }
 
 // countPurge counts all that the archive has of a checkpoint.
-func countPurge(ctx context.Context, a archive.Archive, key store.Key) (*Purged, error) {
+func (n named) countPurge(ctx context.Context) (*Purged, error) {
 	p := &Purged{}
-	for object, err := range a.List(ctx, archive.VersionPrefix(key), &archive.ListOptions{Delimiter: true}) {
+	for object, err := range n.Archive.List(ctx, archive.VersionPrefix(n.key), &archive.ListOptions{Delimiter: true}) {
 		if err != nil {
-			return nil, wrap("list the mirror of", key, err)
+			return nil, wrap("list the mirror of", n.key, err)
 		}
-		if _, _, err := archive.ParseVersionKey(object.Key); err == nil || object.Key == archive.LatestKey(key) {
+		if _, _, err := archive.ParseVersionKey(object.Key); err == nil || object.Key == archive.LatestKey(n.key) {
 			p.Objects++
 			p.Bytes += object.Size
 		}
 	}
-	for body, err := range archive.Bodies(ctx, a, key) {
+	for body, err := range archive.Bodies(ctx, n.Archive, n.key) {
 		if err != nil {
-			return nil, wrap("list the bodies of", key, err)
+			return nil, wrap("list the bodies of", n.key, err)
 		}
 		if !body.Foreign {
 			p.Bodies++
@@ -51,8 +51,8 @@ func countPurge(ctx context.Context, a archive.Archive, key store.Key) (*Purged,
 }
 
 // purgeMirror removes the mirror of a deleted checkpoint, up to its tombstone: the next life may have begun.
-func purgeMirror(ctx context.Context, a archive.Archive, key store.Key, tombstone *store.Head, done *Purged) error {
-	size, removed, err := archive.DropLatest(ctx, a, key, tombstone.CommitEpoch)
+func (n named) purgeMirror(ctx context.Context, tombstone *store.Head, done *Purged) error {
+	size, removed, err := archive.DropLatest(ctx, n.Archive, n.key, tombstone.CommitEpoch)
 	if err != nil {
 		return err
 	}
@@ -60,15 +60,15 @@ func purgeMirror(ctx context.Context, a archive.Archive, key store.Key, tombston
 		done.Objects++
 		done.Bytes += size
 	}
-	for listed, err := range archive.Versions(ctx, a, key) {
+	for listed, err := range archive.Versions(ctx, n.Archive, n.key) {
 		if err != nil {
-			return wrap("list the mirror of", key, err)
+			return wrap("list the mirror of", n.key, err)
 		}
 		if listed.Foreign || listed.ID.Epoch > tombstone.CommitEpoch {
 			continue
 		}
-		if err := a.Delete(ctx, listed.Object.Key); err != nil {
-			return wrap(fmt.Sprintf("remove the object %s of", listed.Object.Key), key, err)
+		if err := n.Archive.Delete(ctx, listed.Object.Key); err != nil {
+			return wrap(fmt.Sprintf("remove the object %s of", listed.Object.Key), n.key, err)
 		}
 		done.Objects++
 		done.Bytes += listed.Object.Size

@@ -11,33 +11,25 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// ReadOptions choose what is read. The zero value is the newest version in the default namespace.
+// ReadOptions choose what is read. The zero value is the newest version.
 type ReadOptions struct {
-	Namespace string
-
 	// Version chooses one version; At the newest one that was saved at that time or before. At the
 	// most one of them is set. History begins there.
 	Version int64
 	At      time.Time
-
-	// Archive is where large states lie, and the versions that the store does not hold any more:
-	// with it, reading goes on there. Nil: none.
-	Archive archive.Archive
 }
 
-func (o *ReadOptions) key(name string) (store.Key, *ReadOptions, error) {
-	var f ReadOptions
-	if o != nil {
-		f = *o
+// reading is what the options of a read choose of one checkpoint.
+func (n Namespace) reading(name string, opts *ReadOptions) (named, ReadOptions, error) {
+	var o ReadOptions
+	if opts != nil {
+		o = *opts
 	}
-	if f.Namespace == "" {
-		f.Namespace = store.DefaultNamespace
+	if o.Version < 0 || o.Version > 0 && !o.At.IsZero() {
+		return named{}, o, errors.New("read options: a version is 1 or higher, and excludes a time")
 	}
-	if f.Version < 0 || f.Version > 0 && !f.At.IsZero() {
-		return store.Key{}, nil, errors.New("read options: a version is 1 or higher, and excludes a time")
-	}
-	key := store.Key{Namespace: f.Namespace, Name: name}
-	return key, &f, key.Validate()
+	one, err := n.named(name)
+	return one, o, err
 }
 
 // MaxGetState is the most bytes of a state in the archive that [Get] loads.
@@ -47,37 +39,37 @@ const MaxGetState = 64 << 20
 // chooses. No such checkpoint, one that was deleted, and a version that has expired or never was are
 // [store.ErrNotFound]; a record that cannot be trusted is a [*store.BadRecordError].
 //
-// A state that lies in the archive is loaded where opts names that and it has at most [MaxGetState] bytes; else Body says
+// A state that lies in the archive is loaded where n has the Archive and it has at most [MaxGetState] bytes; else Body says
 // where it is, and [Checkpoint.OpenState] reads it. One that is missing or damaged is a [*archive.BodyError].
-func Get(ctx context.Context, st store.Store, name string, opts *ReadOptions) (*Checkpoint, error) {
-	key, o, err := opts.key(name)
+func (n Namespace) Get(ctx context.Context, name string, opts *ReadOptions) (*Checkpoint, error) {
+	one, o, err := n.reading(name, opts)
 	if err != nil {
 		return nil, err
 	}
-	cp, err := get(ctx, st, key, o)
+	cp, err := one.get(ctx, o)
 	if errors.Is(err, archive.ErrBodyMissing) { // HEAD has gone on since, or nothing else is to be had
-		return get(ctx, st, key, o)
+		return one.get(ctx, o)
 	}
 	return cp, err
 }
 
-func get(ctx context.Context, st store.Store, key store.Key, o *ReadOptions) (*Checkpoint, error) {
-	r, err := look(ctx, st, key, o.Archive)
+func (n named) get(ctx context.Context, o ReadOptions) (*Checkpoint, error) {
+	r, err := n.existing(ctx)
 	if err != nil {
 		return nil, err
 	}
 	cp, err := r.choose(ctx, o)
-	if err != nil || cp.Body == "" || o.Archive == nil || cp.StateSize > MaxGetState {
+	if err != nil || cp.Body == "" || n.Archive == nil || cp.StateSize > MaxGetState {
 		return cp, err
 	}
-	cp.State, err = loadBody(ctx, o.Archive, key, &store.Version{Number: cp.Version, Content: store.Content{State: cp.stored}})
+	cp.State, err = loadBody(ctx, n.Archive, n.key, &store.Version{Number: cp.Version, Content: store.Content{State: cp.stored}})
 	if err != nil {
-		return nil, wrap("read", key, err)
+		return nil, wrap("read", n.key, err)
 	}
 	return cp, nil
 }
 
-func (r *reader) choose(ctx context.Context, o *ReadOptions) (*Checkpoint, error) {
+func (r *reader) choose(ctx context.Context, o ReadOptions) (*Checkpoint, error) {
 	switch {
 	case o.Version > 0:
 		return r.version(ctx, o.Version)
@@ -88,17 +80,17 @@ func (r *reader) choose(ctx context.Context, o *ReadOptions) (*Checkpoint, error
 }
 
 // History reads the versions from the newest (or the one that opts chooses) back to the first of this
-// life, without those that have expired; where opts names an archive, with those that it has of them. States that lie in
+// life, without those that have expired; where n has an Archive, with those that it has of them. States that lie in
 // the archive are not loaded: [Checkpoint.OpenState] reads them. A version that cannot be trusted is yielded as its error, and
 // the next one follows; an error of the store's or the archive's ends it. No such checkpoint is [store.ErrNotFound].
-func History(ctx context.Context, st store.Store, name string, opts *ReadOptions) iter.Seq2[*Checkpoint, error] {
+func (n Namespace) History(ctx context.Context, name string, opts *ReadOptions) iter.Seq2[*Checkpoint, error] {
 	return func(yield func(*Checkpoint, error) bool) {
-		key, o, err := opts.key(name)
+		one, o, err := n.reading(name, opts)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		r, err := look(ctx, st, key, o.Archive)
+		r, err := one.existing(ctx)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -117,9 +109,7 @@ func History(ctx context.Context, st store.Store, name string, opts *ReadOptions
 
 // reader reads the versions of one checkpoint behind the HEAD that it has read: HEAD comes before any V#.
 type reader struct {
-	st          store.Store
-	archive     archive.Archive // nil: none
-	key         store.Key
+	named
 	head        *store.Head // nil: absent
 	lease       *store.Lease
 	clock       store.Clock
@@ -127,17 +117,17 @@ type reader struct {
 	fromArchive *archivedVersions // nil: the archive was not asked yet
 }
 
-func newReader(st store.Store, a archive.Archive, key store.Key, found store.Records) *reader {
-	return &reader{st: st, archive: a, key: key, head: found.Head, lease: found.Lease, clock: found.Clock, now: found.Clock.Time()}
+func (n named) reader(found store.Records) *reader {
+	return &reader{named: n, head: found.Head, lease: found.Lease, clock: found.Clock, now: found.Clock.Time()}
 }
 
-// look reads HEAD. A checkpoint that does not exist is [store.ErrNotFound].
-func look(ctx context.Context, st store.Store, key store.Key, a archive.Archive) (*reader, error) {
-	found, err := st.Look(ctx, key)
+// existing reads HEAD. A checkpoint that does not exist is [store.ErrNotFound].
+func (n named) existing(ctx context.Context) (*reader, error) {
+	found, err := n.look(ctx)
 	if err != nil {
-		return nil, wrap("read", key, err)
+		return nil, err
 	}
-	r := newReader(st, a, key, found)
+	r := n.reader(found)
 	return r, r.exists()
 }
 
@@ -196,7 +186,7 @@ func (r *reader) raw(ctx context.Context, version int64) (entry, error) {
 		if version == newest {
 			return entry{Copy: store.Copy{Version: r.head.Version}}, nil
 		}
-		copied, err := r.st.Version(ctx, r.key, version)
+		copied, err := r.Store.Version(ctx, r.key, version)
 		switch {
 		case err == nil && r.shown(&copied) && version < newest:
 			return entry{Copy: copied}, nil
@@ -205,7 +195,7 @@ func (r *reader) raw(ctx context.Context, version int64) (entry, error) {
 		case version < newest:
 			return r.archived(ctx, version)
 		}
-		again, err := look(ctx, r.st, r.key, r.archive)
+		again, err := r.existing(ctx)
 		if err != nil {
 			return entry{}, err
 		}
@@ -243,7 +233,7 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 		old := r.archivedUntil(until)
 		next := from // the version that comes next, if it is kept
 		if from >= r.head.Born {
-			for copied, err := range copies(ctx, r.st, r.key, from, r.head.Born) {
+			for copied, err := range r.copies(ctx, from, r.head.Born) {
 				if err != nil && copied.Number == 0 {
 					yield(entry{}, wrap("read the history of", r.key, err))
 					return
@@ -269,11 +259,11 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 
 // copies reads the copies from version from down to version low. Of one that cannot be trusted it yields the number alone, and its error, and
 // goes on; any other error is the last.
-func copies(ctx context.Context, st store.Store, key store.Key, from, low int64) iter.Seq2[store.Copy, error] {
+func (n named) copies(ctx context.Context, from, low int64) iter.Seq2[store.Copy, error] {
 	return func(yield func(store.Copy, error) bool) {
 		for from >= low {
 			var failed error
-			for c, err := range st.Versions(ctx, key, from, low) {
+			for c, err := range n.Store.Versions(ctx, n.key, from, low) {
 				if failed = err; err != nil {
 					break
 				}

@@ -15,8 +15,6 @@ import (
 // RestoreOptions say what [Restore] restores. The zero value is the newest version, into a store that has nothing of
 // the checkpoint.
 type RestoreOptions struct {
-	Namespace string
-
 	// At restores the newest version that was saved at that time or before. Zero: the newest.
 	At time.Time
 
@@ -36,11 +34,6 @@ type RestoreOptions struct {
 	// Lease says who restores, and how long to wait for a lease that is held.
 	Lease lease.Options
 
-	// RetainAge, RetainStarts and InlineLimit are as in [Options].
-	RetainAge    time.Duration
-	RetainStarts int
-	InlineLimit  int
-
 	// Progress is called as the work goes on, with how many versions were brought back of how many.
 	Progress func(done, total int64)
 }
@@ -58,26 +51,21 @@ type Restored struct {
 // so that whoever worked on it before the loss is fenced. Where the store is not behind the mirror it is a [*RefusedError]; where there is no
 // mirror, or no version as of At, [store.ErrNotFound]. A damaged newest version is [store.ErrBadRecord], and nothing older stands in
 // for it: At chooses one. A restore that was interrupted is run again. Otherwise as [Rollback].
-func Restore(ctx context.Context, st store.Store, a archive.Archive, name string, opts *RestoreOptions) (*Restored, error) {
+func (n Namespace) Restore(ctx context.Context, name string, opts *RestoreOptions) (*Restored, error) {
 	var o RestoreOptions
 	if opts != nil {
 		o = *opts
 	}
-	key, err := keyOf(o.Namespace, name)
+	one, err := n.named(name)
+	if err == nil {
+		err = one.mustArchive("restore")
+	}
 	if err != nil {
 		return nil, err
 	}
-	session, err := (&Options{RetainAge: o.RetainAge}).filled()
-	if err != nil {
-		return nil, err
-	}
-	o.RetainAge = session.RetainAge
-	edit := &EditOptions{
-		Namespace: key.Namespace, Reason: o.Reason, Lease: o.Lease, RetainAge: o.RetainAge, RetainStarts: o.RetainStarts,
-		Archive: a, InlineLimit: o.InlineLimit,
-	}
+	one.Mirror = MirrorEvery // what it makes
 	var planned *Restored
-	made, err := leadOn(ctx, st, key, edit, func(ctx context.Context, l *line) (plan leading, err error) {
+	made, err := one.leadOn(ctx, &EditOptions{Reason: o.Reason, Lease: o.Lease}, func(ctx context.Context, l *line) (plan leading, err error) {
 		r := &restoring{line: l, o: &o}
 		if planned, err = r.plan(ctx); err != nil || o.DryRun {
 			return leading{}, err
@@ -216,7 +204,7 @@ func (r *restoring) readOlder(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		old = old || !v.SavedAt.Add(r.o.RetainAge).After(now)
+		old = old || !v.SavedAt.Add(r.line.RetainAge).After(now)
 		if !v.Deleted && (!old || slices.Contains(starts, v.Number)) {
 			r.older = append(r.older, *v)
 		}
@@ -230,9 +218,9 @@ func (r *restoring) copies(ctx context.Context) error {
 	for i, v := range r.older {
 		c := store.Copy{Version: v}
 		if !slices.Contains(starts, v.Number) {
-			c.ExpiresAt = v.SavedAt.Add(r.o.RetainAge).Truncate(time.Second)
+			c.ExpiresAt = v.SavedAt.Add(r.line.RetainAge).Truncate(time.Second)
 		}
-		err := persist(ctx, editTimeout, func(ctx context.Context) error { return r.line.st.Copy(ctx, r.line.key, c) })
+		err := persist(ctx, editTimeout, func(ctx context.Context) error { return r.line.Store.Copy(ctx, r.line.key, c) })
 		if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict {
 			return wrap(fmt.Sprintf("bring back version %d of", v.Number), r.line.key, err)
 		}

@@ -23,15 +23,15 @@ type resumption struct {
 
 // resume holds the checkpoint against what the job declares. Where it does not exist yet, seed stands
 // in for it.
-func (o *Options) resume(ctx context.Context, st store.Store, key store.Key, head *store.Head, seed *trunk, codec Codec, load bool) (resumption, error) {
+func (o *Options) resume(ctx context.Context, n named, head *store.Head, seed *trunk, codec Codec, load bool) (resumption, error) {
 	forked := head.Number == 0 && seed != nil
 	if forked {
-		key, head = seed.key, seed.head
+		n.key, head = seed.key, seed.head
 	}
 	if !head.Exists() {
 		return resumption{identity: o.Identity}, nil
 	}
-	cp, err := viewHead(key, head)
+	cp, err := viewHead(n.key, head)
 	if err != nil {
 		return resumption{}, err
 	}
@@ -42,23 +42,23 @@ func (o *Options) resume(ctx context.Context, st store.Store, key store.Key, hea
 	if from.identity != cp.Identity && cp.Identity != "" && !forked {
 		switch o.OnIdentity {
 		case Warn:
-			o.Logger.Warn("the checkpoint is of another identity", "checkpoint", key.String(), "have", cp.Identity, "want", o.Identity)
+			o.Logger.Warn("the checkpoint is of another identity", "checkpoint", n.key.String(), "have", cp.Identity, "want", o.Identity)
 		case Restart:
 			o.Logger.Warn("the checkpoint is of another identity: starting afresh",
-				"checkpoint", key.String(), "have", cp.Identity, "want", o.Identity)
+				"checkpoint", n.key.String(), "have", cp.Identity, "want", o.Identity)
 			return resumption{identity: o.Identity}, nil
 		default:
-			return resumption{}, &RefusedError{Key: key, What: "identity", Have: cp.Identity, Want: o.Identity,
+			return resumption{}, &RefusedError{Key: n.key, What: "identity", Have: cp.Identity, Want: o.Identity,
 				Hint: "it belongs to another input or configuration; reset it, or name another checkpoint"}
 		}
 	}
 	if cp.State != nil && cp.ContentType != codec.ContentType() {
-		return resumption{}, &RefusedError{Key: key, What: "content type", Have: cp.ContentType, Want: codec.ContentType(),
+		return resumption{}, &RefusedError{Key: n.key, What: "content type", Have: cp.ContentType, Want: codec.ContentType(),
 			Hint: "choose the codec that it was saved with"}
 	}
 	if cp.Body != "" && load {
-		if cp.State, err = o.loadNewest(ctx, st, key, &head.Version); err != nil {
-			return resumption{}, wrap("open", key, err)
+		if cp.State, err = n.loadNewest(ctx, &head.Version); err != nil {
+			return resumption{}, wrap("open", n.key, err)
 		}
 	}
 	if from.state, err = o.migrate(cp, load); err != nil {
@@ -72,35 +72,35 @@ func (o *Options) resume(ctx context.Context, st store.Store, key store.Key, hea
 
 // loadNewest loads the body of HEAD's version. Where it is missing or damaged HEAD is read again, and only if that
 // still points there is it an error: never is an older version taken instead.
-func (o *Options) loadNewest(ctx context.Context, st store.Store, key store.Key, v *store.Version) ([]byte, error) {
-	data, err := loadBody(ctx, o.Archive, key, v)
+func (n named) loadNewest(ctx context.Context, v *store.Version) ([]byte, error) {
+	data, err := loadBody(ctx, n.Archive, n.key, v)
 	if !errors.Is(err, archive.ErrBodyMissing) {
 		return data, err
 	}
-	found, lookErr := st.Look(ctx, key)
+	found, lookErr := n.Store.Look(ctx, n.key)
 	switch {
 	case lookErr != nil:
 		return nil, fmt.Errorf("%w; HEAD cannot be read again: %w", err, lookErr)
 	case found.Head == nil || found.Head.CommitID != v.CommitID:
 		return nil, fmt.Errorf("%w; HEAD has changed since", err)
 	}
-	return loadBody(ctx, o.Archive, key, v)
+	return loadBody(ctx, n.Archive, n.key, v)
 }
 
 // notLost refuses to begin from zero where the store has nothing of a checkpoint, and its archive has: the store has
 // lost it. An archive that cannot be asked is an error.
-func notLost(ctx context.Context, a archive.Archive, key store.Key, head *store.Head) error {
-	if a == nil || head != nil && head.Number > 0 {
+func (n named) notLost(ctx context.Context, head *store.Head) error {
+	if n.Archive == nil || head != nil && head.Number > 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for listed, err := range archive.Versions(ctx, a, key) {
+	for listed, err := range archive.Versions(ctx, n.Archive, n.key) {
 		switch {
 		case err != nil:
-			return wrap("ask the archive, since the store has nothing, about", key, err)
+			return wrap("ask the archive, since the store has nothing, about", n.key, err)
 		case !listed.Foreign:
-			return &RefusedError{Key: key, What: "mirror", Have: listed.ID.String(),
+			return &RefusedError{Key: n.key, What: "mirror", Have: listed.ID.String(),
 				Hint: "and the store has nothing of it, so it was lost there: restore it from the archive, or reset it"}
 		}
 	}
@@ -139,25 +139,25 @@ type trunk struct {
 }
 
 // fork finds the name to go on under. Where that checkpoint is new, it starts from the trunk.
-func (o *Options) fork(ctx context.Context, st store.Store, key store.Key) (store.Key, *trunk, error) {
+func (o *Options) fork(ctx context.Context, n named) (named, *trunk, error) {
 	if o.OnIdentity != Fork || o.Identity == "" {
-		return key, nil, nil
+		return n, nil, nil
 	}
-	found, err := st.Look(ctx, key)
+	found, err := n.Store.Look(ctx, n.key)
 	if err != nil {
-		return key, nil, wrap("open", key, err)
+		return n, nil, wrap("open", n.key, err)
 	}
 	h := found.Head
 	if h == nil || !h.Exists() || h.Identity == "" || h.Identity == o.Identity {
-		return key, nil, nil
+		return n, nil, nil
 	}
-	fork := store.Key{Namespace: key.Namespace, Name: fmt.Sprintf("%s@%.6x", key.Name, sha256.Sum256([]byte(o.Identity)))}
-	if err := fork.Validate(); err != nil {
-		return key, nil, wrap("fork", key, err)
+	fork, err := n.Namespace.named(fmt.Sprintf("%s@%.6x", n.key.Name, sha256.Sum256([]byte(o.Identity))))
+	if err != nil {
+		return n, nil, wrap("fork", n.key, err)
 	}
 	o.Logger.Warn("the checkpoint is of another identity: going on under a name of its own",
-		"checkpoint", key.String(), "fork", fork.String(), "have", h.Identity, "want", o.Identity)
-	return fork, &trunk{key: key, head: h}, nil
+		"checkpoint", n.key.String(), "fork", fork.key.String(), "have", h.Identity, "want", o.Identity)
+	return fork, &trunk{key: n.key, head: h}, nil
 }
 
 // sayOld speaks up where the version resumed from is older than MaxAge.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/milepost-dev/milepost/lease"
-	"github.com/milepost-dev/milepost/store"
 )
 
 // Run opens a session on the checkpoint name, calls fn with it, and closes it: it acquires the lease,
@@ -22,8 +21,8 @@ import (
 // the opening are those of [Open].
 //
 // If fn panics, that is saved as an error, and Run panics with the same value.
-func Run[T any](ctx context.Context, st store.Store, name string, fn func(context.Context, *Session[T]) error, opts *Options) error {
-	s, err := Open[T](ctx, st, name, opts)
+func Run[T any](ctx context.Context, ns Namespace, name string, fn func(context.Context, *Session[T]) error, opts *Options) error {
+	s, err := Open[T](ctx, ns, name, opts)
 	if err != nil {
 		return err
 	}

@@ -28,12 +28,12 @@ type RunInfo struct {
 // Runs groups the versions that are kept by the epoch that committed them: who ran, when, how far it came, how
 // it ended. The newest is first. A run that has saved nothing leaves no trace. opts.Version and opts.At choose where it
 // begins, as for [History]; the errors are those of [Get].
-func Runs(ctx context.Context, st store.Store, name string, opts *ReadOptions) ([]RunInfo, error) {
-	key, o, err := opts.key(name)
+func (n Namespace) Runs(ctx context.Context, name string, opts *ReadOptions) ([]RunInfo, error) {
+	one, o, err := n.reading(name, opts)
 	if err != nil {
 		return nil, err
 	}
-	r, err := look(ctx, st, key, o.Archive)
+	r, err := one.existing(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func Runs(ctx context.Context, st store.Store, name string, opts *ReadOptions) (
 				return
 			}
 			e.State = nil // so that it need not be unpacked, and one that cannot be hides no run
-			cp, err := viewCopy(key, &e)
+			cp, err := viewCopy(r.key, &e)
 			if err != nil {
 				failed = err
 				return

@@ -71,38 +71,38 @@ type Session[T any] struct {
 // [lease.ErrStoreRegressed].
 //
 // ctx bounds the opening, and its end is the session's signal to stop. The session must be closed.
-func Open[T any](ctx context.Context, st store.Store, name string, opts *Options) (*Session[T], error) {
+func Open[T any](ctx context.Context, ns Namespace, name string, opts *Options) (*Session[T], error) {
 	o, err := opts.filled()
 	if err != nil {
 		return nil, err
 	}
-	key := store.Key{Namespace: o.Namespace, Name: name}
-	if err := key.Validate(); err != nil {
-		return nil, err
-	}
-	key, seed, err := o.fork(ctx, st, key)
+	n, err := ns.named(name)
 	if err != nil {
 		return nil, err
 	}
-	l, err := acquire(ctx, st, key, &o.Lease)
+	n, seed, err := o.fork(ctx, n)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSession[T](ctx, st, l, o, seed)
+	l, err := acquire(ctx, n, &o.Lease)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSession[T](ctx, n, l, o, seed)
 	if err != nil {
 		abandon(ctx, l)
 		return nil, err
 	}
-	o.declare(ctx, st, l)
+	o.declare(ctx, n.Store, l)
 	return s, nil
 }
 
 // acquire acquires a lease whose context ends with the lease, not with the caller's: a
 // session that was told to stop still has its last save to make.
-func acquire(ctx context.Context, st store.Store, key store.Key, opts *lease.Options) (*lease.Lease, error) {
+func acquire(ctx context.Context, n named, opts *lease.Options) (*lease.Lease, error) {
 	outer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	undo := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	l, err := lease.Acquire(outer, st, key, opts)
+	l, err := lease.Acquire(outer, n.Store, n.key, opts)
 	if err != nil {
 		undo()
 		cancel(nil)
@@ -110,7 +110,7 @@ func acquire(ctx context.Context, st store.Store, key store.Key, opts *lease.Opt
 	}
 	if !undo() { // ctx ended at the last moment
 		abandon(ctx, l)
-		return nil, wrap("open", key, context.Cause(ctx))
+		return nil, wrap("open", n.key, context.Cause(ctx))
 	}
 	return l, nil
 }
@@ -122,7 +122,7 @@ func abandon(ctx context.Context, l *lease.Lease) {
 	_ = l.Release(bounded) // else it expires by itself
 }
 
-func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *Options, seed *trunk) (*Session[T], error) {
+func newSession[T any](ctx context.Context, n named, l *lease.Lease, o *Options, seed *trunk) (*Session[T], error) {
 	s := &Session[T]{
 		opts: o, codec: codecFor[T](o.Codec),
 		ending: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
@@ -130,10 +130,10 @@ func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *O
 		watched: o.Lease.MaxSilence > 0,
 	}
 	head := l.Head()
-	if err := notLost(ctx, o.Archive, l.Key(), &head); err != nil {
+	if err := n.notLost(ctx, &head); err != nil {
 		return nil, err
 	}
-	from, err := o.resume(ctx, st, l.Key(), &head, seed, s.codec, !streams[T]())
+	from, err := o.resume(ctx, n, &head, seed, s.codec, !streams[T]())
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func newSession[T any](ctx context.Context, st store.Store, l *lease.Lease, o *O
 		o.sayOld(cp, l)
 	}
 
-	s.c = newCommitter(ctx, st, l, o)
+	s.c = newCommitter(ctx, n, l, o)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	context.AfterFunc(l.Context(), func() {
 		s.lost.Store(true) // before anybody is told: no mark counts after that

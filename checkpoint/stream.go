@@ -43,7 +43,7 @@ func (s *Session[T]) OpenState(ctx context.Context) (io.ReadCloser, error) {
 	s.mu.Lock()
 	v := s.kept
 	s.mu.Unlock()
-	return openState(ctx, s.opts.Archive, s.c.key, &v)
+	return openState(ctx, s.c.archive.Archive, s.c.key, &v)
 }
 
 // OpenState reads the state of cp, as it was encoded, from the archive where it lies there. It needs little memory whatever

@@ -10,12 +10,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// SyncOptions say what [Sync] mirrors. The zero value is useful.
+// SyncOptions say how [Namespace.Sync] works. The zero value is useful.
 type SyncOptions struct {
-	Namespace   string
-	InlineLimit int          // as in [Options]
-	Mirror      MirrorPolicy // as in [Options]; MirrorOff is not accepted
-
 	// DryRun writes nothing, and returns what would be.
 	DryRun bool
 
@@ -35,24 +31,24 @@ type Synced struct {
 // Sync mirrors what the store holds of a checkpoint and the archive does not: all of it, whatever
 // the mirror is said to hold. It takes no lease, may run at any time beside anything, and again. A checkpoint of
 // which neither holds anything is [store.ErrNotFound].
-func Sync(ctx context.Context, st store.Store, a archive.Archive, name string, opts *SyncOptions) (*Synced, error) {
+func (n Namespace) Sync(ctx context.Context, name string, opts *SyncOptions) (*Synced, error) {
 	var o SyncOptions
 	if opts != nil {
 		o = *opts
 	}
-	key, err := keyOf(o.Namespace, name)
+	one, err := n.named(name)
+	if err == nil {
+		err = one.mustArchive("sync the mirror of")
+	}
 	if err != nil {
 		return nil, err
 	}
-	if o.InlineLimit == 0 {
-		o.InlineLimit = DefaultInlineLimit
-	}
-	if o.Mirror != MirrorEvery && o.Mirror != MirrorSessions || o.InlineLimit < 0 {
-		return nil, fmt.Errorf("sync the mirror of checkpoint %s: it is to hold every version, or each session's last", key)
+	if one.Mirror == MirrorOff {
+		return nil, fmt.Errorf("sync the mirror of checkpoint %s: it is to hold every version, or each session's last", one.key)
 	}
 	w := &syncing{
-		st: st, o: &o, key: key, done: &Synced{Namespace: key.Namespace, Name: key.Name},
-		to: archive.Writer{Archive: a, Key: key, Inline: o.InlineLimit, Timeout: editTimeout},
+		named: one, o: &o, done: &Synced{Namespace: one.key.Namespace, Name: name},
+		to: archive.Writer{Archive: one.Archive, Key: one.key, Inline: one.InlineLimit, Timeout: editTimeout},
 	}
 	if err := w.sync(ctx); err != nil {
 		return w.done, err
@@ -62,9 +58,8 @@ func Sync(ctx context.Context, st store.Store, a archive.Archive, name string, o
 
 // syncing is one Sync under way.
 type syncing struct {
-	st      store.Store
+	named
 	o       *SyncOptions
-	key     store.Key
 	to      archive.Writer
 	done    *Synced
 	ids     []archive.ID // that the mirror holds by now
@@ -72,9 +67,9 @@ type syncing struct {
 }
 
 func (w *syncing) sync(ctx context.Context) error {
-	found, err := w.st.Look(ctx, w.key)
+	found, err := w.look(ctx)
 	if err != nil {
-		return wrap("read", w.key, err)
+		return err
 	}
 	have, err := w.to.Mirrored(ctx, 1)
 	if err != nil {
@@ -99,7 +94,7 @@ func (w *syncing) sync(ctx context.Context) error {
 // fill mirrors what lacks.
 func (w *syncing) fill(ctx context.Context, h *store.Head, have map[int64][]archive.ID) error {
 	s := &archive.Missing{
-		Store: w.st, Key: w.key, SessionsOnly: w.o.Mirror == MirrorSessions,
+		Store: w.Store, Key: w.key, SessionsOnly: w.Mirror == MirrorSessions,
 		Have: have, Born: h.Born, Newest: h.Version, Target: h.Number,
 	}
 	if err := s.Start(ctx, 1); err != nil {

@@ -18,9 +18,6 @@ import (
 
 // VerifyOptions say how [Verify] looks. The zero value is useful.
 type VerifyOptions struct {
-	Namespace string
-	Mirror    MirrorPolicy // which versions the mirror is to hold; as in [Options]
-
 	// KnownBefore says that gaps are known which end before a version of that time: they are Notes. What a mirror has
 	// lost never comes back, and must not be told as news for ever. Zero: none is known.
 	KnownBefore time.Time
@@ -71,17 +68,20 @@ type Verified struct {
 // Verify reads every object of a checkpoint's mirror and every body that a version points at, holds each against its
 // hash and all against the store. What is wrong is a Finding, not an error. It changes nothing. A checkpoint of which neither store nor
 // archive holds anything, not even the body of a save that never landed, is [store.ErrNotFound].
-func Verify(ctx context.Context, st store.Store, a archive.Archive, name string, opts *VerifyOptions) (*Verified, error) {
+func (n Namespace) Verify(ctx context.Context, name string, opts *VerifyOptions) (*Verified, error) {
 	var o VerifyOptions
 	if opts != nil {
 		o = *opts
 	}
-	key, err := keyOf(o.Namespace, name)
+	one, err := n.named(name)
+	if err == nil {
+		err = one.mustArchive("verify the archive of")
+	}
 	if err != nil {
 		return nil, err
 	}
 	w := &verifying{
-		st: st, archive: a, key: key, o: &o, found: &Verified{Namespace: key.Namespace, Name: key.Name},
+		named: one, o: &o, found: &Verified{Namespace: one.key.Namespace, Name: name},
 		have: map[int64][]archive.ID{}, prints: map[archive.ID][sha256.Size]byte{}, bodies: map[string]bool{},
 		saved: map[int64]time.Time{},
 	}
@@ -98,10 +98,8 @@ func Verify(ctx context.Context, st store.Store, a archive.Archive, name string,
 
 // verifying is one Verify under way. The store is read first: what is mirrored by then must be in the listing that follows.
 type verifying struct {
-	st      store.Store
-	archive archive.Archive
-	key     store.Key
-	o       *VerifyOptions
+	named
+	o *VerifyOptions
 
 	records store.Records
 	ids     []archive.ID
@@ -128,8 +126,8 @@ func (w *verifying) about(kind FindingKind, object string, version int64, detail
 
 func (w *verifying) verify(ctx context.Context) error {
 	var err error
-	if w.records, err = w.st.Look(ctx, w.key); err != nil {
-		return wrap("read", w.key, err)
+	if w.records, err = w.look(ctx); err != nil {
+		return err
 	}
 	if err := w.list(ctx); err != nil {
 		return err
@@ -154,7 +152,7 @@ func (w *verifying) verify(ctx context.Context) error {
 
 // list lists the mirror, and what is foreign there and among the bodies.
 func (w *verifying) list(ctx context.Context) error {
-	for listed, err := range archive.Versions(ctx, w.archive, w.key) {
+	for listed, err := range archive.Versions(ctx, w.Archive, w.key) {
 		switch {
 		case err != nil:
 			return wrap("list the mirror of", w.key, err)
@@ -165,7 +163,7 @@ func (w *verifying) list(ctx context.Context) error {
 			w.have[listed.ID.Version] = append(w.have[listed.ID.Version], listed.ID)
 		}
 	}
-	for body, err := range archive.Bodies(ctx, w.archive, w.key) {
+	for body, err := range archive.Bodies(ctx, w.Archive, w.key) {
 		if err != nil {
 			return wrap("list the bodies of", w.key, err)
 		}
@@ -185,7 +183,7 @@ func (w *verifying) objects(ctx context.Context) error {
 	return parallel.Each(ctx, len(w.ids), verifyAtOnce, func(ctx context.Context, i int) error {
 		id := w.ids[i]
 		name := archive.VersionKey(w.key, id)
-		m, err := archive.ReadVersion(ctx, w.archive, w.key, id)
+		m, err := archive.ReadVersion(ctx, w.Archive, w.key, id)
 		switch {
 		case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat), errors.Is(err, store.ErrTooLarge):
 			w.about(FindingDamaged, name, id.Version, err.Error())
@@ -269,7 +267,7 @@ func (w *verifying) body(ctx context.Context, v *store.Version) error {
 }
 
 func (w *verifying) readBody(ctx context.Context, v *store.Version) (int64, error) {
-	r, err := openState(ctx, w.archive, w.key, v)
+	r, err := openState(ctx, w.Archive, w.key, v)
 	if err != nil {
 		return 0, err
 	}

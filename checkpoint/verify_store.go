@@ -18,7 +18,7 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 		counting[id.Version] = append(counting[id.Version], id)
 	}
 	s := &archive.Missing{
-		Store: w.st, Key: w.key, SessionsOnly: w.o.Mirror == MirrorSessions,
+		Store: w.Store, Key: w.key, SessionsOnly: w.Mirror == MirrorSessions,
 		Have: w.have, Born: h.Born, Newest: h.Version, Target: h.Number, High: max(h.Born, 1) - 1,
 		Seen: func(v *store.Version) error { return w.version(ctx, v, counting[v.Number]) },
 	}
@@ -35,13 +35,13 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 	}
 	for i := range s.Lacking {
 		v := &s.Lacking[i]
-		if w.o.Mirror == MirrorOff || v.Number > h.ArchivedThrough && (v.Number > last || w.beingMirrored(h)) {
+		if w.Mirror == MirrorOff || v.Number > h.ArchivedThrough && (v.Number > last || w.beingMirrored(h)) {
 			w.found.Waiting++
 			continue
 		}
 		w.about(FindingMissing, archive.VersionKey(w.key, archive.IDOf(v)), v.Number, "the store has the version, and the mirror is said to, or has later ones")
 	}
-	if w.o.Mirror == MirrorOff {
+	if w.Mirror == MirrorOff {
 		return nil // what expired was not to be mirrored
 	}
 	for _, g := range s.Gaps {
@@ -96,8 +96,8 @@ func (w *verifying) ahead(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if w.records, err = w.st.Look(ctx, w.key); err != nil { // a job that runs has moved it on
-		return wrap("read", w.key, err)
+	if w.records, err = w.look(ctx); err != nil { // a job that runs has moved it on
+		return err
 	}
 	if !w.isAhead(newest) {
 		return nil
@@ -119,7 +119,7 @@ func (w *verifying) isAhead(newest archive.ID) bool {
 func (w *verifying) latest(ctx context.Context) error {
 	newest, any := archive.Newest(w.ids)
 	name := archive.LatestKey(w.key)
-	latest, err := archive.ReadLatest(ctx, w.archive, w.key)
+	latest, err := archive.ReadLatest(ctx, w.Archive, w.key)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		if any && !w.beingWritten() {
@@ -140,7 +140,7 @@ func (w *verifying) latest(ctx context.Context) error {
 			w.about(FindingLatestBehind, name, id.Version, fmt.Sprintf("it is %v, and the newest is %v", id, newest))
 		}
 	case !slices.Contains(w.ids, id):
-		_, err := archive.ReadVersion(ctx, w.archive, w.key, id) // it may have come since the listing
+		_, err := archive.ReadVersion(ctx, w.Archive, w.key, id) // it may have come since the listing
 		if errors.Is(err, store.ErrNotFound) {
 			w.about(FindingLatestAhead, name, id.Version, fmt.Sprintf("it is %v, of which there is no object", id))
 		} else if err := unlessAny(err, store.ErrBadRecord); err != nil {

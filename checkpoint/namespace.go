@@ -1,0 +1,156 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
+)
+
+// Namespace is where checkpoints are kept, and how: a store, an archive, and the rules that hold for all checkpoints of one
+// namespace in them. Its methods read and change checkpoints by name; [Run] and [Open] begin a session on one.
+//
+// Store is required. The zero values of the other fields are useful. A Namespace is a plain value: copy it to change a field
+// for one call. A bad name or field is an error of the method that is called.
+type Namespace struct {
+	// Store holds the newest versions and the leases.
+	Store store.Store
+
+	// Archive holds the states that are too large for the store, and mirrors the versions that are committed. Versions that
+	// the store no longer holds are read from there. Nil: there is none, and a state is kept in the store up to what that takes.
+	Archive archive.Archive
+
+	// Name is the namespace's. Default: "default".
+	Name string
+
+	// Versions are kept for RetainAge (default: 30 days, at least an hour), and those that the newest RetainStarts sessions
+	// started from (default: 5), whichever keeps longer.
+	RetainAge    time.Duration
+	RetainStarts int
+
+	// InlineLimit is the most bytes of a state, as stored, that lie in the store with the version where there is an Archive; a
+	// larger one is a body of its own in the archive. Default: 4 KiB.
+	InlineLimit int
+
+	// Mirror says which versions are mirrored in Archive. Default: every one.
+	Mirror MirrorPolicy
+}
+
+// Defaults of [Namespace].
+const (
+	DefaultRetainAge    = 30 * 24 * time.Hour
+	DefaultRetainStarts = 5
+	DefaultInlineLimit  = 4 << 10
+
+	// MinRetainAge is the least that versions are kept: what became of a save is read
+	// from the version it made.
+	MinRetainAge = time.Hour
+)
+
+// MirrorPolicy says which versions are mirrored.
+type MirrorPolicy int
+
+// Which versions are mirrored.
+const (
+	// MirrorEvery mirrors every version that is committed.
+	MirrorEvery MirrorPolicy = iota
+	// MirrorSessions mirrors the last version of each session.
+	MirrorSessions
+	// MirrorOff mirrors none.
+	MirrorOff
+)
+
+// filled returns n with its defaults, or why it is not valid.
+func (n Namespace) filled() (Namespace, error) {
+	if n.Name == "" {
+		n.Name = store.DefaultNamespace
+	}
+	if n.RetainAge == 0 {
+		n.RetainAge = DefaultRetainAge
+	}
+	if n.RetainStarts == 0 {
+		n.RetainStarts = DefaultRetainStarts
+	}
+	if n.InlineLimit == 0 {
+		n.InlineLimit = DefaultInlineLimit
+	}
+	switch {
+	case n.InlineLimit < 0 || n.RetainStarts < 0:
+		return n, fmt.Errorf("checkpoint namespace %s: neither InlineLimit nor RetainStarts can be negative", n.Name)
+	case n.RetainAge < MinRetainAge:
+		return n, fmt.Errorf("checkpoint namespace %s: RetainAge %v: at least %v", n.Name, n.RetainAge, MinRetainAge)
+	case n.Mirror < MirrorEvery || n.Mirror > MirrorOff:
+		return n, fmt.Errorf("checkpoint namespace %s: Mirror %d is none of MirrorEvery, MirrorSessions and MirrorOff", n.Name, n.Mirror)
+	}
+	return n, store.ValidateNamespace(n.Name)
+}
+
+// named is one checkpoint of a namespace that was filled in. Its key is valid.
+type named struct {
+	Namespace
+	key store.Key
+}
+
+func (n Namespace) named(name string) (named, error) {
+	n, err := n.filled()
+	if err != nil {
+		return named{}, err
+	}
+	key := store.Key{Namespace: n.Name, Name: name}
+	return named{n, key}, key.Validate()
+}
+
+// look reads what the store holds of the checkpoint with its copies left aside.
+func (n named) look(ctx context.Context) (store.Records, error) {
+	found, err := n.Store.Look(ctx, n.key)
+	if err != nil {
+		return found, wrap("read", n.key, err)
+	}
+	return found, nil
+}
+
+// mustArchive returns an error where there is no archive.
+func (n named) mustArchive(doing string) error {
+	if n.Archive == nil {
+		return fmt.Errorf("%s checkpoint %s: its Namespace has no Archive", doing, n.key)
+	}
+	return nil
+}
+
+// Names yields the names of the checkpoints that begin with prefix, in the store or (if there is one) in the
+// archive, each once: first the store's. It ends after the first error.
+func (n Namespace) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		n, err := n.filled()
+		if err != nil {
+			yield("", err)
+			return
+		}
+		seen := map[string]bool{}
+		for name, err := range n.Store.Names(ctx, n.Name, prefix, "") {
+			if err != nil {
+				yield("", wrap("list", store.Key{Namespace: n.Name, Name: prefix}, err))
+				return
+			}
+			seen[name] = true
+			if !yield(name, nil) {
+				return
+			}
+		}
+		if n.Archive == nil {
+			return
+		}
+		for name, err := range archive.Names(ctx, n.Archive, n.Name, prefix) {
+			if err != nil {
+				yield("", wrap("list in the archive", store.Key{Namespace: n.Name, Name: prefix}, err))
+				return
+			}
+			if !seen[name] && !yield(name, nil) {
+				return
+			}
+		}
+	}
+}
