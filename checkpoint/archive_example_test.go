@@ -30,13 +30,13 @@ func ExampleSaveStream() {
 			return nil
 		})
 	}
-	opts := &checkpoint.Options{Archive: a}
-	if err := checkpoint.Run(ctx, st, "dedupe", job, opts); err != nil {
+	jobs := checkpoint.Namespace{Store: st, Archive: a}
+	if err := checkpoint.Run(ctx, jobs, "dedupe", job, nil); err != nil {
 		fmt.Println(err)
 		return
 	}
 
-	cp, _ := checkpoint.Get(ctx, st, "dedupe", nil)
+	cp, _ := jobs.Get(ctx, "dedupe", nil)
 	state, _ := cp.OpenState(ctx, a)
 	defer state.Close()
 	n, err := io.Copy(io.Discard, state)
@@ -45,26 +45,26 @@ func ExampleSaveStream() {
 }
 
 // A table is lost. A job that starts on the empty one is refused, and after the restore resumes.
-func ExampleRestore() {
+func ExampleNamespace_Restore() {
 	ctx := context.Background()
 	dir, _ := os.MkdirTemp("", "archive-")
 	defer os.RemoveAll(dir)
 	a, _ := dirarchive.Open(dir)
 	defer a.Close()
-	opts := &checkpoint.Options{Archive: a}
+	orders := checkpoint.Namespace{Store: memstore.New(nil), Archive: a}
 	job := func(_ context.Context, s *checkpoint.Session[struct{}]) error {
 		fmt.Printf("starts at %q\n", s.Cursor())
 		s.Mark(s.Cursor()+"x", nil)
 		return nil
 	}
-	fmt.Println(checkpoint.Run(ctx, memstore.New(nil), "orders", job, opts))
+	fmt.Println(checkpoint.Run(ctx, orders, "eu", job, nil))
 
-	empty := memstore.New(nil)
-	err := checkpoint.Run(ctx, empty, "orders", job, opts)
+	orders.Store = memstore.New(nil)
+	err := checkpoint.Run(ctx, orders, "eu", job, nil)
 	fmt.Println(strings.Contains(err.Error(), "restore it from the archive"))
-	restored, err := checkpoint.Restore(ctx, empty, a, "orders", &checkpoint.RestoreOptions{Reason: "the table is gone"})
+	restored, err := orders.Restore(ctx, "eu", &checkpoint.RestoreOptions{Reason: "the table is gone"})
 	fmt.Println(restored.After.Version, restored.After.Epoch > 1_000_000, err)
-	fmt.Println(checkpoint.Run(ctx, empty, "orders", job, opts))
+	fmt.Println(checkpoint.Run(ctx, orders, "eu", job, nil))
 	// Output:
 	// starts at ""
 	// <nil>

@@ -297,14 +297,7 @@ type big struct {
 // bigger opens a session with large states.
 func (r *rig) bigger(a archive.Archive, opts *checkpoint.Options) *checkpoint.Session[big] {
 	r.Helper()
-	var o checkpoint.Options
-	if opts != nil {
-		o = *opts
-	}
-	if a != nil {
-		o.Archive = a
-	}
-	s, err := checkpoint.Open[big](r.Context(), r.Store, name, &o)
+	s, err := checkpoint.Open[big](r.Context(), r.in(r.Store, a), name, opts)
 	require.NoError(r, err)
 	return s
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
 
-func (r *rig) history(opts *checkpoint.ReadOptions) (all []*checkpoint.Checkpoint) {
+func (r *rig) history(a archive.Archive) (all []*checkpoint.Checkpoint) {
 	r.Helper()
-	for cp, err := range checkpoint.History(r.Context(), r.inner, name, opts) {
+	for cp, err := range both(r.inner, a).History(r.Context(), name, nil) {
 		require.NoError(r, err)
 		all = append(all, cp)
 	}
@@ -47,15 +47,14 @@ func TestHistoryGoesOnInTheArchiveWhereTheStoreHasHoles(t *testing.T) {
 			over(t, func(r *rig) {
 				a := newMemory()
 				r.minutes(a, 10)
-				with := &checkpoint.ReadOptions{Archive: a}
-				before := r.history(with)
+				before := r.history(a)
 				require.Len(r, before, 10)
 				calls := a.count()
-				r.history(with)
+				r.history(a)
 				assert.Equal(r, calls, a.count(), "with no hole the archive is not asked")
 
 				r.expire(holes[0], holes[1])
-				after := r.history(with)
+				after := r.history(a)
 				require.Equal(r, versions(before), versions(after))
 				for i, cp := range after {
 					sameCheckpoint(r, before[i], cp)
@@ -64,25 +63,25 @@ func TestHistoryGoesOnInTheArchiveWhereTheStoreHasHoles(t *testing.T) {
 				assert.Len(r, r.history(nil), int(9-holes[1]+holes[0]))
 
 				for v := int64(1); v <= 10; v++ {
-					cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: v})
+					cp, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{Version: v})
 					require.NoError(r, err)
 					state, err := checkpoint.Decode[big](cp)
 					require.NoError(r, err)
 					assert.Equal(r, int(min(v, 9)), state.N)
-					at, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, At: cp.SavedAt.Add(time.Second)})
+					at, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{At: cp.SavedAt.Add(time.Second)})
 					require.NoError(r, err)
 					if v < 9 { // the last two were saved at one time
 						assert.Equal(r, v, at.Version)
 					}
 				}
-				_, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, At: before[9].SavedAt.Add(-time.Second)})
+				_, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{At: before[9].SavedAt.Add(-time.Second)})
 				require.ErrorIs(r, err, store.ErrNotFound)
-				runs, err := checkpoint.Runs(r.Context(), r.inner, name, with)
+				runs, err := both(r.inner, a).Runs(r.Context(), name, nil)
 				require.NoError(r, err)
 				require.Len(r, runs, 1)
 				assert.Equal(r, int64(1), runs[0].First)
 
-				e, err := checkpoint.Rollback(r.Context(), r.inner, name, 2, &checkpoint.EditOptions{Archive: a})
+				e, err := both(r.inner, a).Rollback(r.Context(), name, 2, nil)
 				require.NoError(r, err)
 				assert.Equal(r, noise(2), e.After.Cursor)
 				s := r.bigger(a, nil)
@@ -101,7 +100,7 @@ func TestAVersionThatIsDamagedInTheArchiveIsYieldedAsItsErrorAndTheNextFollows(t
 		a.change(r, a.keys(mirrorOf)[2], flipped)
 		var seen []int64
 		failed := 0
-		for cp, err := range checkpoint.History(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a}) {
+		for cp, err := range both(r.inner, a).History(r.Context(), name, nil) {
 			if err != nil {
 				require.ErrorIs(r, err, store.ErrBadRecord)
 				failed++
@@ -112,7 +111,7 @@ func TestAVersionThatIsDamagedInTheArchiveIsYieldedAsItsErrorAndTheNextFollows(t
 		assert.Equal(r, []int64{6, 5, 4, 2, 1}, seen)
 		assert.Equal(r, 1, failed)
 		a.on(down)
-		for _, err := range checkpoint.History(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a}) {
+		for _, err := range both(r.inner, a).History(r.Context(), name, nil) {
 			if err != nil {
 				require.ErrorIs(r, err, store.ErrUnavailable)
 				failed++
@@ -132,13 +131,12 @@ func TestVersionsThatAreDamagedInTheStoreAreYieldedAsTheirErrorsAndTheNextFollow
 				for _, version := range []int64{1, 3, 6, 8} {
 					r.inner.Damage(key, store.CopyRecord(version), store.ErrBadRecord)
 				}
-				opts := &checkpoint.ReadOptions{}
-				want := []int64{9, -8, 7, -6, -3, 2, -1}
+				orders, want := in(r.inner), []int64{9, -8, 7, -6, -3, 2, -1}
 				if archived {
-					opts.Archive, want = a, []int64{9, -8, 7, -6, 5, 4, -3, 2, -1}
+					orders.Archive, want = a, []int64{9, -8, 7, -6, 5, 4, -3, 2, -1}
 				}
 				var seen []int64
-				for cp, err := range checkpoint.History(r.Context(), r.inner, name, opts) {
+				for cp, err := range orders.History(r.Context(), name, nil) {
 					if err == nil {
 						seen = append(seen, cp.Version)
 						continue
@@ -156,7 +154,7 @@ func TestVersionsThatAreDamagedInTheStoreAreYieldedAsTheirErrorsAndTheNextFollow
 					r.Clear()
 					r.On("Versions", 0, faultstore.Fail(why))
 					failed := 0
-					for _, err := range checkpoint.History(r.Context(), r.Store, name, opts) {
+					for _, err := range both(r.Store, orders.Archive).History(r.Context(), name, nil) {
 						if err != nil {
 							failed++
 						}
@@ -173,14 +171,14 @@ func TestFormerLivesStayHiddenInTheArchiveToo(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		r.minutes(a, 3)
-		_, err := checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Archive: a})
+		_, err := both(r.inner, a).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
-		_, err = checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: 2})
+		_, err = both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{Version: 2})
 		require.ErrorIs(r, err, store.ErrNotFound)
 		r.minutes(a, 3) // 5 to 7
 		r.expire(4, 6)
-		assert.Equal(r, []int64{7, 6, 5}, versions(r.history(&checkpoint.ReadOptions{Archive: a})))
-		_, err = checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: 2})
+		assert.Equal(r, []int64{7, 6, 5}, versions(r.history(a)))
+		_, err = both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{Version: 2})
 		require.ErrorIs(r, err, store.ErrNotFound)
 	})
 }

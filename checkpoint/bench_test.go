@@ -14,7 +14,7 @@ import (
 )
 
 func TestAMarkAllocatesNothing(t *testing.T) {
-	s, err := checkpoint.Open[sum](t.Context(), memstore.New(nil), name, &checkpoint.Options{Every: 1 << 40})
+	s, err := checkpoint.Open[sum](t.Context(), in(memstore.New(nil)), name, &checkpoint.Options{Every: 1 << 40})
 	require.NoError(t, err)
 	one := add(1)
 	assert.Zero(t, testing.AllocsPerRun(10_000, func() { s.Mark("ord-1", one) }))
@@ -24,7 +24,7 @@ func TestAMarkAllocatesNothing(t *testing.T) {
 
 // A mark alone, with nothing to be saved.
 func BenchmarkMark(b *testing.B) {
-	s, err := checkpoint.Open[sum](b.Context(), memstore.New(nil), name, &checkpoint.Options{Every: 1 << 40})
+	s, err := checkpoint.Open[sum](b.Context(), in(memstore.New(nil)), name, &checkpoint.Options{Every: 1 << 40})
 	require.NoError(b, err)
 	one := add(1)
 	b.ReportAllocs()
@@ -38,7 +38,7 @@ func BenchmarkMark(b *testing.B) {
 // without. The two are interleaved in chunks of 1,000 records, of one save each; the metric is the median of the chunks' ratios.
 func BenchmarkLoopWithMarks(b *testing.B) {
 	const records = 1_000
-	s, err := checkpoint.Open[sum](b.Context(), memstore.New(nil), name, nil)
+	s, err := checkpoint.Open[sum](b.Context(), in(memstore.New(nil)), name, nil)
 	require.NoError(b, err)
 	cursors := make([]string, records)
 	for i := range cursors {
@@ -96,7 +96,7 @@ func calibrated(d time.Duration) func() {
 
 // A save, call to return, with the copy of the version before already written.
 func BenchmarkSave(b *testing.B) {
-	s, err := checkpoint.Open[sum](b.Context(), memstore.New(nil), name, nil)
+	s, err := checkpoint.Open[sum](b.Context(), in(memstore.New(nil)), name, nil)
 	require.NoError(b, err)
 	n := int64(0)
 	b.ReportAllocs()

@@ -39,7 +39,7 @@ func TestALargeStateLiesInTheArchiveAndASmallOneInTheStore(t *testing.T) {
 		assert.Equal(r, want, s.State())
 		assert.Equal(r, "large", s.Cursor())
 		r.closed(s)
-		cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a})
+		cp, err := both(r.inner, a).Get(r.Context(), name, nil)
 		require.NoError(r, err)
 		state, err := checkpoint.Decode[big](cp)
 		require.NoError(r, err)
@@ -69,7 +69,7 @@ func TestEachVersionHasABodyOfItsOwn(t *testing.T) {
 		s.Mark("2", nil)
 		require.NoError(r, s.Flush(r.Context()))
 		r.closed(s) // version 3
-		_, err := checkpoint.Rollback(r.Context(), r.inner, name, 1, &checkpoint.EditOptions{Archive: a})
+		_, err := both(r.inner, a).Rollback(r.Context(), name, 1, nil)
 		require.NoError(r, err)
 		assert.Len(r, a.keys("body/"), 4)
 		h := r.head()
@@ -86,7 +86,7 @@ func TestEachVersionHasABodyOfItsOwn(t *testing.T) {
 
 func TestWithoutAnArchiveALargeStateStaysInTheStore(t *testing.T) {
 	over(t, func(r *rig) {
-		s, err := checkpoint.Open[big](r.Context(), r.Store, name, nil)
+		s, err := checkpoint.Open[big](r.Context(), in(r.Store), name, nil)
 		require.NoError(r, err)
 		require.NoError(r, s.Save(r.Context(), "x", big{Text: noise(100 << 10)}))
 		assert.NotEmpty(r, r.head().State.Data)
@@ -191,7 +191,7 @@ func TestAClosingSessionSweepsWhatOthersHaveLeft(t *testing.T) {
 		require.Len(r, a.keys("body/"), 1)
 		orphan := a.keys("body/")[0]
 
-		next, err := checkpoint.Open[big](r.Context(), r.inner, name, &checkpoint.Options{Archive: a, Lease: lease.Options{Wait: time.Hour}})
+		next, err := checkpoint.Open[big](r.Context(), both(r.inner, a), name, &checkpoint.Options{Lease: lease.Options{Wait: time.Hour}})
 		require.NoError(r, err)
 		r.Clear()
 		require.NoError(r, next.Save(r.Context(), "y", big{N: 3, Text: noise(10 << 10)}))
@@ -228,16 +228,16 @@ func TestAMissingOrDamagedBodyIsAnErrorThatNamesItAndNeverAnOlderState(t *testin
 				}
 				before := r.head()
 				looks := len(r.Calls("Look"))
-				_, err := checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+				_, err := checkpoint.Open[big](r.Context(), both(r.Store, a), name, nil)
 				names(err)
 				assert.Greater(r, len(r.Calls("Look")), looks+1, "HEAD is read again first")
 				assert.Equal(r, before.Version, r.head().Version)
-				_, err = checkpoint.Get(r.Context(), r.Store, name, &checkpoint.ReadOptions{Archive: a})
+				_, err = both(r.Store, a).Get(r.Context(), name, nil)
 				names(err)
-				_, err = checkpoint.Rollback(r.Context(), r.Store, name, 3, &checkpoint.EditOptions{Archive: a})
+				_, err = both(r.Store, a).Rollback(r.Context(), name, 3, nil)
 				names(err)
 
-				cp, err := checkpoint.Rollback(r.Context(), r.Store, name, 2, &checkpoint.EditOptions{Archive: a})
+				cp, err := both(r.Store, a).Rollback(r.Context(), name, 2, nil)
 				require.NoError(r, err, "to an older one by an order")
 				assert.Equal(r, "2", cp.After.Cursor)
 			})
@@ -281,7 +281,7 @@ func TestAReaderWhoseBodyHasGoneWithItsVersionReadsHEADAgain(t *testing.T) {
 			return nil
 		}
 		a.mu.Unlock()
-		cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a})
+		cp, err := both(r.inner, a).Get(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, "2", cp.Cursor)
 		r.closed(s)
@@ -294,13 +294,13 @@ func TestAStateInAnArchiveIsRefusedWhereNoneIsNamed(t *testing.T) {
 		s := r.bigger(a, nil)
 		require.NoError(r, s.Save(r.Context(), "1", big{N: 1, Text: noise(10 << 10)}))
 		r.closed(s)
-		_, err := checkpoint.Open[big](r.Context(), r.Store, name, nil)
+		_, err := checkpoint.Open[big](r.Context(), in(r.Store), name, nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 		assert.ErrorContains(r, err, r.head().State.Body)
-		_, err = checkpoint.Rollback(r.Context(), r.Store, name, 1, nil)
+		_, err = in(r.Store).Rollback(r.Context(), name, 1, nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 		cursor := "c"
-		_, err = checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{Cursor: &cursor}, nil)
+		_, err = in(r.Store).Set(r.Context(), name, checkpoint.Content{Cursor: &cursor}, nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 
 		cp := r.get() // a reader is told where it lies
@@ -308,7 +308,7 @@ func TestAStateInAnArchiveIsRefusedWhereNoneIsNamed(t *testing.T) {
 		assert.Equal(r, r.head().State.Body, cp.Body)
 		_, err = cp.OpenState(r.Context(), nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
-		_, err = checkpoint.Set(r.Context(), r.Store, name, checkpoint.ContentOf(cp), nil)
+		_, err = in(r.Store).Set(r.Context(), name, checkpoint.ContentOf(cp), nil)
 		require.ErrorContains(r, err, "not loaded")
 	})
 }

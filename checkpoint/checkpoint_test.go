@@ -13,6 +13,7 @@ import (
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 	"github.com/milepost-dev/milepost/store/faultstore"
 	"github.com/milepost-dev/milepost/store/memstore"
 )
@@ -28,11 +29,41 @@ type sum struct{ Sum int64 }
 
 func add(n int64) func(*sum) { return func(v *sum) { v.Sum += n } }
 
+// in is the default namespace of a store that has no archive.
+func in(st store.Store) checkpoint.Namespace { return checkpoint.Namespace{Store: st} }
+
+// both is the default namespace of a store and an archive.
+func both(st store.Store, a archive.Archive) checkpoint.Namespace {
+	return checkpoint.Namespace{Store: st, Archive: a}
+}
+
 // rig is a store that fails on purpose, before one that does not.
 type rig struct {
 	*testing.T
 	*faultstore.Store
 	inner *memstore.Store
+	rules checkpoint.Namespace // of its sessions
+}
+
+// in is the namespace of the rig's sessions.
+func (r *rig) in(st store.Store, a archive.Archive) checkpoint.Namespace {
+	n := r.rules
+	n.Store, n.Archive = st, a
+	return n
+}
+
+// mirroring is the rig with another mirror policy.
+func (r *rig) mirroring(policy checkpoint.MirrorPolicy) *rig {
+	other := *r
+	other.rules.Mirror = policy
+	return &other
+}
+
+// retaining is the rig with sessions that keep so many starts.
+func (r *rig) retaining(starts int) *rig {
+	other := *r
+	other.rules.RetainStarts = starts
+	return &other
 }
 
 // over runs a test in a bubble of virtual time.
@@ -45,7 +76,7 @@ func over(t *testing.T, test func(r *rig)) {
 
 func (r *rig) open(opts *checkpoint.Options) *checkpoint.Session[sum] {
 	r.Helper()
-	s, err := checkpoint.Open[sum](r.Context(), r.Store, name, opts)
+	s, err := checkpoint.Open[sum](r.Context(), r.in(r.Store, nil), name, opts)
 	require.NoError(r, err)
 	return s
 }
@@ -73,7 +104,7 @@ func (r *rig) breakLease() {
 // another run saves so many versions, and ends.
 func (r *rig) another(saves int) {
 	r.Helper()
-	s, err := checkpoint.Open[sum](r.Context(), r.inner, name, &checkpoint.Options{Lease: lease.Options{Holder: store.Holder{ID: "another"}}})
+	s, err := checkpoint.Open[sum](r.Context(), in(r.inner), name, &checkpoint.Options{Lease: lease.Options{Holder: store.Holder{ID: "another"}}})
 	require.NoError(r, err)
 	for range saves - 1 {
 		require.NoError(r, s.Save(r.Context(), "another's", sum{}))
@@ -83,7 +114,7 @@ func (r *rig) another(saves int) {
 
 func (r *rig) get() *checkpoint.Checkpoint {
 	r.Helper()
-	cp, err := checkpoint.Get(r.Context(), r.inner, name, nil)
+	cp, err := in(r.inner).Get(r.Context(), name, nil)
 	require.NoError(r, err)
 	return cp
 }
@@ -122,7 +153,7 @@ func (r *rig) methods(since int) []string {
 func (r *rig) assertHistory(want ...int64) {
 	r.Helper()
 	var versions []int64
-	for cp, err := range checkpoint.History(r.Context(), r.inner, name, nil) {
+	for cp, err := range in(r.inner).History(r.Context(), name, nil) {
 		require.NoError(r, err)
 		versions = append(versions, cp.Version)
 	}

@@ -18,7 +18,7 @@ import (
 func (r *rig) listed() []string {
 	r.Helper()
 	var names []string
-	for l, err := range checkpoint.List(r.Context(), r.inner, "", nil) {
+	for l, err := range in(r.inner).List(r.Context(), "") {
 		require.NoError(r, err)
 		names = append(names, l.Name)
 	}
@@ -28,9 +28,9 @@ func (r *rig) listed() []string {
 func TestADeleteRemovesAllButTheCounters(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(3)
-		_, err := checkpoint.Pin(r.Context(), r.Store, name, 1, "savepoint", nil)
+		_, err := in(r.Store).Pin(r.Context(), name, 1, "savepoint", nil)
 		require.NoError(r, err)
-		e, err := checkpoint.Delete(r.Context(), r.Store, name, &checkpoint.EditOptions{IfVersion: 4})
+		e, err := in(r.Store).Delete(r.Context(), name, &checkpoint.EditOptions{IfVersion: 4})
 		require.NoError(r, err)
 		assert.Equal(r, int64(4), e.Before.Version)
 		assert.Nil(r, e.After)
@@ -44,7 +44,7 @@ func TestADeleteRemovesAllButTheCounters(t *testing.T) {
 			_, err := r.inner.Version(r.Context(), key, v)
 			require.ErrorIs(r, err, store.ErrNotFound, "version %d", v)
 		}
-		_, err = checkpoint.Delete(r.Context(), r.Store, name, nil)
+		_, err = in(r.Store).Delete(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
 
 		epoch := r.head().Fence.Epoch
@@ -71,7 +71,7 @@ func TestAnInterruptedDeleteIsFinishedLater(t *testing.T) {
 				over(t, func(r *rig) {
 					r.versions(3)
 					r.On(method, 0, faultstore.Throttle)
-					_, err := checkpoint.Delete(r.seconds(2), r.Store, name, nil)
+					_, err := in(r.Store).Delete(r.seconds(2), name, nil)
 					if method != "Copy" {
 						require.Error(r, err)
 						assert.Equal(r, []string{name}, r.listed())
@@ -80,9 +80,9 @@ func TestAnInterruptedDeleteIsFinishedLater(t *testing.T) {
 					_, err = r.read(nil)
 					require.ErrorIs(r, err, store.ErrNotFound)
 					if finish == "Delete" && method != "Copy" {
-						_, err = checkpoint.Delete(r.Context(), r.Store, name, nil)
+						_, err = in(r.Store).Delete(r.Context(), name, nil)
 					} else {
-						_, err = checkpoint.FinishDelete(r.Context(), r.Store, name, nil)
+						_, err = in(r.Store).FinishDelete(r.Context(), name)
 					}
 					require.NoError(r, err)
 					assert.Empty(r, r.listed())
@@ -99,7 +99,7 @@ func TestADamagedVersionDoesNotHoldUpADelete(t *testing.T) {
 		r.versions(4)
 		record := store.CopyRecord(3)
 		r.inner.Damage(key, record, errors.New("processed is a string"))
-		_, err := checkpoint.Delete(r.Context(), r.Store, name, nil)
+		_, err := in(r.Store).Delete(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrBadRecord)
 		require.ErrorContains(r, err, "delete version 3 of orders/eu: record "+record)
 		assert.Empty(r, r.listed())
@@ -109,11 +109,11 @@ func TestADamagedVersionDoesNotHoldUpADelete(t *testing.T) {
 			_, err := r.inner.Version(r.Context(), key, v)
 			require.ErrorIs(r, err, store.ErrNotFound, "version %d", v)
 		}
-		_, err = checkpoint.GC(r.Context(), r.Store, nil, name, nil)
+		_, err = in(r.Store).GC(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrBadRecord)
 
 		r.inner.Damage(key, record, nil)
-		_, err = checkpoint.GC(r.Context(), r.Store, nil, name, nil)
+		_, err = in(r.Store).GC(r.Context(), name, nil)
 		require.NoError(r, err)
 		_, err = r.inner.Version(r.Context(), key, 3)
 		require.ErrorIs(r, err, store.ErrNotFound)
@@ -127,12 +127,12 @@ func TestADamagedVersionWithABodyDoesNotHoldUpADelete(t *testing.T) {
 			r.large(a, 3, nil)
 			record := store.CopyRecord(2)
 			r.inner.Damage(key, record, errors.New("processed is a string"))
-			_, err := checkpoint.Delete(r.Context(), r.Store, name, &checkpoint.EditOptions{Archive: a, Purge: purge})
+			_, err := both(r.Store, a).Delete(r.Context(), name, &checkpoint.EditOptions{Purge: purge})
 			require.ErrorIs(r, err, store.ErrBadRecord)
 			assert.Empty(r, r.listed())
 			r.inner.Drop(key, record)
 			r.inner.Damage(key, record, nil)
-			_, err = checkpoint.GC(r.Context(), r.Store, a, name, nil)
+			_, err = both(r.Store, a).GC(r.Context(), name, nil)
 			require.NoError(r, err)
 			if purge {
 				assert.Empty(r, a.keys(""))
@@ -145,17 +145,17 @@ func TestALateVersionOfAFormerLifeIsNeverShownAndIsRemoved(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(2)
 		late := r.copy(2)
-		_, err := checkpoint.Delete(r.Context(), r.Store, name, nil)
+		_, err := in(r.Store).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		r.versions(1)
 		require.NoError(r, r.inner.Copy(r.Context(), key, late))
 		r.assertHistory(6, 5)
 		_, err = r.read(&checkpoint.ReadOptions{Version: 2})
 		require.ErrorIs(r, err, store.ErrNotFound)
-		removed, err := checkpoint.FinishDelete(r.Context(), r.Store, name, nil)
+		removed, err := in(r.Store).FinishDelete(r.Context(), name)
 		require.NoError(r, err)
 		assert.Equal(r, 1, removed)
-		removed, err = checkpoint.FinishDelete(r.Context(), r.Store, name, nil)
+		removed, err = in(r.Store).FinishDelete(r.Context(), name)
 		require.NoError(r, err)
 		assert.Zero(r, removed)
 		r.assertHistory(6, 5)
@@ -169,7 +169,7 @@ func TestAnOldHolderCannotBringBackWhatWasDeleted(t *testing.T) {
 		r.On("Commit", 1, func(ctx context.Context, c *faultstore.Call) error {
 			err := faultstore.Hold(ctx, c)
 			r.breakLease()
-			_, deleteErr := checkpoint.Delete(ctx, r.inner, name, nil)
+			_, deleteErr := in(r.inner).Delete(ctx, name, nil)
 			require.NoError(r, deleteErr)
 			return err
 		})
@@ -185,7 +185,7 @@ func TestFinishingADeleteTellsTheNextLifeFromALostLine(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(2)
 		r.On("Unlist", 0, faultstore.Throttle)
-		_, err := checkpoint.Delete(r.seconds(2), r.Store, name, nil)
+		_, err := in(r.Store).Delete(r.seconds(2), name, nil)
 		require.Error(r, err)
 		r.Clear()
 		tombstone := r.copy(4)
@@ -198,7 +198,7 @@ func TestFinishingADeleteTellsTheNextLifeFromALostLine(t *testing.T) {
 		require.NoError(r, err)
 		require.NoError(r, r.inner.Release(r.Context(), key, found.Lease.Fence(), 6))
 
-		_, err = checkpoint.FinishDelete(r.Context(), r.Store, name, nil)
+		_, err = in(r.Store).FinishDelete(r.Context(), name)
 		require.NoError(r, err)
 		assert.Equal(r, "next life", r.copy(5).CommitID)
 		_, err = r.inner.Version(r.Context(), key, 6)
@@ -212,7 +212,7 @@ func TestADeleteAndTheNextLifeDoNotDisturbEachOther(t *testing.T) {
 		r.versions(3)
 		began := false
 		r.On("Remove", 2, faultstore.Before(func() { // the lease is free by now
-			s, err := checkpoint.Open[sum](r.Context(), r.inner, name, nil)
+			s, err := checkpoint.Open[sum](r.Context(), in(r.inner), name, nil)
 			require.NoError(r, err)
 			for i := range 3 {
 				require.NoError(r, s.Save(r.Context(), fmt.Sprint("new", i), sum{}))
@@ -220,7 +220,7 @@ func TestADeleteAndTheNextLifeDoNotDisturbEachOther(t *testing.T) {
 			require.NoError(r, s.Close(r.Context(), nil))
 			began = true
 		}))
-		_, err := checkpoint.Delete(r.Context(), r.Store, name, nil)
+		_, err := in(r.Store).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		require.True(r, began)
 		r.assertHistory(9, 8, 7, 6)

@@ -21,7 +21,7 @@ func TestARollbackIsANewVersionWithTheOldContent(t *testing.T) {
 		require.NoError(r, s.Flush(r.Context()))
 		s.Mark("b", add(10))
 		r.done(s)
-		e, err := checkpoint.Rollback(r.Context(), r.Store, name, 1, &checkpoint.EditOptions{Reason: "bad input"})
+		e, err := in(r.Store).Rollback(r.Context(), name, 1, &checkpoint.EditOptions{Reason: "bad input"})
 		require.NoError(r, err)
 		assert.Equal(r, "b", e.Before.Cursor)
 		cp := r.get()
@@ -44,13 +44,13 @@ func TestALiveJobCannotBePulledBack(t *testing.T) {
 		s := r.open(nil)
 		require.NoError(r, s.Save(r.Context(), "a", sum{1}))
 		for what, edit := range map[string]func() error{
-			"rollback": func() error { _, err := checkpoint.Rollback(r.Context(), r.Store, name, 1, nil); return err },
-			"reset":    func() error { _, err := checkpoint.Reset(r.Context(), r.Store, name, nil); return err },
+			"rollback": func() error { _, err := in(r.Store).Rollback(r.Context(), name, 1, nil); return err },
+			"reset":    func() error { _, err := in(r.Store).Reset(r.Context(), name, nil); return err },
 			"set": func() error {
-				_, err := checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{}, nil)
+				_, err := in(r.Store).Set(r.Context(), name, checkpoint.Content{}, nil)
 				return err
 			},
-			"delete": func() error { _, err := checkpoint.Delete(r.Context(), r.Store, name, nil); return err },
+			"delete": func() error { _, err := in(r.Store).Delete(r.Context(), name, nil); return err },
 		} {
 			require.ErrorIs(r, edit(), lease.ErrHeld, what)
 		}
@@ -64,17 +64,17 @@ func TestADryRunChangesNothingAndTakesNoLease(t *testing.T) {
 		r.versions(2)
 		before := len(r.Calls(""))
 		dry := &checkpoint.EditOptions{DryRun: true}
-		e, err := checkpoint.Rollback(r.Context(), r.Store, name, 1, dry)
+		e, err := in(r.Store).Rollback(r.Context(), name, 1, dry)
 		require.NoError(r, err)
 		assert.Equal(r, int64(4), e.After.Version)
 		assert.Equal(r, "1", e.After.Cursor)
 		assert.Equal(r, "2", e.Before.Cursor)
-		_, err = checkpoint.Reset(r.Context(), r.Store, name, dry)
+		_, err = in(r.Store).Reset(r.Context(), name, dry)
 		require.NoError(r, err)
-		e, err = checkpoint.Delete(r.Context(), r.Store, name, dry)
+		e, err = in(r.Store).Delete(r.Context(), name, dry)
 		require.NoError(r, err)
 		assert.Nil(r, e.After)
-		cp, err := checkpoint.Pin(r.Context(), r.Store, name, 1, "release", dry)
+		cp, err := in(r.Store).Pin(r.Context(), name, 1, "release", dry)
 		require.NoError(r, err)
 		assert.Equal(r, "release", cp.Label)
 		for _, method := range r.methods(before) {
@@ -88,19 +88,19 @@ func TestAChangeIsHeldToTheVersionItWasPlannedFor(t *testing.T) {
 		r.versions(2)
 		for what, edit := range map[string]func(*checkpoint.EditOptions) error{
 			"rollback": func(o *checkpoint.EditOptions) error {
-				_, err := checkpoint.Rollback(r.Context(), r.Store, name, 1, o)
+				_, err := in(r.Store).Rollback(r.Context(), name, 1, o)
 				return err
 			},
 			"reset": func(o *checkpoint.EditOptions) error {
-				_, err := checkpoint.Reset(r.Context(), r.Store, name, o)
+				_, err := in(r.Store).Reset(r.Context(), name, o)
 				return err
 			},
 			"delete": func(o *checkpoint.EditOptions) error {
-				_, err := checkpoint.Delete(r.Context(), r.Store, name, o)
+				_, err := in(r.Store).Delete(r.Context(), name, o)
 				return err
 			},
 			"pin": func(o *checkpoint.EditOptions) error {
-				_, err := checkpoint.Pin(r.Context(), r.Store, name, 1, "x", o)
+				_, err := in(r.Store).Pin(r.Context(), name, 1, "x", o)
 				return err
 			},
 		} {
@@ -114,7 +114,7 @@ func TestAChangeIsHeldToTheVersionItWasPlannedFor(t *testing.T) {
 			_, err := r.inner.Commit(r.Context(), key, store.Commit{Fence: h.Fence, Base: 3, Next: h.Version})
 			require.NoError(r, err)
 		}))
-		_, err := checkpoint.Reset(r.Context(), r.Store, name, &checkpoint.EditOptions{IfVersion: 3})
+		_, err := in(r.Store).Reset(r.Context(), name, &checkpoint.EditOptions{IfVersion: 3})
 		require.ErrorIs(r, err, checkpoint.ErrVersionConflict)
 		r.done(r.open(nil)) // and the lease is free
 	})
@@ -123,7 +123,7 @@ func TestAChangeIsHeldToTheVersionItWasPlannedFor(t *testing.T) {
 func TestAResetBeginsAfreshAndKeepsTheHistory(t *testing.T) {
 	over(t, func(r *rig) {
 		r.saved(&checkpoint.Options{Identity: "one", Schema: 3})
-		_, err := checkpoint.Reset(r.Context(), r.Store, name, nil)
+		_, err := in(r.Store).Reset(r.Context(), name, nil)
 		require.NoError(r, err)
 		s := r.open(&checkpoint.Options{Identity: "two"})
 		assert.Empty(r, s.Cursor())
@@ -131,7 +131,7 @@ func TestAResetBeginsAfreshAndKeepsTheHistory(t *testing.T) {
 		assert.Zero(r, s.Processed())
 		r.done(s)
 		r.assertHistory(3, 2, 1)
-		_, err = checkpoint.Reset(r.Context(), r.Store, "another", nil)
+		_, err = in(r.Store).Reset(r.Context(), "another", nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
 	})
 }
@@ -143,10 +143,10 @@ func TestSetChangesWhatItNamesAndKeepsTheRest(t *testing.T) {
 		start(r, s, "b").Done(add(5))
 		require.NoError(r, s.Close(r.Context(), context.Canceled))
 		cursor, processed := "z", int64(9)
-		e, err := checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{Processed: &processed}, nil)
+		e, err := in(r.Store).Set(r.Context(), name, checkpoint.Content{Processed: &processed}, nil)
 		require.NoError(r, err)
 		assert.NotEmpty(r, e.After.Finished)
-		e, err = checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{Cursor: &cursor, State: []byte(`{"Sum":7}`)}, nil)
+		e, err = in(r.Store).Set(r.Context(), name, checkpoint.Content{Cursor: &cursor, State: []byte(`{"Sum":7}`)}, nil)
 		require.NoError(r, err)
 		assert.Empty(r, e.After.Finished)
 		s = r.open(nil)
@@ -154,7 +154,7 @@ func TestSetChangesWhatItNamesAndKeepsTheRest(t *testing.T) {
 		assert.Equal(r, sum{7}, s.State())
 		assert.Equal(r, int64(9), s.Processed())
 		r.done(s)
-		_, err = checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{State: []byte(`{`)}, nil)
+		_, err = in(r.Store).Set(r.Context(), name, checkpoint.Content{State: []byte(`{`)}, nil)
 		require.ErrorContains(r, err, "not valid JSON")
 	})
 }
@@ -162,9 +162,9 @@ func TestSetChangesWhatItNamesAndKeepsTheRest(t *testing.T) {
 func TestSetTakesOverWhatGetHasRead(t *testing.T) {
 	over(t, func(r *rig) {
 		r.saved(&checkpoint.Options{Identity: "one"})
-		_, err := checkpoint.Set(r.Context(), r.Store, "copy", checkpoint.ContentOf(r.get()), nil)
+		_, err := in(r.Store).Set(r.Context(), "copy", checkpoint.ContentOf(r.get()), nil)
 		require.NoError(r, err)
-		cp, err := checkpoint.Get(r.Context(), r.Store, "copy", nil)
+		cp, err := in(r.Store).Get(r.Context(), "copy", nil)
 		require.NoError(r, err)
 		assert.Equal(r, int64(1), cp.Version)
 		assert.Equal(r, r.get().State, cp.State)
@@ -175,7 +175,7 @@ func TestSetTakesOverWhatGetHasRead(t *testing.T) {
 func TestAnEditSurvivesAnyLostReply(t *testing.T) {
 	over(t, func(r *rig) {
 		for call := 1; call <= 10; call++ {
-			_, err := checkpoint.Delete(r.Context(), r.inner, name, nil)
+			_, err := in(r.inner).Delete(r.Context(), name, nil)
 			if call > 1 {
 				require.NoError(r, err)
 			}
@@ -186,7 +186,7 @@ func TestAnEditSurvivesAnyLostReply(t *testing.T) {
 			r.versions(2)
 			r.Clear()
 			r.On("", call, faultstore.LoseReply)
-			_, err = checkpoint.Rollback(r.Context(), r.Store, name, born, nil)
+			_, err = in(r.Store).Rollback(r.Context(), name, born, nil)
 			if call == 1 || call == 2 || call == 6 { // the plan, and its second reading of the target
 				require.ErrorIs(r, err, store.ErrUnavailable)
 				continue
@@ -202,16 +202,16 @@ func TestAnEditSurvivesAnyLostReply(t *testing.T) {
 
 func TestDeleteAndResetLeadOnFromAStoreThatWentBackward(t *testing.T) {
 	for what, edit := range map[string]func(*rig) error{
-		"reset":  func(r *rig) error { _, err := checkpoint.Reset(r.Context(), r.Store, name, nil); return err },
-		"delete": func(r *rig) error { _, err := checkpoint.Delete(r.Context(), r.Store, name, nil); return err },
+		"reset":  func(r *rig) error { _, err := in(r.Store).Reset(r.Context(), name, nil); return err },
+		"delete": func(r *rig) error { _, err := in(r.Store).Delete(r.Context(), name, nil); return err },
 	} {
 		t.Run(what, func(t *testing.T) {
 			over(t, func(r *rig) {
 				r.versions(4)
 				r.inner.Drop(key, "HEAD")
-				_, err := checkpoint.Open[sum](r.Context(), r.Store, name, nil)
+				_, err := checkpoint.Open[sum](r.Context(), in(r.Store), name, nil)
 				require.ErrorIs(r, err, lease.ErrStoreRegressed)
-				_, err = checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{}, nil)
+				_, err = in(r.Store).Set(r.Context(), name, checkpoint.Content{}, nil)
 				require.ErrorIs(r, err, lease.ErrStoreRegressed)
 				require.NoError(r, edit(r))
 				s := r.open(nil)
@@ -220,7 +220,7 @@ func TestDeleteAndResetLeadOnFromAStoreThatWentBackward(t *testing.T) {
 				time.Sleep(time.Minute)
 				r.done(s)
 				assert.Equal(r, "new", r.get().Cursor)
-				for cp, err := range checkpoint.History(r.Context(), r.Store, name, nil) {
+				for cp, err := range in(r.Store).History(r.Context(), name, nil) {
 					require.NoError(r, err)
 					assert.NotEqual(r, "2", cp.Cursor, "the lost line is not shown")
 				}

@@ -26,10 +26,10 @@ func ExampleSession_Output() {
 		}
 		return nil
 	}
-	if err := checkpoint.Run(ctx, st, "orders/eu", job, nil); err != nil {
+	if err := checkpoint.Run(ctx, in(st), "orders/eu", job, nil); err != nil {
 		log.Fatal(err)
 	}
-	cp, err := checkpoint.Get(ctx, st, "orders/eu", nil)
+	cp, err := in(st).Get(ctx, "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 
 func TestAKeyIsTheRecordsWhoeverProcessesIt(t *testing.T) {
 	over(t, func(r *rig) {
-		keys := func(n string, opts *checkpoint.Options) map[string]string {
-			s, err := checkpoint.Open[sum](r.Context(), r.inner, n, opts)
+		keys := func(ns checkpoint.Namespace, n string) map[string]string {
+			s, err := checkpoint.Open[sum](r.Context(), ns, n, nil)
 			require.NoError(r, err)
 			defer r.done(s)
 			all := map[string]string{}
@@ -31,18 +31,18 @@ func TestAKeyIsTheRecordsWhoeverProcessesIt(t *testing.T) {
 		r.breakLease() // before anything was saved
 		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
 
-		first := keys(name, nil)
+		first := keys(in(r.inner), name)
 		assert.Equal(r, "1", first[never])
-		assert.Equal(r, first, keys(name, nil))
-		_, err := checkpoint.Reset(r.Context(), r.inner, name, nil)
+		assert.Equal(r, first, keys(in(r.inner), name))
+		_, err := in(r.inner).Reset(r.Context(), name, nil)
 		require.NoError(r, err)
-		assert.Equal(r, first, keys(name, nil))
+		assert.Equal(r, first, keys(in(r.inner), name))
 
-		others := []map[string]string{keys(name+"1", nil), keys(name, &checkpoint.Options{Namespace: "other"})}
-		_, err = checkpoint.Delete(r.Context(), r.inner, name, nil)
+		others := []map[string]string{keys(in(r.inner), name+"1"), keys(checkpoint.Namespace{Store: r.inner, Name: "other"}, name)}
+		_, err = in(r.inner).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
-		next := keys(name, nil)
-		assert.Equal(r, next, keys(name, nil))
+		next := keys(in(r.inner), name)
+		assert.Equal(r, next, keys(in(r.inner), name))
 		for _, other := range append(others, next) {
 			for key := range other {
 				assert.NotContains(r, first, key)
@@ -55,13 +55,13 @@ func TestARestoredCheckpointHasItsKeys(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		r.saves(a, 2, nil)
-		_, err := checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Archive: a})
+		_, err := both(r.inner, a).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		s := r.bigger(a, nil)
 		before := s.Key("7")
 		r.closed(s)
 		r.lose()
-		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		_, err = both(r.inner, a).Restore(r.Context(), name, nil)
 		require.NoError(r, err)
 		s = r.bigger(a, nil)
 		assert.Equal(r, before, s.Key("7"))

@@ -44,8 +44,8 @@ func ExampleRun() {
 		}
 		return nil
 	}
-	fmt.Println(checkpoint.Run(ctx, st, "orders/eu", job, nil))
-	fmt.Println(checkpoint.Run(ctx, st, "orders/eu", job, nil))
+	fmt.Println(checkpoint.Run(ctx, in(st), "orders/eu", job, nil))
+	fmt.Println(checkpoint.Run(ctx, in(st), "orders/eu", job, nil))
 	// Output:
 	// processed ord-1
 	// processed ord-2
@@ -56,13 +56,13 @@ func ExampleRun() {
 
 func ExampleOpen() {
 	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, st, "orders/eu", nil)
+	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	s.Mark("ord-1", func(t *total) { t.Sum += 10 })
 
-	_, err = checkpoint.Open[total](ctx, st, "orders/eu", nil) // a second run
+	_, err = checkpoint.Open[total](ctx, in(st), "orders/eu", nil) // a second run
 	var held *lease.HeldError
 	fmt.Println("held:", errors.As(err, &held))
 
@@ -74,7 +74,7 @@ func ExampleOpen() {
 
 func ExampleSession_Save() {
 	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, st, "orders/eu", nil)
+	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func ExampleSession_Save() {
 func ExampleSession_SaveWith() {
 	ctx, st := context.Background(), memstore.New(nil)
 	var sink []string // of dynamostore or sqlitestore: the caller's own table
-	err := checkpoint.Run(ctx, st, "orders/eu", func(ctx context.Context, s *checkpoint.Session[struct{}]) error {
+	err := checkpoint.Run(ctx, in(st), "orders/eu", func(ctx context.Context, s *checkpoint.Session[struct{}]) error {
 		for _, o := range after(s.Cursor()) {
 			put := memstore.Do(func() error { sink = append(sink, o.ID); return nil })
 			if err := s.SaveWith(ctx, o.ID, put); err != nil { // output and checkpoint together, or neither
@@ -106,7 +106,7 @@ func ExampleSession_SaveWith() {
 
 func ExampleSession_SaveStep() {
 	ctx, st := context.Background(), memstore.New(nil)
-	err := checkpoint.Run(ctx, st, "orders/eu", func(ctx context.Context, s *checkpoint.Session[total]) error {
+	err := checkpoint.Run(ctx, in(st), "orders/eu", func(ctx context.Context, s *checkpoint.Session[total]) error {
 		err := s.SaveStep(ctx, checkpoint.Step[total]{
 			Cursor: "ord-1", Processed: 1,
 			Update: func(t *total) { t.Sum += 10 },
@@ -126,7 +126,7 @@ func ExampleSession_SaveStep() {
 
 func ExampleSession_Start() {
 	ctx, st := context.Background(), memstore.New(nil)
-	err := checkpoint.Run(ctx, st, "orders/eu", func(_ context.Context, s *checkpoint.Session[total]) error {
+	err := checkpoint.Run(ctx, in(st), "orders/eu", func(_ context.Context, s *checkpoint.Session[total]) error {
 		var workers sync.WaitGroup
 		for _, o := range after(s.Cursor()) {
 			record, ok := s.Start(o.ID) // in the order of the input
@@ -147,9 +147,9 @@ func ExampleSession_Start() {
 	// <nil>
 }
 
-func ExampleGet() {
+func ExampleNamespace_Get() {
 	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, st, "orders/eu", nil)
+	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -158,23 +158,23 @@ func ExampleGet() {
 		log.Fatal(err)
 	}
 
-	cp, err := checkpoint.Get(ctx, st, "orders/eu", nil)
+	cp, err := in(st).Get(ctx, "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	state, err := checkpoint.Decode[total](cp)
 	fmt.Println(cp.Version, cp.Cursor, cp.Processed, state.Sum, cp.Ended, err)
 
-	_, err = checkpoint.Get(ctx, st, "orders/us", nil)
+	_, err = in(st).Get(ctx, "orders/us", nil)
 	fmt.Println(errors.Is(err, store.ErrNotFound))
 	// Output:
 	// 1 ord-1 1 10 done <nil>
 	// true
 }
 
-func ExampleRollback() {
+func ExampleNamespace_Rollback() {
 	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, st, "orders/eu", nil)
+	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -187,13 +187,13 @@ func ExampleRollback() {
 		log.Fatal(err)
 	}
 
-	plan, err := checkpoint.Rollback(ctx, st, "orders/eu", 1, &checkpoint.EditOptions{DryRun: true})
+	plan, err := in(st).Rollback(ctx, "orders/eu", 1, &checkpoint.EditOptions{DryRun: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Printf("would go from %s back to %s, as version %d\n", plan.Before.Cursor, plan.After.Cursor, plan.After.Version)
 
-	done, err := checkpoint.Rollback(ctx, st, "orders/eu", 1, &checkpoint.EditOptions{
+	done, err := in(st).Rollback(ctx, "orders/eu", 1, &checkpoint.EditOptions{
 		IfVersion: plan.Before.Version, Reason: "ord-2 was sent twice",
 	})
 	if err != nil {
@@ -205,9 +205,9 @@ func ExampleRollback() {
 	// version 5 is at ord-1
 }
 
-func ExampleHistory() {
+func ExampleNamespace_History() {
 	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, st, "orders/eu", nil)
+	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func ExampleHistory() {
 			log.Fatal(err)
 		}
 	}
-	for cp, err := range checkpoint.History(ctx, st, "orders/eu", nil) {
+	for cp, err := range in(st).History(ctx, "orders/eu", nil) {
 		if err != nil {
 			log.Fatal(err)
 		}

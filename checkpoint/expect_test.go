@@ -103,7 +103,7 @@ func TestAnExpectationThatCannotBeIsRefusedBeforeTheLeaseIsTaken(t *testing.T) {
 		for _, e := range []checkpoint.Expectation{
 			{Every: -time.Hour}, {Every: time.Millisecond}, {Every: time.Hour, Grace: -1}, {Grace: time.Hour}, {Override: true},
 		} {
-			_, err := checkpoint.Open[sum](r.Context(), r.Store, name, &checkpoint.Options{Expect: e})
+			_, err := checkpoint.Open[sum](r.Context(), in(r.Store), name, &checkpoint.Options{Expect: e})
 			assert.ErrorContains(r, err, "Expect", "%+v", e)
 		}
 		assert.Empty(r, r.Calls(""))
@@ -113,10 +113,10 @@ func TestAnExpectationThatCannotBeIsRefusedBeforeTheLeaseIsTaken(t *testing.T) {
 func TestADeleteDeletesWhatIsExpected(t *testing.T) {
 	over(t, func(r *rig) {
 		r.declares(checkpoint.Expectation{Every: time.Hour})
-		_, err := checkpoint.Delete(r.Context(), r.Store, name, &checkpoint.EditOptions{DryRun: true})
+		_, err := in(r.Store).Delete(r.Context(), name, &checkpoint.EditOptions{DryRun: true})
 		require.NoError(r, err)
 		assert.NotNil(r, r.expected())
-		_, err = checkpoint.Delete(r.Context(), r.Store, name, nil)
+		_, err = in(r.Store).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Nil(r, r.expected())
 		assert.Empty(r, r.listed())
@@ -127,11 +127,11 @@ func TestADeleteInterruptedBeforeWhatIsExpectedWentIsFinishedWithIt(t *testing.T
 	over(t, func(r *rig) {
 		r.declares(checkpoint.Expectation{Every: time.Hour})
 		r.On("Expect", 0, faultstore.Throttle)
-		_, err := checkpoint.Delete(r.seconds(2), r.Store, name, nil)
+		_, err := in(r.Store).Delete(r.seconds(2), name, nil)
 		require.Error(r, err)
 		assert.Equal(r, []string{name}, r.listed(), "it is not finished, and says so")
 		r.Clear()
-		_, err = checkpoint.GC(r.Context(), r.Store, nil, name, nil)
+		_, err = in(r.Store).GC(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Nil(r, r.expected())
 		assert.Empty(r, r.listed())
@@ -141,13 +141,13 @@ func TestADeleteInterruptedBeforeWhatIsExpectedWentIsFinishedWithIt(t *testing.T
 func TestWhatIsExpectedOfTheNextLifeStays(t *testing.T) {
 	over(t, func(r *rig) {
 		r.declares(checkpoint.Expectation{Every: time.Hour})
-		_, err := checkpoint.Delete(r.Context(), r.Store, name, nil)
+		_, err := in(r.Store).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		next := &store.Expectation{Every: time.Minute, SetBy: "maria@laptop", SetAt: time.Now().UTC()}
 		require.NoError(r, r.inner.Expect(r.Context(), key, next))
-		_, err = checkpoint.GC(r.Context(), r.Store, nil, name, nil)
+		_, err = in(r.Store).GC(r.Context(), name, nil)
 		require.NoError(r, err)
-		_, err = checkpoint.FinishDelete(r.Context(), r.Store, name, nil)
+		_, err = in(r.Store).FinishDelete(r.Context(), name)
 		require.NoError(r, err)
 		assert.NotNil(r, r.expected())
 	})
@@ -168,12 +168,12 @@ func TestReadersSeeHowFarTheMirrorIs(t *testing.T) {
 		var back checkpoint.Checkpoint
 		require.NoError(r, json.Unmarshal(text, &back))
 		assert.Equal(r, cp.ArchivedThrough, back.ArchivedThrough)
-		for l, err := range checkpoint.List(r.Context(), r.inner, "", nil) {
+		for l, err := range in(r.inner).List(r.Context(), "") {
 			require.NoError(r, err)
 			assert.Equal(r, cp.ArchivedThrough, l.Checkpoint.ArchivedThrough)
 		}
 		var exported bytes.Buffer
-		_, err = checkpoint.Export(r.Context(), r.inner, name, &exported, nil)
+		_, err = in(r.inner).Export(r.Context(), name, &exported, nil)
 		require.NoError(r, err)
 		assert.NotContains(r, exported.String(), "archived_through", "another store has another mirror")
 	})

@@ -22,17 +22,17 @@ import (
 	"github.com/milepost-dev/milepost/store/memstore"
 )
 
-func (r *rig) exported(opts *checkpoint.ExportOptions) []byte {
+func (r *rig) exported(a archive.Archive, opts *checkpoint.ExportOptions) []byte {
 	r.Helper()
 	var out bytes.Buffer
-	done, err := checkpoint.Export(r.Context(), r.inner, name, &out, opts)
+	done, err := both(r.inner, a).Export(r.Context(), name, &out, opts)
 	require.NoError(r, err)
 	assert.Equal(r, int64(out.Len()), done.Bytes)
 	return out.Bytes()
 }
 
-func imported(ctx context.Context, st store.Store, data []byte, opts *checkpoint.ImportOptions) (all []*checkpoint.Imported, errs []error) {
-	for done, err := range checkpoint.Import(ctx, st, bytes.NewReader(data), opts) {
+func imported(ctx context.Context, into checkpoint.Namespace, data []byte, opts *checkpoint.ImportOptions) (all []*checkpoint.Imported, errs []error) {
+	for done, err := range into.Import(ctx, bytes.NewReader(data), opts) {
 		all = append(all, done)
 		if err != nil {
 			errs = append(errs, err)
@@ -43,7 +43,7 @@ func imported(ctx context.Context, st store.Store, data []byte, opts *checkpoint
 
 func historyOf(t testing.TB, st store.Store, a archive.Archive) (all []*checkpoint.Checkpoint) {
 	t.Helper()
-	for cp, err := range checkpoint.History(t.Context(), st, name, &checkpoint.ReadOptions{Archive: a}) {
+	for cp, err := range both(st, a).History(t.Context(), name, nil) {
 		require.NoError(t, err)
 		all = append(all, cp)
 	}
@@ -53,8 +53,8 @@ func historyOf(t testing.TB, st store.Store, a archive.Archive) (all []*checkpoi
 // odd makes versions with all that a version can hold.
 func (r *rig) odd(a archive.Archive) {
 	r.Helper()
-	o := &checkpoint.Options{Identity: "input <1> & \u2028", Schema: 3, Archive: a, Interval: time.Hour}
-	s, err := checkpoint.Open[json.RawMessage](r.Context(), r.inner, name, o)
+	o := &checkpoint.Options{Identity: "input <1> & \u2028", Schema: 3, Interval: time.Hour}
+	s, err := checkpoint.Open[json.RawMessage](r.Context(), both(r.inner, a), name, o)
 	require.NoError(r, err)
 	for i, state := range []string{
 		`{"n": 9223372036854775807, "x": 1e400, "y": 0.10}`, "null", " [ ]\n", `"<>&` + "\u2028" + `"`, "0", `{"text":"` + noise(1_100_000) + `"}`, `{"small":1}`,
@@ -68,7 +68,7 @@ func (r *rig) odd(a archive.Archive) {
 	require.True(r, ok)
 	above.Done(nil)
 	require.NoError(r, s.Close(r.Context(), errors.New("it went wrong \xff")))
-	_, err = checkpoint.Pin(r.Context(), r.inner, name, 3, "a savepoint", nil)
+	_, err = in(r.inner).Pin(r.Context(), name, 3, "a savepoint", nil)
 	require.NoError(r, err)
 }
 
@@ -79,21 +79,21 @@ func TestACheckpointGoesFromOneStoreToAnotherAndIsTheSame(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			over(t, func(r *rig) {
 				r.odd(archives[0])
-				data := r.exported(&checkpoint.ExportOptions{Archive: archives[0]})
+				data := r.exported(archives[0], nil)
 				for line := range strings.Lines(string(data)) {
 					require.Less(r, len(line), 1<<20)
 				}
 				into := memstore.New(nil)
-				opts := &checkpoint.ImportOptions{Archive: archives[1], DryRun: true, Reason: "moved"}
-				plan, errs := imported(r.Context(), into, data, opts)
+				opts := &checkpoint.ImportOptions{DryRun: true, Reason: "moved"}
+				plan, errs := imported(r.Context(), both(into, archives[1]), data, opts)
 				require.Empty(r, errs)
 				require.Len(r, plan, 1)
 				assert.Equal(r, int64(8), plan[0].Versions)
-				_, err := checkpoint.Get(r.Context(), into, name, nil)
+				_, err := in(into).Get(r.Context(), name, nil)
 				require.ErrorIs(r, err, store.ErrNotFound)
 
 				opts.DryRun = false
-				done, errs := imported(r.Context(), into, data, opts)
+				done, errs := imported(r.Context(), both(into, archives[1]), data, opts)
 				require.Empty(r, errs)
 				assert.Equal(r, int64(8), done[0].Versions)
 				assert.Equal(r, int64(8), done[0].Newest.Version)
@@ -105,8 +105,8 @@ func TestACheckpointGoesFromOneStoreToAnotherAndIsTheSame(t *testing.T) {
 					assert.Equal(r, "moved", got[i].Reason)
 					assert.Equal(r, content(r, want[i], archives[0]), content(r, got[i], archives[1]))
 				}
-				s, err := checkpoint.Open[json.RawMessage](r.Context(), into, name, &checkpoint.Options{
-					Archive: archives[1], Identity: "input <1> & \u2028", Schema: 3,
+				s, err := checkpoint.Open[json.RawMessage](r.Context(), checkpoint.Namespace{Store: into, Archive: archives[1]}, name, &checkpoint.Options{
+					Identity: "input <1> & \u2028", Schema: 3,
 				})
 				require.NoError(r, err)
 				assert.Equal(r, `{"small":1}`, string(s.State()))
@@ -142,10 +142,10 @@ func TestAnExportHasWhatOnlyTheArchiveHas(t *testing.T) {
 		a := newMemory()
 		r.saves(a, 8, nil)
 		r.expire(1, 5)
-		assert.Equal(r, 3+1, bytes.Count(r.exported(nil), []byte("\n")))
-		assert.Equal(r, 8, bytes.Count(r.exported(&checkpoint.ExportOptions{Archive: a}), []byte(`"cursor"`)))
-		assert.Equal(r, 1, bytes.Count(r.exported(&checkpoint.ExportOptions{Archive: a, Newest: true}), []byte(`"cursor"`)))
-		_, err := checkpoint.Export(r.Context(), r.inner, "none", &bytes.Buffer{}, nil)
+		assert.Equal(r, 3+1, bytes.Count(r.exported(nil, nil), []byte("\n")))
+		assert.Equal(r, 8, bytes.Count(r.exported(a, nil), []byte(`"cursor"`)))
+		assert.Equal(r, 1, bytes.Count(r.exported(a, &checkpoint.ExportOptions{Newest: true}), []byte(`"cursor"`)))
+		_, err := in(r.inner).Export(r.Context(), "none", &bytes.Buffer{}, nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
 	})
 }
@@ -153,31 +153,31 @@ func TestAnExportHasWhatOnlyTheArchiveHas(t *testing.T) {
 func TestAnImportIsMadeUnderTheLeaseAndOverNothingThatIsThere(t *testing.T) {
 	over(t, func(r *rig) {
 		r.saves(nil, 3, nil)
-		data := r.exported(nil)
+		data := r.exported(nil, nil)
 		into := memstore.New(nil)
 		held, err := lease.Acquire(r.Context(), into, key, nil)
 		require.NoError(r, err)
-		_, errs := imported(r.Context(), into, data, nil)
+		_, errs := imported(r.Context(), in(into), data, nil)
 		require.Len(r, errs, 1)
 		require.ErrorIs(r, errs[0], lease.ErrHeld)
 		require.NoError(r, held.Release(r.Context()))
-		_, errs = imported(r.Context(), into, data, nil)
+		_, errs = imported(r.Context(), in(into), data, nil)
 		require.Empty(r, errs)
 
 		// It is there already: nothing to do.
-		again, errs := imported(r.Context(), into, data, nil)
+		again, errs := imported(r.Context(), in(into), data, nil)
 		require.Empty(r, errs)
 		assert.Zero(r, again[0].Versions)
 		assert.Equal(r, int64(3), again[0].Present)
 
 		// A job has gone on: it is not overwritten.
-		s, err := checkpoint.Open[big](r.Context(), into, name, nil)
+		s, err := checkpoint.Open[big](r.Context(), in(into), name, nil)
 		require.NoError(r, err)
 		r.closed(s)
-		_, errs = imported(r.Context(), into, data, nil)
+		_, errs = imported(r.Context(), in(into), data, nil)
 		require.Len(r, errs, 1)
 		require.ErrorIs(r, errs[0], checkpoint.ErrRefused)
-		_, errs = imported(r.Context(), into, data, &checkpoint.ImportOptions{DryRun: true})
+		_, errs = imported(r.Context(), in(into), data, &checkpoint.ImportOptions{DryRun: true})
 		require.Len(r, errs, 1)
 		require.ErrorIs(r, errs[0], checkpoint.ErrRefused)
 	})
@@ -186,14 +186,14 @@ func TestAnImportIsMadeUnderTheLeaseAndOverNothingThatIsThere(t *testing.T) {
 func TestAnImportThatWasInterruptedGoesOnWhereItStood(t *testing.T) {
 	over(t, func(r *rig) {
 		r.minutes(nil, 6)
-		data := r.exported(nil)
+		data := r.exported(nil, nil)
 		into := memstore.New(nil)
 		dying := faultstore.New(into)
 		dying.On("Commit", 4, faultstore.Fail(fmt.Errorf("%w: %w", store.ErrNoTable, store.ErrNotApplied)))
-		_, errs := imported(r.Context(), dying, data, nil)
+		_, errs := imported(r.Context(), in(dying), data, nil)
 		require.Len(r, errs, 1)
 		require.ErrorContains(r, errs[0], "import version 4")
-		done, errs := imported(r.Context(), into, data, nil)
+		done, errs := imported(r.Context(), in(into), data, nil)
 		require.Empty(r, errs)
 		assert.Equal(r, int64(3), done[0].Present)
 		assert.Equal(r, int64(3), done[0].Versions)
@@ -213,30 +213,30 @@ func TestOneCheckpointThatCannotBeImportedDoesNotKeepTheOthersOut(t *testing.T) 
 		var data bytes.Buffer
 		names := []string{"a", "b", "c"}
 		for _, n := range names {
-			s, err := checkpoint.Open[big](r.Context(), r.inner, n, nil)
+			s, err := checkpoint.Open[big](r.Context(), in(r.inner), n, nil)
 			require.NoError(r, err)
 			require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(600_000)}))
 			r.closed(s)
-			_, err = checkpoint.Export(r.Context(), r.inner, n, &data, nil)
+			_, err = in(r.inner).Export(r.Context(), n, &data, nil)
 			require.NoError(r, err)
 		}
 		into := memstore.New(nil)
-		s, err := checkpoint.Open[big](r.Context(), into, "b", nil)
+		s, err := checkpoint.Open[big](r.Context(), in(into), "b", nil)
 		require.NoError(r, err)
 		r.closed(s)
-		all, errs := imported(r.Context(), into, data.Bytes(), nil)
+		all, errs := imported(r.Context(), in(into), data.Bytes(), nil)
 		require.Len(r, all, 3)
 		require.Len(r, errs, 1)
 		assert.ErrorIs(r, errs[0], checkpoint.ErrRefused)
 		for i, n := range names {
 			assert.Equal(r, n, all[i].Name)
-			cp, err := checkpoint.Get(r.Context(), into, n, nil)
+			cp, err := in(into).Get(r.Context(), n, nil)
 			require.NoError(r, err)
 			assert.Equal(r, n != "b", cp.Cursor == "1")
 		}
 
 		// Another namespace is another checkpoint.
-		all, errs = imported(r.Context(), into, data.Bytes(), &checkpoint.ImportOptions{Namespace: "other"})
+		all, errs = imported(r.Context(), checkpoint.Namespace{Store: into, Name: "other"}, data.Bytes(), nil)
 		require.Empty(r, errs)
 		assert.Equal(r, "other", all[0].Namespace)
 	})
@@ -245,11 +245,11 @@ func TestOneCheckpointThatCannotBeImportedDoesNotKeepTheOthersOut(t *testing.T) 
 func TestALineThatCannotBeReadEndsTheImportWithItsNumber(t *testing.T) {
 	over(t, func(r *rig) {
 		r.minutes(nil, 2)
-		s, err := checkpoint.Open[big](r.Context(), r.inner, name, nil)
+		s, err := checkpoint.Open[big](r.Context(), in(r.inner), name, nil)
 		require.NoError(r, err)
 		require.NoError(r, s.Save(r.Context(), "parts", big{Text: noise(1_100_000)}))
 		r.closed(s)
-		lines := strings.SplitAfter(string(r.exported(nil)), "\n")
+		lines := strings.SplitAfter(string(r.exported(nil, nil)), "\n")
 		require.Greater(r, len(lines), 6)
 		for what, c := range map[string]struct {
 			spoil func([]string) []string
@@ -274,7 +274,7 @@ func TestALineThatCannotBeReadEndsTheImportWithItsNumber(t *testing.T) {
 		} {
 			spoilt := strings.Join(c.spoil(append([]string(nil), lines...)), "")
 			for _, dry := range []bool{true, false} {
-				all, errs := imported(r.Context(), memstore.New(nil), []byte(spoilt), &checkpoint.ImportOptions{DryRun: dry})
+				all, errs := imported(r.Context(), in(memstore.New(nil)), []byte(spoilt), &checkpoint.ImportOptions{DryRun: dry})
 				require.Len(r, errs, 1, what)
 				require.ErrorIs(r, errs[0], c.is, what)
 				require.ErrorContains(r, errs[0], c.says, what)
@@ -295,26 +295,26 @@ func TestAHistoryFromElsewhereIsImportedVersionByVersion(t *testing.T) {
 				}
 			}
 		}
-		done, err := checkpoint.ImportVersions(r.Context(), r.inner, name, from, nil)
+		done, err := in(r.inner).ImportVersions(r.Context(), name, from, nil)
 		require.NoError(r, err)
 		assert.Equal(r, int64(5), done.Versions)
-		cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{At: time.Unix(3500, 0)})
+		cp, err := in(r.inner).Get(r.Context(), name, &checkpoint.ReadOptions{At: time.Unix(3500, 0)})
 		require.NoError(r, err)
 		assert.Equal(r, "3", cp.Cursor)
-		again, err := checkpoint.ImportVersions(r.Context(), r.inner, name, from, nil)
+		again, err := in(r.inner).ImportVersions(r.Context(), name, from, nil)
 		require.NoError(r, err)
 		assert.Equal(r, int64(5), again.Present)
 
 		broken := func(yield func(*checkpoint.Checkpoint, error) bool) {
 			yield(nil, fmt.Errorf("the source: %w", store.ErrUnavailable))
 		}
-		_, err = checkpoint.ImportVersions(r.Context(), r.inner, "other", broken, nil)
+		_, err = in(r.inner).ImportVersions(r.Context(), "other", broken, nil)
 		require.ErrorIs(r, err, store.ErrUnavailable)
 		for what, cp := range map[string]*checkpoint.Checkpoint{
 			"no number": {}, "a state that is no JSON": {Version: 1, State: []byte("{")}, "an end that is none": {Version: 1, Ended: "burnt"},
 			"counts below zero": {Version: 1, Failed: -1},
 		} {
-			_, err := checkpoint.ImportVersions(r.Context(), r.inner, "bad", func(yield func(*checkpoint.Checkpoint, error) bool) { yield(cp, nil) }, nil)
+			_, err := in(r.inner).ImportVersions(r.Context(), "bad", func(yield func(*checkpoint.Checkpoint, error) bool) { yield(cp, nil) }, nil)
 			require.ErrorIs(r, err, store.ErrBadRecord, what)
 		}
 	})
@@ -324,9 +324,9 @@ func TestAnImportOfWhatTheStoreHasLostIsRefused(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		r.minutes(a, 3)
-		data := r.exported(&checkpoint.ExportOptions{Archive: a})
+		data := r.exported(a, nil)
 		r.lose()
-		_, errs := imported(r.Context(), r.inner, data, &checkpoint.ImportOptions{Archive: a})
+		_, errs := imported(r.Context(), both(r.inner, a), data, nil)
 		require.Len(r, errs, 1)
 		require.ErrorIs(r, errs[0], checkpoint.ErrRefused)
 		require.ErrorContains(r, errs[0], "restore")
@@ -336,7 +336,7 @@ func TestAnImportOfWhatTheStoreHasLostIsRefused(t *testing.T) {
 func TestAnExportThatWasCutShortIsNone(t *testing.T) {
 	over(t, func(r *rig) {
 		r.minutes(nil, 4)
-		one := string(r.exported(nil))
+		one := string(r.exported(nil, nil))
 		lines := strings.SplitAfter(one, "\n")
 		require.JSONEq(r, `{"fmt":1,"end":{"checkpoints":1,"versions":4}}`, lines[4])
 		cut := strings.Join(lines[:3], "")
@@ -355,7 +355,7 @@ func TestAnExportThatWasCutShortIsNone(t *testing.T) {
 		} {
 			into := memstore.New(nil)
 			for _, dry := range []bool{true, false} {
-				_, errs := imported(r.Context(), into, []byte(c.data), &checkpoint.ImportOptions{DryRun: dry})
+				_, errs := imported(r.Context(), in(into), []byte(c.data), &checkpoint.ImportOptions{DryRun: dry})
 				require.Len(r, errs, 1, what)
 				require.ErrorIs(r, errs[0], c.is, what)
 				require.ErrorContains(r, errs[0], c.says, what)
@@ -368,22 +368,22 @@ func TestAnExportThatWasCutShortIsNone(t *testing.T) {
 		// Out of a pipe it is learned at the end, and an import of the whole goes on behind what is there.
 		into := memstore.New(nil)
 		var errs []error
-		for _, err := range checkpoint.Import(r.Context(), into, iotest.OneByteReader(strings.NewReader(cut)), nil) {
+		for _, err := range in(into).Import(r.Context(), iotest.OneByteReader(strings.NewReader(cut)), nil) {
 			errs = append(errs, err)
 		}
 		require.ErrorIs(r, errors.Join(errs...), checkpoint.ErrCutShort)
 		assert.Len(r, historyOf(r, into, nil), 3)
-		done, errs := imported(r.Context(), into, []byte(one), nil)
+		done, errs := imported(r.Context(), in(into), []byte(one), nil)
 		require.Empty(r, errs)
 		assert.Equal(r, [2]int64{3, 1}, [2]int64{done[0].Present, done[0].Versions})
 
 		// What there is, for who says so; and two exports put together are one.
 		for _, there := range []string{cut, cut + lines[3][:40]} {
-			done, errs = imported(r.Context(), memstore.New(nil), []byte(there), &checkpoint.ImportOptions{Partial: true})
+			done, errs = imported(r.Context(), in(memstore.New(nil)), []byte(there), &checkpoint.ImportOptions{Partial: true})
 			require.Empty(r, errs)
 			assert.Equal(r, int64(3), done[0].Versions)
 		}
-		done, errs = imported(r.Context(), memstore.New(nil), []byte(one+strings.ReplaceAll(one, name, "other")), nil)
+		done, errs = imported(r.Context(), in(memstore.New(nil)), []byte(one+strings.ReplaceAll(one, name, "other")), nil)
 		require.Empty(r, errs)
 		require.Len(r, done, 2)
 		assert.Equal(r, "other", done[1].Name)

@@ -82,7 +82,7 @@ func TestWhatASaveSaysIsSoUnderRandomFaults(t *testing.T) {
 				})
 				acknowledged, failed, known := map[string]bool{}, map[string]bool{}, map[string]bool{}
 				for range 12 {
-					s, err := checkpoint.Open[sum](r.Context(), r.Store, name, &checkpoint.Options{
+					s, err := checkpoint.Open[sum](r.Context(), in(r.Store), name, &checkpoint.Options{
 						Lease: lease.Options{Duration: 5 * time.Second, Wait: time.Minute}, Interval: time.Hour,
 					})
 					if err != nil {
@@ -133,7 +133,7 @@ func TestWhatASaveSaysIsSoUnderRandomFaults(t *testing.T) {
 				r.done(last)
 				want := r.head().Number
 				committed := map[string]bool{}
-				for cp, err := range checkpoint.History(r.Context(), r.inner, name, nil) {
+				for cp, err := range in(r.inner).History(r.Context(), name, nil) {
 					require.NoError(r, err)
 					assert.Equal(r, want, cp.Version, "the history has no hole")
 					want--

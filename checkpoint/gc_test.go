@@ -50,7 +50,7 @@ func TestGCRemovesBodiesThatNothingPointsAtAndNothingElse(t *testing.T) {
 		assert.ElementsMatch(r, dead, r.collected(a))
 		assert.Len(r, a.keys("body/"), 9, "a plan removes nothing")
 
-		done, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+		done, err := both(r.inner, a).GC(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Len(r, done.Bodies, 2)
 		assert.Equal(r, int64(6), done.Kept)
@@ -63,8 +63,7 @@ func TestGCRemovesBodiesThatNothingPointsAtAndNothingElse(t *testing.T) {
 func TestGCKeepsWhatAnyOfHEADCopyAndMirrorCarries(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
-		off := &checkpoint.Options{Mirror: checkpoint.MirrorOff}
-		r.large(a, 3, off)
+		r.mirroring(checkpoint.MirrorOff).large(a, 3, nil)
 		assert.Empty(r, r.collected(a))
 		r.expire(4, 4) // the copy behind HEAD was never written
 		assert.Empty(r, r.collected(a))
@@ -73,7 +72,7 @@ func TestGCKeepsWhatAnyOfHEADCopyAndMirrorCarries(t *testing.T) {
 		time.Sleep(2 * checkpoint.DefaultRetainAge)
 		assert.Len(r, r.collected(a), 1, "a copy that has expired is one, until it is gone")
 		r.inner.Damage(key, store.CopyRecord(2), store.ErrBadRecord)
-		_, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+		_, err := both(r.inner, a).GC(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrBadRecord, "what it says is not known")
 		assert.Len(r, a.keys("body/"), 4)
 	})
@@ -82,7 +81,7 @@ func TestGCKeepsWhatAnyOfHEADCopyAndMirrorCarries(t *testing.T) {
 func TestGCRemovesNothingOfALostTable(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
-		r.large(a, 3, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+		r.mirroring(checkpoint.MirrorOff).large(a, 3, nil)
 		r.lose()
 		assert.Empty(r, r.collected(a))
 	})
@@ -106,7 +105,7 @@ func TestABodyThatIsBeingPointedAtWhileGCRunsSurvives(t *testing.T) {
 // meetsGC lands a slow save when gc makes one call, and lets its version be mirrored and its copy expire at another. It returns how many calls there were.
 func (r *rig) meetsGC(at, then int) (calls int) {
 	a := newMemory()
-	r.large(a, 2, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+	r.mirroring(checkpoint.MirrorOff).large(a, 2, nil)
 	orphan(a, 1, "DEAD")
 	unmirrored := func(ctx context.Context, call string) error {
 		if strings.HasPrefix(call, "Create v/") {
@@ -137,16 +136,16 @@ func (r *rig) meetsGC(at, then int) (calls int) {
 	gcStore := faultstore.New(r.inner)
 	gcStore.On("Look", 0, faultstore.Before(meeting))
 	gcStore.On("Version", 0, faultstore.Before(meeting))
-	_, err := checkpoint.GC(r.Context(), gcStore, collector, name, nil)
+	_, err := both(gcStore, collector).GC(r.Context(), name, nil)
 	require.NoError(r, err)
 	require.GreaterOrEqual(r, calls, then)
 	assert.NotContains(r, a.keys("body/"), bodiesOf+"1-DEAD")
 	a.on(nil)
 	r.closed(s)
-	history := r.history(&checkpoint.ReadOptions{Archive: a})
+	history := r.history(a)
 	require.Len(r, history, int(r.head().Number), "where gc met the save at its call %d and its mirror at %d", at, then)
 	for _, cp := range history {
-		_, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: cp.Version})
+		_, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{Version: cp.Version})
 		require.NoError(r, err, "version %d, where gc met the save at its call %d and its mirror at %d", cp.Version, at, then)
 	}
 	return calls
@@ -182,7 +181,7 @@ func TestABodyOfASaveThatTakesDaysSurvivesGC(t *testing.T) {
 		r.On("Commit", 1, faultstore.Before(func() {
 			time.Sleep(40 * 24 * time.Hour)
 			require.Empty(r, r.collected(a))
-			_, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+			_, err := both(r.inner, a).GC(r.Context(), name, nil)
 			require.NoError(r, err)
 		}))
 		require.NoError(r, s.Save(r.Context(), "slow", big{N: 7, Text: noise(20_000)}))
@@ -200,7 +199,7 @@ func TestGCOfALongMirrorReadsNoCopyOfWhatTheMirrorHolds(t *testing.T) {
 		r.large(a, 600, nil)
 		orphan(a, 3, "DEAD")
 		calls, since := a.count(), len(r.Calls(""))
-		done, err := checkpoint.GC(r.Context(), r.Store, a, name, nil)
+		done, err := both(r.Store, a).GC(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Len(r, done.Bodies, 1)
 		assert.Equal(r, int64(601), done.Kept)
@@ -215,29 +214,29 @@ func TestGCOfOneCheckpointTouchesNoOthers(t *testing.T) {
 		a := newMemory()
 		r.large(a, 2, nil)
 		for _, other := range []string{name + "/body", name + "/1-X", name + "2"} {
-			s, err := checkpoint.Open[big](r.Context(), r.inner, other, &checkpoint.Options{Archive: a})
+			s, err := checkpoint.Open[big](r.Context(), both(r.inner, a), other, nil)
 			require.NoError(r, err)
 			require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(10_000)}))
 			require.NoError(r, s.Close(r.Context(), nil))
 		}
-		s, err := checkpoint.Open[big](r.Context(), r.inner, name, &checkpoint.Options{Archive: a, Namespace: "other"})
+		s, err := checkpoint.Open[big](r.Context(), checkpoint.Namespace{Store: r.inner, Archive: a, Name: "other"}, name, nil)
 		require.NoError(r, err)
 		require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(10_000)}))
 		require.NoError(r, s.Close(r.Context(), nil))
 		before := len(a.keys("body/")) - 3
-		done, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+		done, err := both(r.inner, a).GC(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, int64(3), done.Kept)
 		assert.Empty(r, r.findings(a, nil))
-		_, err = checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Archive: a, Purge: true})
+		_, err = both(r.inner, a).Delete(r.Context(), name, &checkpoint.EditOptions{Purge: true})
 		require.NoError(r, err)
 		assert.Len(r, a.keys("body/"), before)
 		for _, other := range []string{name + "/body", name + "/1-X", name + "2"} {
-			found, err := checkpoint.Verify(r.Context(), r.inner, a, other, nil)
+			found, err := both(r.inner, a).Verify(r.Context(), other, nil)
 			require.NoError(r, err)
 			assert.Empty(r, found.Findings)
 		}
-		found, err := checkpoint.Verify(r.Context(), r.inner, a, name, &checkpoint.VerifyOptions{Namespace: "other"})
+		found, err := checkpoint.Namespace{Store: r.inner, Archive: a, Name: "other"}.Verify(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Empty(r, found.Findings)
 		assert.Equal(r, int64(2), found.Bodies)
@@ -247,8 +246,8 @@ func TestGCOfOneCheckpointTouchesNoOthers(t *testing.T) {
 func TestADeletionRemovesTheBodiesThatTheMirrorDoesNotHold(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
-		r.large(a, 2, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
-		_, err := checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Archive: a, Mirror: checkpoint.MirrorOff})
+		r.mirroring(checkpoint.MirrorOff).large(a, 2, nil)
+		_, err := checkpoint.Namespace{Store: r.inner, Archive: a, Mirror: checkpoint.MirrorOff}.Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Empty(r, a.keys("body/"))
 		assert.False(r, r.head().Listed)
@@ -261,21 +260,21 @@ func TestAPurgeRemovesMirrorAndBodiesAndCountsThemInItsPlan(t *testing.T) {
 		r.large(a, 2, nil)
 		foreign := mirrorOf + "notes.txt"
 		a.put(foreign, []byte("mine"))
-		opts := &checkpoint.EditOptions{Archive: a, Purge: true, DryRun: true}
-		plan, err := checkpoint.Delete(r.Context(), r.inner, name, opts)
+		opts := &checkpoint.EditOptions{Purge: true, DryRun: true}
+		plan, err := both(r.inner, a).Delete(r.Context(), name, opts)
 		require.NoError(r, err)
 		assert.Equal(r, int64(4), plan.Purged.Objects)
 		assert.Equal(r, int64(3), plan.Purged.Bodies)
 		assert.Positive(r, plan.Purged.Bytes)
 		opts.DryRun = false
-		e, err := checkpoint.Delete(r.Context(), r.inner, name, opts)
+		e, err := both(r.inner, a).Delete(r.Context(), name, opts)
 		require.NoError(r, err)
 		assert.Equal(r, plan.Purged.Objects, e.Purged.Objects)
 		assert.Equal(r, plan.Purged.Bodies, e.Purged.Bodies)
 		assert.Equal(r, plan.Purged.Bytes, e.Purged.Bytes)
 		assert.Equal(r, []string{foreign}, a.keys(""))
 		assert.Empty(r, r.findings(a, nil)[1:])
-		_, err = checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Purge: true})
+		_, err = in(r.inner).Delete(r.Context(), name, &checkpoint.EditOptions{Purge: true})
 		require.ErrorContains(r, err, "no archive")
 
 		r.saves(a, 3, nil) // the next life
@@ -287,16 +286,16 @@ func TestGCFinishesADeletionThatWasInterrupted(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		off := checkpoint.MirrorOff
-		r.large(a, 3, &checkpoint.Options{Mirror: off})
+		r.mirroring(off).large(a, 3, nil)
 		r.On("Remove", 2, faultstore.Fail(store.ErrNoTable))
-		_, err := checkpoint.Delete(r.Context(), r.Store, name, &checkpoint.EditOptions{Archive: a, Mirror: off})
+		_, err := checkpoint.Namespace{Store: r.Store, Archive: a, Mirror: off}.Delete(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrNoTable)
 		require.True(r, r.head().Listed)
-		plan, err := checkpoint.GC(r.Context(), r.inner, a, name, &checkpoint.GCOptions{DryRun: true})
+		plan, err := both(r.inner, a).GC(r.Context(), name, &checkpoint.GCOptions{DryRun: true})
 		require.NoError(r, err)
 		assert.True(r, plan.Deleting)
 		assert.True(r, r.head().Listed)
-		done, err := checkpoint.GC(r.Context(), r.inner, a, name, nil)
+		done, err := both(r.inner, a).GC(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.True(r, done.Deleting)
 		assert.Equal(r, int64(3), done.Versions)

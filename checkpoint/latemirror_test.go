@@ -81,14 +81,14 @@ func (s *stepped) let(calls int) {
 func TestAMirrorThatIsLateNeverPointsAtABodyThatGCHasRemoved(t *testing.T) {
 	kinds := map[string]func(r *rig, a archive.Archive){
 		"a state that was saved inline": func(r *rig, _ archive.Archive) {
-			s, err := checkpoint.Open[big](r.Context(), r.Store, name, nil) // no archive yet
+			s, err := checkpoint.Open[big](r.Context(), in(r.Store), name, nil) // no archive yet
 			require.NoError(r, err)
 			require.NoError(r, s.Save(r.Context(), "1", big{N: 1, Text: noise(20_000)}))
 			require.NoError(r, s.Save(r.Context(), "2", big{N: 2}))
 			r.closed(s)
 		},
 		"a state that lies in a body": func(r *rig, a archive.Archive) {
-			s := r.bigger(a, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+			s := r.mirroring(checkpoint.MirrorOff).bigger(a, nil)
 			require.NoError(r, s.Save(r.Context(), "1", big{N: 1, Text: noise(20_000)}))
 			require.NoError(r, s.Save(r.Context(), "2", big{N: 2}))
 			r.closed(s)
@@ -129,7 +129,7 @@ func (r *rig) meet(a *memory, mirrored, collected int, mirrorFirst bool) (mirror
 	collector := newStepped(a, func(string) bool { return true })
 	synced, swept := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := checkpoint.Sync(r.Context(), r.inner, mirror, name, nil)
+		_, err := both(r.inner, mirror).Sync(r.Context(), name, nil)
 		synced <- err
 	}()
 	synctest.Wait()
@@ -138,7 +138,7 @@ func (r *rig) meet(a *memory, mirrored, collected int, mirrorFirst bool) (mirror
 	gcStore.On("Look", 0, faultstore.Before(collector.gate))
 	gcStore.On("Version", 0, faultstore.Before(collector.gate))
 	go func() {
-		_, err := checkpoint.GC(r.Context(), gcStore, collector, name, nil)
+		_, err := both(gcStore, collector).GC(r.Context(), name, nil)
 		swept <- err
 	}()
 	if mirrorFirst {
@@ -176,7 +176,7 @@ func (r *rig) meet(a *memory, mirrored, collected int, mirrorFirst bool) (mirror
 	if mirrorFirst && mirrored >= int(mirror.calls.Load()) {
 		assert.Equal(r, 1, there, "it was mirrored before gc began")
 	}
-	_, err = checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+	_, err = both(r.inner, a).Sync(r.Context(), name, nil)
 	require.NoError(r, err)
 	assert.Empty(r, r.findings(a, nil), "at the worst a gap before the first that was mirrored, which is a note")
 	return int(mirror.calls.Load()), int(collector.calls.Load())
@@ -195,7 +195,7 @@ func TestAVersionWhoseBodyIsGoneIsAGapOfTheMirrorAndNoWedge(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			over(t, func(r *rig) {
 				a := newMemory()
-				r.large(a, 3, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+				r.mirroring(checkpoint.MirrorOff).large(a, 3, nil)
 				a.change(r, r.copy(2).State.Body, gone)
 				a.on(fault)
 				s := r.bigger(a, nil)

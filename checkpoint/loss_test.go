@@ -105,12 +105,11 @@ func TestALostLeaseDoesNotHideWhatBecameOfTheCallersWrites(t *testing.T) {
 
 func TestHousekeepingThatHangsDoesNotCostTheLastSave(t *testing.T) {
 	over(t, func(r *rig) {
-		opts := &checkpoint.Options{RetainStarts: 1}
 		for range 2 {
-			r.done(r.open(opts))
+			r.done(r.retaining(1).open(nil))
 		}
 		r.On("Amend", 0, faultstore.Hang)
-		s := r.open(opts)
+		s := r.retaining(1).open(nil)
 		require.NoError(r, s.Save(r.Context(), "a", sum{}))
 		s.Mark("b", nil)
 		_ = s.Close(r.Context(), nil) // it may complain of what it could not do
@@ -120,19 +119,18 @@ func TestHousekeepingThatHangsDoesNotCostTheLastSave(t *testing.T) {
 
 func TestAStartThatASessionHadNoTimeForLeavesWithTheNext(t *testing.T) {
 	over(t, func(r *rig) {
-		opts := &checkpoint.Options{RetainStarts: 1}
 		for range 2 {
-			r.done(r.open(opts))
+			r.done(r.retaining(1).open(nil))
 		}
 		r.On("Amend", 0, faultstore.Hang)
-		s := r.open(opts)
+		s := r.retaining(1).open(nil)
 		require.NoError(r, s.Save(r.Context(), "a", sum{}))
 		_ = s.Close(r.Context(), nil)
 		fell := r.head().Starts[0]
 		require.True(r, r.copy(fell).ExpiresAt.IsZero(), "the session had no time for it")
 
 		r.Clear()
-		r.done(r.open(opts))
+		r.done(r.retaining(1).open(nil))
 		assert.NotContains(r, r.head().Starts, fell)
 		assert.False(r, r.copy(fell).ExpiresAt.IsZero())
 	})

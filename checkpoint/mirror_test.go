@@ -132,7 +132,7 @@ func TestWhatExpiredUnmirroredIsANamedGapAndNoWedge(t *testing.T) {
 		a := newMemory()
 		r.saves(a, 3, nil)
 		a.on(down)
-		r.saves(a, 5, &checkpoint.Options{Archive: nil, Mirror: checkpoint.MirrorOff}) // 4 to 8
+		r.mirroring(checkpoint.MirrorOff).saves(a, 5, nil) // 4 to 8
 		a.on(nil)
 		r.expire(5, 6)
 		s := r.bigger(a, nil)
@@ -151,15 +151,14 @@ func TestWhatExpiredUnmirroredIsANamedGapAndNoWedge(t *testing.T) {
 func TestOnlyTheLastVersionOfEachSessionIsMirroredWhereThatIsThePolicy(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
-		sessions := &checkpoint.Options{Mirror: checkpoint.MirrorSessions}
-		r.saves(a, 5, sessions)
+		r.mirroring(checkpoint.MirrorSessions).saves(a, 5, nil)
 		assert.Equal(r, []int64{5}, mirrored(r, a))
-		r.saves(a, 40, sessions)
+		r.mirroring(checkpoint.MirrorSessions).saves(a, 40, nil)
 		assert.Equal(r, []int64{5, 45}, mirrored(r, a))
 
 		// Sessions that died, and whose last version is told by the next one's epoch.
 		for range 2 {
-			s := r.bigger(a, sessions)
+			s := r.mirroring(checkpoint.MirrorSessions).bigger(a, nil)
 			require.NoError(r, s.Save(r.Context(), "x", big{}))
 			require.NoError(r, s.Save(r.Context(), "y", big{}))
 			a.on(down)
@@ -167,17 +166,17 @@ func TestOnlyTheLastVersionOfEachSessionIsMirroredWhereThatIsThePolicy(t *testin
 			require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
 			a.on(nil)
 		}
-		r.saves(a, 2, sessions)
+		r.mirroring(checkpoint.MirrorSessions).saves(a, 2, nil)
 		assert.Equal(r, []int64{5, 45, 47, 49, 51}, mirrored(r, a))
 		assert.Equal(r, int64(51), latest(r, a))
-		assert.Empty(r, r.findings(a, &checkpoint.VerifyOptions{Mirror: checkpoint.MirrorSessions}))
+		assert.Empty(r, r.mirroring(checkpoint.MirrorSessions).findings(a, nil))
 	})
 }
 
 func TestNoVersionIsMirroredWhereThePolicyIsOff(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
-		s := r.bigger(a, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+		s := r.mirroring(checkpoint.MirrorOff).bigger(a, nil)
 		require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(10 << 10)}))
 		assert.Zero(r, s.Mirror())
 		r.closed(s)
@@ -190,12 +189,11 @@ func TestEditsAreMirroredToo(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		r.saves(a, 3, nil)
-		opts := &checkpoint.EditOptions{Archive: a}
-		_, err := checkpoint.Rollback(r.Context(), r.inner, name, 1, opts)
+		_, err := both(r.inner, a).Rollback(r.Context(), name, 1, nil)
 		require.NoError(r, err)
-		_, err = checkpoint.Reset(r.Context(), r.inner, name, opts)
+		_, err = both(r.inner, a).Reset(r.Context(), name, nil)
 		require.NoError(r, err)
-		_, err = checkpoint.Delete(r.Context(), r.inner, name, opts)
+		_, err = both(r.inner, a).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, upTo(6), mirrored(r, a), "the tombstone among them: a deletion leaves the mirror")
 		r.saves(a, 2, nil)
@@ -227,7 +225,7 @@ func TestAVersionThatCannotBeMirroredIsAGapAndNoWedge(t *testing.T) {
 
 func TestAStateThatWasSavedInlineIsMirroredAsABodyWhereItIsLarge(t *testing.T) {
 	over(t, func(r *rig) {
-		s, err := checkpoint.Open[big](r.Context(), r.Store, name, nil) // no archive yet
+		s, err := checkpoint.Open[big](r.Context(), in(r.Store), name, nil) // no archive yet
 		require.NoError(r, err)
 		require.NoError(r, s.Save(r.Context(), "1", big{N: 7, Text: noise(600_000)}))
 		r.closed(s)
@@ -242,7 +240,7 @@ func TestAStateThatWasSavedInlineIsMirroredAsABodyWhereItIsLarge(t *testing.T) {
 		require.Empty(r, r.findings(a, nil))
 		r.expire(1, 1)
 		require.Empty(r, r.collected(a), "the mirror points at it")
-		cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: 1})
+		cp, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{Version: 1})
 		require.NoError(r, err)
 		state, err := checkpoint.Decode[big](cp)
 		require.NoError(r, err)
@@ -292,25 +290,25 @@ func TestAnOpenThatFindsNothingAsksTheArchiveOnce(t *testing.T) {
 		require.Len(r, a.called("List", 0), 1)
 		require.NoError(r, s.Save(r.Context(), "1", big{}))
 		r.closed(s)
-		_, err := checkpoint.Delete(r.Context(), r.inner, name, nil)
+		_, err := in(r.inner).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		s = r.bigger(a, nil) // a deleted HEAD: that begins anew
 		r.closed(s)
 
 		// The table is lost.
 		r.lose()
-		_, err = checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+		_, err = checkpoint.Open[big](r.Context(), both(r.Store, a), name, nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 		require.ErrorContains(r, err, "restore")
 		require.ErrorContains(r, err, "reset")
 		cursor := "c"
-		_, err = checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{Cursor: &cursor}, &checkpoint.EditOptions{Archive: a})
+		_, err = both(r.Store, a).Set(r.Context(), name, checkpoint.Content{Cursor: &cursor}, nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 		a.on(down)
-		_, err = checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+		_, err = checkpoint.Open[big](r.Context(), both(r.Store, a), name, nil)
 		require.ErrorIs(r, err, store.ErrUnavailable, "an archive that cannot be asked fails the open")
 		a.on(blocked)
-		_, err = checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+		_, err = checkpoint.Open[big](r.Context(), both(r.Store, a), name, nil)
 		require.Error(r, err)
 		assert.Zero(r, r.head().Number)
 	})
@@ -327,7 +325,7 @@ func (r *rig) lose() {
 // findings is what verify finds, by kind.
 func (r *rig) findings(a archive.Archive, opts *checkpoint.VerifyOptions) (kinds []checkpoint.FindingKind) {
 	r.Helper()
-	found, err := checkpoint.Verify(r.Context(), r.inner, a, name, opts)
+	found, err := r.in(r.inner, a).Verify(r.Context(), name, opts)
 	require.NoError(r, err)
 	for _, f := range found.Findings {
 		kinds = append(kinds, f.Kind)
@@ -338,7 +336,7 @@ func (r *rig) findings(a archive.Archive, opts *checkpoint.VerifyOptions) (kinds
 // collected is what gc would remove.
 func (r *rig) collected(a archive.Archive) (objects []string) {
 	r.Helper()
-	done, err := checkpoint.GC(r.Context(), r.inner, a, name, &checkpoint.GCOptions{DryRun: true})
+	done, err := both(r.inner, a).GC(r.Context(), name, &checkpoint.GCOptions{DryRun: true})
 	require.NoError(r, err)
 	for _, b := range done.Bodies {
 		objects = append(objects, b.Object)
@@ -372,7 +370,7 @@ func TestACopyThatIsDamagedIsNotMirroredAndDoesNotStopTheOthers(t *testing.T) {
 		r.saves(a, 1, nil)
 		assert.Equal(r, []int64{1, 2, 4, 5, 6, 7}, mirrored(r, a))
 		r.inner.Damage(key, store.CopyRecord(3), nil)
-		done, err := checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+		done, err := both(r.inner, a).Sync(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, int64(1), done.Mirrored)
 		assert.Equal(r, upTo(7), mirrored(r, a))
@@ -401,10 +399,10 @@ func TestArchivedThroughKeepsUpWithSessionsOfOneCommit(t *testing.T) {
 				a := newMemory()
 				a.on(func(context.Context, string) error { time.Sleep(50 * time.Millisecond); return nil })
 				for i := range 5 {
-					r.saves(a, 1, &checkpoint.Options{Mirror: policy})
+					r.mirroring(policy).saves(a, 1, nil)
 					assert.Equal(r, int64(2*i), r.head().ArchivedThrough)
 					cursor := fmt.Sprint(i)
-					_, err := checkpoint.Set(r.Context(), r.Store, name, checkpoint.Content{Cursor: &cursor}, &checkpoint.EditOptions{Archive: a, Mirror: policy})
+					_, err := checkpoint.Namespace{Store: r.Store, Archive: a, Mirror: policy}.Set(r.Context(), name, checkpoint.Content{Cursor: &cursor}, nil)
 					require.NoError(r, err)
 					assert.Equal(r, int64(2*i+1), r.head().ArchivedThrough)
 				}
@@ -412,7 +410,7 @@ func TestArchivedThroughKeepsUpWithSessionsOfOneCommit(t *testing.T) {
 
 				// An archive that does not answer is waited for a moment, with what it was given before.
 				a.on(blocked)
-				s := r.bigger(a, &checkpoint.Options{Mirror: policy})
+				s := r.mirroring(policy).bigger(a, nil)
 				begun := time.Now()
 				r.closed(s)
 				assert.LessOrEqual(r, time.Since(begun), 7*time.Second)
@@ -425,19 +423,18 @@ func TestArchivedThroughKeepsUpWithSessionsOfOneCommit(t *testing.T) {
 func TestOfASessionWhoseLastVersionAloneIsMirroredTheOthersAreNotBehind(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
-		sessions := &checkpoint.Options{Mirror: checkpoint.MirrorSessions}
-		r.saves(a, 5, sessions)
+		r.mirroring(checkpoint.MirrorSessions).saves(a, 5, nil)
 		assert.Equal(r, int64(4), r.head().ArchivedThrough)
-		s := r.bigger(a, sessions)
+		s := r.mirroring(checkpoint.MirrorSessions).bigger(a, nil)
 		time.Sleep(time.Second)
 		require.NoError(r, s.Save(r.Context(), "x", big{}))
 		require.NoError(r, s.Save(r.Context(), "y", big{}))
 		assert.Equal(r, int64(6), r.head().ArchivedThrough)
 		r.breakLease() // it died: the next one mirrors its last version
 		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
-		r.saves(a, 2, sessions)
+		r.mirroring(checkpoint.MirrorSessions).saves(a, 2, nil)
 		assert.Equal(r, []int64{5, 7, 9}, mirrored(r, a))
-		assert.Empty(r, r.findings(a, &checkpoint.VerifyOptions{Mirror: checkpoint.MirrorSessions}))
+		assert.Empty(r, r.mirroring(checkpoint.MirrorSessions).findings(a, nil))
 	})
 }
 
@@ -446,7 +443,7 @@ func TestAMirrorWhoseListingTakesLongIsCaughtUpWith(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		r.saves(nil, 50, nil)
-		_, err := checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+		_, err := both(r.inner, a).Sync(r.Context(), name, nil)
 		require.NoError(r, err)
 		s := r.bigger(&slowPages{memory: a}, nil)
 		time.Sleep(10 * time.Minute)
@@ -456,7 +453,7 @@ func TestAMirrorWhoseListingTakesLongIsCaughtUpWith(t *testing.T) {
 		standing := &slowPages{memory: a, at: 20}
 		done := make(chan error, 1)
 		go func() {
-			_, err := checkpoint.Sync(r.Context(), r.inner, standing, name, nil)
+			_, err := both(r.inner, standing).Sync(r.Context(), name, nil)
 			done <- err
 		}()
 		time.Sleep(10 * time.Minute)
@@ -512,7 +509,7 @@ func TestWhatExpiredWithinASessionIsNoGapWhereItsLastVersionAloneIsMirrored(t *t
 			r.saves(nil, 5, nil)
 			a := newMemory()
 			r.expire(first, first+5)
-			s := r.bigger(a, &checkpoint.Options{Mirror: checkpoint.MirrorSessions})
+			s := r.mirroring(checkpoint.MirrorSessions).bigger(a, nil)
 			time.Sleep(time.Minute)
 			assert.Empty(r, s.Mirror().Gaps)
 			r.closed(s)

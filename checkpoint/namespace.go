@@ -115,7 +115,7 @@ func (n named) look(ctx context.Context) (store.Records, error) {
 // mustArchive returns an error where there is no archive.
 func (n named) mustArchive(doing string) error {
 	if n.Archive == nil {
-		return fmt.Errorf("%s checkpoint %s: its Namespace has no Archive", doing, n.key)
+		return fmt.Errorf("%s checkpoint %s: there is no archive", doing, n.key)
 	}
 	return nil
 }

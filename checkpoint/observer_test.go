@@ -21,7 +21,7 @@ import (
 func TestAnObserverHasAllEventsInOrderWhenCloseReturns(t *testing.T) {
 	var mu sync.Mutex
 	var events []lease.Event
-	s, err := checkpoint.Open[int](t.Context(), memstore.New(nil), "job", &checkpoint.Options{
+	s, err := checkpoint.Open[int](t.Context(), in(memstore.New(nil)), "job", &checkpoint.Options{
 		Lease: lease.Options{Observer: func(key store.Key, e lease.Event) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -55,7 +55,7 @@ func TestAnObserverThatHangsHoldsUpNeitherASaveNorTheLossOfTheLease(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		st := faultstore.New(memstore.New(nil))
 		hang := make(chan struct{})
-		s, err := checkpoint.Open[int](t.Context(), st, "job", &checkpoint.Options{
+		s, err := checkpoint.Open[int](t.Context(), in(st), "job", &checkpoint.Options{
 			Lease: lease.Options{Observer: func(store.Key, lease.Event) { <-hang }},
 		})
 		require.NoError(t, err)

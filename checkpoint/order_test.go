@@ -82,7 +82,7 @@ func TestStartWaitsPastTheBound(t *testing.T) {
 func TestNothingIsStartedOnceTheSessionIsToStop(t *testing.T) {
 	over(t, func(r *rig) {
 		ctx, stop := context.WithCancel(r.Context())
-		s, err := checkpoint.Open[sum](ctx, r.Store, name, &checkpoint.Options{MaxAhead: 1})
+		s, err := checkpoint.Open[sum](ctx, in(r.Store), name, &checkpoint.Options{MaxAhead: 1})
 		require.NoError(r, err)
 		slow := start(r, s, "a")
 		time.AfterFunc(time.Second, stop)

@@ -20,7 +20,7 @@ const year = 365 * 24 * time.Hour
 func TestASavepointNeverExpiresUntilItIsUnpinned(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(3)
-		cp, err := checkpoint.Pin(r.Context(), r.Store, name, 2, "before the migration", nil)
+		cp, err := in(r.Store).Pin(r.Context(), name, 2, "before the migration", nil)
 		require.NoError(r, err)
 		assert.Equal(r, "before the migration", cp.Label)
 		time.Sleep(year)
@@ -29,7 +29,7 @@ func TestASavepointNeverExpiresUntilItIsUnpinned(t *testing.T) {
 		cp, err = r.read(&checkpoint.ReadOptions{Version: 2})
 		require.NoError(r, err)
 		assert.Equal(r, "before the migration", cp.Label)
-		_, err = checkpoint.Unpin(r.Context(), r.Store, name, 2, nil)
+		_, err = in(r.Store).Unpin(r.Context(), name, 2, nil)
 		require.NoError(r, err)
 		r.assertHistory(4, 2)
 		time.Sleep(checkpoint.MinRetainAge)
@@ -42,7 +42,7 @@ func TestTheNewestVersionIsPinnedBeforeItsCopyIsThere(t *testing.T) {
 		s := r.open(nil)
 		r.On("Copy", 1, faultstore.Delay(5*time.Second))
 		require.NoError(r, s.Save(r.Context(), "a", sum{1}))
-		_, err := checkpoint.Pin(r.Context(), r.Store, name, 0, "mine", nil)
+		_, err := in(r.Store).Pin(r.Context(), name, 0, "mine", nil)
 		require.NoError(r, err)
 		require.NoError(r, s.Save(r.Context(), "b", sum{2}))
 		r.done(s)
@@ -58,7 +58,7 @@ func TestAPinThatTheJobsCopyOvertakesStillTakesHold(t *testing.T) {
 		require.NoError(r, s.Save(r.Context(), "a", sum{1}))
 		synctest.Wait()
 		r.On("Copy", 1, faultstore.Delay(10*time.Second)) // the pin's
-		_, err := checkpoint.Pin(r.Context(), r.Store, name, 1, "mine", nil)
+		_, err := in(r.Store).Pin(r.Context(), name, 1, "mine", nil)
 		require.NoError(r, err)
 		assert.Equal(r, "mine", r.copy(1).Label)
 		assert.True(r, r.copy(1).ExpiresAt.IsZero())
@@ -71,15 +71,15 @@ func TestAVersionThatIsGoneIsNotPinned(t *testing.T) {
 		r.versions(3)
 		for what, version := range map[string]int64{"never was": 9, "removed": 2} {
 			r.inner.Drop(key, store.CopyRecord(2))
-			_, err := checkpoint.Pin(r.Context(), r.Store, name, version, "x", nil)
+			_, err := in(r.Store).Pin(r.Context(), name, version, "x", nil)
 			require.ErrorIs(r, err, store.ErrNotFound, what)
 		}
 		r.On("Amend", 1, faultstore.Before(func() { r.inner.Drop(key, store.CopyRecord(3)) }))
-		_, err := checkpoint.Pin(r.Context(), r.Store, name, 3, "x", nil)
+		_, err := in(r.Store).Pin(r.Context(), name, 3, "x", nil)
 		require.ErrorIs(r, err, store.ErrNotFound, "removed at the last moment")
 		_, err = r.inner.Version(r.Context(), key, 3)
 		require.ErrorIs(r, err, store.ErrNotFound, "and not brought back empty")
-		_, err = checkpoint.Pin(r.Context(), r.Store, name, 1, "", nil)
+		_, err = in(r.Store).Pin(r.Context(), name, 1, "", nil)
 		require.ErrorContains(r, err, "label")
 	})
 }
@@ -87,7 +87,7 @@ func TestAVersionThatIsGoneIsNotPinned(t *testing.T) {
 func TestTheNewestSessionStartsStayWhateverTheirAge(t *testing.T) {
 	over(t, func(r *rig) {
 		for run := range 5 { // versions 1–2, 3–4, …, one a year
-			s := r.open(&checkpoint.Options{RetainStarts: 2})
+			s := r.retaining(2).open(nil)
 			require.NoError(r, s.Save(r.Context(), fmt.Sprint(run), sum{}))
 			synctest.Wait()
 			r.done(s)
@@ -118,7 +118,7 @@ func TestASavepointAmongTheStartsKeepsItsLabelAndItsLife(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(1)
 		r.versions(1)
-		_, err := checkpoint.Pin(r.Context(), r.Store, name, 2, "mine", nil)
+		_, err := in(r.Store).Pin(r.Context(), name, 2, "mine", nil)
 		require.NoError(r, err)
 		for range 8 {
 			r.versions(1)
@@ -134,15 +134,14 @@ func TestASavepointAmongTheStartsKeepsItsLabelAndItsLife(t *testing.T) {
 
 func TestALabelSetWhileTheExpiryComesBackWins(t *testing.T) {
 	over(t, func(r *rig) {
-		opts := &checkpoint.Options{RetainStarts: 1}
 		for range 2 {
-			s := r.open(opts)
+			s := r.retaining(1).open(nil)
 			require.NoError(r, s.Save(r.Context(), "a", sum{}))
 			r.done(s)
 		}
-		s := r.open(opts) // version 2 falls out with its first commit
+		s := r.retaining(1).open(nil) // version 2 falls out with its first commit
 		r.On("Amend", 1, faultstore.Before(func() {
-			_, err := checkpoint.Pin(r.Context(), r.inner, name, 2, "mine", nil)
+			_, err := in(r.inner).Pin(r.Context(), name, 2, "mine", nil)
 			require.NoError(r, err)
 		}))
 		require.NoError(r, s.Save(r.Context(), "b", sum{}))

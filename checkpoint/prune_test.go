@@ -28,7 +28,7 @@ func TestADamagedVersionDoesNotHoldUpAPrune(t *testing.T) {
 		r.daily(6, 2)
 		record := store.CopyRecord(5)
 		r.inner.Damage(key, record, errors.New("processed is a string"))
-		done, err := checkpoint.Prune(r.Context(), r.inner, name, &checkpoint.PruneOptions{RetainAge: 36 * time.Hour, RetainStarts: -1})
+		done, err := checkpoint.Namespace{Store: r.inner, RetainAge: 36 * time.Hour, RetainStarts: -1}.Prune(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrBadRecord)
 		require.ErrorContains(r, err, record)
 		var pruned []int64
@@ -42,10 +42,11 @@ func TestADamagedVersionDoesNotHoldUpAPrune(t *testing.T) {
 func TestPruneRemovesWhatNeitherAgeNorStartsKeep(t *testing.T) {
 	over(t, func(r *rig) {
 		r.daily(10, 3) // versions 1 to 30; sessions started from 3, 6, … 27
-		_, err := checkpoint.Pin(r.Context(), r.inner, name, 2, "before the migration", nil)
+		_, err := in(r.inner).Pin(r.Context(), name, 2, "before the migration", nil)
 		require.NoError(r, err)
-		opts := &checkpoint.PruneOptions{RetainAge: 60 * time.Hour, RetainStarts: 3, DryRun: true}
-		plan, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+		orders := checkpoint.Namespace{Store: r.inner, RetainAge: 60 * time.Hour, RetainStarts: 3}
+		opts := &checkpoint.PruneOptions{DryRun: true}
+		plan, err := orders.Prune(r.Context(), name, opts)
 		require.NoError(r, err)
 		var want []int64
 		for v := int64(24); v > 0; v-- {
@@ -62,7 +63,7 @@ func TestPruneRemovesWhatNeitherAgeNorStartsKeep(t *testing.T) {
 		assert.Len(r, r.history(nil), 30, "a plan removes nothing")
 
 		opts.DryRun = false
-		done, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+		done, err := orders.Prune(r.Context(), name, opts)
 		require.NoError(r, err)
 		assert.Equal(r, plan, done)
 		assert.Equal(r, []int64{30, 29, 28, 27, 26, 25, 24, 21, 2}, versions(r.history(nil)))
@@ -70,13 +71,13 @@ func TestPruneRemovesWhatNeitherAgeNorStartsKeep(t *testing.T) {
 			require.NoError(r, err)
 			assert.NotContains(r, got, v.Number, "they are gone, not just hidden")
 		}
-		again, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+		again, err := orders.Prune(r.Context(), name, opts)
 		require.NoError(r, err)
 		assert.Empty(r, again.Versions)
 		assert.Equal(r, int64(9), again.Kept)
 
-		opts.RetainStarts = -1
-		done, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+		orders.RetainStarts = -1
+		done, err = orders.Prune(r.Context(), name, opts)
 		require.NoError(r, err)
 		assert.Len(r, done.Versions, 2)
 		assert.Equal(r, []int64{30, 29, 28, 27, 26, 25, 2}, versions(r.history(nil)), "of the last 60 hours")
@@ -87,17 +88,17 @@ func TestPruneKeepsTheNewestHoweverOldAndWhatIsLessThanAnHourOld(t *testing.T) {
 	over(t, func(r *rig) {
 		r.daily(1, 3)
 		time.Sleep(400 * 24 * time.Hour)
-		opts := &checkpoint.PruneOptions{RetainAge: time.Hour, RetainStarts: -1}
-		_, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+		orders := checkpoint.Namespace{Store: r.inner, RetainAge: time.Hour, RetainStarts: -1}
+		_, err := orders.Prune(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, []int64{3}, versions(r.history(nil)))
 		r.saves(nil, 2, nil)
-		_, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+		_, err = orders.Prune(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, []int64{5, 4}, versions(r.history(nil))[:2])
-		_, err = checkpoint.Prune(r.Context(), r.inner, name, &checkpoint.PruneOptions{RetainAge: time.Minute})
+		_, err = checkpoint.Namespace{Store: r.inner, RetainAge: time.Minute}.Prune(r.Context(), name, nil)
 		require.ErrorContains(r, err, "at least 1h")
-		_, err = checkpoint.Prune(r.Context(), r.inner, "none", nil)
+		_, err = in(r.inner).Prune(r.Context(), "none", nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
 	})
 }
@@ -115,7 +116,7 @@ func TestPruneKeepsWhatIsNotMirroredYet(t *testing.T) {
 		r.closed(s)
 		a.on(nil)
 		time.Sleep(100 * 24 * time.Hour)
-		_, err := checkpoint.Prune(r.Context(), r.inner, name, &checkpoint.PruneOptions{RetainStarts: -1})
+		_, err := checkpoint.Namespace{Store: r.inner, RetainStarts: -1}.Prune(r.Context(), name, nil)
 		require.NoError(r, err)
 		kept := r.head().ArchivedThrough
 		var left []int64
@@ -142,8 +143,8 @@ func TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold(t *testing.T) {
 				time.Sleep(100 * 24 * time.Hour)
 				r.saves(nil, 1, nil)
 				a := newMemory()
-				opts := &checkpoint.PruneOptions{Archive: a, Mirror: policy, RetainStarts: -1}
-				done, err := checkpoint.Prune(r.Context(), r.inner, name, opts)
+				orders := checkpoint.Namespace{Store: r.inner, Archive: a, Mirror: policy, RetainStarts: -1}
+				done, err := orders.Prune(r.Context(), name, nil)
 				require.NoError(r, err)
 				last := []int64{3, 6, 9, 12, 15}
 				if policy == checkpoint.MirrorEvery {
@@ -155,24 +156,24 @@ func TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold(t *testing.T) {
 					assert.Equal(r, v, r.copy(v).Number)
 				}
 
-				_, err = checkpoint.Sync(r.Context(), r.inner, a, name, &checkpoint.SyncOptions{Mirror: policy})
+				_, err = r.mirroring(policy).in(r.inner, a).Sync(r.Context(), name, nil)
 				require.NoError(r, err)
 				copied := r.copy(6)
 				a.change(r, archive.VersionKey(key, archive.IDOf(&copied.Version)), gone) // whoever did so: the table has it still
-				done, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+				done, err = orders.Prune(r.Context(), name, nil)
 				require.NoError(r, err)
 				for _, v := range done.Versions {
 					assert.NotEqual(r, int64(6), v.Version)
 				}
-				_, err = checkpoint.Sync(r.Context(), r.inner, a, name, &checkpoint.SyncOptions{Mirror: policy})
+				_, err = r.mirroring(policy).in(r.inner, a).Sync(r.Context(), name, nil)
 				require.NoError(r, err)
-				_, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+				_, err = orders.Prune(r.Context(), name, nil)
 				require.NoError(r, err)
 				for v, err := range r.inner.Versions(r.Context(), key, 15, 1) {
 					require.NoError(r, err)
 					assert.Fail(r, "it is mirrored", "version %d", v.Number)
 				}
-				after := versions(r.history(&checkpoint.ReadOptions{Archive: a}))
+				after := versions(r.history(a))
 				if policy == checkpoint.MirrorEvery {
 					assert.Equal(r, append([]int64{16}, versions(before)...), after)
 				} else {
@@ -180,7 +181,7 @@ func TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold(t *testing.T) {
 				}
 
 				a.on(down)
-				_, err = checkpoint.Prune(r.Context(), r.inner, name, opts)
+				_, err = orders.Prune(r.Context(), name, nil)
 				require.ErrorIs(r, err, store.ErrUnavailable, "what it holds is not known")
 			})
 		})
@@ -195,7 +196,7 @@ func TestAVersionThatIsPinnedWhilePruneRunsStays(t *testing.T) {
 			label, forever := "pinned", time.Time{}
 			assert.NoError(r, r.inner.Amend(r.Context(), key, 8, c.CommitID, store.Amendment{Label: &label, ExpiresAt: &forever}))
 		}))
-		done, err := checkpoint.Prune(r.Context(), r.Store, name, &checkpoint.PruneOptions{RetainAge: time.Hour, RetainStarts: -1})
+		done, err := checkpoint.Namespace{Store: r.Store, RetainAge: time.Hour, RetainStarts: -1}.Prune(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Len(r, done.Versions, 7)
 		assert.Equal(r, []int64{9, 8}, versions(r.history(nil)))

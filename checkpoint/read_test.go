@@ -28,7 +28,7 @@ func (r *rig) versions(n int) {
 }
 
 func (r *rig) read(opts *checkpoint.ReadOptions) (*checkpoint.Checkpoint, error) {
-	return checkpoint.Get(r.Context(), r.Store, name, opts)
+	return in(r.Store).Get(r.Context(), name, opts)
 }
 
 func TestAVersionIsReadByItsNumberOrByTime(t *testing.T) {
@@ -51,7 +51,7 @@ func TestAVersionIsReadByItsNumberOrByTime(t *testing.T) {
 		}
 		_, err := r.read(&checkpoint.ReadOptions{Version: 1, At: began})
 		require.Error(r, err)
-		_, err = checkpoint.Get(r.Context(), r.Store, "another", nil)
+		_, err = in(r.Store).Get(r.Context(), "another", nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
 	})
 }
@@ -98,7 +98,7 @@ func TestOneBadVersionDoesNotHideTheOthers(t *testing.T) {
 		require.NoError(r, r.inner.Copy(r.Context(), key, bad))
 		var read []int64
 		var errs []error
-		for cp, err := range checkpoint.History(r.Context(), r.Store, name, nil) {
+		for cp, err := range in(r.Store).History(r.Context(), name, nil) {
 			if err != nil {
 				errs = append(errs, err)
 				continue
@@ -117,7 +117,7 @@ func TestHistoryBeginsWhereItIsAskedToAndStopsAtAnError(t *testing.T) {
 	over(t, func(r *rig) {
 		r.versions(4)
 		var read []int64
-		for cp, err := range checkpoint.History(r.Context(), r.Store, name, &checkpoint.ReadOptions{Version: 3}) {
+		for cp, err := range in(r.Store).History(r.Context(), name, &checkpoint.ReadOptions{Version: 3}) {
 			require.NoError(r, err)
 			read = append(read, cp.Version)
 			if cp.Version == 2 {
@@ -127,7 +127,7 @@ func TestHistoryBeginsWhereItIsAskedToAndStopsAtAnError(t *testing.T) {
 		assert.Equal(r, []int64{3, 2}, read)
 		r.On("Versions", 1, faultstore.Fail(store.ErrUnavailable))
 		var last error
-		for _, err := range checkpoint.History(r.Context(), r.Store, name, nil) {
+		for _, err := range in(r.Store).History(r.Context(), name, nil) {
 			last = err
 		}
 		require.ErrorIs(r, last, store.ErrUnavailable)
@@ -155,7 +155,7 @@ func TestRunsTellWhoRanHowFarItCameAndHowItEnded(t *testing.T) {
 		s.Mark("d", nil)
 		require.NoError(r, s.Flush(r.Context()))
 
-		runs, err := checkpoint.Runs(r.Context(), r.Store, name, nil)
+		runs, err := in(r.Store).Runs(r.Context(), name, nil)
 		require.NoError(r, err)
 		require.Len(r, runs, 3)
 		assert.Equal(r, "wednesday", runs[0].By.ID)
@@ -172,7 +172,7 @@ func TestRunsTellWhoRanHowFarItCameAndHowItEnded(t *testing.T) {
 		assert.Equal(r, store.EndedError, monday.Ended)
 		assert.Equal(r, "disk full", monday.LastError)
 		r.done(s)
-		runs, err = checkpoint.Runs(r.Context(), r.Store, name, nil)
+		runs, err = in(r.Store).Runs(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.False(r, runs[0].Live)
 	})
@@ -181,7 +181,7 @@ func TestRunsTellWhoRanHowFarItCameAndHowItEnded(t *testing.T) {
 func TestAListShowsWhatIsSavedExpectedAndBeingDeleted(t *testing.T) {
 	over(t, func(r *rig) {
 		open := func(name string) *checkpoint.Session[sum] {
-			s, err := checkpoint.Open[sum](r.Context(), r.Store, name, nil)
+			s, err := checkpoint.Open[sum](r.Context(), in(r.Store), name, nil)
 			require.NoError(r, err)
 			require.NoError(r, s.Save(r.Context(), "a", sum{}))
 			return s
@@ -193,14 +193,14 @@ func TestAListShowsWhatIsSavedExpectedAndBeingDeleted(t *testing.T) {
 		held := open("orders/held")
 		r.done(open("orders/half-deleted"))
 		r.On("Remove", 0, faultstore.Throttle)
-		_, err := checkpoint.Delete(r.seconds(1), r.Store, "orders/half-deleted", nil)
+		_, err := in(r.Store).Delete(r.seconds(1), "orders/half-deleted", nil)
 		require.Error(r, err)
 		r.Clear()
 		require.NoError(r, r.inner.Expect(r.Context(), store.Key{Namespace: "default", Name: "orders/never-ran"}, &store.Expectation{Every: time.Hour}))
 
 		byName := map[string]*checkpoint.Listing{}
 		last := ""
-		for l, err := range checkpoint.List(r.Context(), r.Store, "orders/", nil) {
+		for l, err := range in(r.Store).List(r.Context(), "orders/") {
 			require.NoError(r, err)
 			assert.Greater(r, l.Name, last)
 			last = l.Name
@@ -221,13 +221,13 @@ func TestAListShowsWhatIsSavedExpectedAndBeingDeleted(t *testing.T) {
 func TestOneBadRecordDoesNotHideTheOthersInAList(t *testing.T) {
 	over(t, func(r *rig) {
 		for i := range 5 {
-			s, err := checkpoint.Open[sum](r.Context(), r.Store, fmt.Sprint(i), nil)
+			s, err := checkpoint.Open[sum](r.Context(), in(r.Store), fmt.Sprint(i), nil)
 			require.NoError(r, err)
 			r.done(s)
 		}
 		r.inner.Damage(store.Key{Namespace: "default", Name: "3"}, "HEAD", errors.New("version is a string"))
 		var good, bad []string
-		for l, err := range checkpoint.List(r.Context(), r.Store, "", nil) {
+		for l, err := range in(r.Store).List(r.Context(), "") {
 			if err != nil {
 				require.ErrorIs(r, err, store.ErrBadRecord)
 				bad = append(bad, l.Name)
@@ -238,7 +238,7 @@ func TestOneBadRecordDoesNotHideTheOthersInAList(t *testing.T) {
 		assert.Equal(r, []string{"0", "1", "2", "4"}, good)
 		assert.Equal(r, []string{"3"}, bad)
 		r.On("Names", 1, faultstore.Fail(store.ErrCredentials))
-		for l, err := range checkpoint.List(r.Context(), r.Store, "", nil) {
+		for l, err := range in(r.Store).List(r.Context(), "") {
 			require.ErrorIs(r, err, store.ErrCredentials)
 			assert.Nil(r, l)
 		}

@@ -23,13 +23,12 @@ func TestALostTableIsRestoredAndTheJobResumes(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		r.minutes(a, 8)
-		with := &checkpoint.ReadOptions{Archive: a}
-		before := r.history(with)
+		before := r.history(a)
 		r.lose()
 
-		_, err := checkpoint.Open[big](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+		_, err := checkpoint.Open[big](r.Context(), both(r.Store, a), name, nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused, "not started from zero")
-		plan, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{DryRun: true})
+		plan, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{DryRun: true})
 		require.NoError(r, err)
 		assert.Nil(r, plan.Before)
 		assert.Equal(r, int64(8), plan.From.Version)
@@ -37,7 +36,7 @@ func TestALostTableIsRestoredAndTheJobResumes(t *testing.T) {
 		assert.Equal(r, int64(8), plan.Copies)
 		assert.Zero(r, r.head().Number)
 
-		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Reason: "the region burnt"})
+		done, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{Reason: "the region burnt"})
 		require.NoError(r, err)
 		assert.Equal(r, int64(8), done.After.RestoredFrom)
 		assert.Equal(r, "the region burnt", done.After.Reason)
@@ -51,7 +50,7 @@ func TestALostTableIsRestoredAndTheJobResumes(t *testing.T) {
 			sameCheckpoint(r, before[i], cp)
 		}
 		for v := int64(1); v <= 9; v++ {
-			cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: v})
+			cp, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{Version: v})
 			require.NoError(r, err)
 			state, err := checkpoint.Decode[big](cp)
 			require.NoError(r, err)
@@ -80,7 +79,7 @@ func TestEpochsRiseThroughEveryRestore(t *testing.T) {
 		for i := range 4 {
 			epochs = append(epochs, r.head().Fence.Epoch)
 			r.lose()
-			_, err := checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+			_, err := both(r.inner, a).Restore(r.Context(), name, nil)
 			require.NoError(r, err)
 			assert.Greater(r, r.head().Fence.Epoch, epochs[i]+lease.EpochLeap-1)
 		}
@@ -123,7 +122,7 @@ func TestASessionThatOutlivesTheTableIsFencedAndItsLateWritesMeanNothing(t *test
 		a.mu.Lock()
 		delete(a.objects, archive.VersionKey(key, archive.IDOf(&dead)))
 		a.mu.Unlock()
-		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		_, err = both(r.inner, a).Restore(r.Context(), name, nil)
 		require.NoError(r, err)
 		restored := r.head()
 		assert.Equal(r, int64(6), restored.Number)
@@ -150,13 +149,13 @@ func TestASessionThatOutlivesTheTableIsFencedAndItsLateWritesMeanNothing(t *test
 		}
 		r.closed(next)
 		var cursors []string
-		for _, cp := range r.history(&checkpoint.ReadOptions{Archive: a}) {
+		for _, cp := range r.history(a) {
 			cursors = append(cursors, cp.Cursor)
 		}
 		assert.NotContains(r, cursors, "6, never mirrored")
 		r.expire(1, 9) // so that the mirror alone has them
 		var later []string
-		for _, cp := range r.history(&checkpoint.ReadOptions{Archive: a}) {
+		for _, cp := range r.history(a) {
 			later = append(later, cp.Cursor)
 		}
 		assert.Equal(r, cursors, later)
@@ -166,7 +165,7 @@ func TestASessionThatOutlivesTheTableIsFencedAndItsLateWritesMeanNothing(t *test
 
 		// And with the table lost once more, the dead line is still no part of it.
 		r.lose()
-		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		done, err := both(r.inner, a).Restore(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, "new 2", done.From.Cursor)
 	})
@@ -178,15 +177,15 @@ func TestARestoreAsOfATime(t *testing.T) {
 		r.minutes(a, 8)
 		before := r.history(nil)
 		r.lose()
-		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: before[4].SavedAt.Add(time.Second)})
+		done, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{At: before[4].SavedAt.Add(time.Second)})
 		require.NoError(r, err)
 		assert.Equal(r, int64(4), done.From.Version)
 		assert.Equal(r, int64(9), done.After.Version)
 		assert.Equal(r, before[4].Cursor, r.get().Cursor)
 		assert.Equal(r, append([]int64{9}, upTo(8)[7:]...), versions(r.history(nil))[:2], "what lies between stays in the history")
-		_, err = checkpoint.Restore(r.Context(), memstore.New(nil), a, name, &checkpoint.RestoreOptions{At: before[7].SavedAt.Add(-time.Second)})
+		_, err = checkpoint.Namespace{Store: memstore.New(nil), Archive: a}.Restore(r.Context(), name, &checkpoint.RestoreOptions{At: before[7].SavedAt.Add(-time.Second)})
 		require.ErrorIs(r, err, store.ErrNotFound)
-		_, err = checkpoint.Restore(r.Context(), memstore.New(nil), newMemory(), name, nil)
+		_, err = checkpoint.Namespace{Store: memstore.New(nil), Archive: newMemory()}.Restore(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
 	})
 }
@@ -195,7 +194,7 @@ func TestARestoreOverWhatIsThereIsRefused(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		r.minutes(a, 6)
-		_, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Behind: true})
+		_, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{Behind: true})
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 		require.ErrorContains(r, err, "nothing is lost")
 
@@ -203,10 +202,10 @@ func TestARestoreOverWhatIsThereIsRefused(t *testing.T) {
 		old := r.copy(4).Version
 		r.lose()
 		r.put(old)
-		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		_, err = both(r.inner, a).Restore(r.Context(), name, nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 		assert.Equal(r, int64(4), r.head().Number)
-		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Behind: true})
+		done, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{Behind: true})
 		require.NoError(r, err)
 		assert.Equal(r, int64(4), done.Before.Version)
 		assert.Equal(r, int64(7), r.head().Number)
@@ -222,10 +221,10 @@ func TestARestoreWaitsForNobodyWhoHoldsTheLease(t *testing.T) {
 		r.lose()
 		other, err := lease.Acquire(r.Context(), r.inner, key, nil)
 		require.NoError(r, err)
-		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		_, err = both(r.inner, a).Restore(r.Context(), name, nil)
 		require.ErrorIs(r, err, lease.ErrHeld)
 		require.NoError(r, other.Release(r.Context()))
-		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		_, err = both(r.inner, a).Restore(r.Context(), name, nil)
 		require.NoError(r, err)
 	})
 }
@@ -237,16 +236,16 @@ func TestADamagedNewestVersionIsNeverReplacedByAnOlderOne(t *testing.T) {
 		before := r.history(nil)
 		r.lose()
 		a.change(r, objectOf(r, a, 6), flipped)
-		_, err := checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		_, err := both(r.inner, a).Restore(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrBadRecord)
 		require.ErrorContains(r, err, "version 6")
 		assert.Zero(r, len(r.Calls("Commit"))-6)
-		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: before[0].SavedAt.Add(time.Hour)})
+		_, err = both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{At: before[0].SavedAt.Add(time.Hour)})
 		require.ErrorContains(r, err, "version 6", "it is the newest of then, too")
 		for _, v := range []int64{3, 2} {
 			a.change(r, objectOf(r, a, v), flipped) // wherever the search looks
 		}
-		done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: before[2].SavedAt})
+		done, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{At: before[2].SavedAt})
 		require.NoError(r, err, "by an order")
 		assert.Equal(r, int64(4), done.From.Version)
 		assert.Equal(r, int64(3), done.Copies, "the damaged ones are not among them")
@@ -279,24 +278,24 @@ func TestARestoreThatIsInterruptedAnywhereIsRunAgain(t *testing.T) {
 				}
 				return c.Deliver(ctx)
 			})
-			_, err := checkpoint.Restore(r.seconds(30), dying, a, name, nil)
+			_, err := both(dying, a).Restore(r.seconds(30), name, nil)
 			done = err == nil
 			a.on(nil)
 			time.Sleep(time.Minute)
 			if !done {
-				_, err = checkpoint.Open[big](r.Context(), r.inner, name, &checkpoint.Options{Archive: a, Lease: lease.Options{Wait: time.Hour}})
+				_, err = checkpoint.Open[big](r.Context(), both(r.inner, a), name, &checkpoint.Options{Lease: lease.Options{Wait: time.Hour}})
 				if err == nil {
 					require.FailNow(r, "a job began from zero", "interrupted at %d", at)
 				}
 				require.ErrorIs(r, err, checkpoint.ErrRefused)
-				_, err = checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{Lease: lease.Options{Wait: time.Hour}})
+				_, err = both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{Lease: lease.Options{Wait: time.Hour}})
 				require.NoError(r, err, "interrupted at %d", at)
 			}
-			s, err := checkpoint.Open[big](r.Context(), r.inner, name, &checkpoint.Options{Archive: a, Lease: lease.Options{Wait: time.Hour}})
+			s, err := checkpoint.Open[big](r.Context(), both(r.inner, a), name, &checkpoint.Options{Lease: lease.Options{Wait: time.Hour}})
 			require.NoError(r, err)
 			assert.Equal(r, 3, s.State().N)
 			r.closed(s)
-			_, err = checkpoint.GC(r.Context(), r.inner, a, name, nil)
+			_, err = both(r.inner, a).GC(r.Context(), name, nil)
 			require.NoError(r, err)
 			assert.Empty(r, r.findings(a, nil), "interrupted at %d", at)
 		})
@@ -318,7 +317,7 @@ func TestARestoreWhoseReplyIsLostIsSettled(t *testing.T) {
 				for _, method := range []string{"Acquire", "Raise", "Commit", "Copy"} {
 					r.On(method, 1, fault)
 				}
-				done, err := checkpoint.Restore(r.Context(), r.Store, a, name, nil)
+				done, err := both(r.Store, a).Restore(r.Context(), name, nil)
 				require.NoError(r, err)
 				assert.Equal(r, r.head().CommitID, done.After.CommitID)
 				assert.Equal(r, upTo(5), mirrored(r, a))
@@ -336,11 +335,11 @@ func TestARestoreThatDefinitelyFailedLeavesNothingInTheArchive(t *testing.T) {
 		r.lose()
 		before := a.keys("")
 		r.On("Commit", 0, faultstore.Fail(&store.SizeError{Key: key, Size: 2, Limit: 1}))
-		_, err := checkpoint.Restore(r.Context(), r.Store, a, name, nil)
+		_, err := both(r.Store, a).Restore(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrTooLarge)
 		assert.Equal(r, before, a.keys(""))
 		r.Clear()
-		_, err = checkpoint.Restore(r.Context(), r.Store, a, name, nil)
+		_, err = both(r.Store, a).Restore(r.Context(), name, nil)
 		require.NoError(r, err)
 	})
 }
@@ -353,7 +352,7 @@ func TestTwoRestoresAtOnceStartOverAndEndApart(t *testing.T) {
 		r.minutes(a, 4)
 		r.lose()
 		others := memstore.New(nil)
-		var both sync.WaitGroup
+		var work sync.WaitGroup
 		first := true
 		meet := make(chan struct{})
 		a.on(func(_ context.Context, call string) error { // they meet at the object that each mirrors first
@@ -377,9 +376,9 @@ func TestTwoRestoresAtOnceStartOverAndEndApart(t *testing.T) {
 		})
 		errs := make([]error, 2)
 		for i, st := range []store.Store{r.inner, others} {
-			both.Go(func() { _, errs[i] = checkpoint.Restore(r.Context(), st, a, name, nil) })
+			work.Go(func() { _, errs[i] = both(st, a).Restore(r.Context(), name, nil) })
 		}
-		both.Wait()
+		work.Wait()
 		require.NoError(r, errs[0])
 		require.NoError(r, errs[1])
 		a.on(nil)
@@ -398,23 +397,23 @@ func TestAResetLeadsOnWhereTheTableIsLost(t *testing.T) {
 		a := newMemory()
 		r.minutes(a, 4)
 		r.lose()
-		_, err := checkpoint.Reset(r.Context(), r.inner, name, nil)
+		_, err := in(r.inner).Reset(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrNotFound, "without the archive nothing is known of it")
-		opts := &checkpoint.EditOptions{Archive: a, DryRun: true, Reason: "anew"}
-		plan, err := checkpoint.Reset(r.Context(), r.inner, name, opts)
+		opts := &checkpoint.EditOptions{DryRun: true, Reason: "anew"}
+		plan, err := both(r.inner, a).Reset(r.Context(), name, opts)
 		require.NoError(r, err)
 		assert.Equal(r, int64(5), plan.After.Version)
 		found, err := r.inner.Look(r.Context(), key)
 		require.NoError(r, err)
 		assert.Nil(r, found.Head)
 		opts.DryRun = false
-		_, err = checkpoint.Reset(r.Context(), r.inner, name, opts)
+		_, err = both(r.inner, a).Reset(r.Context(), name, opts)
 		require.NoError(r, err)
 		s := r.bigger(a, nil)
 		assert.Empty(r, s.Cursor())
 		assert.Greater(r, s.Epoch(), int64(lease.EpochLeap))
 		r.closed(s)
-		assert.Equal(r, []int64{6, 5, 4, 3, 2, 1}, versions(r.history(&checkpoint.ReadOptions{Archive: a})))
+		assert.Equal(r, []int64{6, 5, 4, 3, 2, 1}, versions(r.history(a)))
 		assert.Empty(r, r.findings(a, nil))
 	})
 }
@@ -425,13 +424,13 @@ func TestADeletedCheckpointIsNotRestoredButAsOfBefore(t *testing.T) {
 		r.minutes(a, 4)
 		before := r.history(nil)
 		time.Sleep(time.Hour)
-		_, err := checkpoint.Delete(r.Context(), r.inner, name, &checkpoint.EditOptions{Archive: a})
+		_, err := both(r.inner, a).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		r.lose()
-		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, nil)
+		_, err = both(r.inner, a).Restore(r.Context(), name, nil)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 		require.ErrorContains(r, err, "deleted")
-		_, err = checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: before[0].SavedAt})
+		_, err = both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{At: before[0].SavedAt})
 		require.NoError(r, err)
 		assert.Equal(r, []int64{6, 4, 3, 2, 1}, versions(r.history(nil)))
 		assert.Equal(r, before[0].Cursor, r.get().Cursor)
@@ -439,42 +438,41 @@ func TestADeletedCheckpointIsNotRestoredButAsOfBefore(t *testing.T) {
 }
 
 func TestADeletedCheckpointComesBackAsOfATimeBefore(t *testing.T) {
-	for what, purged := range map[string]*checkpoint.EditOptions{"its tombstone is mirrored": {}, "it is not": {Mirror: checkpoint.MirrorOff}} {
+	for what, policy := range map[string]checkpoint.MirrorPolicy{"its tombstone is mirrored": checkpoint.MirrorEvery, "it is not": checkpoint.MirrorOff} {
 		t.Run(what, func(t *testing.T) {
 			over(t, func(r *rig) {
 				a := newMemory()
 				r.large(a, 3, nil)
-				before := r.history(&checkpoint.ReadOptions{Archive: a})
+				before := r.history(a)
 				time.Sleep(time.Minute)
 				at := time.Now()
 				time.Sleep(time.Minute)
-				purged.Archive = a
-				_, err := checkpoint.Delete(r.Context(), r.inner, name, purged)
+				_, err := r.mirroring(policy).in(r.inner, a).Delete(r.Context(), name, nil)
 				require.NoError(r, err)
 				deleted := r.head()
 
 				for _, opts := range []*checkpoint.RestoreOptions{nil, {At: at}, {At: at, Behind: true}, {Deleted: true}} {
-					_, err = checkpoint.Restore(r.Context(), r.inner, a, name, opts)
+					_, err = both(r.inner, a).Restore(r.Context(), name, opts)
 					require.ErrorIs(r, err, checkpoint.ErrRefused, "it is not lost, and not asked for")
 					require.ErrorContains(r, err, "name a time before it")
 				}
-				done, err := checkpoint.Restore(r.Context(), r.inner, a, name, &checkpoint.RestoreOptions{At: at, Deleted: true})
+				done, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{At: at, Deleted: true})
 				require.NoError(r, err)
 				assert.Equal(r, int64(4), done.From.Version)
 				assert.Equal(r, deleted.Number+1, done.After.Version)
 				assert.Greater(r, done.After.CommitEpoch, deleted.CommitEpoch)
 
-				assert.Equal(r, append([]int64{6}, versions(before)...), versions(r.history(&checkpoint.ReadOptions{Archive: a})))
-				_, err = checkpoint.GC(r.Context(), r.inner, a, name, nil)
+				assert.Equal(r, append([]int64{6}, versions(before)...), versions(r.history(a)))
+				_, err = both(r.inner, a).GC(r.Context(), name, nil)
 				require.NoError(r, err)
 				for _, v := range []int64{1, 2, 3, 4, 6} {
-					cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{Archive: a, Version: v})
+					cp, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{Version: v})
 					require.NoError(r, err)
 					state, err := checkpoint.Decode[big](cp)
 					require.NoError(r, err)
 					assert.Equal(r, int(min(v, 3)), state.N)
 				}
-				_, err = checkpoint.Sync(r.Context(), r.inner, a, name, nil) // the tombstone
+				_, err = both(r.inner, a).Sync(r.Context(), name, nil) // the tombstone
 				require.NoError(r, err)
 				assert.Empty(r, r.findings(a, nil))
 				s := r.bigger(a, nil)

@@ -30,7 +30,7 @@ func (r *rig) saved(opts *checkpoint.Options) {
 func TestAnotherIdentityIsRefusedNamingBoth(t *testing.T) {
 	over(t, func(r *rig) {
 		r.saved(&checkpoint.Options{Identity: "orders-2025.csv"})
-		_, err := checkpoint.Open[sum](r.Context(), r.Store, name, &checkpoint.Options{Identity: "orders-2026.csv"})
+		_, err := checkpoint.Open[sum](r.Context(), in(r.Store), name, &checkpoint.Options{Identity: "orders-2026.csv"})
 		var refused *checkpoint.RefusedError
 		require.ErrorAs(r, err, &refused)
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
@@ -86,7 +86,7 @@ func TestAnotherIdentityMayForkUnderANameOfItsOwn(t *testing.T) {
 		assert.Equal(r, "b", s.Cursor(), "the fork is resumed")
 		r.done(s)
 		assert.Equal(r, "a", r.get().Cursor, "and the trunk is as it was")
-		cp, err := checkpoint.Get(r.Context(), r.inner, s.Name(), nil)
+		cp, err := in(r.inner).Get(r.Context(), s.Name(), nil)
 		require.NoError(r, err)
 		assert.Equal(r, "two", cp.Identity)
 		assert.Equal(r, int64(2), cp.Processed)
@@ -100,12 +100,12 @@ func TestAnotherIdentityMayForkUnderANameOfItsOwn(t *testing.T) {
 func TestAnOlderSchemaIsMigratedAndANewerOneRefused(t *testing.T) {
 	over(t, func(r *rig) {
 		r.saved(&checkpoint.Options{Schema: 1})
-		_, err := checkpoint.Open[sum](r.Context(), r.Store, name, &checkpoint.Options{Schema: 2})
+		_, err := checkpoint.Open[sum](r.Context(), in(r.Store), name, &checkpoint.Options{Schema: 2})
 		require.ErrorIs(r, err, checkpoint.ErrRefused, "there is no migration")
 
 		broken := errors.New("no such field")
 		migrate := &checkpoint.Options{Schema: 2, Migrate: func(int64, []byte) ([]byte, error) { return nil, broken }}
-		_, err = checkpoint.Open[sum](r.Context(), r.Store, name, migrate)
+		_, err = checkpoint.Open[sum](r.Context(), in(r.Store), name, migrate)
 		require.ErrorIs(r, err, broken)
 
 		migrate.Migrate = func(from int64, state []byte) ([]byte, error) {
@@ -119,7 +119,7 @@ func TestAnOlderSchemaIsMigratedAndANewerOneRefused(t *testing.T) {
 		assert.Equal(r, int64(2), r.get().Schema)
 		assert.Equal(r, int64(100), r.sum())
 
-		_, err = checkpoint.Open[sum](r.Context(), r.Store, name, &checkpoint.Options{Schema: 1})
+		_, err = checkpoint.Open[sum](r.Context(), in(r.Store), name, &checkpoint.Options{Schema: 1})
 		var refused *checkpoint.RefusedError
 		require.ErrorAs(r, err, &refused)
 		assert.Equal(r, "schema", refused.What)
@@ -187,7 +187,7 @@ func TestALoadThatFailsIsNeverAStartFromZero(t *testing.T) {
 			over(t, func(r *rig) {
 				r.saved(nil)
 				c.mishap(r)
-				_, err := checkpoint.Open[sum](r.Context(), r.Store, name, nil)
+				_, err := checkpoint.Open[sum](r.Context(), in(r.Store), name, nil)
 				require.ErrorIs(r, err, c.want)
 				require.ErrorContains(r, err, name)
 			})
@@ -217,12 +217,19 @@ func TestAnIdleJobNeverStartsFromZero(t *testing.T) {
 }
 
 func TestOptionsThatContradictThemselvesAreRefused(t *testing.T) {
-	for _, opts := range []checkpoint.Options{
-		{Every: -1}, {RetainAge: time.Minute}, {Namespace: "a#b"}, {Lease: lease.Options{Duration: time.Nanosecond}}, {OnIdentity: 9},
+	for _, ns := range []checkpoint.Namespace{
+		{RetainAge: time.Minute}, {Name: "a#b"}, {RetainStarts: -1}, {InlineLimit: -1}, {Mirror: 9},
 	} {
-		_, err := checkpoint.Open[sum](t.Context(), memstore.New(nil), name, &opts)
+		ns.Store = memstore.New(nil)
+		_, err := checkpoint.Open[sum](t.Context(), ns, name, nil)
+		assert.Error(t, err, "%+v", ns)
+	}
+	for _, opts := range []checkpoint.Options{
+		{Every: -1}, {Lease: lease.Options{Duration: time.Nanosecond}}, {OnIdentity: 9},
+	} {
+		_, err := checkpoint.Open[sum](t.Context(), in(memstore.New(nil)), name, &opts)
 		assert.Error(t, err, "%+v", opts)
 	}
-	_, err := checkpoint.Open[sum](t.Context(), memstore.New(nil), "a/../b", nil)
+	_, err := checkpoint.Open[sum](t.Context(), in(memstore.New(nil)), "a/../b", nil)
 	assert.ErrorIs(t, err, store.ErrName)
 }

@@ -21,7 +21,7 @@ import (
 var errJob = errors.New("record 7 is broken")
 
 func (r *rig) run(fn func(context.Context, *checkpoint.Session[sum]) error, opts *checkpoint.Options) error {
-	return checkpoint.Run(r.Context(), r.Store, name, fn, opts)
+	return checkpoint.Run(r.Context(), in(r.Store), name, fn, opts)
 }
 
 func TestASecondRunGoesOnWhereTheFirstStopped(t *testing.T) {
@@ -135,7 +135,7 @@ func TestACallerWhoStopsIsSavedAsStopped(t *testing.T) {
 			over(t, func(r *rig) {
 				ctx, stop := context.WithCancelCause(r.Context())
 				sigterm := errors.New("SIGTERM")
-				err := checkpoint.Run(ctx, r.Store, name, func(ctx context.Context, s *checkpoint.Session[sum]) error {
+				err := checkpoint.Run(ctx, in(r.Store), name, func(ctx context.Context, s *checkpoint.Session[sum]) error {
 					s.Mark("a", add(1))
 					stop(sigterm)
 					<-ctx.Done()

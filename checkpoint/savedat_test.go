@@ -33,7 +33,7 @@ func TestNoVersionIsSavedBeforeTheOneBeforeIt(t *testing.T) {
 		first := save()
 		wrong.Store(int64(-900 * time.Millisecond))
 		assert.Equal(r, first, save())
-		cp, err := checkpoint.Get(r.Context(), r.inner, name, &checkpoint.ReadOptions{At: first})
+		cp, err := in(r.inner).Get(r.Context(), name, &checkpoint.ReadOptions{At: first})
 		require.NoError(r, err)
 		assert.Equal(r, int64(4), cp.Version)
 

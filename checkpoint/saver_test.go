@@ -95,7 +95,7 @@ func TestOneSaveIsInFlightAndMarksWaitOnlyPastTheBound(t *testing.T) {
 func TestAMarkThatWaitsIsRecordedWhenTheCallerStops(t *testing.T) {
 	over(t, func(r *rig) {
 		ctx, stop := context.WithCancel(r.Context())
-		s, err := checkpoint.Open[sum](ctx, r.Store, name, &checkpoint.Options{Every: 1, MaxUnsaved: 1})
+		s, err := checkpoint.Open[sum](ctx, in(r.Store), name, &checkpoint.Options{Every: 1, MaxUnsaved: 1})
 		require.NoError(r, err)
 		r.On("Commit", 1, faultstore.Delay(9*time.Second))
 		s.Mark("a", add(1))
@@ -167,7 +167,7 @@ func TestTheCopyIsWrittenUntilItIsDurable(t *testing.T) {
 
 func TestTheSessionEndsWhenNothingCanBeSavedAnyMore(t *testing.T) {
 	over(t, func(r *rig) {
-		err := checkpoint.Run(r.Context(), r.Store, name, func(ctx context.Context, s *checkpoint.Session[sum]) error {
+		err := checkpoint.Run(r.Context(), in(r.Store), name, func(ctx context.Context, s *checkpoint.Session[sum]) error {
 			require.NoError(r, s.Save(ctx, "a", sum{1}))
 			r.On("Commit", 1, faultstore.Fail(&store.SizeError{Key: key, Size: 500_000, Limit: 400_000}))
 			r.On("Commit", 1, faultstore.Fail(&store.SizeError{Key: key, Size: 500_000, Limit: 400_000}))

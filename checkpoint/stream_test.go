@@ -18,11 +18,7 @@ import (
 
 func (r *rig) stream(a archive.Archive) *checkpoint.Session[checkpoint.Stream] {
 	r.Helper()
-	o := &checkpoint.Options{}
-	if a != nil {
-		o.Archive = a
-	}
-	s, err := checkpoint.Open[checkpoint.Stream](r.Context(), r.Store, name, o)
+	s, err := checkpoint.Open[checkpoint.Stream](r.Context(), r.in(r.Store, a), name, nil)
 	require.NoError(r, err)
 	return s
 }
@@ -76,7 +72,7 @@ func TestAStateIsStreamedInAndOut(t *testing.T) {
 				assert.Equal(r, want, string(data))
 
 				// A job with a []byte goes on from it.
-				b, err := checkpoint.Open[[]byte](r.Context(), r.Store, name, &checkpoint.Options{Archive: a})
+				b, err := checkpoint.Open[[]byte](r.Context(), both(r.Store, a), name, nil)
 				require.NoError(r, err)
 				assert.Equal(r, want, string(b.State()))
 				r.closed(b)
@@ -189,8 +185,8 @@ func TestAStreamedStateOfAnotherSchemaIsRefused(t *testing.T) {
 		s := r.stream(a)
 		require.NoError(r, checkpoint.SaveStream(r.Context(), s, "1", text(noise(1<<20))))
 		r.closed(s)
-		_, err := checkpoint.Open[checkpoint.Stream](r.Context(), r.Store, name, &checkpoint.Options{
-			Archive: a, Schema: 1, Migrate: func(_ int64, state []byte) ([]byte, error) { return state, nil },
+		_, err := checkpoint.Open[checkpoint.Stream](r.Context(), both(r.Store, a), name, &checkpoint.Options{
+			Schema: 1, Migrate: func(_ int64, state []byte) ([]byte, error) { return state, nil },
 		})
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 	})

@@ -130,7 +130,7 @@ func TestVerifyFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			over(t, func(r *rig) {
 				a := newMemory()
 				r.minutes(a, 6)
-				all, err := checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+				all, err := both(r.inner, a).Verify(r.Context(), name, nil)
 				require.NoError(r, err)
 				require.Empty(r, all.Findings)
 				require.Equal(r, int64(7), all.Objects)
@@ -138,7 +138,7 @@ func TestVerifyFindsWhatIsWrongAndNothingElse(t *testing.T) {
 				object, body := objectOf(r, a, 3), r.copy(2).State.Body
 				c.spoil(r, a)
 
-				all, err = checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+				all, err = both(r.inner, a).Verify(r.Context(), name, nil)
 				require.NoError(r, err)
 				kinds := r.findings(a, nil)
 				require.Contains(r, kinds, c.want.Kind)
@@ -161,7 +161,7 @@ func TestVerifyFindsWhatIsWrongAndNothingElse(t *testing.T) {
 					}
 				}
 				if c.mended {
-					_, err := checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+					_, err := both(r.inner, a).Sync(r.Context(), name, nil)
 					require.NoError(r, err)
 					assert.Empty(r, r.findings(a, nil))
 				}
@@ -184,13 +184,13 @@ func (r *rig) put(v store.Version) {
 func TestVerifyOfNothingIsNotFound(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
-		_, err := checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		_, err := both(r.inner, a).Verify(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
-		_, err = checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+		_, err = both(r.inner, a).Sync(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
 		r.minutes(a, 3)
 		a.on(down)
-		_, err = checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		_, err = both(r.inner, a).Verify(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrUnavailable)
 		a.on(nil)
 		r.lose()
@@ -219,14 +219,14 @@ func TestSyncMirrorsWhatAnyoneHasLeftAndPlansFirst(t *testing.T) {
 		a := newMemory()
 		r.saves(nil, 70, nil)
 		r.expire(10, 12)
-		plan, err := checkpoint.Sync(r.Context(), r.inner, a, name, &checkpoint.SyncOptions{DryRun: true})
+		plan, err := both(r.inner, a).Sync(r.Context(), name, &checkpoint.SyncOptions{DryRun: true})
 		require.NoError(r, err)
 		assert.Equal(r, &checkpoint.Synced{
 			Namespace: "default", Name: name, Mirrored: 67, Gaps: []archive.Gap{{First: 10, Last: 12}}, Moved: true,
 		}, plan)
 		assert.Empty(r, a.keys(""))
 		var last, total int64
-		done, err := checkpoint.Sync(r.Context(), r.inner, a, name, &checkpoint.SyncOptions{
+		done, err := both(r.inner, a).Sync(r.Context(), name, &checkpoint.SyncOptions{
 			Progress: func(n, of int64) { require.Greater(r, n, last); last, total = n, of },
 		})
 		require.NoError(r, err)
@@ -235,7 +235,7 @@ func TestSyncMirrorsWhatAnyoneHasLeftAndPlansFirst(t *testing.T) {
 		assert.Equal(r, int64(70), total)
 		assert.Len(r, mirrored(r, a), 67)
 		assert.Equal(r, int64(70), latest(r, a))
-		again, err := checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+		again, err := both(r.inner, a).Sync(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, int64(67), again.Present)
 		assert.Zero(r, again.Mirrored)
@@ -248,17 +248,17 @@ func TestVerifyTellsAVersionThatWasSkippedFromOneThatWaits(t *testing.T) {
 		a := newMemory()
 		r.saves(nil, 5, nil) // so that archived_through says nothing
 		time.Sleep(time.Hour)
-		found, err := checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		found, err := both(r.inner, a).Verify(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Empty(r, found.Findings)
 		assert.Equal(r, int64(5), found.Waiting)
 
-		_, err = checkpoint.Sync(r.Context(), r.inner, a, name, nil)
+		_, err = both(r.inner, a).Sync(r.Context(), name, nil)
 		require.NoError(r, err)
 		require.Zero(r, r.head().ArchivedThrough)
 		three := objectOf(r, a, 3)
 		a.change(r, three, gone)
-		found, err = checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		found, err = both(r.inner, a).Verify(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Zero(r, found.Waiting)
 		require.Len(r, found.Findings, 1)
@@ -272,7 +272,7 @@ func TestVersionsFromBeforeTheArchiveAreNotedAndThoseThatTheMirrorLostAreFound(t
 		r.minutes(nil, 8)
 		r.expire(1, 5)
 		a := newMemory()
-		found, err := checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		found, err := both(r.inner, a).Verify(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Empty(r, found.Findings, "the archive is new")
 		require.Len(r, found.Notes, 1)
@@ -280,7 +280,7 @@ func TestVersionsFromBeforeTheArchiveAreNotedAndThoseThatTheMirrorLostAreFound(t
 		assert.Equal(r, int64(3), found.Waiting)
 
 		r.minutes(a, 4) // 9 to 12
-		found, err = checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		found, err = both(r.inner, a).Verify(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Empty(r, found.Findings)
 		require.Len(r, found.Notes, 1)
@@ -292,7 +292,7 @@ func TestVersionsFromBeforeTheArchiveAreNotedAndThoseThatTheMirrorLostAreFound(t
 		assert.Equal(r, []checkpoint.FindingKind{checkpoint.FindingGap}, r.findings(a, nil))
 		after := r.copy(8).SavedAt
 		assert.Equal(r, []checkpoint.FindingKind{checkpoint.FindingGap}, r.findings(a, &checkpoint.VerifyOptions{KnownBefore: after}))
-		found, err = checkpoint.Verify(r.Context(), r.inner, a, name, &checkpoint.VerifyOptions{KnownBefore: after.Add(time.Second)})
+		found, err = both(r.inner, a).Verify(r.Context(), name, &checkpoint.VerifyOptions{KnownBefore: after.Add(time.Second)})
 		require.NoError(r, err)
 		assert.Empty(r, found.Findings)
 		assert.Len(r, found.Notes, 2)
@@ -310,7 +310,7 @@ func TestTheBodyOfASaveThatNeverLandedIsNoReasonToSayThatThereIsNothing(t *testi
 	over(t, func(r *rig) {
 		a := newMemory()
 		orphan(a, 1, "C")
-		found, err := checkpoint.Verify(r.Context(), r.inner, a, name, nil)
+		found, err := both(r.inner, a).Verify(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, &checkpoint.Verified{Namespace: "default", Name: name}, found)
 		assert.Empty(r, r.collected(a), "the save may still be under way")
@@ -322,12 +322,12 @@ func TestWhereNothingIsToBeMirroredNothingIsMissingFromTheMirror(t *testing.T) {
 		a := newMemory()
 		r.minutes(a, 3)
 		for range 2 { // and then the mirror was switched off
-			s := r.bigger(a, &checkpoint.Options{Mirror: checkpoint.MirrorOff})
+			s := r.mirroring(checkpoint.MirrorOff).bigger(a, nil)
 			require.NoError(r, s.Save(r.Context(), "x", big{}))
 			r.closed(s)
 		}
 		r.expire(4, 6)
-		assert.Empty(r, r.findings(a, &checkpoint.VerifyOptions{Mirror: checkpoint.MirrorOff}))
+		assert.Empty(r, r.mirroring(checkpoint.MirrorOff).findings(a, nil))
 		assert.Equal(r, []checkpoint.FindingKind{checkpoint.FindingGap}, r.findings(a, nil))
 	})
 }

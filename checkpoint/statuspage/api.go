@@ -86,7 +86,9 @@ func (h *handler) apiList(r *request) error {
 		return err
 	}
 	all := []json.RawMessage{}
-	for l, err := range checkpoint.List(r.ctx, listed{h.store, names}, "", &checkpoint.ListOptions{Namespace: h.opts.Namespace}) {
+	page := h.ns
+	page.Store = listed{h.ns.Store, names}
+	for l, err := range page.List(r.ctx, "") {
 		var item json.RawMessage
 		switch {
 		case err != nil && l == nil:
@@ -171,7 +173,7 @@ func (h *handler) apiVersions(r *request) error {
 	for _, e := range w.entries {
 		var item json.RawMessage
 		if e.Err != nil {
-			item, err = json.Marshal(map[string]any{"namespace": h.opts.Namespace, "name": r.name, "version": e.Version, "error": e.Err.Error()})
+			item, err = json.Marshal(map[string]any{"namespace": h.ns.Name, "name": r.name, "version": e.Version, "error": e.Err.Error()})
 		} else {
 			item, err = withoutState(e.Checkpoint)
 		}
@@ -195,7 +197,7 @@ func (h *handler) apiRuns(r *request) error {
 	if err != nil {
 		return err
 	}
-	o, err := lease.Observe(r.ctx, h.store, h.key(r.name))
+	o, err := lease.Observe(r.ctx, h.ns.Store, h.key(r.name))
 	if err != nil {
 		return err
 	}
@@ -212,7 +214,7 @@ func (h *handler) apiRuns(r *request) error {
 
 func (h *handler) apiLease(r *request) error {
 	key := h.key(r.name)
-	o, err := lease.Observe(r.ctx, h.store, key)
+	o, err := lease.Observe(r.ctx, h.ns.Store, key)
 	if err != nil {
 		return err
 	}
@@ -227,7 +229,7 @@ func (h *handler) apiDiff(r *request) error {
 	if err != nil {
 		return err
 	}
-	answer := map[string]any{"namespace": h.opts.Namespace, "name": r.name}
+	answer := map[string]any{"namespace": h.ns.Name, "name": r.name}
 	for side, cp := range map[string]*checkpoint.Checkpoint{"from": d.From, "to": d.To} {
 		if answer[side], err = withoutState(cp); err != nil {
 			return err

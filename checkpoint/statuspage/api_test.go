@@ -34,11 +34,11 @@ func TestRepliesMatchTheAPIDocument(t *testing.T) {
 	key := func(name string) store.Key { return store.Key{Namespace: "default", Name: name} }
 	commit(t, st, "binary", store.Version{Content: store.Content{State: rawState("\xff\x00")}})
 	require.NoError(t, st.Expect(t.Context(), key("never"), &store.Expectation{Every: time.Hour, Grace: time.Minute, SetBy: "me", SetAt: time.Now()}))
-	held, err := checkpoint.Open[state](t.Context(), st, "held", &checkpoint.Options{Lease: lease.Options{Holder: store.Holder{ID: "me"}}})
+	held, err := checkpoint.Open[state](t.Context(), checkpoint.Namespace{Store: st}, "held", &checkpoint.Options{Lease: lease.Options{Holder: store.Holder{ID: "me"}}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, held.Close(t.Context(), nil)) }()
 	require.NoError(t, held.Save(t.Context(), "1", state{}))
-	_, err = checkpoint.Rollback(t.Context(), st, "orders/eu", 3, &checkpoint.EditOptions{Reason: "go over it again"})
+	_, err = checkpoint.Namespace{Store: st}.Rollback(t.Context(), "orders/eu", 3, &checkpoint.EditOptions{Reason: "go over it again"})
 	require.NoError(t, err)
 	st.Damage(key("jobs/000001"), "HEAD", errors.New("odd"))
 	st.Damage(key("orders/eu"), store.CopyRecord(4), errors.New("odd"))

@@ -58,7 +58,7 @@ func TestNoRequestReadsAWholeHistory(t *testing.T) {
 
 func TestAHistoryOfLargeStatesIsReadInParts(t *testing.T) {
 	st := &counting{Store: memstore.New(nil)}
-	s, err := checkpoint.Open[[]byte](t.Context(), st, "large", nil)
+	s, err := checkpoint.Open[[]byte](t.Context(), checkpoint.Namespace{Store: st}, "large", nil)
 	require.NoError(t, err)
 	noise := make([]byte, 300<<10)
 	random := rand.NewChaCha8([32]byte{})
@@ -92,7 +92,8 @@ func TestStatesInTheArchiveAreReadOnlyWhereShown(t *testing.T) {
 	bodies, err := dirarchive.Open(t.TempDir())
 	require.NoError(t, err)
 	defer bodies.Close()
-	s, err := checkpoint.Open[[]string](t.Context(), st, "orders/eu", &checkpoint.Options{Archive: bodies})
+	ns := checkpoint.Namespace{Store: st, Archive: bodies}
+	s, err := checkpoint.Open[[]string](t.Context(), ns, "orders/eu", nil)
 	require.NoError(t, err)
 	large := func(last string) []string {
 		return append(strings.Split(strings.Repeat("row,", 3000), ","), noiseText(), last)
@@ -101,7 +102,7 @@ func TestStatesInTheArchiveAreReadOnlyWhereShown(t *testing.T) {
 	require.NoError(t, s.Save(t.Context(), "2", large("second")))
 	require.NoError(t, s.Close(t.Context(), nil))
 
-	page := pageOf(t, st, &statuspage.Options{ShowState: true, Archive: bodies})
+	page := pageIn(t, ns, &statuspage.Options{ShowState: true})
 	assert.Contains(t, get(t, page, "/checkpoints/orders/eu"), "in the archive")
 	assert.Contains(t, get(t, page, "/version/orders/eu?version=1"), "&#34;first&#34;")
 	diff := get(t, page, "/diff/orders/eu?from=1&to=2")
@@ -116,7 +117,7 @@ func TestStatesInTheArchiveAreReadOnlyWhereShown(t *testing.T) {
 	assert.Equal(t, http.StatusInternalServerError, r.StatusCode)
 	assert.Contains(t, r.body, `"kind":"body_missing"`)
 	get(t, page, "/checkpoints/orders/eu")
-	get(t, pageOf(t, st, &statuspage.Options{Archive: bodies}), "/version/orders/eu?version=1")
+	get(t, pageIn(t, ns, nil), "/version/orders/eu?version=1")
 	without := ask(t, pageOf(t, st, &statuspage.Options{ShowState: true}), "GET", "/version/orders/eu?version=1")
 	assert.Equal(t, http.StatusConflict, without.StatusCode, "no archive is configured")
 }
@@ -134,7 +135,8 @@ func TestVersionsThatOnlyTheArchiveHasAreShown(t *testing.T) {
 	mirror, err := dirarchive.Open(t.TempDir())
 	require.NoError(t, err)
 	defer mirror.Close()
-	s, err := checkpoint.Open[state](t.Context(), st, "orders/eu", &checkpoint.Options{Archive: mirror})
+	ns := checkpoint.Namespace{Store: st, Archive: mirror}
+	s, err := checkpoint.Open[state](t.Context(), ns, "orders/eu", nil)
 	require.NoError(t, err)
 	for i := range 6 {
 		require.NoError(t, s.Save(t.Context(), "c", state{Sum: int64(i + 1)}))
@@ -145,7 +147,7 @@ func TestVersionsThatOnlyTheArchiveHasAreShown(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, st.Remove(t.Context(), store.Key{Namespace: "default", Name: "orders/eu"}, version, c.CommitID))
 	}
-	page := pageOf(t, st, &statuspage.Options{ShowState: true, Archive: mirror})
+	page := pageIn(t, ns, &statuspage.Options{ShowState: true})
 	assert.Contains(t, get(t, page, "/versions/orders/eu"), "in the archive")
 	assert.Contains(t, get(t, page, "/version/orders/eu?version=2"), "&#34;sum&#34;: 2")
 	assert.Contains(t, get(t, page, "/diff/orders/eu?from=1&to=5"), "<ins>+   &#34;sum&#34;: 5,</ins>")

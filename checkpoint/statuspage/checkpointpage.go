@@ -79,7 +79,7 @@ func (h *handler) checkpointPage(r *request) error {
 // moved returns when the cursor last changed, read from older versions.
 func (h *handler) moved(ctx context.Context, item *survey.Item) (survey.Movement, error) {
 	var memory survey.Memory
-	all, err := memory.Recall(ctx, h.store, []survey.Item{*item})
+	all, err := memory.Recall(ctx, h.ns.Store, []survey.Item{*item})
 	return all[0], err
 }
 

@@ -16,12 +16,12 @@ import (
 
 // A program that has a server shows its checkpoints there, behind the server's own access control.
 func ExampleHandler() {
-	ctx, st := context.Background(), memstore.New(nil)
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
 	job := func(_ context.Context, s *checkpoint.Session[struct{}]) error { s.Mark("ord-1", nil); return nil }
-	if err := checkpoint.Run(ctx, st, "orders/eu", job, nil); err != nil {
+	if err := checkpoint.Run(ctx, jobs, "orders/eu", job, nil); err != nil {
 		log.Fatal(err)
 	}
-	page, err := statuspage.Handler(st, &statuspage.Options{Prefix: "/milepost"})
+	page, err := statuspage.Handler(jobs, &statuspage.Options{Prefix: "/milepost"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -178,7 +178,7 @@ func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 	if time.Since(h.ready.at) >= time.Second {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readyWithin)
 		defer cancel()
-		_, h.ready.err = h.store.Look(ctx, h.key("milepost-readiness"))
+		_, h.ready.err = h.ns.Store.Look(ctx, h.key("milepost-readiness"))
 		h.ready.at = time.Now()
 		if h.ready.err != nil {
 			h.opts.Logger.Error("the store does not answer", "error", h.ready.err)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/checkpoint/statuspage"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/faultstore"
@@ -162,10 +163,10 @@ func TestThePageWorksUnderAPrefixThatAProxyMayStrip(t *testing.T) {
 	assert.Equal(t, "/ops/milepost/", r.Header.Get("Location"))
 	assert.Contains(t, get(t, page, "/ops/milepost/api/v1/openapi.json"), `"url": "/ops/milepost/"`)
 	for _, prefix := range []string{"milepost", "/a/../b", "/a//b", "/%41", "/a?b"} {
-		_, err := statuspage.Handler(st, &statuspage.Options{Prefix: prefix})
+		_, err := statuspage.Handler(checkpoint.Namespace{Store: st}, &statuspage.Options{Prefix: prefix})
 		assert.ErrorContains(t, err, "prefix", prefix)
 	}
-	_, err := statuspage.Handler(st, &statuspage.Options{Namespace: "a/b"})
+	_, err := statuspage.Handler(checkpoint.Namespace{Store: st, Name: "a/b"}, nil)
 	assert.ErrorIs(t, err, store.ErrName)
 }
 

@@ -40,12 +40,9 @@ func (h *handler) history(ctx context.Context, name string, before int64, limit 
 	if before == 1 {
 		return w, nil
 	}
-	options := h.reads()
-	if before > 1 {
-		options.Version = before - 1
-	}
+	options := &checkpoint.ReadOptions{Version: max(before-1, 0)}
 	var bytes int64
-	for cp, err := range checkpoint.History(ctx, h.store, name, options) {
+	for cp, err := range h.ns.History(ctx, name, options) {
 		if err != nil {
 			bad, ok := errors.AsType[*store.BadRecordError](err)
 			if !ok {
@@ -174,13 +171,12 @@ const maxState = 4 << 20
 
 // version reads one version, with its state if the store holds it.
 func (h *handler) version(ctx context.Context, name string, version int64) (*checkpoint.Checkpoint, error) {
-	cp, err := checkpoint.Get(ctx, h.store, name, &checkpoint.ReadOptions{Namespace: h.opts.Namespace, Version: version})
-	if h.opts.Archive == nil || !errors.Is(err, store.ErrNotFound) || version == 0 {
+	cp, err := h.withoutArchive().Get(ctx, name, &checkpoint.ReadOptions{Version: version})
+	if h.ns.Archive == nil || !errors.Is(err, store.ErrNotFound) || version == 0 {
 		return cp, err
 	}
-	options := h.reads() // History loads no state from the archive, however large
-	options.Version = version
-	for old, failed := range checkpoint.History(ctx, h.store, name, options) {
+	// History loads no state from the archive, however large.
+	for old, failed := range h.ns.History(ctx, name, &checkpoint.ReadOptions{Version: version}) {
 		if failed != nil {
 			return nil, failed
 		}
@@ -202,7 +198,7 @@ func (h *handler) state(ctx context.Context, cp *checkpoint.Checkpoint) error {
 	case cp.State != nil || cp.Body == "":
 		return nil
 	}
-	r, err := cp.OpenState(ctx, h.opts.Archive)
+	r, err := cp.OpenState(ctx, h.ns.Archive)
 	if err != nil {
 		return err
 	}

@@ -107,17 +107,17 @@ func (l *looks) start(ctx context.Context) *running {
 
 // survey runs one survey.
 func (h *handler) survey(ctx context.Context, memory *survey.Memory) (*looked, error) {
-	seen := &looked{Seen: survey.Seen{Namespace: h.opts.Namespace}, at: time.Now()}
+	seen := &looked{Seen: survey.Seen{Namespace: h.ns.Name}, at: time.Now()}
 	var err error
-	if seen.Items, err = survey.Look(ctx, capped{h.store}, h.opts.Namespace, ""); err != nil {
+	if seen.Items, err = survey.Look(ctx, capped{h.ns.Store}, h.ns.Name, ""); err != nil {
 		return nil, err
 	}
 	survey.Worst(seen.Items)
-	if seen.Movements, err = memory.Recall(ctx, h.store, seen.Items); err != nil {
+	if seen.Movements, err = memory.Recall(ctx, h.ns.Store, seen.Items); err != nil {
 		return nil, err
 	}
-	if h.opts.Archive != nil && h.opts.Mirror != checkpoint.MirrorOff {
-		if seen.Mirrored, err = survey.Mirrored(ctx, h.store, h.opts.Archive, seen.Items, h.opts.Mirror == checkpoint.MirrorSessions); err != nil {
+	if h.ns.Archive != nil && h.ns.Mirror != checkpoint.MirrorOff {
+		if seen.Mirrored, err = survey.Mirrored(ctx, h.ns.Store, h.ns.Archive, seen.Items, h.ns.Mirror == checkpoint.MirrorSessions); err != nil {
 			return nil, err
 		}
 	}
@@ -147,7 +147,7 @@ func (c capped) Names(ctx context.Context, namespace, prefix, after string) iter
 // page returns up to limit names that begin with prefix and come after a name, and whether there
 // are more.
 func (h *handler) page(ctx context.Context, prefix, after string, limit int) (names []string, more bool, err error) {
-	for name, err := range h.store.Names(ctx, h.opts.Namespace, prefix, after) {
+	for name, err := range h.ns.Store.Names(ctx, h.ns.Name, prefix, after) {
 		if err != nil {
 			return nil, false, fmt.Errorf("list the checkpoints that begin with %q: %w", prefix, err)
 		}
@@ -161,7 +161,7 @@ func (h *handler) page(ctx context.Context, prefix, after string, limit int) (na
 
 // lookAt surveys one checkpoint. It returns [store.ErrNotFound] if there are no records of it.
 func (h *handler) lookAt(ctx context.Context, name string) (*survey.Item, error) {
-	items, err := survey.LookAt(ctx, h.store, h.opts.Namespace, []string{name})
+	items, err := survey.LookAt(ctx, h.ns.Store, h.ns.Name, []string{name})
 	if err != nil {
 		return nil, err
 	}

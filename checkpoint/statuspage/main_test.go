@@ -27,7 +27,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // pageOf returns the page over a store.
 func pageOf(t testing.TB, st store.Store, opts *statuspage.Options) http.Handler {
 	t.Helper()
-	page, err := statuspage.Handler(st, opts)
+	return pageIn(t, checkpoint.Namespace{Store: st}, opts)
+}
+
+func pageIn(t testing.TB, ns checkpoint.Namespace, opts *statuspage.Options) http.Handler {
+	t.Helper()
+	page, err := statuspage.Handler(ns, opts)
 	require.NoError(t, err)
 	return page
 }
@@ -71,7 +76,7 @@ type state struct {
 // savedOf saves versions of a checkpoint in one run, which ends with err.
 func savedOf(t testing.TB, st store.Store, name string, versions int, err error) {
 	t.Helper()
-	s, failed := checkpoint.Open[state](t.Context(), st, name, &checkpoint.Options{Lease: lease.Options{Holder: store.Holder{ID: "nightly@etl-7", Host: "etl-7", PID: 4121, RunID: "run-1"}}})
+	s, failed := checkpoint.Open[state](t.Context(), checkpoint.Namespace{Store: st}, name, &checkpoint.Options{Lease: lease.Options{Holder: store.Holder{ID: "nightly@etl-7", Host: "etl-7", PID: 4121, RunID: "run-1"}}})
 	require.NoError(t, failed)
 	for i := range versions - 1 {
 		s.MarkBatch(fmt.Sprint((i+1)*100), 100, 0, func(st *state) { st.Sum += 100; st.Note = "at " + fmt.Sprint(i+1) })

@@ -192,12 +192,12 @@ func (h *handler) byName(v *overviewView, r *request) error {
 	if err != nil {
 		return err
 	}
-	items, err := survey.LookAt(r.ctx, h.store, h.opts.Namespace, names)
+	items, err := survey.LookAt(r.ctx, h.ns.Store, h.ns.Name, names)
 	if err != nil {
 		return err
 	}
 	var memory survey.Memory
-	moves, err := memory.Recall(r.ctx, h.store, items)
+	moves, err := memory.Recall(r.ctx, h.ns.Store, items)
 	if err != nil {
 		return err
 	}

@@ -176,7 +176,7 @@ func TestStatesOfAnySizeAndBytesAreShown(t *testing.T) {
 
 func TestAHugeDifferenceIsCut(t *testing.T) {
 	st := memstore.New(nil)
-	s, err := checkpoint.Open[[]string](t.Context(), st, "big", nil)
+	s, err := checkpoint.Open[[]string](t.Context(), checkpoint.Namespace{Store: st}, "big", nil)
 	require.NoError(t, err)
 	lines := func(word string) (all []string) {
 		for i := range 5000 {

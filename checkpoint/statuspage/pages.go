@@ -121,7 +121,7 @@ type frame struct {
 
 func (h *handler) frame(title string) frame {
 	f := frame{
-		PageTitle: title, Store: h.opts.Title, Namespace: h.opts.Namespace, Now: time.Now(), Root: h.opts.Prefix + "/",
+		PageTitle: title, Store: h.opts.Title, Namespace: h.ns.Name, Now: time.Now(), Root: h.opts.Prefix + "/",
 		Assets: assetsVersion, LoggedIn: h.opts.Token != "", ShowState: h.opts.ShowState,
 	}
 	return f

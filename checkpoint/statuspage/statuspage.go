@@ -1,6 +1,7 @@
 package statuspage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
-	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // Limits of one request. A client that wants more asks for the next page.
@@ -23,19 +23,13 @@ const (
 	parallel      = 16               // requests that read at once; others wait
 )
 
-// Options of a [Handler]. The zero value shows the default namespace to everyone.
+// Options of a [Handler]. The zero value shows everything except states to everyone.
 type Options struct {
-	Namespace string // "": default
-	Title     string // which store this is, for people who look at several
+	Title string // which store this is, for people who look at several
 
 	// Prefix is the path under which the page is mounted, such as /milepost. Requests may
 	// come with it, or without, as from a proxy that strips it.
 	Prefix string
-
-	// Archive is read for large states and for versions that the store no longer holds. Mirror says
-	// which versions the archive should hold. Nil: there is no archive.
-	Archive archive.Archive
-	Mirror  checkpoint.MirrorPolicy
 
 	// ShowState shows states. Otherwise only their size and type are shown.
 	ShowState bool
@@ -55,18 +49,16 @@ type Options struct {
 	Logger *slog.Logger // for failures of the server; nil: none
 }
 
-// Handler returns the page and its API over st. It changes nothing in st. It accepts only GET and
+// Handler returns the page and its API of a namespace. It changes nothing there. It accepts only GET and
 // HEAD, except for the forms to log in and out. The reads of a request end when its context does,
 // and after thirty seconds. An error says which option is invalid.
-func Handler(st store.Store, opts *Options) (http.Handler, error) {
+func Handler(ns checkpoint.Namespace, opts *Options) (http.Handler, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
 	}
-	if o.Namespace == "" {
-		o.Namespace = store.DefaultNamespace
-	}
-	if err := store.ValidateNamespace(o.Namespace); err != nil {
+	ns.Name = cmp.Or(ns.Name, store.DefaultNamespace)
+	if err := store.ValidateNamespace(ns.Name); err != nil {
 		return nil, fmt.Errorf("make a status page: %w", err)
 	}
 	if o.Prefix = strings.TrimSuffix(o.Prefix, "/"); o.Prefix != "" && (o.Prefix[0] != '/' || path.Clean(o.Prefix) != o.Prefix || strings.ContainsAny(o.Prefix, "%?#\\")) {
@@ -75,14 +67,14 @@ func Handler(st store.Store, opts *Options) (http.Handler, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &handler{store: st, opts: o, turns: make(chan struct{}, parallel)}
+	h := &handler{ns: ns, opts: o, turns: make(chan struct{}, parallel)}
 	h.looks.look = h.survey
 	h.route()
 	return h, nil
 }
 
 type handler struct {
-	store store.Store
+	ns    checkpoint.Namespace
 	opts  Options
 	mux   http.ServeMux
 	turns chan struct{}
@@ -249,9 +241,12 @@ func (r *request) do(h *handler, do func(*request) error) error {
 }
 
 func (h *handler) key(name string) store.Key {
-	return store.Key{Namespace: h.opts.Namespace, Name: name}
+	return store.Key{Namespace: h.ns.Name, Name: name}
 }
 
-func (h *handler) reads() *checkpoint.ReadOptions {
-	return &checkpoint.ReadOptions{Namespace: h.opts.Namespace, Archive: h.opts.Archive}
+// withoutArchive is the namespace for a read that must not load a body.
+func (h *handler) withoutArchive() checkpoint.Namespace {
+	ns := h.ns
+	ns.Archive = nil
+	return ns
 }

@@ -96,7 +96,7 @@ func (a *app) agentOptions() agent.Options {
 // forAgent is the store as an agent takes it.
 func (s *openStore) forAgent() *agent.Store {
 	return &agent.Store{
-		Store: s.Store, Archive: s.archive.Archive, Mirror: s.archive.url.Mirror, Close: s.close,
+		Namespace: s.in(""), Close: s.close,
 	}
 }
 

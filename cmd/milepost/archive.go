@@ -67,9 +67,9 @@ Versions that expired before they were mirrored are named: they are lost.`,
 		}
 		bar := a.newWorkBar("sync")
 		defer bar.clear()
-		return a.each(ctx, s, nil, &chosen, names, func(name string) error {
-			done, err := checkpoint.Sync(ctx, s, s.archive.Archive, name, &checkpoint.SyncOptions{
-				Namespace: a.namespace, Mirror: s.archive.url.Mirror, DryRun: dryRun, Progress: bar.on(name),
+		return a.each(ctx, s, s.storeOnly(a.namespace), &chosen, names, func(name string) error {
+			done, err := s.in(a.namespace).Sync(ctx, name, &checkpoint.SyncOptions{
+				DryRun: dryRun, Progress: bar.on(name),
 			})
 			if err != nil {
 				return err

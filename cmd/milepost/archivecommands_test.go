@@ -267,7 +267,7 @@ func TestPruneKeepsWhatItSays(t *testing.T) {
 	}
 	versions[1].Label = "good"
 	s := openFile(t, env)
-	_, err := checkpoint.ImportVersions(t.Context(), s, "flights", func(yield func(*checkpoint.Checkpoint, error) bool) {
+	_, err := checkpoint.Namespace{Store: s}.ImportVersions(t.Context(), "flights", func(yield func(*checkpoint.Checkpoint, error) bool) {
 		for _, v := range versions {
 			if !yield(v, nil) {
 				return

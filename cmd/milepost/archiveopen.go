@@ -13,7 +13,6 @@ import (
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/places"
-	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 	"github.com/milepost-dev/milepost/store/archive/dirarchive"
 	"github.com/milepost-dev/milepost/store/archive/s3archive"
@@ -32,21 +31,16 @@ func (o *openArchive) close() {
 	}
 }
 
-// session gives a session the archive, too.
-func (o *openArchive) session(options *checkpoint.Options) *checkpoint.Options {
-	options.Archive, options.Mirror = o.Archive, o.url.Mirror
-	return options
+// in is a namespace of the store, with its archive.
+func (s *openStore) in(namespace string) checkpoint.Namespace {
+	return checkpoint.Namespace{Store: s.Store, Archive: s.archive.Archive, Name: namespace, Mirror: s.archive.url.Mirror}
 }
 
-// reading is how a command reads a checkpoint: the newest version, or its whole history.
-func (s *openStore) reading(key store.Key) *checkpoint.ReadOptions {
-	return &checkpoint.ReadOptions{Namespace: key.Namespace, Archive: s.archive.Archive}
-}
-
-// edit gives an operator's change the archive, too.
-func (o *openArchive) edit(options *checkpoint.EditOptions) *checkpoint.EditOptions {
-	options.Archive, options.Mirror = o.Archive, o.url.Mirror
-	return options
+// storeOnly is a namespace of the store without its archive.
+func (s *openStore) storeOnly(namespace string) checkpoint.Namespace {
+	ns := s.in(namespace)
+	ns.Archive = nil
+	return ns
 }
 
 // must returns an error unless there is an archive.

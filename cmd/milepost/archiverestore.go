@@ -56,7 +56,7 @@ older versions than the mirror.`,
 			return err
 		}
 		options := &checkpoint.RestoreOptions{
-			Namespace: a.namespace, Behind: behind, Deleted: len(names) > 0, Reason: reason, DryRun: !execute, Lease: a.leaseOptions(),
+			Behind: behind, Deleted: len(names) > 0, Reason: reason, DryRun: !execute, Lease: a.leaseOptions(),
 		}
 		if at != "" {
 			var err error
@@ -67,11 +67,11 @@ older versions than the mirror.`,
 		bar := a.newWorkBar("restore")
 		defer bar.clear()
 		planned := false
-		err := a.each(ctx, s, s.archive.Archive, &chosen, names, func(name string) error {
+		err := a.each(ctx, s, s.in(a.namespace), &chosen, names, func(name string) error {
 			one := *options
 			one.Progress = bar.on(name)
-			done, err := checkpoint.Restore(ctx, s, s.archive.Archive, name, &one)
-			if len(names) == 0 && nothingLost(ctx, s, name, &one, err) {
+			done, err := s.in(a.namespace).Restore(ctx, name, &one)
+			if len(names) == 0 && nothingLost(ctx, s.in(a.namespace), name, &one, err) {
 				bar.clear()
 				a.say("%q is left as it is: %v", name, err)
 				return nil
@@ -93,21 +93,21 @@ older versions than the mirror.`,
 
 // nothingLost reports whether a restore was refused because there is nothing to bring back, which among
 // all checkpoints is as it should be: the store has what was mirrored, or it was deleted, or nothing of it was ever mirrored.
-func nothingLost(ctx context.Context, s *openStore, name string, options *checkpoint.RestoreOptions, refused error) bool {
+func nothingLost(ctx context.Context, in checkpoint.Namespace, name string, options *checkpoint.RestoreOptions, refused error) bool {
 	if errors.Is(refused, store.ErrNotFound) {
-		return neverMirrored(ctx, s.archive, store.Key{Namespace: options.Namespace, Name: name})
+		return neverMirrored(ctx, in.Archive, store.Key{Namespace: in.Name, Name: name})
 	}
 	if !errors.Is(refused, checkpoint.ErrRefused) {
 		return false
 	}
 	anyhow := *options
 	anyhow.Behind, anyhow.DryRun = true, true
-	_, err := checkpoint.Restore(ctx, s, s.archive.Archive, name, &anyhow)
+	_, err := in.Restore(ctx, name, &anyhow)
 	return errors.Is(err, checkpoint.ErrRefused)
 }
 
 // neverMirrored reports whether all that the archive has of a checkpoint is what a first save that died has left.
-func neverMirrored(ctx context.Context, in openArchive, key store.Key) bool {
+func neverMirrored(ctx context.Context, in archive.Archive, key store.Key) bool {
 	for listed, err := range archive.Versions(ctx, in, key) {
 		if err != nil || !listed.Foreign {
 			return false

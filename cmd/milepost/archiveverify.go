@@ -60,7 +60,7 @@ so: gaps that end before that time are noted, too, and do not fail.`,
 		if err := s.archive.must(); err != nil {
 			return err
 		}
-		options := checkpoint.VerifyOptions{Namespace: a.namespace, Mirror: s.archive.url.Mirror}
+		var options checkpoint.VerifyOptions
 		if knownBefore != "" {
 			var err error
 			if options.KnownBefore, err = parseTime("known-before", knownBefore, time.Now()); err != nil {
@@ -71,10 +71,10 @@ so: gaps that end before that time are noted, too, and do not fail.`,
 		defer bar.clear()
 		var sum verifyJSON
 		t := newTable("NAME", "FINDING", "VERSIONS", "OBJECT", "DETAIL")
-		failed := a.each(ctx, s, s.archive.Archive, &chosen, names, func(name string) error {
+		failed := a.each(ctx, s, s.in(a.namespace), &chosen, names, func(name string) error {
 			one := options
 			one.Progress = bar.on(name)
-			done, err := checkpoint.Verify(ctx, s, s.archive.Archive, name, &one)
+			done, err := s.in(a.namespace).Verify(ctx, name, &one)
 			if err != nil {
 				return err
 			}

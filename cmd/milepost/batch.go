@@ -110,9 +110,8 @@ func (f *batchFlags) identity() string { return "milepost batch, " + string(f.fo
 // options are those of the job's session. Every save is one that the job asks for: one a batch.
 func (f *batchFlags) options(a *app) *checkpoint.Options {
 	return &checkpoint.Options{
-		Namespace: a.namespace,
-		Lease:     f.lease(a),
-		Every:     math.MaxInt32, MaxUnsaved: math.MaxInt32, Interval: math.MaxInt64,
+		Lease: f.lease(a),
+		Every: math.MaxInt32, MaxUnsaved: math.MaxInt32, Interval: math.MaxInt64,
 		Identity: f.identity(),
 		Expect:   f.expect.expectation(),
 		Logger:   a.logger(),
@@ -164,7 +163,7 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	}
 	defer s.close()
 
-	if err := j.Prepare(stop, s, s.reading(key)); err != nil {
+	if err := j.Prepare(stop, s.in(a.namespace)); err != nil {
 		return stoppedOr(stop, err)
 	}
 	// While the job waits for the lease, a signal ends it. From then on it ends after the batch in hand,
@@ -172,11 +171,11 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	waiting := context.AfterFunc(stop, func() { cancel(context.Cause(stop)) })
 	defer context.AfterFunc(quit, func() { cancel(context.Cause(quit)) })()
 	var session *checkpoint.Session[records.Position]
-	err = checkpoint.Run(ctx, s, name, func(ctx context.Context, opened *checkpoint.Session[records.Position]) error {
+	err = checkpoint.Run(ctx, s.in(a.namespace), name, func(ctx context.Context, opened *checkpoint.Session[records.Position]) error {
 		waiting()
 		session = opened
 		return j.Run(ctx, stop, cancel, session)
-	}, s.archive.session(f.options(a)))
+	}, f.options(a))
 	if shown != nil {
 		done, _ := strconv.ParseInt(session.Cursor(), 10, 64)
 		shown.finish(done, howEnded(err), session.Version())

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -47,7 +46,7 @@ states there. A bucket that keeps versions keeps what is removed from it.`,
 	f.add(cmd)
 	f.addReason(cmd, "the version that says it is deleted")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options, err := f.options(a, s, cmd)
+		options, err := f.options(a, cmd)
 		if err != nil {
 			return err
 		}
@@ -56,7 +55,7 @@ states there. A bucket that keeps versions keeps what is removed from it.`,
 				return err
 			}
 		}
-		e, err := checkpoint.Delete(ctx, s, key.Name, options)
+		e, err := s.in(key.Namespace).Delete(ctx, key.Name, options)
 		if err != nil {
 			return err
 		}

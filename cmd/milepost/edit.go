@@ -32,13 +32,13 @@ func (f *editFlags) addReason(cmd *cobra.Command, kept string) {
 }
 
 // options checks the flags.
-func (f *editFlags) options(a *app, s *openStore, cmd *cobra.Command) (*checkpoint.EditOptions, error) {
+func (f *editFlags) options(a *app, cmd *cobra.Command) (*checkpoint.EditOptions, error) {
 	if cmd.Flags().Changed("if-version") && f.ifVersion < 1 {
 		return nil, kinds.Usagef("--if-version %d: versions count from 1", f.ifVersion)
 	}
-	return s.archive.edit(&checkpoint.EditOptions{
-		Namespace: a.namespace, IfVersion: f.ifVersion, Reason: f.reason, DryRun: !f.execute, Lease: a.leaseOptions(),
-	}), nil
+	return &checkpoint.EditOptions{
+		IfVersion: f.ifVersion, Reason: f.reason, DryRun: !f.execute, Lease: a.leaseOptions(),
+	}, nil
 }
 
 // editJSON is a plan, or what was done, as JSON.

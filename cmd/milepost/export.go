@@ -61,7 +61,7 @@ type export struct {
 func (e *export) run(ctx context.Context, w io.Writer) error {
 	bar := e.app.newWorkBar("export")
 	defer bar.clear()
-	for name, err := range e.app.selected(ctx, e.store, nil, &e.chosen, e.names) {
+	for name, err := range e.app.selected(ctx, e.store.storeOnly(e.app.namespace), &e.chosen, e.names) {
 		if err != nil {
 			return err
 		}
@@ -82,8 +82,8 @@ func (e *export) one(ctx context.Context, w io.Writer, name string, progress fun
 		_ = spool.Close()
 		_ = os.Remove(spool.Name())
 	}()
-	done, err := checkpoint.Export(ctx, e.store, name, spool, &checkpoint.ExportOptions{
-		Namespace: e.app.namespace, Archive: e.store.archive.Archive, Newest: e.newest, Open: true, Progress: progress,
+	done, err := e.store.in(e.app.namespace).Export(ctx, name, spool, &checkpoint.ExportOptions{
+		Newest: e.newest, Open: true, Progress: progress,
 	})
 	if err != nil {
 		return err

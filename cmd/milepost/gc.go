@@ -49,9 +49,9 @@ checkpoint when they close.`,
 		bar := a.newWorkBar("gc")
 		defer bar.clear()
 		planned, left := false, int64(0)
-		err := a.each(ctx, s, s.archive.Archive, &chosen, names, func(name string) error {
-			done, err := checkpoint.GC(ctx, s, s.archive.Archive, name, &checkpoint.GCOptions{
-				Namespace: a.namespace, DryRun: !execute, Progress: bar.on(name),
+		err := a.each(ctx, s, s.in(a.namespace), &chosen, names, func(name string) error {
+			done, err := s.in(a.namespace).GC(ctx, name, &checkpoint.GCOptions{
+				DryRun: !execute, Progress: bar.on(name),
 			})
 			if err != nil {
 				return err

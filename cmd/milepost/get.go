@@ -35,8 +35,7 @@ func (a *app) getCommand() *cobra.Command {
 	cmd.Flags().StringVar(&stateTo, "state-to", "", "write the state, as it was saved, to this `FILE`, which is whole or not there; - for standard output")
 	cmd.MarkFlagsMutuallyExclusive("version", "at")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options := s.reading(key)
-		options.Version = version
+		options := &checkpoint.ReadOptions{Version: version}
 		if cmd.Flags().Changed("version") && version < 1 {
 			return kinds.Usagef("--version %d: versions count from 1", version)
 		}
@@ -46,7 +45,7 @@ func (a *app) getCommand() *cobra.Command {
 				return err
 			}
 		}
-		cp, err := checkpoint.Get(ctx, s, key.Name, options)
+		cp, err := s.in(key.Namespace).Get(ctx, key.Name, options)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
@@ -38,7 +37,7 @@ func (a *app) history(ctx context.Context, s *openStore, key store.Key, limit in
 	t := newTable("VERSION>", "CURSOR", "PROCESSED>", "FAILED>", "SAVED", "EPOCH>", "BY", "NOTE")
 	var failed error
 	listed := 0
-	for cp, err := range checkpoint.History(ctx, s, key.Name, s.reading(key)) {
+	for cp, err := range s.in(key.Namespace).History(ctx, key.Name, nil) {
 		if err != nil {
 			if failed != nil {
 				a.say("%v", failed)

@@ -86,45 +86,43 @@ are named. Where it is one of these that is the newest, nothing is imported unti
 			mode = mayCreate
 		}
 		return a.with(mode, func(ctx context.Context, s *openStore, args []string) error {
-			options := f.options(a, s)
+			options, in := f.options(a), s.in("")
 			if f.from == "s3-json" {
 				place, name := args[0], args[1]
 				if strings.HasPrefix(name, "s3:") {
 					place, name = name, place
 				}
-				options.Namespace = a.namespace
-				return a.importHomeMade(ctx, s, place, name, f.skip, options)
+				return a.importHomeMade(ctx, s.in(a.namespace), place, name, f.skip, options)
 			}
 			if cmd.Flags().Changed("namespace") {
-				options.Namespace = a.namespace
+				in.Name = a.namespace
 			}
-			in := a.stdin
+			lines := a.stdin
 			if len(args) == 1 && args[0] != "-" {
 				file, err := os.Open(args[0])
 				if err != nil {
 					return err
 				}
 				defer file.Close()
-				in = file
+				lines = file
 			}
 			if f.execute {
-				spool, remove, err := readTwice(in)
+				spool, remove, err := readTwice(lines)
 				if err != nil {
 					return err
 				}
 				defer remove()
-				in = spool
+				lines = spool
 			}
-			return hintCutShort(a.importLines(ctx, s, in, options))
+			return hintCutShort(a.importLines(ctx, in, lines, options))
 		})(cmd, args)
 	}
 	return cmd
 }
 
-func (f *importFlags) options(a *app, s *openStore) *checkpoint.ImportOptions {
+func (f *importFlags) options(a *app) *checkpoint.ImportOptions {
 	return &checkpoint.ImportOptions{
 		Reason: f.reason, DryRun: !f.execute, Partial: f.partial, Lease: a.leaseOptions(),
-		Archive: s.archive.Archive, Mirror: s.archive.url.Mirror,
 	}
 }
 
@@ -161,13 +159,13 @@ func hintCutShort(err error) error {
 }
 
 // importLines goes on after a checkpoint that fails, and fails in the end.
-func (a *app) importLines(ctx context.Context, s *openStore, in io.Reader, options *checkpoint.ImportOptions) error {
+func (a *app) importLines(ctx context.Context, in checkpoint.Namespace, lines io.Reader, options *checkpoint.ImportOptions) error {
 	bar := a.newWorkBar("import")
 	defer bar.clear()
 	options.Progress = func(name string, done int64) { bar.update(name, done, 0) }
 	planned := false
 	var failed error
-	for done, err := range checkpoint.Import(ctx, s, in, options) {
+	for done, err := range in.Import(ctx, lines, options) {
 		bar.clear()
 		if err != nil {
 			if failed != nil {

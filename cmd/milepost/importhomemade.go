@@ -30,7 +30,7 @@ type unreadableJSON struct {
 }
 
 // importHomeMade makes the history of one checkpoint from files made at home.
-func (a *app) importHomeMade(ctx context.Context, s *openStore, place, name string, skip []string, options *checkpoint.ImportOptions) error {
+func (a *app) importHomeMade(ctx context.Context, in checkpoint.Namespace, place, name string, skip []string, options *checkpoint.ImportOptions) error {
 	u, err := places.ParseArchive(place)
 	if err != nil {
 		return kinds.Usage(err)
@@ -59,7 +59,7 @@ func (a *app) importHomeMade(ctx context.Context, s *openStore, place, name stri
 	bar = a.newWorkBar("import")
 	defer bar.clear()
 	options.Progress = func(name string, done int64) { bar.update(name, done, int64(len(h.Versions))) }
-	done, err := checkpoint.ImportVersions(ctx, s, name, func(yield func(*checkpoint.Checkpoint, error) bool) {
+	done, err := in.ImportVersions(ctx, name, func(yield func(*checkpoint.Checkpoint, error) bool) {
 		for _, o := range h.Versions {
 			if !yield(o.Checkpoint, nil) {
 				return

@@ -110,7 +110,7 @@ does, it saves nothing any more. The reason is kept with the lease and the next 
 		if f.reason == "" {
 			return kinds.Usagef("--reason is missing: it is kept for those who ask what happened")
 		}
-		if _, err := f.options(a, s, cmd); err != nil {
+		if _, err := f.options(a, cmd); err != nil {
 			return err
 		}
 		return advised(a.leaseBreak(ctx, s, key, f.ifVersion, &lease.BreakOptions{Reason: f.reason, Now: now, DryRun: !f.execute}),

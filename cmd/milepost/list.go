@@ -44,7 +44,7 @@ func (a *app) list(ctx context.Context, s *openStore, prefix string) error {
 	now := time.Now()
 	t := newTable("NAME", "VERSION>", "CURSOR", "PROCESSED>", "FAILED>", "SAVED", "HELD BY", "LEASE")
 	var failed error
-	for l, err := range checkpoint.List(ctx, s, prefix, &checkpoint.ListOptions{Namespace: a.namespace}) {
+	for l, err := range s.in(a.namespace).List(ctx, prefix) {
 		switch {
 		case err != nil:
 			if failed != nil {

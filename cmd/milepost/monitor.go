@@ -163,7 +163,7 @@ func (m *monitor) collect(ctx context.Context, items []survey.Item) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		_, err := checkpoint.GC(ctx, m.store, m.store.archive.Archive, i.Key.Name, &checkpoint.GCOptions{Namespace: i.Key.Namespace})
+		_, err := m.store.in(i.Key.Namespace).GC(ctx, i.Key.Name, nil)
 		failed = errors.Join(failed, err)
 	}
 	return failed

@@ -42,7 +42,7 @@ func TestWhatAPersonSaysOfAJobThatDeclaredItIsTheirsFromThenOn(t *testing.T) {
 		st, err := sqlitestore.Open(t.Context(), strings.TrimPrefix(env[0], "MILEPOST_STORE=sqlite:"), nil)
 		require.NoError(t, err)
 		defer st.Close()
-		s, err := checkpoint.Open[int](t.Context(), st, "nightly", &checkpoint.Options{Expect: checkpoint.Expectation{Every: every}})
+		s, err := checkpoint.Open[int](t.Context(), checkpoint.Namespace{Store: st}, "nightly", &checkpoint.Options{Expect: checkpoint.Expectation{Every: every}})
 		require.NoError(t, err)
 		require.NoError(t, s.Close(t.Context(), nil))
 	}
@@ -125,7 +125,7 @@ func TestASurveyTellsADeadRunFromAFailedOneAndFromOneThatDoesNotAdvance(t *testi
 			return items[0], moves[0]
 		}
 		options := &checkpoint.Options{Lease: lease.Options{Duration: 30 * time.Second}}
-		s, err := checkpoint.Open[int](t.Context(), st, "stuck", options)
+		s, err := checkpoint.Open[int](t.Context(), checkpoint.Namespace{Store: st}, "stuck", options)
 		require.NoError(t, err)
 		require.NoError(t, s.Save(t.Context(), "a", 1))
 		time.Sleep(time.Minute)

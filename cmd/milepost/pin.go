@@ -29,7 +29,7 @@ func (a *app) pinCommand() *cobra.Command {
 	f.add(cmd)
 	f.addReason(cmd, "the label, in brackets")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options, err := f.options(a, s, cmd)
+		options, err := f.options(a, cmd)
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (a *app) pinCommand() *cobra.Command {
 		if err := checkVersion(cmd, version); err != nil {
 			return err
 		}
-		cp, err := checkpoint.Pin(ctx, s, key.Name, version, label, options)
+		cp, err := s.in(key.Namespace).Pin(ctx, key.Name, version, label, options)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (a *app) unpinCommand() *cobra.Command {
 	f.add(cmd)
 	cmd.Flags().StringVar(&f.reason, "reason", "", "why; told in the answer, for whoever keeps that: what carried a reason, the label, is gone")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options, err := f.options(a, s, cmd)
+		options, err := f.options(a, cmd)
 		if err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (a *app) unpinCommand() *cobra.Command {
 		if err := checkVersion(cmd, version); err != nil {
 			return err
 		}
-		cp, err := checkpoint.Unpin(ctx, s, key.Name, version, options)
+		cp, err := s.in(key.Namespace).Unpin(ctx, key.Name, version, options)
 		if err != nil {
 			return err
 		}

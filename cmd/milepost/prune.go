@@ -47,25 +47,23 @@ any more are removed by gc.`,
 	cmd.Flags().StringVar(&age, "older-than", age, "the `age` from which versions are removed, such as 36h or 7d; at least 1h")
 	cmd.Flags().IntVar(&starts, "keep-starts", starts, "of how many sessions the versions that they started from stay, whatever their age")
 	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
-		options := checkpoint.PruneOptions{Namespace: a.namespace, RetainStarts: starts, DryRun: !execute,
-			Archive: s.archive.Archive, Mirror: s.archive.url.Mirror}
+		in := s.in(a.namespace)
+		in.RetainStarts = starts
 		var err error
-		if options.RetainAge, err = parseAge(age); err != nil {
+		if in.RetainAge, err = parseAge(age); err != nil {
 			return err
 		}
 		switch {
 		case starts < 0:
 			return kinds.Usagef("--keep-starts %d: it cannot be negative", starts)
 		case starts == 0:
-			options.RetainStarts = -1
+			in.RetainStarts = -1
 		}
 		bar := a.newWorkBar("prune")
 		defer bar.clear()
 		planned, left := false, int64(0)
-		err = a.each(ctx, s, nil, &chosen, names, func(name string) error {
-			one := options
-			one.Progress = bar.on(name)
-			done, err := checkpoint.Prune(ctx, s, name, &one)
+		err = a.each(ctx, s, s.storeOnly(a.namespace), &chosen, names, func(name string) error {
+			done, err := in.Prune(ctx, name, &checkpoint.PruneOptions{DryRun: !execute, Progress: bar.on(name)})
 			if err != nil {
 				return err
 			}

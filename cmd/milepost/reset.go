@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -24,11 +23,11 @@ before stay in the history, and rollback leads back to them. It takes the lease.
 	f.add(cmd)
 	f.addReason(cmd, "the new version")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-		options, err := f.options(a, s, cmd)
+		options, err := f.options(a, cmd)
 		if err != nil {
 			return err
 		}
-		e, err := checkpoint.Reset(ctx, s, key.Name, options)
+		e, err := s.in(key.Namespace).Reset(ctx, key.Name, options)
 		if err != nil {
 			return err
 		}

@@ -32,17 +32,15 @@ stay in the history. It takes the lease, so a job that runs is in its way.`,
 		if to < 1 {
 			return kinds.Usagef("--to is missing: which version? see %s", a.call("history %s", key.Name))
 		}
-		options, err := f.options(a, s, cmd)
+		options, err := f.options(a, cmd)
 		if err != nil {
 			return err
 		}
-		reading := s.reading(key)
-		reading.Version = to
-		target, err := checkpoint.Get(ctx, s, key.Name, reading)
+		target, err := s.in(key.Namespace).Get(ctx, key.Name, &checkpoint.ReadOptions{Version: to})
 		if err != nil {
 			return err
 		}
-		e, err := checkpoint.Rollback(ctx, s, key.Name, to, options)
+		e, err := s.in(key.Namespace).Rollback(ctx, key.Name, to, options)
 		if err != nil {
 			return err
 		}

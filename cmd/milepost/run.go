@@ -83,7 +83,7 @@ func (f *runFlags) check() error {
 
 func (f *runFlags) options(a *app) *checkpoint.Options {
 	return &checkpoint.Options{
-		Namespace: a.namespace, Codec: agent.Codec{}, Logger: a.logger(),
+		Codec: agent.Codec{}, Logger: a.logger(),
 		Lease: f.lease(a), Expect: f.expect.expectation(),
 	}
 }
@@ -117,11 +117,11 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 		return stoppedOr(opening, err)
 	}
 	defer st.close()
-	options := st.archive.session(f.options(a))
+	options := f.options(a)
 	live, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	linked := context.AfterFunc(opening, func() { cancel(context.Cause(opening)) })
-	session, err := checkpoint.Open[json.RawMessage](live, st, name, options)
+	session, err := checkpoint.Open[json.RawMessage](live, st.in(a.namespace), name, options)
 	if err != nil {
 		return stoppedOr(opening, err)
 	}

@@ -22,7 +22,7 @@ func (a *app) runsCommand() *cobra.Command {
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
 		RunE: a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-			runs, err := checkpoint.Runs(ctx, s, key.Name, s.reading(key))
+			runs, err := s.in(key.Namespace).Runs(ctx, key.Name, nil)
 			if err != nil {
 				return err
 			}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/kinds"
-	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // selection is of a command that works on some checkpoints: those named by its arguments, or all
@@ -26,8 +25,8 @@ func (s *selection) add(cmd *cobra.Command) {
 }
 
 // each calls do for each name, goes on after one that fails, and fails in the end. With an archive
-// names that just lie there count, too.
-func (a *app) each(ctx context.Context, s *openStore, in archive.Archive, chosen *selection, names []string, do func(name string) error) error {
+// names that are only there count, too.
+func (a *app) each(ctx context.Context, s *openStore, in checkpoint.Namespace, chosen *selection, names []string, do func(name string) error) error {
 	var failed error
 	fail := func(err error) {
 		if failed != nil {
@@ -36,7 +35,7 @@ func (a *app) each(ctx context.Context, s *openStore, in archive.Archive, chosen
 		failed = err
 	}
 	found := 0
-	for name, err := range a.selected(ctx, s, in, chosen, names) {
+	for name, err := range a.selected(ctx, in, chosen, names) {
 		if err != nil {
 			fail(err)
 			break
@@ -55,9 +54,9 @@ func (a *app) each(ctx context.Context, s *openStore, in archive.Archive, chosen
 	return failed
 }
 
-func (a *app) selected(ctx context.Context, s *openStore, in archive.Archive, chosen *selection, names []string) iter.Seq2[string, error] {
+func (a *app) selected(ctx context.Context, in checkpoint.Namespace, chosen *selection, names []string) iter.Seq2[string, error] {
 	if len(names) == 0 {
-		return checkpoint.Names(ctx, s, in, chosen.prefix, &checkpoint.ListOptions{Namespace: a.namespace})
+		return in.Names(ctx, chosen.prefix)
 	}
 	return func(yield func(string, error) bool) {
 		for _, name := range names {

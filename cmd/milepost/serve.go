@@ -125,7 +125,7 @@ func (a *app) serve(ctx context.Context, s *openStore, f serveFlags, token strin
 	}
 	defer listener.Close()
 	options := &statuspage.Options{
-		Namespace: a.namespace, Title: s.url.Short(), Prefix: f.prefix, Archive: s.archive.Archive, Mirror: s.archive.url.Mirror,
+		Title: s.url.Short(), Prefix: f.prefix,
 		ShowState: f.showState, Token: token, Logger: a.logger(),
 	}
 	if host, _, _ := net.SplitHostPort(f.listen); isLoopback(host) {
@@ -139,7 +139,7 @@ func (a *app) serve(ctx context.Context, s *openStore, f serveFlags, token strin
 		defer scraped.close()
 		options.Metrics = scraped
 	}
-	page, err := statuspage.Handler(s, options)
+	page, err := statuspage.Handler(s.in(a.namespace), options)
 	if err != nil {
 		return kinds.Usage(err)
 	}

@@ -53,7 +53,7 @@ its input by itself.`,
 			open = mayCreate
 		}
 		return a.named(open, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-			options, err := f.options(a, s, cmd)
+			options, err := f.options(a, cmd)
 			if err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ its input by itself.`,
 			if err != nil {
 				return err
 			}
-			e, err := checkpoint.Set(ctx, s, key.Name, c, options)
+			e, err := s.in(key.Namespace).Set(ctx, key.Name, c, options)
 			if err != nil {
 				return err
 			}

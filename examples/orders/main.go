@@ -31,11 +31,12 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	jobs, err := sqlitestore.Open(ctx, "jobs.db", nil) // or dynamostore.New(client, "milepost")
+	db, err := sqlitestore.Open(ctx, "jobs.db", nil) // or dynamostore.New(client, "milepost")
 	if err != nil {
 		return err
 	}
-	defer jobs.Close()
+	defer db.Close()
+	jobs := checkpoint.Namespace{Store: db}
 	return checkpoint.Run(ctx, jobs, "orders/eu", func(ctx context.Context, s *checkpoint.Session[totals]) error {
 		for order := range ordersAfter(s.Cursor()) { // goes on where the last run stopped
 			if err := process(ctx, order); err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
-	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // Options are those of an agent. All except Observer are required.
@@ -40,28 +39,16 @@ type Place struct {
 
 // Store is an open store with the archive that belongs to it.
 type Store struct {
-	store.Store
-	Archive archive.Archive // nil: there is none
-	Mirror  checkpoint.MirrorPolicy
+	Namespace checkpoint.Namespace // without a name: each request has its own
 
 	Close func()
 }
 
-// session adds the archive to the options of a session.
-func (s *Store) session(o *checkpoint.Options) *checkpoint.Options {
-	o.Archive, o.Mirror = s.Archive, s.Mirror
-	return o
-}
-
-// edit adds the archive to the options of a change.
-func (s *Store) edit(o *checkpoint.EditOptions) *checkpoint.EditOptions {
-	o.Archive, o.Mirror = s.Archive, s.Mirror
-	return o
-}
-
-// reading returns the options of a read.
-func (s *Store) reading(namespace string) *checkpoint.ReadOptions {
-	return &checkpoint.ReadOptions{Namespace: namespace, Archive: s.Archive}
+// in returns the namespace of that name.
+func (s *Store) in(name string) checkpoint.Namespace {
+	n := s.Namespace
+	n.Name = name
+	return n
 }
 
 // Agent has what the conversations with clients share.

@@ -29,7 +29,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func optionsOf(st *memstore.Store) Options {
 	return Options{
 		Namespace: store.DefaultNamespace, Release: "test", Logger: slog.New(slog.DiscardHandler),
-		Open: func(context.Context, Place) (*Store, error) { return &Store{Store: st, Close: func() {}}, nil },
+		Open: func(context.Context, Place) (*Store, error) {
+			return &Store{Namespace: checkpoint.Namespace{Store: st}, Close: func() {}}, nil
+		},
 	}
 }
 
@@ -110,7 +112,7 @@ func (c *testClient) end() error {
 // newest is the newest version of a checkpoint.
 func newest(t *testing.T, st store.Store, name string) *checkpoint.Checkpoint {
 	t.Helper()
-	cp, err := checkpoint.Get(t.Context(), st, name, nil)
+	cp, err := checkpoint.Namespace{Store: st}.Get(t.Context(), name, nil)
 	require.NoError(t, err)
 	return cp
 }

@@ -10,15 +10,15 @@ import (
 )
 
 // planEdit plans a change of a checkpoint by a client that holds no session of it.
-func planEdit(r *request, f *fields, create bool, edit func(context.Context, *Store, target, *checkpoint.EditOptions) (int64, error)) work {
+func planEdit(r *request, f *fields, create bool, edit func(context.Context, checkpoint.Namespace, string, *checkpoint.EditOptions) (int64, error)) work {
 	p := r.c.target(f)
-	o := &checkpoint.EditOptions{Namespace: p.namespace, Lease: lease.Options{Logger: r.c.agent.o.Logger, Observer: r.c.agent.o.Observer}}
+	o := &checkpoint.EditOptions{Lease: lease.Options{Logger: r.c.agent.o.Logger, Observer: r.c.agent.o.Observer}}
 	return work{do: func(ctx context.Context) ([]byte, error) {
 		st, err := p.open(ctx, create)
 		if err != nil {
 			return nil, err
 		}
-		version, err := edit(ctx, st, p, st.edit(o))
+		version, err := edit(ctx, st.in(p.namespace), p.name, o)
 		if err != nil {
 			return nil, err
 		}
@@ -27,11 +27,11 @@ func planEdit(r *request, f *fields, create bool, edit func(context.Context, *St
 }
 
 // planCommit plans a change that is a commit.
-func planCommit(r *request, f *fields, create bool, edit func(context.Context, *Store, string, *checkpoint.EditOptions) (*checkpoint.Edit, error)) work {
+func planCommit(r *request, f *fields, create bool, edit func(context.Context, checkpoint.Namespace, string, *checkpoint.EditOptions) (*checkpoint.Edit, error)) work {
 	ifVersion, reason := f.whole("if_version", 0, 1, math.MaxInt64), f.text("reason")
-	return planEdit(r, f, create, func(ctx context.Context, st *Store, p target, o *checkpoint.EditOptions) (int64, error) {
+	return planEdit(r, f, create, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (int64, error) {
 		o.IfVersion, o.Reason = ifVersion, reason
-		done, err := edit(ctx, st, p.name, o)
+		done, err := edit(ctx, in, name, o)
 		switch {
 		case err != nil:
 			return 0, err
@@ -40,7 +40,7 @@ func planCommit(r *request, f *fields, create bool, edit func(context.Context, *
 		case done.Before != nil:
 			return done.Before.Version + 1, nil
 		}
-		return 0, fmt.Errorf("%s: nothing was there, and nothing was made", p.name)
+		return 0, fmt.Errorf("%s: nothing was there, and nothing was made", name)
 	})
 }
 
@@ -49,14 +49,14 @@ func planRollback(r *request, f *fields) work {
 	if !f.has("to") {
 		f.fail("field %q is missing", "to")
 	}
-	return planCommit(r, f, mustExist, func(ctx context.Context, st *Store, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
-		return checkpoint.Rollback(ctx, st, name, to, o)
+	return planCommit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return in.Rollback(ctx, name, to, o)
 	})
 }
 
 func planReset(r *request, f *fields) work {
-	return planCommit(r, f, mustExist, func(ctx context.Context, st *Store, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
-		return checkpoint.Reset(ctx, st, name, o)
+	return planCommit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return in.Reset(ctx, name, o)
 	})
 }
 
@@ -72,14 +72,14 @@ func planSet(r *request, f *fields) work {
 			*to = &n
 		}
 	}
-	return planCommit(r, f, mayCreate, func(ctx context.Context, st *Store, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
-		return checkpoint.Set(ctx, st, name, content, o)
+	return planCommit(r, f, mayCreate, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return in.Set(ctx, name, content, o)
 	})
 }
 
 func planDelete(r *request, f *fields) work {
-	return planCommit(r, f, mustExist, func(ctx context.Context, st *Store, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
-		return checkpoint.Delete(ctx, st, name, o)
+	return planCommit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+		return in.Delete(ctx, name, o)
 	})
 }
 
@@ -88,8 +88,8 @@ func planPin(r *request, f *fields) work {
 	if len(label) > checkpoint.MaxLabel {
 		f.fail("field \"label\": at most %d bytes", checkpoint.MaxLabel)
 	}
-	return planEdit(r, f, mustExist, func(ctx context.Context, st *Store, p target, o *checkpoint.EditOptions) (int64, error) {
-		cp, err := checkpoint.Pin(ctx, st, p.name, version, label, o)
+	return planEdit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (int64, error) {
+		cp, err := in.Pin(ctx, name, version, label, o)
 		if err != nil {
 			return 0, err
 		}
@@ -99,8 +99,8 @@ func planPin(r *request, f *fields) work {
 
 func planUnpin(r *request, f *fields) work {
 	version := f.whole("version", 0, 1, math.MaxInt64)
-	return planEdit(r, f, mustExist, func(ctx context.Context, st *Store, p target, o *checkpoint.EditOptions) (int64, error) {
-		cp, err := checkpoint.Unpin(ctx, st, p.name, version, o)
+	return planEdit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (int64, error) {
+		cp, err := in.Unpin(ctx, name, version, o)
 		if err != nil {
 			return 0, err
 		}

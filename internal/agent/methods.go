@@ -254,9 +254,7 @@ func planGet(r *request, f *fields) work {
 		if err != nil {
 			return nil, err
 		}
-		o := st.reading(p.namespace)
-		o.Version, o.At = version, at
-		cp, err := checkpoint.Get(ctx, st, p.name, o)
+		cp, err := st.in(p.namespace).Get(ctx, p.name, &checkpoint.ReadOptions{Version: version, At: at})
 		if err != nil {
 			return nil, err
 		}
@@ -277,9 +275,7 @@ func planHistory(r *request, f *fields) work {
 			Versions []json.RawMessage `json:"versions"`
 			Next     int64             `json:"next,omitempty"`
 		}{Versions: []json.RawMessage{}}
-		o := st.reading(p.namespace)
-		o.Version = version
-		for cp, err := range checkpoint.History(ctx, st, p.name, o) {
+		for cp, err := range st.in(p.namespace).History(ctx, p.name, &checkpoint.ReadOptions{Version: version}) {
 			if err != nil {
 				return nil, err
 			}
@@ -301,7 +297,7 @@ func planRuns(r *request, f *fields) work {
 		if err != nil {
 			return nil, err
 		}
-		runs, err := checkpoint.Runs(ctx, st, p.name, st.reading(p.namespace))
+		runs, err := st.in(p.namespace).Runs(ctx, p.name, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -21,7 +21,11 @@ type openRequest struct {
 	*request
 	target  target
 	options checkpoint.Options
-	whole   bool // the cursors are integers
+
+	retainAge    time.Duration
+	retainStarts int
+
+	whole bool // the cursors are integers
 }
 
 func planOpen(r *request, f *fields) work {
@@ -30,7 +34,7 @@ func planOpen(r *request, f *fields) work {
 		f.fail("this is the socket of milepost run, which holds its session already")
 	}
 	o.options = checkpoint.Options{
-		Namespace: o.target.namespace, Codec: Codec{}, Logger: r.c.agent.o.Logger,
+		Codec: Codec{}, Logger: r.c.agent.o.Logger,
 		Lease: lease.Options{
 			Holder:     store.Holder{ID: f.text("holder"), RunID: f.text("run_id")},
 			Duration:   f.millis("duration_ms", lease.DefaultDuration),
@@ -39,17 +43,16 @@ func planOpen(r *request, f *fields) work {
 			MaxSilence: f.millis("max_silence_ms", 0),
 			OnWait:     o.onWait(), Observer: r.c.agent.o.Observer,
 		},
-		Every:        int(f.whole("every", checkpoint.DefaultEvery, 0, math.MaxInt32)),
-		Interval:     f.millis("interval_ms", checkpoint.DefaultInterval),
-		MaxUnsaved:   int(f.whole("max_unsaved", 0, 1, math.MaxInt32)),
-		MaxAhead:     int(f.whole("max_ahead", 0, 1, math.MaxInt32)),
-		Identity:     f.text("identity"),
-		OnIdentity:   []checkpoint.IdentityPolicy{checkpoint.Refuse, checkpoint.Warn, checkpoint.Fork, checkpoint.Restart}[f.choice("on_identity", "refuse", "warn", "fork", "restart")],
-		Schema:       f.count("schema"),
-		RetainAge:    f.millis("retain_age_ms", 0),
-		RetainStarts: int(f.whole("retain_starts", 0, 1, math.MaxInt32)),
-		Expect:       checkpoint.Expectation{Every: f.millis("expect_every_ms", 0), Grace: f.millis("expect_grace_ms", 0)},
+		Every:      int(f.whole("every", checkpoint.DefaultEvery, 0, math.MaxInt32)),
+		Interval:   f.millis("interval_ms", checkpoint.DefaultInterval),
+		MaxUnsaved: int(f.whole("max_unsaved", 0, 1, math.MaxInt32)),
+		MaxAhead:   int(f.whole("max_ahead", 0, 1, math.MaxInt32)),
+		Identity:   f.text("identity"),
+		OnIdentity: []checkpoint.IdentityPolicy{checkpoint.Refuse, checkpoint.Warn, checkpoint.Fork, checkpoint.Restart}[f.choice("on_identity", "refuse", "warn", "fork", "restart")],
+		Schema:     f.count("schema"),
+		Expect:     checkpoint.Expectation{Every: f.millis("expect_every_ms", 0), Grace: f.millis("expect_grace_ms", 0)},
 	}
+	o.retainAge, o.retainStarts = f.millis("retain_age_ms", 0), int(f.whole("retain_starts", 0, 1, math.MaxInt32))
 	unlimited(&o.options)
 	if f.flag("migrate") {
 		o.options.Migrate = o.askToMigrate
@@ -94,7 +97,9 @@ func (o *openRequest) do(ctx context.Context) ([]byte, error) {
 	// The session outlives the request, which may be cancelled until it is answered.
 	live, end := context.WithCancelCause(context.Background())
 	linked := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
-	opened, err := checkpoint.Open[json.RawMessage](live, st, o.target.name, st.session(&o.options))
+	in := st.in(o.target.namespace)
+	in.RetainAge, in.RetainStarts = o.retainAge, o.retainStarts
+	opened, err := checkpoint.Open[json.RawMessage](live, in, o.target.name, &o.options)
 	if err != nil {
 		linked()
 		end(nil)

@@ -23,7 +23,7 @@ func share(t *testing.T, st *memstore.Store) (shared *Shared, lose context.Cance
 	o := optionsOf(st)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	t.Cleanup(func() { cancel(nil) })
-	opened, err := checkpoint.Open[json.RawMessage](ctx, st, "a", &checkpoint.Options{Codec: Codec{}})
+	opened, err := checkpoint.Open[json.RawMessage](ctx, checkpoint.Namespace{Store: st}, "a", &checkpoint.Options{Codec: Codec{}})
 	require.NoError(t, err)
 	own, err := o.Open(ctx, Place{})
 	require.NoError(t, err)

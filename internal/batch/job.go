@@ -125,12 +125,12 @@ func (j *Job) stopped() error {
 // Prepare brings the input to where the checkpoint stands before the lease is taken, if no run holds
 // the lease. So another input is refused without a trace in the checkpoint's history. The session finds
 // what else is wrong, and what has changed by then.
-func (j *Job) Prepare(ctx context.Context, s store.Store, reading *checkpoint.ReadOptions) error {
-	o, err := lease.Observe(ctx, s, j.o.Key)
+func (j *Job) Prepare(ctx context.Context, ns checkpoint.Namespace) error {
+	o, err := lease.Observe(ctx, ns.Store, j.o.Key)
 	if err != nil || o.Lease == nil || o.Lease.Status == store.Held || !j.in.IsFile() {
 		return nil //nolint:nilerr // the session will find it too
 	}
-	cp, err := checkpoint.Get(ctx, s, j.o.Key.Name, reading)
+	cp, err := ns.Get(ctx, j.o.Key.Name, nil)
 	if err != nil || cp.Identity != "" && cp.Identity != j.o.Identity {
 		return nil //nolint:nilerr // the session will find it too
 	}

@@ -51,10 +51,10 @@ func (j *jobs) run(stop context.Context, script string, retries int) error {
 	})
 	require.NoError(j.t, err)
 	defer job.Close()
-	if err := job.Prepare(j.t.Context(), j.st, &checkpoint.ReadOptions{}); err != nil {
+	if err := job.Prepare(j.t.Context(), checkpoint.Namespace{Store: j.st}); err != nil {
 		return err
 	}
-	return checkpoint.Run(ctx, j.st, "a", func(ctx context.Context, s *checkpoint.Session[records.Position]) error {
+	return checkpoint.Run(ctx, checkpoint.Namespace{Store: j.st}, "a", func(ctx context.Context, s *checkpoint.Session[records.Position]) error {
 		return job.Run(ctx, stop, end, s)
 	}, &checkpoint.Options{Identity: "test", Every: math.MaxInt32, MaxUnsaved: math.MaxInt32, Interval: math.MaxInt64})
 }
@@ -85,7 +85,7 @@ func TestAnotherInputIsRefusedBeforeTheLeaseIsTaken(t *testing.T) {
 	require.NoError(t, j.run(t.Context(), "cat", 0))
 	require.NoError(t, os.WriteFile(j.path, []byte("x\n2\n3\n4\n"), 0o600))
 	assert.ErrorIs(t, j.run(t.Context(), "cat", 0), checkpoint.ErrRefused)
-	cp, err := checkpoint.Get(t.Context(), j.st, "a", nil)
+	cp, err := checkpoint.Namespace{Store: j.st}.Get(t.Context(), "a", nil)
 	require.NoError(t, err)
 	assert.EqualValues(t, 1, cp.Epoch)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func (f fixture) editing() *checkpoint.EditOptions {
-	return &checkpoint.EditOptions{Namespace: f.key.Namespace, Reason: "because", Lease: *f.as("oncall")}
+	return &checkpoint.EditOptions{Reason: "because", Lease: *f.as("oncall")}
 }
 
 // edits are an operator's changes; each makes one version.
@@ -23,19 +23,19 @@ func (f fixture) edits() map[string]func(context.Context, store.Store) error {
 	cursor, name, o := "set", f.key.Name, f.editing()
 	return map[string]func(context.Context, store.Store) error{
 		"rollback": func(ctx context.Context, st store.Store) error {
-			_, err := checkpoint.Rollback(ctx, st, name, 1, o)
+			_, err := f.in(st).Rollback(ctx, name, 1, o)
 			return err
 		},
 		"reset": func(ctx context.Context, st store.Store) error {
-			_, err := checkpoint.Reset(ctx, st, name, o)
+			_, err := f.in(st).Reset(ctx, name, o)
 			return err
 		},
 		"set": func(ctx context.Context, st store.Store) error {
-			_, err := checkpoint.Set(ctx, st, name, checkpoint.Content{Cursor: &cursor}, o)
+			_, err := f.in(st).Set(ctx, name, checkpoint.Content{Cursor: &cursor}, o)
 			return err
 		},
 		"delete": func(ctx context.Context, st store.Store) error {
-			_, err := checkpoint.Delete(ctx, st, name, o)
+			_, err := f.in(st).Delete(ctx, name, o)
 			return err
 		},
 	}
@@ -44,7 +44,7 @@ func (f fixture) edits() map[string]func(context.Context, store.Store) error {
 // delete deletes the checkpoint over st.
 func (f fixture) delete(t testing.TB, st store.Store) {
 	t.Helper()
-	_, err := checkpoint.Delete(t.Context(), st, f.key.Name, f.editing())
+	_, err := f.in(st).Delete(t.Context(), f.key.Name, f.editing())
 	require.NoError(t, err)
 }
 
@@ -101,7 +101,7 @@ var editRules = []rule{
 		require.NoError(t, s.put(t.Context(), 2))
 		_, err := lease.Break(t.Context(), f.Store, f.key, &lease.BreakOptions{Reason: "r", Now: true})
 		require.NoError(t, err)
-		_, err = checkpoint.Rollback(t.Context(), f.Store, f.key.Name, 1, f.editing())
+		_, err = f.in(f.Store).Rollback(t.Context(), f.key.Name, 1, f.editing())
 		require.NoError(t, err)
 		require.ErrorIs(t, s.put(t.Context(), 3), lease.ErrLost)
 		f.saw(t, "1", "2", "1")
@@ -110,7 +110,7 @@ var editRules = []rule{
 	{"versions and epochs go on after a delete, and the new life shows nothing of the old", func(t *testing.T, f fixture) {
 		old := f.ended(t, 2) // version 3
 		f.delete(t, f.Store) // version 4
-		_, err := checkpoint.Get(t.Context(), f.Store, f.key.Name, f.reading(0))
+		_, err := f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(0))
 		require.ErrorIs(t, err, store.ErrNotFound)
 		f.names(t)
 		for n := int64(1); n <= 3; n++ {
@@ -142,10 +142,10 @@ var editRules = []rule{
 		next := f.session(t, f.as("b"))
 		require.NoError(t, next.put(t.Context(), 1))
 		assert.Equal(t, []int64{6}, f.shown(t))
-		_, err := checkpoint.Get(t.Context(), f.Store, f.key.Name, f.reading(2))
+		_, err := f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(2))
 		require.ErrorIs(t, err, store.ErrNotFound)
 		require.NotEmpty(t, f.copied(t, 2), "it is there, and not shown")
-		_, err = checkpoint.FinishDelete(t.Context(), f.Store, f.key.Name, f.editing())
+		_, err = f.in(f.Store).FinishDelete(t.Context(), f.key.Name)
 		require.NoError(t, err)
 		f.notCopied(t, 2)
 	}},
@@ -180,10 +180,10 @@ var editRules = []rule{
 		f.ended(t, 2)
 		line := f.line()
 		line.On("Remove", 0, faultstore.Throttle)
-		_, err := checkpoint.Delete(f.soon(t), line, f.key.Name, f.editing())
+		_, err := f.in(line).Delete(f.soon(t), f.key.Name, f.editing())
 		require.Error(t, err)
 		assert.Equal(t, []string{f.key.Name}, f.deleting(t))
-		_, err = checkpoint.FinishDelete(t.Context(), f.Store, f.key.Name, f.editing())
+		_, err = f.in(f.Store).FinishDelete(t.Context(), f.key.Name)
 		require.NoError(t, err)
 		assert.Empty(t, f.deleting(t))
 		f.notCopied(t, 1)
@@ -193,13 +193,13 @@ var editRules = []rule{
 		line := f.line()
 		line.On("Unlist", 1, faultstore.Hold)
 		line.On("Unlist", 0, faultstore.LoseRequest)
-		_, err := checkpoint.Delete(f.soon(t), line, f.key.Name, f.editing())
+		_, err := f.in(line).Delete(f.soon(t), f.key.Name, f.editing())
 		require.Error(t, err)
 		s := f.session(t, f.as("b"))
 		require.NoError(t, s.put(t.Context(), 1))
 		require.NoError(t, s.put(t.Context(), 2))
 		deliverLate(t, line) // the unlisting of the tombstone
-		_, err = checkpoint.FinishDelete(t.Context(), f.Store, f.key.Name, f.editing())
+		_, err = f.in(f.Store).FinishDelete(t.Context(), f.key.Name)
 		require.NoError(t, err)
 		assert.True(t, f.head(t).Listed)
 		f.saw(t, "1", "2")
@@ -213,7 +213,7 @@ var editRules = []rule{
 			for _, name := range []string{"set", "rollback"} {
 				require.Error(t, edits[name](t.Context(), f.Store), name)
 			}
-			_, err := checkpoint.Open[tally](t.Context(), f.Store, at.key.Name, at.options(f.as("a")))
+			_, err := checkpoint.Open[tally](t.Context(), f.in(f.Store), at.key.Name, at.options(f.as("a")))
 			require.ErrorIs(t, err, lease.ErrStoreRegressed)
 			require.NoError(t, edits[leads](t.Context(), f.Store))
 			s := at.session(t, f.as("a"))
@@ -224,7 +224,7 @@ var editRules = []rule{
 	{"a pin of a version that is gone makes it from HEAD if HEAD is there, and else refuses", func(t *testing.T, f fixture) {
 		s := f.ended(t, 2) // version 3
 		require.NoError(t, f.Remove(t.Context(), f.key, 3, f.copied(t, 3).CommitID))
-		_, err := checkpoint.Pin(t.Context(), f.Store, f.key.Name, 3, "kept", f.editing())
+		_, err := f.in(f.Store).Pin(t.Context(), f.key.Name, 3, "kept", f.editing())
 		require.NoError(t, err)
 		pinned := f.copied(t, 3)
 		assert.Equal(t, "kept", pinned.Label)
@@ -236,7 +236,7 @@ var editRules = []rule{
 		line.On("Amend", 1, faultstore.Before(func() { // it expires at the last moment
 			assert.NoError(t, f.Remove(t.Context(), f.key, 1, f.copied(t, 1).CommitID))
 		}))
-		_, err = checkpoint.Pin(t.Context(), line, f.key.Name, 1, "late", f.editing())
+		_, err = f.in(line).Pin(t.Context(), f.key.Name, 1, "late", f.editing())
 		require.ErrorIs(t, err, store.ErrNotFound)
 		f.notCopied(t, 1)
 	}},
@@ -246,7 +246,7 @@ var editRules = []rule{
 func (f fixture) deleting(t testing.TB) []string {
 	t.Helper()
 	var names []string
-	for l, err := range checkpoint.List(t.Context(), f.Store, "", &checkpoint.ListOptions{Namespace: f.key.Namespace}) {
+	for l, err := range f.in(f.Store).List(t.Context(), "") {
 		require.NoError(t, err)
 		if l.Deleting {
 			names = append(names, l.Name)

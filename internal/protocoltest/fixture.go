@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -18,6 +19,8 @@ type fixture struct {
 	store.Store
 	suite suite
 	key   store.Key
+
+	keeping checkpoint.Namespace // the retention of the sessions here
 }
 
 var keys atomic.Int64

@@ -124,7 +124,7 @@ var historyRules = []rule{
 	{"a copy gets its expiry when it is written, from the store's clock", func(t *testing.T, f fixture) {
 		const ahead, age = 1000 * time.Hour, 48 * time.Hour
 		o := f.options(f.as("a"))
-		o.RetainAge = age
+		f.keeping.RetainAge = age
 		s := f.sessionOn(t, faultstore.New(skewed{f.Store, ahead}), o)
 		require.NoError(t, s.put(t.Context(), 1))
 		require.NoError(t, s.put(t.Context(), 2))
@@ -137,17 +137,17 @@ var historyRules = []rule{
 		}
 		past := time.Now().Add(-time.Minute)
 		require.NoError(t, f.Amend(t.Context(), f.key, 1, f.copied(t, 1).CommitID, store.Amendment{ExpiresAt: &past}))
-		_, err := checkpoint.Get(t.Context(), f.Store, f.key.Name, f.reading(1))
+		_, err := f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(1))
 		require.ErrorIs(t, err, store.ErrNotFound)
 		assert.Equal(t, []int64{3, 2}, f.shown(t))
 	}},
 	{"the starts of the newest sessions stay, and those that fall out get their expiry back", func(t *testing.T, f fixture) {
 		o := f.options(f.as("a"))
-		o.RetainStarts = 2
+		f.keeping.RetainStarts = 2
 		for n := range 5 { // session n starts from version 2n, and closes at 2n+2
 			s := f.sessionOn(t, f.line(), o)
 			if n == 2 { // version 2 becomes a savepoint while it is a start
-				_, err := checkpoint.Pin(t.Context(), f.Store, f.key.Name, 2, "savepoint", &checkpoint.EditOptions{Namespace: f.key.Namespace})
+				_, err := f.in(f.Store).Pin(t.Context(), f.key.Name, 2, "savepoint", nil)
 				require.NoError(t, err)
 			}
 			require.NoError(t, s.put(t.Context(), n))
@@ -166,7 +166,7 @@ var historyRules = []rule{
 	}},
 	{"the list of starts does not grow with short sessions on a slow store", func(t *testing.T, f fixture) {
 		o := f.options(f.as("a"))
-		o.RetainStarts = 2
+		f.keeping.RetainStarts = 2
 		for n := range 8 {
 			line := f.line()
 			line.On("Version", 0, slowly)
@@ -193,14 +193,14 @@ var historyRules = []rule{
 
 // reading chooses one version of the fixture's checkpoint; 0: the newest.
 func (f fixture) reading(version int64) *checkpoint.ReadOptions {
-	return &checkpoint.ReadOptions{Namespace: f.key.Namespace, Version: version}
+	return &checkpoint.ReadOptions{Version: version}
 }
 
 // shown returns the versions that readers see, newest first.
 func (f fixture) shown(t testing.TB) []int64 {
 	t.Helper()
 	var all []int64
-	for cp, err := range checkpoint.History(t.Context(), f.Store, f.key.Name, f.reading(0)) {
+	for cp, err := range f.in(f.Store).History(t.Context(), f.key.Name, f.reading(0)) {
 		require.NoError(t, err)
 		all = append(all, cp.Version)
 	}
@@ -210,7 +210,7 @@ func (f fixture) shown(t testing.TB) []int64 {
 // newest reads the checkpoint as a reader does, and requires that its state belongs to its cursor.
 func (f fixture) newest(t testing.TB) *checkpoint.Checkpoint {
 	t.Helper()
-	cp, err := checkpoint.Get(t.Context(), f.Store, f.key.Name, f.reading(0))
+	cp, err := f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(0))
 	require.NoError(t, err)
 	state, err := checkpoint.Decode[tally](cp)
 	require.NoError(t, err)

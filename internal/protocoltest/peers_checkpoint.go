@@ -51,10 +51,10 @@ var checkpointPeerRules = []rule{
 		v := bare(4, 21, "c4")
 		v.State = &store.State{Data: []byte(`{"Sum":4}`), Size: 9, SHA256: make([]byte, 32)}
 		require.NoError(t, f.commit(t, v))
-		_, err := checkpoint.Open[tally](t.Context(), f.Store, f.key.Name, f.options(f.as("b")))
+		_, err := checkpoint.Open[tally](t.Context(), f.in(f.Store), f.key.Name, f.options(f.as("b")))
 		require.ErrorIs(t, err, store.ErrBadRecord)
 		assert.Contains(t, err.Error(), f.key.Name)
-		_, err = checkpoint.Get(t.Context(), f.Store, f.key.Name, f.reading(0))
+		_, err = f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(0))
 		require.ErrorIs(t, err, store.ErrBadRecord)
 		assert.Equal(t, "c4", f.head(t).CommitID, "and it is not overwritten")
 	}},
@@ -72,7 +72,7 @@ var checkpointPeerRules = []rule{
 			for _, err := range []error{store.ErrUnavailable, store.ErrThrottled, store.ErrCredentials, store.ErrNoTable, store.ErrBadRecord, store.ErrNewerFormat} {
 				line := f.line()
 				line.On(method, 0, faultstore.Fail(fmt.Errorf("%w: %w", store.ErrNotApplied, err)))
-				got := checkpoint.Run(f.soon(t), line, f.key.Name, func(context.Context, *checkpoint.Session[tally]) error {
+				got := checkpoint.Run(f.soon(t), f.in(line), f.key.Name, func(context.Context, *checkpoint.Session[tally]) error {
 					assert.Fail(t, "the job started from nothing", "%s: %v", method, err)
 					return nil
 				}, f.options(f.as("b")))
@@ -85,7 +85,7 @@ var checkpointPeerRules = []rule{
 		broken := errors.New("record 3 is broken")
 		o := f.options(f.as("a"))
 		o.Every = 1 << 30
-		err := checkpoint.Run(t.Context(), f.Store, f.key.Name, func(ctx context.Context, s *checkpoint.Session[tally]) error {
+		err := checkpoint.Run(t.Context(), f.in(f.Store), f.key.Name, func(ctx context.Context, s *checkpoint.Session[tally]) error {
 			s.Mark("1", func(v *tally) { v.Sum = 1 })
 			require.NoError(t, s.Flush(ctx))
 			s.Mark("2", func(v *tally) { v.Sum = 2 })

@@ -42,7 +42,7 @@ func (r *run) kill() {
 
 func (r *run) goOn(t *testing.T, f fixture, first, last int) {
 	t.Helper()
-	opened, err := checkpoint.Open[tally](r.life, r.line, f.key.Name, f.options(f.as("a")))
+	opened, err := checkpoint.Open[tally](r.life, f.in(r.line), f.key.Name, f.options(f.as("a")))
 	if err != nil {
 		r.err = err
 		return
@@ -201,7 +201,7 @@ func wholeSessionRules(s suite) []rule {
 // would not go with its state.
 func (f fixture) overtakeOnce(t *testing.T) {
 	o := f.options(f.over("a"))
-	s, err := checkpoint.Open[tally](context.Background(), f.Store, f.key.Name, o)
+	s, err := checkpoint.Open[tally](context.Background(), f.in(f.Store), f.key.Name, o)
 	if !assert.NoError(t, err) {
 		return
 	}
@@ -226,7 +226,7 @@ var markRules = []rule{
 		versions := f.history(t)
 		require.Greater(t, len(versions), 10)
 		for _, v := range versions {
-			cp, err := checkpoint.Get(t.Context(), f.Store, f.key.Name, f.reading(v.Number))
+			cp, err := f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(v.Number))
 			require.NoError(t, err)
 			got, err := checkpoint.Decode[tally](cp)
 			require.NoError(t, err)
@@ -265,7 +265,7 @@ var markRules = []rule{
 	}},
 	{"after a loss a mark does nothing, and Run returns the cause", func(t *testing.T, f fixture) {
 		line := f.line()
-		err := checkpoint.Run(t.Context(), line, f.key.Name, func(ctx context.Context, s *checkpoint.Session[tally]) error {
+		err := checkpoint.Run(t.Context(), f.in(line), f.key.Name, func(ctx context.Context, s *checkpoint.Session[tally]) error {
 			s.Mark("1", func(v *tally) { v.Sum = 1 })
 			require.NoError(t, s.Flush(ctx))
 			cut(line)
@@ -284,7 +284,7 @@ var markRules = []rule{
 		started := make(chan struct{})
 		ended := make(chan error, 1)
 		go func() {
-			ended <- checkpoint.Run(context.Background(), f.Store, f.key.Name, func(_ context.Context, s *checkpoint.Session[tally]) error {
+			ended <- checkpoint.Run(context.Background(), f.in(f.Store), f.key.Name, func(_ context.Context, s *checkpoint.Session[tally]) error {
 				s.Mark("1", func(v *tally) { v.Sum = 1 })
 				close(started)
 				<-s.HandoffWanted()

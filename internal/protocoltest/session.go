@@ -26,9 +26,16 @@ type session struct {
 	line *faultstore.Store
 }
 
+// in is the fixture's namespace on a store.
+func (f fixture) in(st store.Store) checkpoint.Namespace {
+	n := f.keeping
+	n.Store, n.Name = st, f.key.Namespace
+	return n
+}
+
 // options of a session that saves only when told to.
 func (f fixture) options(o *lease.Options) *checkpoint.Options {
-	return &checkpoint.Options{Namespace: f.key.Namespace, Lease: *o, Interval: 1000 * time.Hour}
+	return &checkpoint.Options{Lease: *o, Interval: 1000 * time.Hour}
 }
 
 // session opens the fixture's checkpoint on a line of its own, and closes it when the test ends.
@@ -39,7 +46,7 @@ func (f fixture) session(t testing.TB, o *lease.Options) session {
 
 func (f fixture) sessionOn(t testing.TB, line *faultstore.Store, o *checkpoint.Options) session {
 	t.Helper()
-	s, err := checkpoint.Open[tally](t.Context(), line, f.key.Name, o)
+	s, err := checkpoint.Open[tally](t.Context(), f.in(line), f.key.Name, o)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		line.Clear()
@@ -65,7 +72,7 @@ func (f fixture) soon(t testing.TB) context.Context {
 func (f fixture) overtake(t testing.TB, saves int) {
 	t.Helper()
 	o := f.options(f.over("a"))
-	s, err := checkpoint.Open[tally](context.Background(), f.Store, f.key.Name, o)
+	s, err := checkpoint.Open[tally](context.Background(), f.in(f.Store), f.key.Name, o)
 	if !assert.NoError(t, err) {
 		return
 	}

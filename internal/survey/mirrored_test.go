@@ -21,7 +21,7 @@ import (
 // mirrored.
 func job(t *testing.T, st store.Store, versions int) {
 	t.Helper()
-	s, err := checkpoint.Open[struct{}](t.Context(), st, "flights", nil)
+	s, err := checkpoint.Open[struct{}](t.Context(), checkpoint.Namespace{Store: st}, "flights", nil)
 	require.NoError(t, err)
 	for n := range versions - 1 {
 		require.NoError(t, s.Save(t.Context(), fmt.Sprint(n+1), struct{}{}))
@@ -64,7 +64,7 @@ func TestMirroredAsksTheArchiveWhatHeadDoesNotKnowYet(t *testing.T) {
 	assert.InDelta(t, time.Hour, behind(a, false).Lag, float64(time.Minute))
 	assert.False(t, behind(a, false).Gap, "these versions are older than the archive")
 
-	_, err = checkpoint.Sync(t.Context(), st, a, "flights", nil)
+	_, err = checkpoint.Namespace{Store: st, Archive: a}.Sync(t.Context(), "flights", nil)
 	require.NoError(t, err)
 	assert.Zero(t, behind(a, false), "a sync has mirrored all; HEAD records it with the next save")
 	assert.False(t, behind(nil, false).Gap)

@@ -43,7 +43,7 @@ func over(t *testing.T, clock func() store.Clock, test func(r *rig)) {
 
 func (r *rig) open() *checkpoint.Session[int] {
 	r.Helper()
-	s, err := checkpoint.Open[int](r.Context(), r.Store, orders, &checkpoint.Options{Interval: time.Hour, Every: 1 << 30})
+	s, err := checkpoint.Open[int](r.Context(), checkpoint.Namespace{Store: r.Store}, orders, &checkpoint.Options{Interval: time.Hour, Every: 1 << 30})
 	require.NoError(r, err)
 	return s
 }
@@ -88,7 +88,7 @@ func TestARateHoldsBetweenSavesAndFallsWhileTheNextIsAwaited(t *testing.T) {
 		r.look()
 		time.Sleep(10 * time.Second)
 		require.NoError(r, s.Close(r.Context(), nil))
-		_, err := checkpoint.Reset(r.Context(), r.Store, orders, nil)
+		_, err := checkpoint.Namespace{Store: r.Store}.Reset(r.Context(), orders, nil)
 		require.NoError(r, err)
 		_, move = r.look()
 		assert.GreaterOrEqual(r, move.Rate, 0.0, "counts that fell are no progress")
@@ -104,7 +104,7 @@ func TestACheckpointMadeAgainHasNothingOfTheDeletedOne(t *testing.T) {
 		}
 		r.look()
 		time.Sleep(time.Hour)
-		_, err := checkpoint.Delete(r.Context(), r.Store, orders, nil)
+		_, err := checkpoint.Namespace{Store: r.Store}.Delete(r.Context(), orders, nil)
 		require.NoError(r, err)
 		require.NoError(r, r.Expect(r.Context(), jobKey, &store.Expectation{Every: time.Hour, SetAt: time.Now()}))
 		item, _ := r.look()

@@ -82,7 +82,7 @@ func BenchmarkSave(b *testing.B) {
 	st, err := sqlitestore.Open(b.Context(), filepath.Join(dir, "go.db"), nil)
 	require.NoError(b, err)
 	defer func() { require.NoError(b, st.Close()) }()
-	session, err := checkpoint.Open[json.RawMessage](b.Context(), st, "bench", nil)
+	session, err := checkpoint.Open[json.RawMessage](b.Context(), checkpoint.Namespace{Store: st}, "bench", nil)
 	require.NoError(b, err)
 	defer func() { require.NoError(b, session.Close(b.Context(), nil)) }()
 	p := openPipe(b, dir)

@@ -148,7 +148,7 @@ func TestAProcessKilledAtAnyStepOfALargeSaveLeavesNoHeadWithoutItsState(t *testi
 // holds: HEAD points at a state that is there, whole.
 func (p *place) holds(name string, states map[string][]byte) {
 	p.t.Helper()
-	cp, err := checkpoint.Get(p.t.Context(), p.store, "flights", &checkpoint.ReadOptions{Archive: p.archive})
+	cp, err := checkpoint.Namespace{Store: p.store, Archive: p.archive}.Get(p.t.Context(), "flights", nil)
 	require.NoError(p.t, err, name)
 	r, err := cp.OpenState(p.t.Context(), p.archive)
 	require.NoError(p.t, err, name)

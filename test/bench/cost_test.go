@@ -58,7 +58,7 @@ func newTable(tb testing.TB) *table {
 	t.client = dynamotest.ClientOver(tb, t.sent)
 	t.Store = dynamostore.New(t.client, t.name)
 	require.NoError(tb, dynamostore.CreateTable(tb.Context(), t.client, t.name, nil))
-	s, err := checkpoint.Open[state](tb.Context(), t, subject, nil)
+	s, err := checkpoint.Open[state](tb.Context(), checkpoint.Namespace{Store: t}, subject, nil)
 	require.NoError(tb, err)
 	require.NoError(tb, s.Save(tb.Context(), "ord-1", state{Note: note}))
 	require.NoError(tb, s.Close(tb.Context(), nil))
@@ -90,7 +90,7 @@ func (t *table) session(tb testing.TB) (c session) {
 	since := func(op string) dynamostore.Cost { return minus(t.Costs()[op], before[op]) }
 	t.spent(tb, func() {
 		var err error
-		s, err = checkpoint.Open[state](tb.Context(), t, subject, opts)
+		s, err = checkpoint.Open[state](tb.Context(), checkpoint.Namespace{Store: t}, subject, opts)
 		require.NoError(tb, err)
 		for range saves {
 			require.NoError(tb, s.Save(tb.Context(), "ord-2", state{Note: note}))

@@ -49,7 +49,7 @@ func dynamoStore(b *testing.B, over http.RoundTripper) *dynamostore.Store {
 }
 
 func loop(b *testing.B, st store.Store, record time.Duration, opened func()) {
-	s, err := checkpoint.Open[state](b.Context(), st, "orders/eu", nil)
+	s, err := checkpoint.Open[state](b.Context(), checkpoint.Namespace{Store: st}, "orders/eu", nil)
 	require.NoError(b, err)
 	opened()
 	cursors := make([]string, checkpoint.DefaultEvery)

@@ -55,7 +55,7 @@ func asBytes(n int64) []byte { return strconv.AppendInt([]byte(note), n, 10) }
 // open returns a session whose first saves are behind it, and a request that makes
 // the next.
 func open[T any](b *testing.B, st store.Store, state func(int64) T) (*checkpoint.Session[T], request) {
-	session, err := checkpoint.Open[T](b.Context(), st, "orders/eu", nil)
+	session, err := checkpoint.Open[T](b.Context(), checkpoint.Namespace{Store: st}, "orders/eu", nil)
 	require.NoError(b, err)
 	n := int64(0)
 	save := func(ctx context.Context) error {

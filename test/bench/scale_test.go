@@ -63,7 +63,7 @@ func opens(b *testing.B, t *table) {
 		before := t.Costs()
 		var s *checkpoint.Session[state]
 		took = append(took, timed(b, func(ctx context.Context) (err error) {
-			s, err = checkpoint.Open[state](ctx, t, subject, nil)
+			s, err = checkpoint.Open[state](ctx, checkpoint.Namespace{Store: t}, subject, nil)
 			return err
 		}))
 		cost = spentOnOpening(t.Costs(), before)
@@ -93,7 +93,7 @@ func BenchmarkNamespace(b *testing.B) {
 		run("list-a-prefix-of-1000", func(b *testing.B) {
 			reads(b, t, func(ctx context.Context) error {
 				found := 0
-				for l, err := range checkpoint.List(ctx, t, "jobs/000000", nil) {
+				for l, err := range (checkpoint.Namespace{Store: t}).List(ctx, "jobs/000000") {
 					require.NoError(b, err)
 					require.NotNil(b, l.Checkpoint)
 					found++

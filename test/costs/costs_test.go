@@ -54,13 +54,13 @@ func measure(t *testing.T, size int64, archived bool, policy checkpoint.MirrorPo
 	client := dynamotest.Client(t)
 	require.NoError(t, dynamostore.CreateTable(t.Context(), client, table, &dynamostore.CreateOptions{NoDeletionProtection: true}))
 	st := dynamostore.New(client, table)
-	opts := &checkpoint.Options{Mirror: policy}
+	orders := checkpoint.Namespace{Store: st, Mirror: policy}
 	sent := faulthttp.New(nil)
 	if archived {
 		bucket, prefix := s3test.Place(t)
 		a, err := s3archive.New(s3test.ClientOver(t, sent), bucket, prefix, nil)
 		require.NoError(t, err)
-		opts.Archive = a
+		orders.Archive = a
 	}
 	puts := func() int64 {
 		var n int64
@@ -76,7 +76,7 @@ func measure(t *testing.T, size int64, archived bool, policy checkpoint.MirrorPo
 	written := func() float64 { return st.Costs()["Commit"].WriteUnits + st.Costs()["Copy"].WriteUnits }
 	session := func(saves int) (units float64, put int64) {
 		unitsBefore, putBefore := written(), puts()
-		s, err := checkpoint.Open[[]byte](t.Context(), st, "orders/eu/shard-03", opts)
+		s, err := checkpoint.Open[[]byte](t.Context(), orders, "orders/eu/shard-03", nil)
 		require.NoError(t, err)
 		for n := range saves {
 			require.NoError(t, s.Save(t.Context(), fmt.Sprintf("ord-%08d", n), state))

@@ -61,8 +61,9 @@ func TestASessionSavesAndLoads1GiBInLessThan200MiB(t *testing.T) {
 // throughASession saves the state in one session, whose closing version takes it over, and loads it in another.
 func throughASession(t *testing.T, where string) {
 	st := openSQLite(t)
-	opts := &checkpoint.Options{Archive: openAt(t, where), Lease: lease.Options{Duration: 5 * time.Minute}}
-	s, err := checkpoint.Open[checkpoint.Stream](t.Context(), st, "large", opts)
+	ns := checkpoint.Namespace{Store: st, Archive: openAt(t, where)}
+	opts := &checkpoint.Options{Lease: lease.Options{Duration: 5 * time.Minute}}
+	s, err := checkpoint.Open[checkpoint.Stream](t.Context(), ns, "large", opts)
 	require.NoError(t, err)
 	require.NoError(t, checkpoint.SaveStream(t.Context(), s, "all of it", func(w io.Writer) error {
 		_, err := io.Copy(w, noise())
@@ -70,7 +71,7 @@ func throughASession(t *testing.T, where string) {
 	}))
 	require.NoError(t, s.Close(t.Context(), nil))
 
-	s, err = checkpoint.Open[checkpoint.Stream](t.Context(), st, "large", opts)
+	s, err = checkpoint.Open[checkpoint.Stream](t.Context(), ns, "large", opts)
 	require.NoError(t, err)
 	require.Equal(t, "all of it", s.Cursor())
 	require.Equal(t, int64(largeState), s.Resumed().StateSize)
@@ -80,7 +81,7 @@ func throughASession(t *testing.T, where string) {
 	require.NoError(t, r.Close())
 	require.NoError(t, s.Close(t.Context(), checkpoint.ErrYielded))
 
-	found, err := checkpoint.Verify(t.Context(), st, opts.Archive, "large", nil)
+	found, err := ns.Verify(t.Context(), "large", nil)
 	require.NoError(t, err)
 	require.Empty(t, found.Findings)
 	require.Equal(t, int64(3), found.Bodies)
@@ -90,7 +91,7 @@ func throughASession(t *testing.T, where string) {
 func TestSavesGoOnWithAnArchiveThatNeverAnswers(t *testing.T) {
 	const saves = 100
 	up, st := openAt(t, "file:"+t.TempDir()), openSQLite(t)
-	s, err := checkpoint.Open[int](t.Context(), st, "black-holed", &checkpoint.Options{Archive: &hole{Archive: up}})
+	s, err := checkpoint.Open[int](t.Context(), checkpoint.Namespace{Store: st, Archive: &hole{Archive: up}}, "black-holed", nil)
 	require.NoError(t, err)
 	for i := range saves {
 		require.NoError(t, s.Save(t.Context(), strconv.Itoa(i), i))
@@ -98,11 +99,11 @@ func TestSavesGoOnWithAnArchiveThatNeverAnswers(t *testing.T) {
 	require.NoError(t, s.Close(t.Context(), nil))
 
 	// Once it answers, the next session brings the mirror up to date.
-	s, err = checkpoint.Open[int](t.Context(), st, "black-holed", &checkpoint.Options{Archive: up})
+	s, err = checkpoint.Open[int](t.Context(), checkpoint.Namespace{Store: st, Archive: up}, "black-holed", nil)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return s.Mirror().Waiting == 0 }, time.Minute, 10*time.Millisecond)
 	require.NoError(t, s.Close(t.Context(), nil))
-	found, err := checkpoint.Verify(t.Context(), st, up, "black-holed", nil)
+	found, err := checkpoint.Namespace{Store: st, Archive: up}.Verify(t.Context(), "black-holed", nil)
 	require.NoError(t, err)
 	assert.Empty(t, found.Findings)
 	assert.Zero(t, found.Waiting)

@@ -68,10 +68,7 @@ func newBucket(t *testing.T) archive.Archive {
 // life is one checkpoint's.
 type life struct {
 	*testing.T
-	st      store.Store
-	archive archive.Archive
-	opts    *checkpoint.Options
-	read    *checkpoint.ReadOptions
+	checkpoint.Namespace
 }
 
 func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
@@ -85,7 +82,7 @@ func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			a := on.archive(t)
-			l := &life{T: t, st: on.store(t), archive: a, opts: &checkpoint.Options{Archive: a}, read: &checkpoint.ReadOptions{Archive: a}}
+			l := &life{t, checkpoint.Namespace{Store: on.store(t), Archive: a}}
 			l.saves("first", 6)
 			l.sound(7)
 			before := l.history()
@@ -94,7 +91,7 @@ func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
 			l.expires(1, 4)
 			l.same(before, l.history())
 			l.collects(0)
-			e, err := checkpoint.Rollback(t.Context(), l.st, name, 2, &checkpoint.EditOptions{Archive: a})
+			e, err := l.Rollback(t.Context(), name, 2, nil)
 			require.NoError(t, err)
 			assert.Equal(t, "first 2", e.After.Cursor)
 			l.sound(8)
@@ -103,10 +100,10 @@ func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
 			// The table is lost: another takes its place, and so does yet another.
 			for i := range 2 {
 				before = l.history()
-				l.st = on.store(t)
-				_, err = checkpoint.Open[state](t.Context(), l.st, name, l.opts)
+				l.Store = on.store(t)
+				_, err = checkpoint.Open[state](t.Context(), l.Namespace, name, nil)
 				require.ErrorIs(t, err, checkpoint.ErrRefused)
-				restored, err := checkpoint.Restore(t.Context(), l.st, a, name, nil)
+				restored, err := l.Restore(t.Context(), name, nil)
 				require.NoError(t, err)
 				assert.Equal(t, "first 2", restored.After.Cursor)
 				assert.GreaterOrEqual(t, restored.After.Epoch, int64(i+1)*1_000_000)
@@ -118,18 +115,18 @@ func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
 			l.sound(14)
 
 			var lines bytes.Buffer
-			_, err = checkpoint.Export(t.Context(), l.st, name, &lines, &checkpoint.ExportOptions{Archive: a})
+			_, err = l.Export(t.Context(), name, &lines, nil)
 			require.NoError(t, err)
 			into := newSQLite(t)
-			for done, err := range checkpoint.Import(t.Context(), into, &lines, &checkpoint.ImportOptions{Archive: newDirectory(t)}) {
+			for done, err := range (checkpoint.Namespace{Store: into, Archive: newDirectory(t)}).Import(t.Context(), &lines, nil) {
 				require.NoError(t, err)
 				assert.Equal(t, int64(14), done.Versions)
 			}
-			cp, err := checkpoint.Get(t.Context(), into, name, nil)
+			cp, err := checkpoint.Namespace{Store: into}.Get(t.Context(), name, nil)
 			require.NoError(t, err)
 			assert.Equal(t, "restored 3", cp.Cursor)
 
-			purged, err := checkpoint.Delete(t.Context(), l.st, name, &checkpoint.EditOptions{Archive: a, Purge: true})
+			purged, err := l.Delete(t.Context(), name, &checkpoint.EditOptions{Purge: true})
 			require.NoError(t, err)
 			assert.Equal(t, int64(15), purged.Purged.Objects)
 			for object, err := range a.List(t.Context(), "", nil) {
@@ -143,7 +140,7 @@ func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
 // saves makes so many versions, with small states and large ones, and a closing one.
 func (l *life) saves(about string, n int) {
 	l.Helper()
-	s, err := checkpoint.Open[state](l.Context(), l.st, name, l.opts)
+	s, err := checkpoint.Open[state](l.Context(), l.Namespace, name, nil)
 	require.NoError(l, err)
 	random := make([]byte, 10_000)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(random)
@@ -157,7 +154,7 @@ func (l *life) saves(about string, n int) {
 // sound requires that verify finds nothing wrong with so many versions.
 func (l *life) sound(versions int64) {
 	l.Helper()
-	found, err := checkpoint.Verify(l.Context(), l.st, l.archive, name, nil)
+	found, err := l.Verify(l.Context(), name, nil)
 	require.NoError(l, err)
 	assert.Empty(l, found.Findings)
 	assert.Zero(l, found.Waiting)
@@ -167,14 +164,14 @@ func (l *life) sound(versions int64) {
 // collects requires that gc would remove so many bodies.
 func (l *life) collects(n int) {
 	l.Helper()
-	done, err := checkpoint.GC(l.Context(), l.st, l.archive, name, nil)
+	done, err := l.GC(l.Context(), name, nil)
 	require.NoError(l, err)
 	assert.Len(l, done.Bodies, n)
 }
 
 func (l *life) history() (all []*checkpoint.Checkpoint) {
 	l.Helper()
-	for cp, err := range checkpoint.History(l.Context(), l.st, name, l.read) {
+	for cp, err := range l.History(l.Context(), name, nil) {
 		require.NoError(l, err)
 		all = append(all, cp)
 	}
@@ -191,7 +188,7 @@ func (l *life) same(want, got []*checkpoint.Checkpoint) {
 		a.ExpiresAt, b.ExpiresAt = time.Time{}, time.Time{}
 		a.Archived, b.Archived, a.ArchivedThrough, b.ArchivedThrough = false, false, 0, 0
 		assert.Equal(l, a, b)
-		cp, err := checkpoint.Get(l.Context(), l.st, name, &checkpoint.ReadOptions{Archive: l.archive, Version: b.Version})
+		cp, err := l.Get(l.Context(), name, &checkpoint.ReadOptions{Version: b.Version})
 		require.NoError(l, err)
 		_, err = checkpoint.Decode[state](cp)
 		require.NoError(l, err)
@@ -202,8 +199,8 @@ func (l *life) same(want, got []*checkpoint.Checkpoint) {
 func (l *life) expires(first, last int64) {
 	l.Helper()
 	for v := first; v <= last; v++ {
-		c, err := l.st.Version(l.Context(), key, v)
+		c, err := l.Store.Version(l.Context(), key, v)
 		require.NoError(l, err)
-		require.NoError(l, l.st.Remove(l.Context(), key, v, c.CommitID))
+		require.NoError(l, l.Store.Remove(l.Context(), key, v, c.CommitID))
 	}
 }

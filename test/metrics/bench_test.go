@@ -69,7 +69,7 @@ func sqlite(b *testing.B) store.Store {
 
 func opened(b *testing.B, observer func(store.Key, lease.Event)) *checkpoint.Session[int] {
 	b.Helper()
-	s, err := checkpoint.Open[int](b.Context(), sqlite(b), "job", &checkpoint.Options{Lease: lease.Options{Observer: observer}})
+	s, err := checkpoint.Open[int](b.Context(), checkpoint.Namespace{Store: sqlite(b)}, "job", &checkpoint.Options{Lease: lease.Options{Observer: observer}})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, s.Close(b.Context(), nil)) })
 	return s

@@ -180,7 +180,7 @@ func fileOf(t testing.TB, n int) store.Store {
 	st, err := sqlitestore.Open(t.Context(), path, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, st.Close()) })
-	require.NoError(t, checkpoint.Run(t.Context(), st, jobName(0), func(_ context.Context, s *checkpoint.Session[int]) error { s.Mark("100", nil); return nil }, nil))
+	require.NoError(t, checkpoint.Run(t.Context(), checkpoint.Namespace{Store: st}, jobName(0), func(_ context.Context, s *checkpoint.Session[int]) error { s.Mark("100", nil); return nil }, nil))
 	db, err := sql.Open("sqlite", path)
 	require.NoError(t, err)
 	defer db.Close()
@@ -200,7 +200,7 @@ func tableOf(t testing.TB, n int) string {
 	t.Helper()
 	client, name := dynamotest.Client(t), dynamotest.Table(t)
 	require.NoError(t, dynamostore.CreateTable(t.Context(), client, name, &dynamostore.CreateOptions{NoDeletionProtection: true}))
-	require.NoError(t, checkpoint.Run(t.Context(), dynamostore.New(client, name), jobName(0),
+	require.NoError(t, checkpoint.Run(t.Context(), checkpoint.Namespace{Store: dynamostore.New(client, name)}, jobName(0),
 		func(_ context.Context, s *checkpoint.Session[int]) error { s.Mark("100", nil); return nil }, nil))
 	record := func(sk string) map[string]types.AttributeValue {
 		found, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: itemKey(0, sk)})

@@ -53,7 +53,7 @@ func newScript(t *testing.T, detail bool, readers ...sdk.Reader) *script {
 func (s *script) open() *session {
 	s.t.Helper()
 	s.pid++
-	opened, err := checkpoint.Open[map[string]string](s.t.Context(), s.faults, orders.Name, &checkpoint.Options{
+	opened, err := checkpoint.Open[map[string]string](s.t.Context(), checkpoint.Namespace{Store: s.faults}, orders.Name, &checkpoint.Options{
 		Interval: 24 * time.Hour, // saves are the script's
 		Lease: lease.Options{
 			Holder: store.Holder{ID: "nightly", PID: s.pid}, SameHolder: true, Duration: leaseLasts, Observer: s.metrics.Observe,

@@ -118,7 +118,7 @@ func eval[T any](p *tab, expression string) T {
 // shown serves the page over a store.
 func shown(t *testing.T, st store.Store, opts *statuspage.Options) string {
 	t.Helper()
-	handler, err := statuspage.Handler(st, opts)
+	handler, err := statuspage.Handler(checkpoint.Namespace{Store: st}, opts)
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -131,7 +131,7 @@ func TestFromTheOverviewToADifferenceOnALiveJob(t *testing.T) {
 	require.NoError(t, err)
 	defer st.Close()
 	type state struct{ Page int }
-	job, err := checkpoint.Open[state](t.Context(), st, "orders/eu", nil)
+	job, err := checkpoint.Open[state](t.Context(), checkpoint.Namespace{Store: st}, "orders/eu", nil)
 	require.NoError(t, err)
 	save := func(page int) {
 		require.NoError(t, job.SaveStep(t.Context(), checkpoint.Step[state]{Cursor: fmt.Sprint(page * 100), Processed: 100, Update: func(s *state) { s.Page = page }}))

@@ -40,17 +40,17 @@ type state struct{ Patient string }
 func TestNoStateAndNoCursorIsLogged(t *testing.T) {
 	j := newJob(t)
 
-	j.run("mirrored", func(o *checkpoint.Options) { o.Archive, o.InlineLimit = j.archive, 1 }, func(s *checkpoint.Session[state]) error {
+	j.run("mirrored", func(n *checkpoint.Namespace, _ *checkpoint.Options) { n.Archive, n.InlineLimit = j.archive, 1 }, func(s *checkpoint.Session[state]) error {
 		j.mark(s, 1)
 		return nil
 	})
 	j.faults.On("Renew", 1, faultstore.LoseRequest)
-	j.run("renewal", func(o *checkpoint.Options) { o.Lease.Beat = 20 * time.Millisecond }, func(s *checkpoint.Session[state]) error {
+	j.run("renewal", func(_ *checkpoint.Namespace, o *checkpoint.Options) { o.Lease.Beat = 20 * time.Millisecond }, func(s *checkpoint.Session[state]) error {
 		j.mark(s, 1)
 		j.awaits("lease not renewed")
 		return nil
 	})
-	j.run("stolen", func(o *checkpoint.Options) { o.Lease.Beat = 20 * time.Millisecond }, func(s *checkpoint.Session[state]) error {
+	j.run("stolen", func(_ *checkpoint.Namespace, o *checkpoint.Options) { o.Lease.Beat = 20 * time.Millisecond }, func(s *checkpoint.Session[state]) error {
 		j.mark(s, 1)
 		_, err := lease.Break(t.Context(), j.faults, j.key("stolen"), &lease.BreakOptions{Reason: "it hangs", Now: true})
 		require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestNoStateAndNoCursorIsLogged(t *testing.T) {
 		return nil
 	})
 	j.archive.down.Store(true)
-	j.run("mirrored", func(o *checkpoint.Options) { o.Archive = j.archive }, func(s *checkpoint.Session[state]) error {
+	j.run("mirrored", func(n *checkpoint.Namespace, _ *checkpoint.Options) { n.Archive = j.archive }, func(s *checkpoint.Session[state]) error {
 		j.mark(s, 2)
 		require.NoError(t, s.Flush(t.Context()))
 		j.awaits("not mirrored")
@@ -73,18 +73,18 @@ func TestNoStateAndNoCursorIsLogged(t *testing.T) {
 	} {
 		name := fmt.Sprint("identity", policy)
 		for _, identity := range []string{"input A", "input B"} {
-			j.run(name, func(o *checkpoint.Options) { o.Identity, o.OnIdentity = identity, policy }, func(s *checkpoint.Session[state]) error {
+			j.run(name, func(_ *checkpoint.Namespace, o *checkpoint.Options) { o.Identity, o.OnIdentity = identity, policy }, func(s *checkpoint.Session[state]) error {
 				j.mark(s, 1)
 				return nil
 			})
 		}
 		j.awaits(said)
 	}
-	j.run("mirrored", func(o *checkpoint.Options) { o.MaxAge = 1 }, func(*checkpoint.Session[state]) error { return nil })
+	j.run("mirrored", func(_ *checkpoint.Namespace, o *checkpoint.Options) { o.MaxAge = 1 }, func(*checkpoint.Session[state]) error { return nil })
 	j.awaits("resuming from an old checkpoint")
 
 	assert.Panics(t, func() { // and what it marked last cannot be saved: it goes backward
-		j.run("panics", func(o *checkpoint.Options) { o.Order = strings.Compare }, func(s *checkpoint.Session[state]) error {
+		j.run("panics", func(_ *checkpoint.Namespace, o *checkpoint.Options) { o.Order = strings.Compare }, func(s *checkpoint.Session[state]) error {
 			j.mark(s, 2)
 			require.NoError(t, s.Flush(t.Context()))
 			j.mark(s, 1)
@@ -119,13 +119,14 @@ func (j *job) key(name string) store.Key {
 	return store.Key{Namespace: store.DefaultNamespace, Name: name}
 }
 
-func (j *job) run(name string, with func(*checkpoint.Options), fn func(*checkpoint.Session[state]) error) {
+func (j *job) run(name string, with func(*checkpoint.Namespace, *checkpoint.Options), fn func(*checkpoint.Session[state]) error) {
 	j.t.Helper()
 	opts := &checkpoint.Options{Every: 1, Logger: slog.New(slog.NewTextHandler(&j.log, &slog.HandlerOptions{Level: slog.LevelDebug - 100}))}
+	ns := checkpoint.Namespace{Store: j.faults}
 	if with != nil {
-		with(opts)
+		with(&ns, opts)
 	}
-	err := checkpoint.Run(j.t.Context(), j.faults, name, func(_ context.Context, s *checkpoint.Session[state]) error { return fn(s) }, opts)
+	err := checkpoint.Run(j.t.Context(), ns, name, func(_ context.Context, s *checkpoint.Session[state]) error { return fn(s) }, opts)
 	if !errors.Is(err, lease.ErrLost) {
 		require.NoError(j.t, err)
 	}

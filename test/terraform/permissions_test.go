@@ -255,13 +255,13 @@ func (b *bench) program(t *testing.T, name string) {
 	st := dynamostore.New(dynamodb.New(dynamotest.Client(t).Options(), func(o *dynamodb.Options) { o.BaseEndpoint = &b.services.dynamo }), b.services.table)
 	bucket, err := s3archive.New(s3.New(s3test.Client(t).Options(), func(o *s3.Options) { o.BaseEndpoint = &b.services.s3 }), b.services.bucket, b.services.prefix, nil)
 	require.NoError(t, err)
-	err = checkpoint.Run(t.Context(), st, name, func(ctx context.Context, s *checkpoint.Session[[]byte]) error {
+	err = checkpoint.Run(t.Context(), checkpoint.Namespace{Store: st, Archive: bucket}, name, func(ctx context.Context, s *checkpoint.Session[[]byte]) error {
 		left := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Version: s.Version() + 1, CommitID: "left"}))
 		_, err := s3test.Client(t).PutObject(ctx, &s3.PutObjectInput{Bucket: &b.services.bucket, Key: &left, Body: strings.NewReader("left")})
 		require.NoError(t, err)
 		require.NoError(t, s.Save(ctx, "1", []byte("small")))
 		return s.Save(ctx, "2", b.state)
-	}, &checkpoint.Options{Archive: bucket, Expect: checkpoint.Expectation{Every: time.Hour}})
+	}, &checkpoint.Options{Expect: checkpoint.Expectation{Every: time.Hour}})
 	if name == "refused" {
 		require.ErrorIs(t, err, store.ErrCredentials)
 		return
@@ -303,13 +303,13 @@ func (b *bench) visit(t *testing.T, args []string) {
 func (b *bench) leave(t *testing.T, name string) {
 	t.Helper()
 	st := faultstore.New(dynamostore.New(dynamotest.Client(t), b.services.table))
-	require.NoError(t, checkpoint.Run(t.Context(), st, name, func(ctx context.Context, s *checkpoint.Session[int]) error {
+	require.NoError(t, checkpoint.Run(t.Context(), checkpoint.Namespace{Store: st}, name, func(ctx context.Context, s *checkpoint.Session[int]) error {
 		return s.Save(ctx, "1", 1)
 	}, &checkpoint.Options{Expect: checkpoint.Expectation{Every: time.Hour}}))
 	st.On("Remove", 0, faultstore.Throttle)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	_, err := checkpoint.Delete(ctx, st, name, nil)
+	_, err := checkpoint.Namespace{Store: st}.Delete(ctx, name, nil)
 	require.Error(t, err)
 	body := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Version: 1, CommitID: "left"}))
 	_, err = s3test.Client(t).PutObject(t.Context(), &s3.PutObjectInput{Bucket: &b.services.bucket, Key: &body, Body: strings.NewReader("left")})

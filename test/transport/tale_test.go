@@ -96,8 +96,7 @@ type told struct {
 
 func (t *tale) options(pid int) *checkpoint.Options {
 	return &checkpoint.Options{
-		Namespace: t.key.Namespace,
-		Interval:  time.Hour,
+		Interval: time.Hour,
 		Lease: lease.Options{
 			// Rule (b) lets the second session overtake the first without waiting for it to expire.
 			Holder: store.Holder{ID: "job", PID: pid}, SameHolder: pid == 2,
@@ -169,7 +168,7 @@ func (t *tale) pauseIn(ctx context.Context, n int) {
 }
 
 func (t *tale) open(ctx context.Context, by string, st store.Store, pid int) (*session, error) {
-	opened, err := checkpoint.Open[state](ctx, st, t.key.Name, t.options(pid))
+	opened, err := checkpoint.Open[state](ctx, checkpoint.Namespace{Store: st, Name: t.key.Namespace}, t.key.Name, t.options(pid))
 	if err != nil {
 		return nil, err
 	}

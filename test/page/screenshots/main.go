@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/checkpoint/statuspage"
 	browser "github.com/milepost-dev/milepost/test/page"
 )
@@ -53,7 +54,7 @@ func take(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	handler, err := statuspage.Handler(st, &statuspage.Options{ShowState: true, Title: "production"})
+	handler, err := statuspage.Handler(checkpoint.Namespace{Store: st}, &statuspage.Options{ShowState: true, Title: "production"})
 	if err != nil {
 		return err
 	}

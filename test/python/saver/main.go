@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := checkpoint.Open[json.RawMessage](ctx, st, args[2], nil)
+	s, err := checkpoint.Open[json.RawMessage](ctx, checkpoint.Namespace{Store: st}, args[2], nil)
 	if err != nil {
 		return err
 	}
