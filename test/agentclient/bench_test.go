@@ -18,7 +18,7 @@ import (
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// pipe is an agent with a session open, for what is measured.
+// pipe is an agent with an open session, for benchmarks.
 type pipe struct {
 	b       *testing.B
 	in      io.WriteCloser
@@ -56,7 +56,7 @@ func (p *pipe) call(line string) string {
 	return reply
 }
 
-// BenchmarkMark is a mark through the pipe, with background saves, until it is counted.
+// BenchmarkMark measures a mark through the pipe, with background saves, until the agent counts it.
 func BenchmarkMark(b *testing.B) {
 	for name, state := range map[string]string{"bare": "", "state": `,"state":{"sum":12.5,"rows":100}`} {
 		b.Run(name, func(b *testing.B) {
@@ -76,7 +76,7 @@ func BenchmarkMark(b *testing.B) {
 	}
 }
 
-// BenchmarkSave is a save through the agent beside one from Go, in turn, on one disk.
+// BenchmarkSave alternates saves through the agent with saves from Go, on one disk.
 func BenchmarkSave(b *testing.B) {
 	dir := b.TempDir()
 	st, err := sqlitestore.Open(b.Context(), filepath.Join(dir, "go.db"), nil)
@@ -95,7 +95,7 @@ func BenchmarkSave(b *testing.B) {
 			b.Fatal(err)
 		}
 		here = append(here, time.Since(began))
-		// What is behind a save must not wait for this one's turn on the disk.
+		// Background work of the save before must not compete with this save for the disk.
 		time.Sleep(2 * time.Millisecond)
 		began = time.Now()
 		reply := p.call(`{"id":2,"method":"save","session":1,"cursor":"` + cursor + `","state":` + string(state) + `}`)

@@ -10,13 +10,13 @@ import { createInterface } from "node:readline";
 export class Agent {
   #waiting = new Map(); // id → the reply's promise
   #id = 0;
-  #over = false; // the agent has ended: nothing is answered any more
+  #over = false; // the agent has ended and answers nothing more
   onEvent = () => {};
   onLine = (line) => this.#take(JSON.parse(line));
 
   constructor(binary, args = [], env = process.env) {
     this.process = spawn(binary, ["agent", ...args], { env, stdio: ["pipe", "pipe", "inherit"] });
-    this.process.stdin.on("error", () => {}); // the agent has ended, which says the same
+    this.process.stdin.on("error", () => {}); // the end of the agent reports the same
     this.exited = once(this.process, "exit").then(([code]) => code);
     const lines = createInterface({ input: this.process.stdout, crlfDelay: Infinity });
     lines.on("line", (line) => this.onLine(line));
@@ -26,7 +26,7 @@ export class Agent {
     });
   }
 
-  // write sends a line; the promise is for who has written more than the pipe takes.
+  // write sends a line. A caller that writes more than the pipe holds should await the promise.
   async write(line) {
     const { stdin } = this.process;
     if (!stdin.write(line + "\n")) await Promise.race([once(stdin, "drain").catch(() => {}), this.ended]);
@@ -54,7 +54,7 @@ export class Agent {
   }
 }
 
-// differs says how a value differs from a pattern; undefined: it does not.
+// differs returns how a value differs from a pattern; undefined: it matches.
 function differs(pattern, got, set) {
   const no = `want ${JSON.stringify(pattern)}, got ${JSON.stringify(got)}`;
   if (typeof pattern === "string" && pattern[0] === "$") {
@@ -67,7 +67,7 @@ function differs(pattern, got, set) {
   if (got === null || typeof got !== "object" || Array.isArray(pattern) !== Array.isArray(got)) return no;
   if (Array.isArray(pattern) && pattern.length !== got.length) return no;
   for (const [name, want] of Object.entries(pattern)) {
-    const why = want === "$absent" ? name in got && "there it is" : name in got ? differs(want, got[name], set) : "absent";
+    const why = want === "$absent" ? name in got && "present" : name in got ? differs(want, got[name], set) : "absent";
     if (why) return `${name}: ${why}`;
   }
 }

@@ -25,7 +25,7 @@ func read(t *testing.T, env []string, to any, args ...string) {
 	require.NoError(t, json.Unmarshal(out, to))
 }
 
-// clientJob is a job in node that marks 1,000 records, says so, and never ends.
+// clientJob is a job in node that marks 1,000 records, prints that, and never ends.
 const clientJob = `
 import { Agent } from "./client.mjs";
 const agent = new Agent(process.argv[1]);
@@ -37,7 +37,7 @@ console.log(agent.process.pid);
 setInterval(() => {}, 1000);
 `
 
-func TestAClientThatIsKilledLosesNothingAndLeavesNoLease(t *testing.T) {
+func TestAKilledClientLosesNothingAndLeavesNoLease(t *testing.T) {
 	env := environment(t)
 	client := exec.Command("node", "--input-type=module", "--eval", clientJob, binary)
 	client.Env = env
@@ -65,7 +65,8 @@ func TestAClientThatIsKilledLosesNothingAndLeavesNoLease(t *testing.T) {
 	assert.Equal(t, "error", cp.Ended)
 }
 
-// orphanedJob is a job in node whose agent is killed under it: it gets an error, and goes on with another agent.
+// orphanedJob is a job in node whose agent is killed. The job gets an error, and goes on with
+// another agent.
 const orphanedJob = `
 import { Agent } from "./client.mjs";
 let agent = new Agent(process.argv[1]);
@@ -82,12 +83,12 @@ agent.process.stdin.end();
 console.log(JSON.stringify({ failed: error !== undefined && error !== "", cursor, epoch }));
 `
 
-func TestAnAgentThatIsKilledLosesNothingThatItAcknowledged(t *testing.T) {
+func TestAKilledAgentLosesNothingThatItAcknowledged(t *testing.T) {
 	env := environment(t)
 	client := exec.Command("node", "--input-type=module", "--eval", orphanedJob, binary)
 	client.Env = env
 	client.Stderr = t.Output()
-	out, err := client.Output() // which does not wait for a lease: that of a process that is gone is taken at once
+	out, err := client.Output() // waits for no lease: the lease of a dead process is taken at once
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"failed":true,"cursor":"acknowledged","epoch":2}`, string(out))
 	var cp struct {

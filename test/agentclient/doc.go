@@ -1,4 +1,5 @@
-// Package agentclient holds the agent, and clients of it, to the conversations in
-// test/vectors/agent: its tests replay each from Go, where every line is also held to the
-// JSON Schema of docs/agent-protocol.md, and by a client in another language, client.mjs.
+// Package agentclient tests that the agent and its clients follow the conversations in
+// test/vectors/agent. Its tests replay each conversation from Go, which also validates every line
+// against the JSON Schema of docs/agent-protocol.md, and from a client in another language,
+// client.mjs.
 package agentclient

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// match holds got to a pattern. What the pattern names is kept in set.
+// match compares got with a pattern. It stores the values that the pattern names in set.
 func match(pattern, got any, set map[string]any) error {
 	switch p := pattern.(type) {
 	case map[string]any:
@@ -23,7 +23,7 @@ func match(pattern, got any, set map[string]any) error {
 			value, there := object[name]
 			if want == "$absent" {
 				if there {
-					return fmt.Errorf("%s: want no such field, got %v", name, value)
+					return fmt.Errorf("%s: want no field of this name, got %v", name, value)
 				}
 				continue
 			}
@@ -86,7 +86,7 @@ func matchNamed(name string, got any, set map[string]any) error {
 	return nil
 }
 
-func TestAPatternTellsWhatItDescribesFromWhatItDoesNot(t *testing.T) {
+func TestAPatternMatchesOnlyWhatItDescribes(t *testing.T) {
 	for _, c := range []struct {
 		pattern, value string
 		want           bool

@@ -31,7 +31,7 @@ agent.process.stdin.end();
 console.log(JSON.stringify({ held: held.kind, by: held.holder.pid === agent.process.pid, exit: await agent.exited }));
 `
 
-func TestAJobInAnotherLanguageMarksAndIsToldWhoHoldsTheLease(t *testing.T) {
+func TestAJobInAnotherLanguageMarksAndLearnsTheHolderOfALease(t *testing.T) {
 	env := environment(t)
 	cmd := exec.Command("node", "--input-type=module", "--eval", job, binary)
 	cmd.Env = env

@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long a line may take.
+// patience is the longest wait for a line.
 const patience = time.Minute
 
-// replay is one conversation on its way.
+// replay is one conversation in progress.
 type replay struct {
 	t      *testing.T
 	schema *jsonschema.Schema
@@ -29,7 +29,7 @@ type replay struct {
 	agent *exec.Cmd
 	stdin io.WriteCloser
 	lines chan []byte
-	kept  []received // and not expected yet
+	kept  []received // not expected yet
 }
 
 type received struct {
@@ -69,7 +69,7 @@ func (r *replay) step(s *step) {
 	case s.Run != nil:
 		r.run(s)
 	default:
-		require.FailNow(r.t, "a step of no kind", r.at)
+		require.FailNow(r.t, "a step without a kind", r.at)
 	}
 }
 
@@ -102,7 +102,7 @@ func (r *replay) write(line string) {
 	require.NoError(r.t, err, r.at)
 }
 
-// expect takes out the line that the pattern describes.
+// expect waits for the line that the pattern describes, and removes it from the lines received.
 func (r *replay) expect(pattern map[string]any, text []string) {
 	r.t.Helper()
 	timeout := time.After(patience)
@@ -156,7 +156,7 @@ func (r *replay) end(exit int) {
 	require.Equal(r.t, exit, r.gone(), "%s: exit code", r.at)
 }
 
-// gone waits until the agent has ended. No line is left.
+// gone waits until the agent has ended, and requires that no line is left.
 func (r *replay) gone() int {
 	for line := range r.lines {
 		r.keep(line)
@@ -182,7 +182,7 @@ func (r *replay) run(s *step) {
 	}
 }
 
-// filled puts values in the place of their names.
+// filled replaces names by their values.
 func (r *replay) filled(v any) any {
 	switch v := v.(type) {
 	case string:

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// conversation is a file of test/vectors/agent, whose README says what its steps are.
+// conversation is a file of test/vectors/agent, whose README describes the steps.
 type conversation struct {
 	About string `json:"about"`
 	Steps []step `json:"steps"`
@@ -58,7 +58,7 @@ type step struct {
 	Stdout any      `json:"stdout"`
 }
 
-func TestTheAgentKeepsToEveryConversation(t *testing.T) {
+func TestTheAgentFollowsEveryConversation(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(vectors, "*.json"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -86,7 +86,7 @@ func TestTheAgentKeepsToEveryConversation(t *testing.T) {
 	}
 }
 
-// environment is that of a conversation: a store of its own.
+// environment returns the environment of a conversation, with a separate store.
 func environment(t *testing.T) []string {
 	return append(os.Environ(), "MILEPOST_STORE=sqlite:"+filepath.Join(t.TempDir(), "jobs.db"))
 }

@@ -12,15 +12,15 @@ import (
 	"github.com/milepost-dev/milepost/test/faulthttp"
 )
 
-func TestABucketThatCannotBeReachedHoldsUpNoJobAndIsCaughtUpWithLater(t *testing.T) {
+func TestAnUnreachableBucketBlocksNoJobAndIsCaughtUpLater(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]faulthttp.Fault{"refuses": faulthttp.LoseRequest(), "answers nothing": faulthttp.Hang()} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			down := p.bucketFaults.On(faulthttp.Any, faulthttp.Each, fault)
-			if name == "refuses" { // else it takes as long as a request may
+			if name == "refuses" { // otherwise it takes the timeout of a request
 				first := milepost(t, p.slowly, "set", "flights", "--cursor", "0", "--execute")
-				assert.Equal(t, 8, first.exit(), "where the store has nothing, the archive alone can tell whether it is lost: %s", first.stderr())
+				assert.Equal(t, 8, first.exit(), "if the store has nothing, only the archive can tell whether the checkpoint was lost: %s", first.stderr())
 			}
 			must(t, p.env, "set", "flights", "--cursor", "0", "--execute")
 
@@ -34,7 +34,7 @@ func TestABucketThatCannotBeReachedHoldsUpNoJobAndIsCaughtUpWithLater(t *testing
 
 			down.Remove()
 			must(t, p.slowly, "set", "flights", "--cursor", "1000", "--execute")
-			assert.Len(t, keys(t, p.archive, "v/default/flights/"), 13, "without anyone's help: 12 versions and latest.json")
+			assert.Len(t, keys(t, p.archive, "v/default/flights/"), 13, "mirrored without help: 12 versions and latest.json")
 			assert.Zero(t, milepost(t, p.env, "archive", "verify").exit())
 			assert.Contains(t, must(t, p.env, "archive", "sync"), fmt.Sprintf("flights: 0 versions mirrored now, %d before", 12))
 		})

@@ -19,7 +19,8 @@ import (
 	"github.com/milepost-dev/milepost/test/s3test"
 )
 
-// putAll writes objects below a prefix in a random order: what is written last is not what is the newest.
+// putAll writes objects below a prefix in a random order, so that the last one written is not the
+// newest.
 func putAll(t *testing.T, client *s3.Client, bucket, prefix string, objects map[string]string) {
 	t.Helper()
 	var keys []string
@@ -32,7 +33,7 @@ func putAll(t *testing.T, client *s3.Client, bucket, prefix string, objects map[
 		_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &whole, Body: strings.NewReader(objects[key])})
 		assert.NoError(t, err)
 	})
-	t.Cleanup(func() { // one after the other, as s3test has it, takes long
+	t.Cleanup(func() { // deleting them one after the other, as s3test does, takes long
 		ctx, cancel := context.WithTimeout(context.Background(), eventually)
 		defer cancel()
 		atOnce(keys, func(key string) {
@@ -43,7 +44,7 @@ func putAll(t *testing.T, client *s3.Client, bucket, prefix string, objects map[
 	})
 }
 
-// atOnce does something with each key, some at once.
+// atOnce calls do for each key, several at once.
 func atOnce(keys []string, do func(key string)) {
 	next := make(chan string)
 	var workers sync.WaitGroup
@@ -61,7 +62,7 @@ func atOnce(keys []string, do func(key string)) {
 	workers.Wait()
 }
 
-func TestTwoThousandFiveHundredCheckpointsMadeAtHomeBecomeOneHistory(t *testing.T) {
+func TestManyHomeMadeCheckpointsBecomeOneHistory(t *testing.T) {
 	t.Parallel()
 	const count = 2500
 	env := append(credentialsOfBoth(t), "MILEPOST_STORE=sqlite:"+filepath.Join(t.TempDir(), "jobs.db"), "MILEPOST_ARCHIVE=none")
@@ -71,7 +72,7 @@ func TestTwoThousandFiveHundredCheckpointsMadeAtHomeBecomeOneHistory(t *testing.
 	if endpoint := s3test.Endpoint(t); endpoint != "" {
 		source += "?endpoint=" + endpoint
 	}
-	// The seconds pass from nine digits to ten, so that the listing's order is not that of time.
+	// The seconds go from nine digits to ten, so that the listing is not in the order of time.
 	const begin = 1_000_000_000 - 1200
 	objects := map[string]string{}
 	var want []string // the cursors, in order
@@ -98,8 +99,8 @@ func TestTwoThousandFiveHundredCheckpointsMadeAtHomeBecomeOneHistory(t *testing.
 		want = append(want, fmt.Sprintf("record-%d", i))
 	}
 	newest := begin + count - 5
-	// Another save in the newest second, and one in an older one; what tells is the record. A third one has
-	// no time, and a fourth is the same again.
+	// Another save in the newest second and one in an older second: the records tell their order. A
+	// third save has no time, and a fourth is a duplicate.
 	objects[fmt.Sprintf("again/checkpoint_%d.json", newest)] = record(count, time.Unix(int64(newest), 9e8).UTC())
 	want = append(want, fmt.Sprintf("record-%d", count))
 	objects["again/checkpoint_1000000100.json"] = record(9000, time.Unix(1_000_000_100, 0).UTC())
@@ -126,7 +127,7 @@ func TestTwoThousandFiveHundredCheckpointsMadeAtHomeBecomeOneHistory(t *testing.
 	assert.EqualValues(t, 2497, number(t, done[1]["versions"]))
 
 	cp := item(t, must(t, env, "get", "my-job", "-o", "json"))
-	assert.Equal(t, fmt.Sprintf("record-%d", count), cp["cursor"], "the newest by content, not by the listing")
+	assert.Equal(t, fmt.Sprintf("record-%d", count), cp["cursor"], "the newest by content, not by listing order")
 	assert.EqualValues(t, count*1000, number(t, cp["processed"]))
 	state := cp["state"].(map[string]any)
 	assert.Equal(t, "ours", state["team"], "unknown fields are kept")
@@ -144,14 +145,14 @@ func TestTwoThousandFiveHundredCheckpointsMadeAtHomeBecomeOneHistory(t *testing.
 	}
 	assert.Equal(t, want, cursors)
 	at := item(t, must(t, env, "get", "my-job", "--at", time.Unix(begin+10, 5e8).UTC().Format(time.RFC3339Nano), "-o", "json"))
-	assert.Equal(t, "record-10", at["cursor"], "versions have the times that they were saved at")
+	assert.Equal(t, "record-10", at["cursor"], "versions have the times of their saves")
 
 	again := must(t, env, append(args, "--execute")...)
 	assert.Contains(t, again, "Imported 0 versions of my-job, where 2,497 were there already")
 	assert.EqualValues(t, 2497, number(t, item(t, must(t, env, "get", "my-job", "-o", "json"))["version"]))
 }
 
-func TestANewestCheckpointMadeAtHomeThatIsBrokenIsNotPassedOver(t *testing.T) {
+func TestABrokenNewestHomeMadeCheckpointIsNotSkipped(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	bucket, prefix := s3test.Place(t)

@@ -22,10 +22,10 @@ import (
 	"github.com/milepost-dev/milepost/test/faulthttp"
 )
 
-// large is a state in two parts of an upload, which do not compress.
+// large is the size of a state that needs two parts of an upload and does not compress.
 const large = 9 << 20
 
-// steps stops a process in its n-th request, to table or bucket.
+// steps stops a process in its n-th request to the table or bucket.
 type steps struct {
 	mu      sync.Mutex
 	seen    int
@@ -51,7 +51,7 @@ func (p *place) steps() *steps {
 	return s
 }
 
-// next counts a request, and reports whether it is the one.
+// next counts a request, and reports whether the process must stop in it.
 func (s *steps) next() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +71,7 @@ func (s *steps) count() int {
 	return s.seen
 }
 
-// begin counts from 1 again.
+// begin restarts the count at 1.
 func (s *steps) begin(at int, landed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +89,7 @@ func TestAProcessKilledAtAnyStepOfALargeSaveLeavesNoHeadWithoutItsState(t *testi
 		require.NoError(t, os.WriteFile(path, state, 0o600))
 		return []string{"set", "flights", "--cursor", fmt.Sprint(version), "--state", path, "--content-type", "application/octet-stream", "--execute"}, state
 	}
-	// How many requests a save is, once there is one before it.
+	// The number of requests of a save that is not the first.
 	args, first := save(1)
 	must(t, p.slowly, args...)
 	args, second := save(2)
@@ -112,7 +112,7 @@ func TestAProcessKilledAtAnyStepOfALargeSaveLeavesNoHeadWithoutItsState(t *testi
 		select {
 		case at = <-s.reached:
 			run.kill()
-		case <-run.done: // what it does in the background is not always in as many requests
+		case <-run.done: // background work does not always take the same number of requests
 			require.Zero(t, run.exit(), run.stderr())
 		}
 		head := p.look("flights").Head
@@ -123,11 +123,11 @@ func TestAProcessKilledAtAnyStepOfALargeSaveLeavesNoHeadWithoutItsState(t *testi
 		require.Contains(t, states, head.Cursor, name)
 		p.holds(name, states)
 
-		// What the killed process left is removed, and nothing else.
+		// gc removes what the killed process left, and nothing else.
 		if i%5 == 4 {
 			p.collects(name)
 		}
-		for cursor := range states { // those that memory need not hold any more
+		for cursor := range states { // states that the test no longer needs in memory
 			if cursor != head.Cursor && cursor != fmt.Sprint(version) {
 				delete(states, cursor)
 			}
@@ -137,15 +137,15 @@ func TestAProcessKilledAtAnyStepOfALargeSaveLeavesNoHeadWithoutItsState(t *testi
 	p.collects("the end")
 	t.Logf("%d requests a save; %d of the killed ones had landed", requests, landed)
 
-	// The next one has nothing in its way.
+	// Nothing blocks the next save.
 	args, state := save(1_000_000)
 	must(t, p.env, args...)
 	p.holds("the end", map[string][]byte{"1000000": state})
 	p.collects("behind the end")
-	assert.Len(t, keys(t, p.archive, "body/default/flights/"), int(p.look("flights").Head.Number), "one for each version, and none is left over")
+	assert.Len(t, keys(t, p.archive, "body/default/flights/"), int(p.look("flights").Head.Number), "one body for each version, and no other")
 }
 
-// holds: HEAD points at a state that is there, whole.
+// holds requires that HEAD points at a complete state.
 func (p *place) holds(name string, states map[string][]byte) {
 	p.t.Helper()
 	cp, err := checkpoint.Namespace{Store: p.store, Archive: p.archive}.Get(p.t.Context(), "flights", nil)
@@ -155,10 +155,10 @@ func (p *place) holds(name string, states map[string][]byte) {
 	defer r.Close()
 	data, err := io.ReadAll(r)
 	require.NoError(p.t, err, name)
-	require.True(p.t, bytes.Equal(states[cp.Cursor], data), "%s: another state", name)
+	require.True(p.t, bytes.Equal(states[cp.Cursor], data), "%s: the state is not the one saved", name)
 }
 
-// collects: gc leaves exactly the bodies that versions point at, each of which is whole.
+// collects requires that gc leaves exactly the bodies that versions point at, each complete.
 func (p *place) collects(name string) {
 	p.t.Helper()
 	pointed := map[string]bool{}
@@ -180,7 +180,7 @@ func (p *place) collects(name string) {
 	for body := range before {
 		_, stays := after[body]
 		slow := strings.HasPrefix(body, fmt.Sprintf("body/default/flights/%d-", head.Number+1))
-		if !slow { // above HEAD it may be a slow save's, for all that gc knows
+		if !slow { // above HEAD the body may belong to a slow save
 			assert.Equal(p.t, pointed[body], stays, "%s: %s", name, body)
 		}
 	}
@@ -191,14 +191,14 @@ func (p *place) collects(name string) {
 	}
 }
 
-// bodyOf is the body that an object of the mirror points at.
+// bodyOf returns the body that an object of the mirror points at.
 func (p *place) bodyOf(object string) string {
 	p.t.Helper()
 	body, _ := item(p.t, strings.ReplaceAll(p.text(object), "\n", " ")+"\n")["state_body"].(string)
 	return body
 }
 
-// noise is so many bytes that do not compress, others for each seed.
+// noise returns n bytes that do not compress, different for each seed.
 func noise(size int, seed uint64) []byte {
 	data := make([]byte, size)
 	source := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), 1})

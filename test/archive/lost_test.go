@@ -17,8 +17,8 @@ import (
 	"github.com/milepost-dev/milepost/test/faulthttp"
 )
 
-// worker is a batch's CMD: it writes what it gets into the ledger, and waits while the gate is shut and its batch
-// is the one that the gate is for, or a later one.
+// worker is a batch's CMD. It appends its input to the ledger. While the gate is shut, it waits in
+// the gate's batch and in later batches.
 const worker = `cat >> "$LEDGER"; while [ "$MILEPOST_FIRST" -ge "$GATE_FROM" ] && [ -e "$GATE" ]; do sleep 0.02; done`
 
 // job is a batch job of 1,000 records in batches of 100.
@@ -39,7 +39,8 @@ func newJob(t *testing.T) *job {
 	return j
 }
 
-// start starts a run, which waits in the batch that begins with record gateFrom once the gate is shut.
+// start starts a run. While the gate is shut, the run waits in the batch that begins with record
+// gateFrom.
 func (j *job) start(t *testing.T, env []string, gateFrom int, flags ...string) *process {
 	t.Helper()
 	env = append(env[:len(env):len(env)], "LEDGER="+j.ledger, "GATE="+j.gate, fmt.Sprintf("GATE_FROM=%d", gateFrom))
@@ -57,7 +58,7 @@ func (j *job) open(t *testing.T) {
 	require.NoError(t, os.Remove(j.gate))
 }
 
-// processed is how often each record was.
+// processed returns how often each record was processed.
 func (j *job) processed(t *testing.T) map[string]int {
 	t.Helper()
 	data, err := os.ReadFile(j.ledger)
@@ -69,7 +70,7 @@ func (j *job) processed(t *testing.T) map[string]int {
 	return counts
 }
 
-// content is what a version says, but for where it is kept and when that expires.
+// content returns a version's fields, except where it is kept and when it expires.
 func content(versions []map[string]any) []map[string]any {
 	var all []map[string]any
 	for _, v := range versions {
@@ -82,14 +83,14 @@ func content(versions []map[string]any) []map[string]any {
 	return all
 }
 
-func TestATableThatIsLostIsRestoredAndTheJobThatLivedThroughItIsFenced(t *testing.T) {
+func TestALostTableIsRestoredAndAJobFromBeforeIsFenced(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	j := newJob(t)
 	j.shut(t)
 
-	// All that the living job commits is copied by the network, and its third version's copy and mirror
-	// object do not arrive until long after.
+	// The network records all commits of the living job, and delays its third version's copy and
+	// mirror object for a long time.
 	var late, lost faulthttp.Late
 	p.tableFaults.When(func(r faulthttp.Request) bool {
 		return r.Op == "PutItem" && strings.Contains(string(r.Body), `{"S":"HEAD"}`)
@@ -104,7 +105,7 @@ func TestATableThatIsLostIsRestoredAndTheJobThatLivedThroughItIsFenced(t *testin
 	wait(t, "the fourth batch: "+alive.stderr(), func() bool { return len(j.processed(t)) == 400 })
 	wait(t, "the copy and the mirror object of version 3", func() bool { return lost.Kept() >= 2 })
 	wait(t, "the mirror of two versions", func() bool { return len(keys(t, p.archive, "v/default/flights/")) == 3 })
-	before := items(t, must(t, p.env, "history", "flights", "-o", "json"))[1:] // 3 is lost to all
+	before := items(t, must(t, p.env, "history", "flights", "-o", "json"))[1:] // version 3 is lost
 	require.Len(t, before, 2)
 	epoch := number(t, before[0]["commit_epoch"])
 
@@ -112,7 +113,7 @@ func TestATableThatIsLostIsRestoredAndTheJobThatLivedThroughItIsFenced(t *testin
 	refused := j.start(t, p.env, 1001)
 	assert.Equal(t, 6, refused.exit(), refused.stderr())
 	assert.Contains(t, refused.stderr(), "restore")
-	require.Len(t, j.processed(t), 400, "it did not start from zero")
+	require.Len(t, j.processed(t), 400, "the job did not start from zero")
 	plan := must(t, p.env, "archive", "restore")
 	assert.Regexp(t, `^Would write version 3 of flights with the content of version 2 of epoch 1 `, plan)
 	assert.Contains(t, plan, "Nothing was changed. Add --execute to do it.")
@@ -122,7 +123,7 @@ func TestATableThatIsLostIsRestoredAndTheJobThatLivedThroughItIsFenced(t *testin
 
 	restored := items(t, must(t, p.env, "history", "flights", "-o", "json"))
 	require.Len(t, restored, 3)
-	assert.Equal(t, content(before), content(restored[1:]), "every version that was mirrored is as it was")
+	assert.Equal(t, content(before), content(restored[1:]), "every mirrored version is unchanged")
 	newest := restored[0]
 	for _, field := range []string{"cursor", "processed", "failed", "state", "identity"} {
 		assert.Equal(t, before[0][field], newest[field], field)
@@ -131,7 +132,7 @@ func TestATableThatIsLostIsRestoredAndTheJobThatLivedThroughItIsFenced(t *testin
 	assert.Equal(t, "INC-1", newest["reason"])
 	assert.GreaterOrEqual(t, number(t, newest["commit_epoch"]), epoch+1_000_000)
 
-	// The dead line's writes arrive now.
+	// The delayed writes of the dead line arrive now.
 	for _, writes := range []*faulthttp.Late{&late, &lost} {
 		_, err := writes.Deliver(t.Context())
 		require.NoError(t, err)
@@ -141,9 +142,9 @@ func TestATableThatIsLostIsRestoredAndTheJobThatLivedThroughItIsFenced(t *testin
 	assert.Contains(t, []int{1, 7}, code, alive.stderr())
 	assert.NotContains(t, alive.stderr(), "done")
 	t.Logf("the job that lived through it exits with %d: %s", code, alive.stderr())
-	assert.Equal(t, content(restored), content(items(t, must(t, p.env, "history", "flights", "-o", "json"))), "nothing of the dead line shows")
+	assert.Equal(t, content(restored), content(items(t, must(t, p.env, "history", "flights", "-o", "json"))), "no write of the dead line is visible")
 
-	// The new line is in nobody's way, and goes on where the mirror ended.
+	// Nothing blocks the new line, which goes on where the mirror ended.
 	again := j.start(t, p.env, 1001, "--wait", "30s")
 	require.Zero(t, again.exit(), again.stderr())
 	assert.Contains(t, again.stderr(), `"flights" goes on from record 201`)
@@ -154,32 +155,32 @@ func TestATableThatIsLostIsRestoredAndTheJobThatLivedThroughItIsFenced(t *testin
 	}
 	history := items(t, must(t, p.env, "history", "flights", "-o", "json"))
 	for i, v := range history {
-		assert.EqualValues(t, len(history)-i, number(t, v["version"]), "no version twice, and none is missing")
+		assert.EqualValues(t, len(history)-i, number(t, v["version"]), "each version exactly once")
 		if number(t, v["version"]) > 2 {
 			assert.Greater(t, number(t, v["commit_epoch"]), epoch+1_000_000-1)
 		}
 	}
 	verified := milepost(t, p.env, "archive", "verify", "flights")
-	assert.Zero(t, verified.exit(), "what the dead line left is no finding: %s", verified.stdout())
+	assert.Zero(t, verified.exit(), "leftovers of the dead line are not a finding: %s", verified.stdout())
 	first := number(t, history[0]["epoch"])
 
-	// Lost once more, and restored: epochs rise still.
+	// The table is lost and restored again: epochs still rise.
 	p.lose()
 	must(t, p.env, "archive", "restore", "flights", "--execute")
 	second := item(t, must(t, p.env, "get", "flights", "-o", "json"))
 	assert.GreaterOrEqual(t, number(t, second["epoch"]), first+1_000_000)
 	assert.Equal(t, "1000", second["cursor"])
 	twice := milepost(t, p.env, "archive", "restore", "flights", "--execute")
-	assert.Equal(t, 6, twice.exit(), "there is nothing to restore any more: %s", twice.stderr())
+	assert.Equal(t, 6, twice.exit(), "nothing is left to restore: %s", twice.stderr())
 }
 
-func TestATableThatIsBehindItsMirrorIsLedOnFromIt(t *testing.T) {
+func TestATableBehindItsMirrorIsLedOnFromTheMirror(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	for i := range 3 {
 		must(t, p.env, "set", "flights", "--cursor", fmt.Sprint(i+1), "--execute")
 	}
-	p.lose() // and what a backup brings back is older
+	p.lose() // and the backup is older than the mirror
 	old := append(p.env[:len(p.env):len(p.env)], "MILEPOST_ARCHIVE=none")
 	must(t, old, "set", "flights", "--cursor", "1", "--execute")
 
@@ -199,7 +200,7 @@ func TestARestoreGoesBackToATime(t *testing.T) {
 		require.NoError(t, err)
 		return at
 	}
-	// The service's clock has whole seconds, and that is how exact the order of times is.
+	// The service's clock has whole seconds, so times are only ordered to the second.
 	var history []map[string]any
 	var at time.Time
 	wait(t, "a save in a later second than the one before", func() bool {

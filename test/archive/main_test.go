@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package archive_test runs the milepost command with an archive in a real bucket: tables that are lost and
-// restored, processes that are killed while they save what is large, jobs that move from one store to another, and
-// histories made at home. It needs Linux, as test/kill does.
+// Package archive_test runs the milepost command with an archive in a real bucket: tables that are
+// lost and restored, processes that are killed while they save large states, jobs that move from
+// one store to another, and home-made histories. It needs Linux, as test/kill does.
 //
 // MILEPOST_ARCHIVE_KILLS makes the campaign of kills longer than one for each step.
 package archive_test
@@ -52,7 +52,7 @@ var (
 	})
 )
 
-// eventually is how long anything may take that is to happen at once, on a machine that has other things to do.
+// eventually is the longest wait for things that should happen at once, on a busy machine.
 const eventually = 60 * time.Second
 
 // process is one run of the command.
@@ -65,7 +65,7 @@ type process struct {
 	out, errOut bytes.Buffer
 }
 
-// start starts milepost with these arguments in this environment, beside the test's own.
+// start starts milepost with these arguments and with env added to the test's environment.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	require.NoError(t, build())
@@ -114,7 +114,7 @@ func (p *process) exit() int {
 	select {
 	case <-p.done:
 	case <-time.After(2 * eventually):
-		require.Fail(p.t, "it does not end", "milepost %v says: %s", p.cmd.Args[1:], p.stderr())
+		require.Fail(p.t, "the process does not end", "milepost %v says: %s", p.cmd.Args[1:], p.stderr())
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
@@ -122,7 +122,7 @@ func (p *process) exit() int {
 func (p *process) kill() {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGKILL), p.stderr())
-	require.Equal(p.t, -1, p.exit(), "it had ended before it was killed: %s", p.stderr())
+	require.Equal(p.t, -1, p.exit(), "the process ended before the kill: %s", p.stderr())
 }
 
 // milepost runs the command to its end.
@@ -133,7 +133,7 @@ func milepost(t *testing.T, env []string, args ...string) *process {
 	return p
 }
 
-// must runs a command that has to succeed, and returns what it printed.
+// must runs a command that must succeed, and returns its output.
 func must(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	p := milepost(t, env, args...)
@@ -141,7 +141,7 @@ func must(t *testing.T, env []string, args ...string) string {
 	return p.stdout()
 }
 
-// items are the lines of JSON that a command has printed.
+// items returns the lines of JSON that a command printed.
 func items(t *testing.T, out string) []map[string]any {
 	t.Helper()
 	var all []map[string]any
@@ -155,7 +155,7 @@ func items(t *testing.T, out string) []map[string]any {
 	return all
 }
 
-// item is the only line of JSON that a command has printed.
+// item returns the only line of JSON that a command printed.
 func item(t *testing.T, out string) map[string]any {
 	t.Helper()
 	all := items(t, out)
@@ -170,7 +170,7 @@ func number(t *testing.T, v any) int64 {
 	return n
 }
 
-// wait polls until what is waited for is so.
+// wait polls until a condition is true.
 func wait(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(eventually); !so(); time.Sleep(5 * time.Millisecond) {
@@ -178,7 +178,7 @@ func wait(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// times is a count that a longer campaign raises.
+// times returns a count that MILEPOST_ARCHIVE_KILLS raises.
 func times(t *testing.T, variable string, usual int) int {
 	t.Helper()
 	text := os.Getenv(variable)

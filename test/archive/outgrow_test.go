@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAJobThatOutgrowsItsMachineGoesOnInDynamoDBWhereItStood(t *testing.T) {
+func TestAJobMovesFromSQLiteToDynamoDBAndGoesOn(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	j := newJob(t)
@@ -65,7 +65,7 @@ func TestAJobThatOutgrowsItsMachineGoesOnInDynamoDBWhereItStood(t *testing.T) {
 	assert.Zero(t, milepost(t, p.env, "archive", "verify").exit())
 
 	again := milepost(t, p.env, "import", file, "--execute")
-	assert.NotZero(t, again.exit(), "what was imported and has gone on is not imported over")
+	assert.NotZero(t, again.exit(), "an import does not overwrite a checkpoint that has gone on")
 	assert.Equal(t, "1000", item(t, must(t, p.env, "get", "flights", "-o", "json"))["cursor"])
 }
 

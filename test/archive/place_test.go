@@ -19,7 +19,8 @@ import (
 	"github.com/milepost-dev/milepost/test/s3test"
 )
 
-// place is a DynamoDB table and a prefix in a bucket, which processes reach directly or through proxies.
+// place is a DynamoDB table and a prefix in a bucket. Processes reach both directly or through
+// proxies.
 type place struct {
 	t       *testing.T
 	table   string
@@ -28,7 +29,7 @@ type place struct {
 	archive archive.Archive
 
 	env    []string // reaches both directly
-	slowly []string // reaches them through proxies, which do as table and bucket faults say
+	slowly []string // reaches both through proxies, which inject the table and bucket faults
 
 	tableFaults, bucketFaults *faulthttp.Transport
 }
@@ -58,7 +59,8 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-// credentialsOfBoth is one environment for both endpoints: the local table's takes any credentials.
+// credentialsOfBoth returns one environment for both endpoints: the local table accepts any
+// credentials.
 func credentialsOfBoth(t *testing.T) []string {
 	t.Helper()
 	return append(dynamotest.Env(t), s3test.Env(t)...)
@@ -71,7 +73,7 @@ func (p *place) create() {
 	}))
 }
 
-// lose deletes the table, with all that is in it, and makes it anew.
+// lose deletes the table with its content, and creates it again.
 func (p *place) lose() {
 	p.t.Helper()
 	_, err := p.client.DeleteTable(p.t.Context(), &dynamodb.DeleteTableInput{TableName: &p.table})
@@ -83,7 +85,7 @@ func (p *place) lose() {
 	p.create()
 }
 
-// look reads the records of a checkpoint, past the command.
+// look reads the records of a checkpoint without the command.
 func (p *place) look(name string) store.Records {
 	p.t.Helper()
 	found, err := p.store.Look(p.t.Context(), store.Key{Namespace: store.DefaultNamespace, Name: name})
@@ -91,7 +93,7 @@ func (p *place) look(name string) store.Records {
 	return found
 }
 
-// keys are those of the archive's objects below a prefix, with their sizes.
+// keys returns the keys of the archive's objects below a prefix, with their sizes.
 func keys(t *testing.T, a archive.Archive, prefix string) map[string]int64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), eventually)
@@ -104,7 +106,7 @@ func keys(t *testing.T, a archive.Archive, prefix string) map[string]int64 {
 	return all
 }
 
-// text is the content of an object.
+// text returns the content of an object.
 func (p *place) text(object string) string {
 	p.t.Helper()
 	data, _, err := archive.ReadAll(p.t.Context(), p.archive, object, archive.MaxReplace)

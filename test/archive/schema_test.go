@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the command writes into an archive and an export fits the schemas that are published of them.
-func TestWhatIsWrittenFitsItsSchema(t *testing.T) {
+// The command's archive objects and exports must match their published schemas.
+func TestArchiveObjectsAndExportsMatchTheirSchemas(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	dir := t.TempDir()
@@ -55,7 +55,7 @@ func TestWhatIsWrittenFitsItsSchema(t *testing.T) {
 	export, err := jsonschema.NewCompiler().Compile("../../docs/schema/export.schema.json")
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSuffix(must(t, p.env, "export"), "\n"), "\n")
-	require.Len(t, lines, 8+4+1, "the versions, one's state in parts, and the end")
+	require.Len(t, lines, 8+4+1, "the versions, one state in parts, and the end")
 	for _, line := range lines {
 		fits(export, line[:min(200, len(line))], line)
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What one command must not touch: the objects of all checkpoints but one.
+// othersThan returns the objects of all checkpoints except one, which a command on that one must
+// not touch.
 func (p *place) othersThan(of string) map[string]int64 {
 	all := keys(p.t, p.archive, "")
 	for key := range all {
@@ -28,7 +29,7 @@ func (p *place) othersThan(of string) map[string]int64 {
 	return all
 }
 
-func TestCheckpointsWhoseKeysBeginAlikeAndNamespacesThatShareABucketNeverTouchOneAnother(t *testing.T) {
+func TestCheckpointsAndNamespacesThatShareABucketNeverTouchOneAnother(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	dir := t.TempDir()
@@ -64,7 +65,7 @@ func TestCheckpointsWhoseKeysBeginAlikeAndNamespacesThatShareABucketNeverTouchOn
 		whole(i)
 	}
 
-	// Damage to one is a finding of that one alone.
+	// Damage to one checkpoint is a finding only of that checkpoint.
 	damaged := ""
 	for key := range keys(t, p.archive, "body/default/a/body/2-") {
 		damaged = key
@@ -78,7 +79,7 @@ func TestCheckpointsWhoseKeysBeginAlikeAndNamespacesThatShareABucketNeverTouchOn
 	assert.Equal(t, 1, milepost(t, p.env, "archive", "verify", "a/body").exit())
 	assert.Equal(t, 1, milepost(t, p.env, "archive", "verify").exit())
 
-	// One is restored, and no other.
+	// A restore restores one checkpoint and no other.
 	p.lose()
 	others = p.othersThan("default/a")
 	must(t, p.env, "archive", "restore", "a", "--execute")

@@ -1,10 +1,9 @@
-// Package bench measures what spans packages: what a save costs beside the same
-// write made by hand, what marks cost a loop, and how far opening, saving and
-// listing depend on what the table holds. `make bench` runs it and writes
-// docs/benchmarks.md.
+// Package bench measures what spans packages: a save compared with the same write made by hand, the
+// cost of marks in a loop, and how opening, saving and listing depend on the table's content. `make
+// bench` runs it and writes docs/benchmarks.md.
 //
-// Whatever is compared is interleaved in one run and given as a ratio of medians,
-// so that a busy machine slows both sides alike.
+// The two sides of a comparison are interleaved in one run and reported as a ratio of medians, so
+// that a busy machine slows both alike.
 package bench
 
 import (
@@ -17,7 +16,7 @@ import (
 
 type request func(context.Context) error
 
-// timed is how long r took.
+// timed returns how long r took.
 func timed(b *testing.B, r request) time.Duration {
 	start := time.Now()
 	err := r(b.Context())
@@ -33,13 +32,13 @@ func median(all []time.Duration) time.Duration {
 	return all[len(all)/2]
 }
 
-// duel is a save, and the same write made by hand.
+// duel compares a save with the same write made by hand.
 type duel struct {
 	save, byHand request
-	other        request // a write like byHand, of something else
+	other        request // a write like byHand, to another item
 }
 
-// roundTrip is the median of some writes.
+// roundTrip returns the median time of some writes.
 func (d *duel) roundTrip(b *testing.B) time.Duration {
 	var all []time.Duration
 	for range 100 {
@@ -48,13 +47,12 @@ func (d *duel) roundTrip(b *testing.B) time.Duration {
 	return median(all)
 }
 
-// apart times saves and writes by hand, each three round trips after another
-// write that is not timed: so a save has done what it leaves behind it before the
-// next request is timed, and both find client and server as warm. Which of a pair
-// comes first is drawn, since a fixed order may fall in step with what the server
-// does now and then: the same write, at another place in the order, took 4 % longer.
-// It takes 3,000 pairs, whatever the time: the medians of 1,000 are off by 1 %, and a
-// save is to cost at most 5 % more.
+// apart times saves and writes by hand, each three round trips after an untimed write. So a save
+// has finished its background work before the next request is timed, and both find client and
+// server equally warm. The order in a pair is random, since a fixed order may fall in step with
+// periodic work of the server: the same write, at another place in the order, took 4 % longer. It
+// always takes 3,000 pairs: the medians of 1,000 are off by 1 %, and a save may cost at most 5 %
+// more.
 func (d *duel) apart(b *testing.B) {
 	wait := 3 * d.roundTrip(b)
 	next := func(r request) time.Duration {
@@ -78,8 +76,8 @@ func (d *duel) apart(b *testing.B) {
 	report(b, saves, byHand)
 }
 
-// backToBack alternates runs of each. The first of a run has no other before it
-// and is left out.
+// backToBack alternates runs of saves and of writes by hand. The first request of a run is left
+// out, since none precedes it.
 func (d *duel) backToBack(b *testing.B) {
 	wait := 3 * d.roundTrip(b)
 	run := func(all []time.Duration, r request) []time.Duration {
@@ -98,12 +96,12 @@ func (d *duel) backToBack(b *testing.B) {
 	report(b, saves, byHand)
 }
 
-// report gives the medians, and how many times by hand a save takes.
+// report reports the medians, and the ratio of a save to a write by hand.
 func report(b *testing.B, saves, byHand []time.Duration) {
 	save, hand := median(saves), median(byHand)
 	b.ReportMetric(float64(save.Nanoseconds())/1e3, "save-p50-µs")
 	b.ReportMetric(float64(hand.Nanoseconds())/1e3, "by-hand-p50-µs")
 	b.ReportMetric(float64(save)/float64(hand), "x-by-hand")
 	b.ReportMetric(float64(len(saves)), "saves")
-	b.ReportMetric(0, "ns/op") // of waits, mostly
+	b.ReportMetric(0, "ns/op") // it is mostly waiting
 }

@@ -44,7 +44,7 @@ func BenchmarkCost(b *testing.B) {
 
 const subject = "orders/eu"
 
-// table holds a checkpoint with two versions. Whatever is sent to it is counted.
+// table holds a checkpoint with two versions, and counts the requests sent to it.
 type table struct {
 	*dynamostore.Store
 	name    string
@@ -66,17 +66,17 @@ func newTable(tb testing.TB) *table {
 	return t
 }
 
-// spent is what do sends and costs.
+// spent returns what do sends and costs.
 func (t *table) spent(tb testing.TB, do func()) dynamostore.Cost {
 	t.sent.Forget()
 	before := t.Cost()
 	do()
 	cost := minus(t.Cost(), before)
-	require.EqualValues(tb, t.sent.Count(faulthttp.Any), cost.Requests, "what the store counts is what the transport saw")
+	require.EqualValues(tb, t.sent.Count(faulthttp.Any), cost.Requests, "the store counts the requests that the transport saw")
 	return cost
 }
 
-// session is what the steps of one session cost, a save and a beat on average.
+// session returns what the steps of one session cost; a save and a beat on average.
 type session struct {
 	open, keepBase, save, copy, beat, release dynamostore.Cost
 }
@@ -101,7 +101,7 @@ func (t *table) session(tb testing.TB) (c session) {
 	t.version = s.Version()
 	c.open = spentOnOpening(t.Costs(), before)
 	c.keepBase, c.release = since("KeepBase"), since("Release")
-	c.save, c.copy = per(since("Commit"), saves+1), per(since("Copy"), saves+1) // a close saves, too
+	c.save, c.copy = per(since("Commit"), saves+1), per(since("Copy"), saves+1) // a close saves too
 	c.beat = per(since("Renew"), since("Renew").Requests)
 	return c
 }

@@ -19,14 +19,12 @@ import (
 	"github.com/milepost-dev/milepost/test/dynamotest"
 )
 
-// BenchmarkLoop is a loop with marks, and with saves in the background every 1,000
-// records, against the same loop without. They alternate, 1,000 records each, so
-// that each stretch with marks has one save beside it. Shorter records mean more
-// saves a second: 100 at 10 µs each.
+// BenchmarkLoop compares a loop with marks, and background saves every 1,000 records, with the same
+// loop without them. The two alternate, 1,000 records each, so that each stretch with marks has one
+// save. Shorter records mean more saves a second: 100 at 10 µs each.
 //
-// The endpoint of a test run shares this machine's cores, so its work slows the
-// loop as well; elsewhere leaves that out, and all that is Milepost's and the
-// SDK's in.
+// The endpoint of a test run shares this machine's cores, so its work also slows the loop.
+// elsewhere removes that work, and keeps all work of Milepost and the SDK.
 func BenchmarkLoop(b *testing.B) {
 	for _, record := range []time.Duration{10 * time.Microsecond, 100 * time.Microsecond} {
 		b.Run("sqlite/"+record.String(), func(b *testing.B) {
@@ -72,7 +70,7 @@ func loop(b *testing.B, st store.Store, record time.Duration, opened func()) {
 	}
 	var ratios []float64
 	var records []time.Duration
-	for len(ratios) < 10 || b.Loop() { // at the least ten, however slow the machine
+	for len(ratios) < 10 || b.Loop() { // at least ten, however slow the machine is
 		bare := timed(b, without)
 		marked := timed(b, with) + timed(b, with)
 		bare += timed(b, without) // so that drift favours neither
@@ -88,8 +86,8 @@ func loop(b *testing.B, st store.Store, record time.Duration, opened func()) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// elsewhere answers every put by itself, as a service on another machine would
-// some milliseconds later.
+// elsewhere answers every put itself, some milliseconds later, as a service on another machine
+// would.
 type elsewhere struct {
 	http.RoundTripper
 	from atomic.Bool // now on
@@ -115,7 +113,7 @@ func (e *elsewhere) RoundTrip(req *http.Request) (*http.Response, error) {
 
 var sunk uint64
 
-// calibrated returns a piece of work that takes about so long where nothing else runs.
+// calibrated returns work that takes about d on an idle machine.
 func calibrated(d time.Duration) func() {
 	spin := func(n int) {
 		x := sunk | 1

@@ -14,9 +14,9 @@ import (
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// BenchmarkSaveOnSQLite interleaves saves with what a careful person writes
-// without Milepost, into another file: HEAD under the same condition and the copy
-// of the version, by prepared statements, in one durable immediate transaction.
+// BenchmarkSaveOnSQLite interleaves saves with careful code that does not use Milepost. That code
+// writes HEAD, under the same condition, and the version's copy to another file, with prepared
+// statements in one durable immediate transaction.
 func BenchmarkSaveOnSQLite(b *testing.B) {
 	b.Run("apart", func(b *testing.B) { onSQLite(b).apart(b) })
 	b.Run("back-to-back", func(b *testing.B) { onSQLite(b).backToBack(b) })

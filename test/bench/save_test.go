@@ -20,13 +20,12 @@ import (
 	"github.com/milepost-dev/milepost/test/dynamotest"
 )
 
-// far is what a request takes on its way to a region near by and back, at least.
+// far is the least round trip time to a nearby region.
 const far = 2 * time.Millisecond
 
-// BenchmarkSaveOnDynamoDB interleaves saves with bare conditional puts of the
-// same item, with the same condition and flags, by the same client: to the
-// endpoint as it is, and as if it were some way off. A save encodes its state as
-// JSON, and a put has its bytes ready; where the state is bytes, neither encodes.
+// BenchmarkSaveOnDynamoDB interleaves saves with bare conditional puts of the same item, with the
+// same condition and flags, by the same client. The endpoint is near, or made to look far. A save
+// encodes its state as JSON, and a put has its bytes ready; if the state is bytes, neither encodes.
 func BenchmarkSaveOnDynamoDB(b *testing.B) {
 	near := transport()
 	for _, at := range []struct {
@@ -52,8 +51,7 @@ func asJSON(n int64) state { return state{Sum: n, Note: note} }
 
 func asBytes(n int64) []byte { return strconv.AppendInt([]byte(note), n, 10) }
 
-// open returns a session whose first saves are behind it, and a request that makes
-// the next.
+// open returns a session that has made its first saves, and a request that makes the next save.
 func open[T any](b *testing.B, st store.Store, state func(int64) T) (*checkpoint.Session[T], request) {
 	session, err := checkpoint.Open[T](b.Context(), checkpoint.Namespace{Store: st}, "orders/eu", nil)
 	require.NoError(b, err)
@@ -85,9 +83,8 @@ func onDynamoDB[T any](b *testing.B, client *dynamodb.Client, state func(int64) 
 	}
 }
 
-// putAgain puts an item like head under another name, and returns a request that
-// puts it if its version is that of the put before. All that can be made
-// beforehand is.
+// putAgain puts an item like head under another name. It returns a request that puts the item again
+// if its version is that of the put before. The request is prepared as far as possible.
 func putAgain(b *testing.B, client *dynamodb.Client, table, name string, head item) request {
 	it := maps.Clone(head)
 	it["pk"], it["name"] = text("default#"+name), text(name)
@@ -131,14 +128,14 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// transport keeps more idle connections than net/http does by itself.
+// transport keeps more idle connections than net/http's default.
 func transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 100
 	return t
 }
 
-// slow hands over every reply some time after it came.
+// slow delays every reply.
 type slow struct {
 	http.RoundTripper
 	by time.Duration

@@ -15,8 +15,8 @@ import (
 	"github.com/milepost-dev/milepost/store/dynamostore"
 )
 
-// BenchmarkOpen opens a checkpoint with many versions behind it: three requests,
-// whatever their number.
+// BenchmarkOpen opens a checkpoint with many versions. It takes three requests, whatever their
+// number.
 func BenchmarkOpen(b *testing.B) {
 	for _, versions := range []int64{10, 100_000} {
 		b.Run(fmt.Sprintf("versions=%d", versions), func(b *testing.B) { opens(b, withVersions(b, versions)) })
@@ -52,9 +52,9 @@ func withVersions(tb testing.TB, n int64) *table {
 	return t
 }
 
-// opens reports what an open costs, and asserts that it is three requests, the
-// first that are sent. What comes behind them, to give a version that no session
-// start keeps any more its expiry back, is not what an open waits for.
+// opens reports the cost of an open, and asserts that an open waits for three requests, the first
+// ones sent. A later request may restore the expiry of a version that session starts no longer
+// keep; an open does not wait for it.
 func opens(b *testing.B, t *table) {
 	var took []time.Duration
 	var cost dynamostore.Cost
@@ -76,8 +76,7 @@ func opens(b *testing.B, t *table) {
 	reportMedian(b, took)
 }
 
-// BenchmarkNamespace is what a table with that many checkpoints costs to list and
-// to work with.
+// BenchmarkNamespace measures the cost of listing and using a table with many checkpoints.
 func BenchmarkNamespace(b *testing.B) {
 	for _, n := range []int64{1_000, 1_000_000} {
 		t := newTable(b)
@@ -105,7 +104,7 @@ func BenchmarkNamespace(b *testing.B) {
 	}
 }
 
-// loadCheckpoints adds n checkpoints, and returns what each takes in the index.
+// loadCheckpoints adds n checkpoints, and returns the bytes that each takes in the index.
 func (t *table) loadCheckpoints(tb testing.TB, n int64) (indexed int64) {
 	head := readItem(tb, t.client, t.name, "default#"+subject, "HEAD")
 	name := func(i int64) string { return fmt.Sprintf("jobs/%06d/%03d", i/1_000, i%1_000) }
@@ -120,7 +119,7 @@ func (t *table) loadCheckpoints(tb testing.TB, n int64) (indexed int64) {
 	return int64(len("pk" + "default#" + name(0) + "sk" + "HEAD" + "ns" + "default" + "name" + name(0)))
 }
 
-// names lists names alone, and asserts that it costs what they take in the index.
+// names lists only names, and asserts that the cost is that of their bytes in the index.
 func names(b *testing.B, t *table, prefix string, want, each int64) {
 	const unit, page = 4 << 10, 1 << 20
 	cost := reads(b, t, func(ctx context.Context) error {
@@ -137,7 +136,7 @@ func names(b *testing.B, t *table, prefix string, want, each int64) {
 	assert.InDelta(b, float64(want*each)/unit/2, cost.ReadUnits, float64(pages), "half a unit for each 4 KiB, rounded up once a page")
 }
 
-// reads reports what a read costs and takes.
+// reads reports the cost and time of a read.
 func reads(b *testing.B, t *table, r request) (cost dynamostore.Cost) {
 	var took []time.Duration
 	for b.Loop() {
@@ -152,7 +151,7 @@ func reportCost(b *testing.B, c dynamostore.Cost) {
 	b.ReportMetric(float64(c.Requests), "requests")
 	b.ReportMetric(c.ReadUnits, "RCU")
 	b.ReportMetric(c.WriteUnits, "WCU")
-	b.ReportMetric(0, "ns/op") // what takes how long is reported by itself
+	b.ReportMetric(0, "ns/op") // the times are reported separately
 }
 
 func reportMedian(b *testing.B, took []time.Duration) {

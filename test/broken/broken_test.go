@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mutant is the code broken in one way.
+// mutant breaks the code in one way.
 type mutant struct {
 	name   string // what is wrong with it
 	breaks string // the sentence of docs/protocol.md (†) or the peers' fault that it stands for
@@ -45,7 +45,7 @@ func overMemory(rule string) by { return by{"./store/memstore", "TestProtocol/" 
 
 func overSQLite(rule string) by { return by{"./store/sqlitestore", "TestProtocol/" + rule} }
 
-// inRealTime is for what would stop virtual time, such as a lock.
+// inRealTime runs tests of what would stop virtual time, such as a lock.
 func inRealTime(rule string) by { return by{"./internal/protocoltest", "TestRunInRealTime/" + rule} }
 
 // chosen is the environment variable that names the mutant which a process is.
@@ -89,7 +89,7 @@ func TestBroken(t *testing.T) {
 // programs are the compiled tests of some packages.
 type programs struct{ root, dir string }
 
-// build compiles the tests of the packages with the files of an overlay in the place of the real ones.
+// build compiles the tests of the packages, with the files of an overlay instead of the real files.
 func build(t *testing.T, root string, overlay map[string]string, pkgs []string) programs {
 	t.Helper()
 	p := programs{root: root, dir: t.TempDir()}
@@ -126,7 +126,8 @@ func (p programs) run(t *testing.T, mutant, pkg string, tests ...string) (output
 	return string(out), err
 }
 
-// passes requires that the subtests pass on the code as it is: else their failing would prove nothing.
+// passes requires that the subtests pass on the unbroken code: otherwise their failure proves
+// nothing.
 func (p programs) passes(t *testing.T, pkg string, tests []string) {
 	t.Helper()
 	output, err := p.run(t, "", pkg, tests...)
@@ -140,11 +141,11 @@ func (p programs) isCaught(t *testing.T, m *mutant) {
 	t.Helper()
 	test := testName(m.caught.test)
 	output, err := p.run(t, m.name, m.caught.pkg, test)
-	require.Error(t, err, "nobody noticed; the subtest that should have: %s\n%s", test, output)
-	require.Contains(t, output, "--- FAIL: "+test, "another test noticed than the one named for it:\n%s", output)
+	require.Error(t, err, "no test noticed; this subtest should have: %s\n%s", test, output)
+	require.Contains(t, output, "--- FAIL: "+test, "the wrong test noticed:\n%s", output)
 }
 
-// files are the texts of the files that the mutant edits, by their paths.
+// files returns the texts of the files that the mutant edits, by path.
 func (m *mutant) files(t *testing.T, root string) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -161,10 +162,10 @@ func (m *mutant) files(t *testing.T, root string) map[string]string {
 	return texts
 }
 
-// testName is a subtest's name as package testing writes it.
+// testName returns a subtest's name as package testing writes it.
 func testName(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
-// pattern selects that test alone.
+// pattern returns a pattern that matches only that test.
 func pattern(test string) string {
 	parts := strings.Split(test, "/")
 	for i, part := range parts {

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// weave makes one program of many mutants, so that a hundred need not be compiled one by one: each function
-// that a mutant edits stands beside the real one, which calls it where the process has that mutant's name.
-// A mutant that edits more than functions' bodies has to be compiled alone.
+// weave makes one program of many mutants, so that they need not be compiled one by one. Each
+// function that a mutant edits is added next to the real function, which calls it if the process
+// runs as that mutant. A mutant that edits more than function bodies is compiled alone.
 func weave(t *testing.T, root string, all []*mutant) (files map[string]string, alone []*mutant) {
 	t.Helper()
 	sources := map[string]*source{}
@@ -60,20 +60,20 @@ type source struct {
 	broken    strings.Builder   // the broken functions
 }
 
-// edited is a function that a mutant has edited, of that file.
+// edited is a function of a file that a mutant has edited.
 type edited struct {
 	file     string
 	function function
 }
 
-// function is one of a source. The offsets are those of its text.
+// function is a function of a source. The offsets are in the source's text.
 type function struct {
 	*ast.FuncDecl
 	start, name, body, end int
 	text                   string
 }
 
-// key is the same for the function of a mutant as for the real one.
+// key is the same for a mutant's function and the real one.
 func (f function) key() string { return f.text[:f.body-f.start] }
 
 func parse(t *testing.T, text string) *source {
@@ -93,8 +93,8 @@ func parse(t *testing.T, text string) *source {
 	return s
 }
 
-// differing are the functions of a mutant whose bodies are not those of s. It is false
-// where something besides differs, or where a function's parameters cannot be passed on.
+// differing returns the functions of a mutant whose bodies differ from those of s. It returns false
+// if anything else differs, or if a function's parameters cannot be passed on.
 func (s *source) differing(mutant *source) (functions []function, ok bool) {
 	if s.outside() != mutant.outside() {
 		return nil, false
@@ -111,7 +111,7 @@ func (s *source) differing(mutant *source) (functions []function, ok bool) {
 	return functions, true
 }
 
-// outside is the source without its functions' bodies.
+// outside returns the source without its function bodies.
 func (s *source) outside() string {
 	text := s.text
 	for _, f := range s.functions {
@@ -120,7 +120,7 @@ func (s *source) outside() string {
 	return text
 }
 
-// add puts the function of the i-th mutant, of that name, beside the real one.
+// add adds the function of the i-th mutant, with the mutant's name, next to the real function.
 func (s *source) add(f function, mutant string, i int) {
 	name := fmt.Sprintf("%sBroken%d", f.Name.Name, i)
 	head := f.text[:f.name-f.start]
@@ -139,7 +139,7 @@ func (s *source) add(f function, mutant string, i int) {
 	s.calls[f.key()] += fmt.Sprintf(" if brokenBy == %q { %s };", mutant, call)
 }
 
-// woven is the source with all that mutants have added. Its lines are numbered as they were.
+// woven returns the source with all functions of mutants. Line numbers do not change.
 func (s *source) woven() string {
 	text := s.text
 	for key, calls := range s.calls {
@@ -148,7 +148,8 @@ func (s *source) woven() string {
 	return text + s.broken.String()
 }
 
-// arguments passes a function's parameters on. It is false where they, or the receiver, have no names.
+// arguments returns code that passes a function's parameters on. It returns false if parameters or
+// the receiver have no names.
 func arguments(f *ast.FuncDecl) (list string, named bool) {
 	if f.Recv != nil && (len(f.Recv.List[0].Names) == 0 || f.Recv.List[0].Names[0].Name == "_") {
 		return "", false

@@ -5,5 +5,5 @@ import (
 	"os/exec"
 )
 
-// startBound starts cmd. Nothing ends it with this process but [Child.Stop].
+// startBound starts cmd. Only [Child.Stop] ends cmd together with this process.
 func startBound(cmd *exec.Cmd, _ string) (*os.File, error) { return nil, cmd.Start() }

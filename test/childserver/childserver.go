@@ -1,4 +1,4 @@
-// Package childserver runs a server, for tests, in a process that does not outlive this one.
+// Package childserver runs a server for tests in a process that does not outlive this one.
 package childserver
 
 import (
@@ -16,16 +16,17 @@ import (
 	"time"
 )
 
-// Child is such a process. No goroutine belongs to it, so that tests which look for
-// leaked ones find none of ours.
+// Child is such a process. It uses no goroutine, so tests that look for leaked goroutines find
+// none.
 type Child struct {
 	Dir string // the child's own, removed with it
 
 	cmd   *exec.Cmd
-	alive *os.File // what this process holds open while the child may live
+	alive *os.File // this process holds it open while the child may live
 }
 
-// Start starts cmd. dir, in which its output is kept, is the child's from then on, also if it cannot be started.
+// Start starts cmd. From then on the child owns dir, which keeps its output, even if cmd cannot be
+// started.
 func Start(cmd *exec.Cmd, dir string) (*Child, error) {
 	output, err := os.Create(filepath.Join(dir, "output"))
 	if err != nil {
@@ -40,7 +41,7 @@ func Start(cmd *exec.Cmd, dir string) (*Child, error) {
 	return &Child{Dir: dir, cmd: cmd, alive: alive}, nil
 }
 
-// Said returns what the child has printed so far; nothing once it is stopped.
+// Said returns the child's output so far; nothing once the child is stopped.
 func (c *Child) Said() string {
 	output, err := os.Open(filepath.Join(c.Dir, "output"))
 	if err != nil {
@@ -51,11 +52,12 @@ func (c *Child) Said() string {
 	return string(text)
 }
 
-// AwaitSaid returns when the child has printed text, or an error when it has printed one or ctx has ended.
+// AwaitSaid returns when the child has printed text. It returns an error if the child has printed
+// an error, or if ctx ends.
 func (c *Child) AwaitSaid(ctx context.Context, text string) error {
 	for !strings.Contains(c.Said(), text) {
 		if strings.Contains(c.Said(), "error:") {
-			return errors.New("it failed")
+			return errors.New("the child printed an error")
 		}
 		select {
 		case <-ctx.Done():
@@ -79,7 +81,8 @@ func (c *Child) Stop() {
 	_ = os.RemoveAll(c.Dir)
 }
 
-// FreePort returns a port of loopback that was free just now; somebody else may have it by the time a server wants it.
+// FreePort returns a loopback port that was free just now; another process may take it before a
+// server does.
 func FreePort() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

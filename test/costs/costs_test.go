@@ -48,7 +48,8 @@ func TestASaveSendsWhatThePageSays(t *testing.T) {
 	}
 }
 
-// measure holds a save to the page: of several, each with its version mirrored before the next, less one of none.
+// measure compares a save's cost with the page. It makes several saves, each mirrored before the
+// next, and subtracts the cost of a session without saves.
 func measure(t *testing.T, size int64, archived bool, policy checkpoint.MirrorPolicy) {
 	table := dynamotest.Table(t)
 	client := dynamotest.Client(t)
@@ -71,7 +72,7 @@ func measure(t *testing.T, size int64, archived bool, policy checkpoint.MirrorPo
 		}
 		return n
 	}
-	state := make([]byte, size) // which does not shrink
+	state := make([]byte, size) // it does not compress
 	_, _ = rand.Read(state)
 	written := func() float64 { return st.Costs()["Commit"].WriteUnits + st.Costs()["Copy"].WriteUnits }
 	session := func(saves int) (units float64, put int64) {

@@ -98,7 +98,7 @@ func monitorRows() (rows []monitorRow) {
 	return rows
 }
 
-// example adds up a platform of an ordinary size.
+// example adds up the costs of a platform of ordinary size.
 func example() string {
 	const jobs, hours, state = 200, 1.5, 2 * kib
 	running := jobs * hours / 24 // jobs at any one time
@@ -123,7 +123,7 @@ func sized(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// dollars has two significant digits at the least, and no cents from 100 on.
+// dollars formats an amount with at least two significant digits, and without cents from 100 on.
 func dollars(d float64) string {
 	switch {
 	case d >= 100:

@@ -1,4 +1,5 @@
-// Command costs writes docs/costs.md from the prices below and from what a save sends, which its test measures:
+// Command costs writes docs/costs.md from the prices below and from what a save sends, which the
+// test measures:
 //
 //	go run ./test/costs > docs/costs.md
 package main
@@ -9,11 +10,11 @@ const (
 
 	writeUnits    = 0.625 / 1e6 // DynamoDB on demand, standard class
 	readUnits     = 0.125 / 1e6
-	tableStorage  = 0.25 // for a GiB and month
-	recovery      = 0.20 // point-in-time recovery, for a GiB of the table and month
+	tableStorage  = 0.25 // per GiB and month
+	recovery      = 0.20 // point-in-time recovery, per GiB of the table and month
 	puts          = 0.005 / 1000
 	bucketStorage = 0.023 // S3 Standard, for a GiB and month
-	alarms        = 0.10  // for each and month
+	alarms        = 0.10  // per alarm and month
 )
 
 const (
@@ -22,16 +23,16 @@ const (
 	month = 30 * 24 * 3600 // seconds
 )
 
-// What is assumed of a checkpoint.
+// Assumptions about a checkpoint.
 const (
-	aroundState  = 512 // bytes of an item beside the state: keys, cursor, identity, holder, counts, hash
+	aroundState  = 512 // bytes of an item in addition to the state: keys, cursor, identity, holder, counts, hash
 	inlineLimit  = 4 << 10
-	mirrorObject = 1 << 10 // bytes of a mirrored version beside its state
+	mirrorObject = 1 << 10 // bytes of a mirrored version in addition to its state
 	beatEvery    = 5       // seconds
-	monitorReads = 1.5     // read units a checkpoint and look, each of its three records being up to 4 KiB
+	monitorReads = 1.5     // read units per checkpoint and survey, for three records of up to 4 KiB each
 )
 
-// save is what one save sends, and leaves behind.
+// save is what one save sends and stores.
 type save struct {
 	writeUnits int64
 	puts       int64
@@ -39,7 +40,8 @@ type save struct {
 	bodyBytes  int64 // in the bucket
 }
 
-// saveOf is a save of a state of so many bytes as stored. The item is written twice: as HEAD, and as the version's copy.
+// saveOf returns the cost of saving a state of a stored size. The item is written twice: as HEAD,
+// and as the version's copy.
 func saveOf(state int64, archive, mirrored bool) save {
 	var s save
 	inline := state
@@ -55,7 +57,7 @@ func saveOf(state int64, archive, mirrored bool) save {
 	return s
 }
 
-// monthly is what so many saves a second cost in a month, in dollars.
+// monthly returns the cost of a number of saves a second, in dollars a month.
 func (s save) monthly(perSecond float64) (writes, kept, archive float64) {
 	saves := perSecond * month
 	writes = saves * float64(s.writeUnits) * writeUnits

@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package drill_test walks a staged outage with nothing but the commands of the runbook, docs/operations.md: a job that is stuck, a
-// lease that was stolen, a bucket that is down, a table that is gone. `go test -v ./test/drill` prints what an operator would see.
+// Package drill_test handles staged outages with only the commands of the runbook,
+// docs/operations.md: a stuck job, a stolen lease, a bucket that is down, a lost table. `go test -v
+// ./test/drill` prints what an operator would see.
 package drill_test
 
 import (
@@ -16,29 +17,29 @@ import (
 	"github.com/milepost-dev/milepost/test/faulthttp"
 )
 
-func TestAJobThatIsStuck(t *testing.T) {
+func TestAStuckJob(t *testing.T) {
 	o := newOutage(t)
 	j := o.newJob()
 	j.shut(31)
 	run := j.start("--lease-duration", "8s")
-	o.until("it hangs in its fourth batch", func() bool { return j.processed() == 40 })
+	o.until("the job hangs in its fourth batch", func() bool { return j.processed() == 40 })
 
 	o.run(0, "milepost expect NAME --every 1d --grace 2h", replaced{"1d": "1s", "2h": "1s"})
-	o.until("it is overdue", func() bool { return o.quietly("milepost stale").exit == 11 })
+	o.until("the checkpoint is overdue", func() bool { return o.quietly("milepost stale").exit == 11 })
 	o.says("the alarm: overdue")
 	assert.Contains(t, o.run(11, "milepost stale"), "flights")
 	assert.Regexp(t, `flights +overdue`, o.run(0, "milepost status"))
 	assert.Contains(t, o.run(0, "milepost runs NAME"), "running")
 	assert.Regexp(t, `status +held`, o.run(0, "milepost lease show NAME"))
 
-	o.says("it is alive, and hangs: nobody ends its lease by mistake, and it is ended on purpose")
+	o.says("the job lives but hangs: its lease is not broken by mistake, only with --now")
 	refused := o.run(5, `milepost lease break NAME --reason "…" --execute`)
 	assert.Contains(t, refused, "it is alive: its lease was renewed")
 	assert.Contains(t, refused, `lease break flights --reason "…" --now --execute`)
 	o.run(0, `milepost lease break NAME --reason "…" --now --execute`)
-	assert.Equal(t, 7, run.exit(), "the job was told, and stopped: %s", run.said())
+	assert.Equal(t, 7, run.exit(), "the job learned of it and stopped: %s", run.said())
 
-	o.says("what it hung on is mended; it is started again, and goes on where it was")
+	o.says("the cause is fixed; the job starts again and goes on where it was")
 	j.open()
 	again := j.start()
 	assert.Zero(t, again.exit(), again.said())
@@ -48,7 +49,7 @@ func TestAJobThatIsStuck(t *testing.T) {
 	o.run(0, "milepost stale")
 }
 
-func TestALeaseThatWasStolen(t *testing.T) {
+func TestAStolenLease(t *testing.T) {
 	o := newOutage(t)
 	j := o.newJob()
 	j.shut(31)
@@ -68,7 +69,7 @@ func TestALeaseThatWasStolen(t *testing.T) {
 	assert.Contains(t, runs, "died")
 	assert.Contains(t, runs, "done")
 	assert.Regexp(t, `cursor +100\b`, o.run(0, "milepost get NAME"))
-	o.says("nothing is to be mended: the second run has finished, and the first could save nothing after it")
+	o.says("nothing needs fixing: the second run has finished, and the first could not save after it")
 }
 
 func TestABucketThatIsDown(t *testing.T) {
@@ -80,7 +81,7 @@ func TestABucketThatIsDown(t *testing.T) {
 	down := o.bucketFaults.On(faulthttp.Any, faulthttp.Each, faulthttp.LoseRequest())
 	o.says("the bucket cannot be reached")
 	j.open()
-	assert.Zero(t, run.exit(), "no job is held up: %s", run.said())
+	assert.Zero(t, run.exit(), "the job is not blocked: %s", run.said())
 	assert.Contains(t, run.said(), "not all is mirrored")
 
 	o.says("the log says so, and archive lag rises")
@@ -100,18 +101,18 @@ func TestATableThatIsGone(t *testing.T) {
 	assert.Equal(t, 9, first.exit(), first.said())
 	o.lose()
 
-	o.says("the table is gone: jobs fail with kind no_table, and so does whoever looks")
+	o.says("the table is gone: jobs and operators' commands fail with kind no_table")
 	failed := j.start()
 	assert.Equal(t, 1, failed.exit(), failed.said())
 	assert.Contains(t, o.run(1, "milepost status"), "table create")
 	o.run(0, "milepost table create")
 	refused := j.start()
-	assert.Equal(t, 6, refused.exit(), "it does not start from zero: %s", refused.said())
+	assert.Equal(t, 6, refused.exit(), "the job does not start from zero: %s", refused.said())
 	assert.Contains(t, o.run(0, `milepost archive restore --reason "…"`), "Nothing was changed")
 	o.run(0, `milepost archive restore --reason "…" --execute`)
 	o.run(0, "milepost archive verify")
 
-	o.says("jobs are started again")
+	o.says("the job starts again")
 	again := j.start()
 	assert.Zero(t, again.exit(), again.said())
 	assert.Contains(t, again.said(), "goes on from record 51")
@@ -182,7 +183,7 @@ func TestEachCommandOfTheRunbookExistsWithItsFlags(t *testing.T) {
 	}
 }
 
-// inRunbook fails a drill that needs a command which the runbook does not have.
+// inRunbook fails a drill that needs a command missing in the runbook.
 func inRunbook(t *testing.T, command string) {
 	t.Helper()
 	runbook, err := os.ReadFile("../../docs/operations.md")
@@ -191,7 +192,7 @@ func inRunbook(t *testing.T, command string) {
 	require.Regexp(t, `(?m)(^\$ |`+"`"+`)`+regexp.QuoteMeta(command)+end, string(runbook), "the runbook has no %q", command)
 }
 
-// replaced are words of a command in the runbook, and what a drill writes for them.
+// replaced maps words of a runbook's command to what a drill writes instead.
 type replaced map[string]string
 
 func (r replaced) in(command string) string {

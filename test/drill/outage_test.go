@@ -49,10 +49,10 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// eventually is how long anything may take on a machine that has other things to do.
+// eventually is the longest wait for anything, on a busy machine.
 const eventually = 60 * time.Second
 
-// outage is a table and a bucket, behind which things go wrong.
+// outage is a table and a bucket in which things go wrong.
 type outage struct {
 	t            *testing.T
 	table        string
@@ -76,7 +76,7 @@ func (o *outage) createTable() {
 	require.NoError(o.t, dynamostore.CreateTable(o.t.Context(), dynamotest.Client(o.t), o.table, &dynamostore.CreateOptions{NoDeletionProtection: true}))
 }
 
-// name names table and archive to the commands.
+// name tells the commands the table and the archive.
 func (o *outage) name(bucketEndpoint string) {
 	o.env = append(append(os.Environ(), dynamotest.Env(o.t)...), s3test.Env(o.t)...)
 	o.env = append(o.env,
@@ -84,7 +84,8 @@ func (o *outage) name(bucketEndpoint string) {
 		"MILEPOST_ARCHIVE=s3://"+o.bucket+"/"+o.prefix+"?endpoint="+bucketEndpoint)
 }
 
-// withCopyOfTheArchive is what aws s3 sync leaves to a drill, and a table that is not there yet.
+// withCopyOfTheArchive returns an outage with a copy of the archive, as by aws s3 sync, and a table
+// that does not exist yet.
 func (o *outage) withCopyOfTheArchive() *outage {
 	o.t.Helper()
 	client := s3test.Client(o.t)
@@ -104,7 +105,7 @@ func (o *outage) withCopyOfTheArchive() *outage {
 	return c
 }
 
-// items is what a backup of the table has.
+// items returns the items of the table, as a backup has them.
 func (o *outage) items() []map[string]types.AttributeValue {
 	o.t.Helper()
 	all, err := dynamotest.Client(o.t).Scan(o.t.Context(), &dynamodb.ScanInput{TableName: &o.table})
@@ -113,7 +114,8 @@ func (o *outage) items() []map[string]types.AttributeValue {
 	return all.Items
 }
 
-// withTableOf is a table of another name that was brought back from a backup, with the archive as it is.
+// withTableOf returns an outage with a table of another name, restored from a backup, and the same
+// archive.
 func (o *outage) withTableOf(items []map[string]types.AttributeValue) *outage {
 	o.t.Helper()
 	r := &outage{t: o.t, table: dynamotest.Table(o.t), bucket: o.bucket, prefix: o.prefix}
@@ -140,13 +142,14 @@ func (o *outage) lose() {
 
 func (o *outage) says(what string) { o.t.Logf("--- %s", what) }
 
-// result is what one command left.
+// result is the outcome of one command.
 type result struct {
 	exit int
 	said string
 }
 
-// run runs a command of the runbook on the checkpoint flights, shows what an operator would see, and returns it.
+// run runs a command of the runbook on the checkpoint flights, shows what an operator would see,
+// and returns it.
 func (o *outage) run(exit int, command string, words ...replaced) string {
 	o.t.Helper()
 	inRunbook(o.t, command)
@@ -172,7 +175,7 @@ func (o *outage) quietly(command string) result {
 	return result{cmd.ProcessState.ExitCode(), said.String()}
 }
 
-// until waits until something is so.
+// until waits until a condition is true.
 func (o *outage) until(what string, so func() bool) {
 	o.t.Helper()
 	for deadline := time.Now().Add(eventually); !so(); time.Sleep(10 * time.Millisecond) {
@@ -186,8 +189,8 @@ type job struct {
 	input, ledger, gate string
 }
 
-// worker is a batch's command. While there is a gate it waits in the batch that the gate is for, or in a later one; where it is
-// told of a record to stop after, it fails there.
+// worker is a batch's command. While there is a gate, worker waits in the gate's batch and in later
+// ones. With STOP_AFTER, it fails after that record.
 const worker = `cat >> "$LEDGER"
 while gate=$(cat "$GATE" 2>/dev/null) && [ "$MILEPOST_FIRST" -ge "$gate" ]; do sleep 0.02; done
 [ "$MILEPOST_LAST" -le "$STOP_AFTER" ]`
@@ -205,14 +208,14 @@ func (o *outage) newJob() *job {
 	return j
 }
 
-// shut lets the job hang in the batch that begins with that record.
+// shut makes the job hang in the batch that begins with that record.
 func (j *job) shut(record int) {
 	require.NoError(j.o.t, os.WriteFile(j.gate, fmt.Append(nil, record), 0o600))
 }
 
 func (j *job) open() { require.NoError(j.o.t, os.Remove(j.gate)) }
 
-// processed is how many records were handed to the worker.
+// processed returns the number of records that the worker got.
 func (j *job) processed() int {
 	data, err := os.ReadFile(j.ledger)
 	require.NoError(j.o.t, err)
@@ -222,7 +225,7 @@ func (j *job) processed() int {
 // start starts a run of the job.
 func (j *job) start(flags ...string) *process { return j.startUntil(100, flags...) }
 
-// startUntil starts one that fails behind a record.
+// startUntil starts a run that fails after a record.
 func (j *job) startUntil(record int, flags ...string) *process {
 	t := j.o.t
 	t.Helper()
@@ -245,7 +248,7 @@ func (j *job) startUntil(record int, flags ...string) *process {
 	return p
 }
 
-// process is a run that goes on beside the operator.
+// process is a run in the background.
 type process struct {
 	t     *testing.T
 	cmd   *exec.Cmd

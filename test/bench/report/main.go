@@ -1,11 +1,10 @@
-// Command report writes docs/benchmarks.md from what benchmarks print.
+// Command report writes docs/benchmarks.md from the output of benchmarks.
 //
 //	go test -bench . ./... | go run ./test/bench/report docs/benchmarks.md [NOTE]
 //
-// A note says what else a reader should know about the machine. It shows what it
-// reads while it reads it. If a benchmark failed, or one that the document needs
-// is missing, nothing is written. After a change of the text alone, give it the
-// document to read:
+// A note says what else a reader should know about the machine. The command shows its input while
+// it reads. If a benchmark failed, or one that the document needs is missing, it writes nothing.
+// After a change only to the text, give it the document as input:
 //
 //	go run ./test/bench/report docs/benchmarks.md <docs/benchmarks.md
 package main
@@ -45,13 +44,13 @@ func write(path, note string, printed io.Reader) error {
 	return os.WriteFile(path, document, 0o644)
 }
 
-// keep is what of the output the document shows: the results, where they are from,
-// and on what machine they were measured.
+// keep returns the part of the output that the document shows: the results, their packages, and the
+// machine.
 func keep(note string, printed io.Reader) (string, error) {
 	settings := map[string]string{
 		"date": time.Now().UTC().Format(time.DateOnly), "go": strings.TrimPrefix(runtime.Version(), "go"),
 		"cores": strconv.Itoa(runtime.NumCPU()), "note": note,
-		"goos": "", "goarch": "", "cpu": runtime.GOARCH, // not every system tells its processor
+		"goos": "", "goarch": "", "cpu": runtime.GOARCH, // not every system names its processor
 	}
 	var results []string
 	lines := bufio.NewScanner(printed)

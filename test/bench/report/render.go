@@ -13,8 +13,7 @@ import (
 //go:embed benchmarks.md.tmpl
 var text string
 
-// render makes the document, of which output is the last part and the source of
-// every number.
+// render makes the document. Its last part is output, which is also the source of every number.
 func render(output string) ([]byte, error) {
 	r := parse(output)
 	document, err := template.New("benchmarks.md").Funcs(template.FuncMap{
@@ -34,7 +33,7 @@ func render(output string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// results are what benchmarks printed.
+// results are the parsed output of benchmarks.
 type results struct {
 	settings map[string]string
 	values   map[string]map[string]float64 // by package.benchmark, and by unit
@@ -59,7 +58,7 @@ func parse(output string) results {
 			}
 		}
 		values := make(map[string]float64)
-		for i := 2; i+1 < len(fields); i += 2 { // behind the number of iterations
+		for i := 2; i+1 < len(fields); i += 2 { // after the number of iterations
 			if value, err := strconv.ParseFloat(fields[i], 64); err == nil {
 				values[fields[i+1]] = value
 			}
@@ -90,8 +89,7 @@ func (r results) number(benchmark, unit, format string) (string, error) {
 	return fmt.Sprintf(format, value), err
 }
 
-// atMost are two cells: the bar and what was measured, which is in bold where it
-// misses the bar.
+// atMost returns two cells: the bar and the measured value, in bold if it misses the bar.
 func (r results) atMost(bar float64, benchmark, unit, format string) (string, error) {
 	value, err := r.value(benchmark, unit)
 	if err != nil {
@@ -99,7 +97,7 @@ func (r results) atMost(bar float64, benchmark, unit, format string) (string, er
 	}
 	measured := fmt.Sprintf(format, value)
 	if shown, err := strconv.ParseFloat(measured, 64); err == nil {
-		value = shown // what the reader sees is what is judged
+		value = shown // compare the rounded value that the reader sees
 	}
 	if value > bar {
 		measured = "**" + measured + ", missed**"

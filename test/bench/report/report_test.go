@@ -20,7 +20,7 @@ func TestTheDocumentIsMadeOfTheOutputThatItShows(t *testing.T) {
 	require.True(t, ok)
 	again, err := render(output)
 	require.NoError(t, err)
-	assert.Equal(t, string(again), string(written), "it is written by make bench, or by this program given the document itself")
+	assert.Equal(t, string(again), string(written), "write it with make bench, or with this program given the document itself")
 }
 
 func TestNothingIsWrittenAfterAFailure(t *testing.T) {
