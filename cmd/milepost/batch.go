@@ -14,7 +14,6 @@ import (
 	"github.com/milepost-dev/milepost/internal/child"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/records"
-	"github.com/milepost-dev/milepost/store"
 )
 
 // killAfter is how long a command that was told to end may take to end.
@@ -120,14 +119,11 @@ func (f *batchFlags) options(a *app) *checkpoint.Options {
 
 // batch is milepost batch.
 func (a *app) batch(parent context.Context, f batchFlags, name, path string, argv []string) error {
-	if err := a.begin(); err != nil {
+	key, err := a.beginOn(name)
+	if err != nil {
 		return err
 	}
 	if err := f.check(); err != nil {
-		return err
-	}
-	key := store.Key{Namespace: a.namespace, Name: name}
-	if err := key.Validate(); err != nil {
 		return err
 	}
 	if _, err := exec.LookPath(argv[0]); err != nil {

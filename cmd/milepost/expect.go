@@ -66,9 +66,6 @@ Without flags it prints what is expected. Deleting a checkpoint deletes this, to
 			return err
 		}
 		return a.named(mode, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
-			if err := key.Validate(); err != nil {
-				return err
-			}
 			return a.expect(ctx, s, key, time.Duration(every), time.Duration(grace), none)
 		})(cmd, args)
 	}

@@ -41,7 +41,7 @@ func (a *app) leaseShowCommand() *cobra.Command {
 				return err
 			}
 			if o.Lease == nil {
-				return fmt.Errorf("show the lease of %s: it was never acquired: %w", key, store.ErrNotFound)
+				return fmt.Errorf("the lease of %s was never acquired: %w", key, store.ErrNotFound)
 			}
 			return a.printLease(key, o)
 		}),

@@ -121,12 +121,27 @@ func (a *app) begin() error {
 	return nil
 }
 
+// beginOn is begin for a command on the checkpoint of that name.
+func (a *app) beginOn(name string) (store.Key, error) {
+	if err := a.begin(); err != nil {
+		return store.Key{}, err
+	}
+	key := store.Key{Namespace: a.namespace, Name: name}
+	return key, key.Validate()
+}
+
 // named makes the RunE of a command on one checkpoint, NAME being its first argument. ctx ends at
 // SIGINT and SIGTERM.
 func (a *app) named(open openMode, do func(ctx context.Context, s *openStore, key store.Key, args []string) error) func(*cobra.Command, []string) error {
-	return a.with(open, func(ctx context.Context, s *openStore, args []string) error {
-		return do(ctx, s, store.Key{Namespace: a.namespace, Name: args[0]}, args[1:])
-	})
+	return func(cmd *cobra.Command, args []string) error {
+		key, err := a.beginOn(args[0])
+		if err != nil {
+			return err
+		}
+		return a.with(open, func(ctx context.Context, s *openStore, _ []string) error {
+			return do(ctx, s, key, args[1:])
+		})(cmd, args)
+	}
 }
 
 // with makes the RunE of a command that works on the store.

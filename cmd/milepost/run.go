@@ -14,7 +14,6 @@ import (
 	"github.com/milepost-dev/milepost/internal/agent"
 	"github.com/milepost-dev/milepost/internal/child"
 	"github.com/milepost-dev/milepost/internal/kinds"
-	"github.com/milepost-dev/milepost/store"
 )
 
 // runFlags are the flags of milepost run.
@@ -90,13 +89,10 @@ func (f *runFlags) options(a *app) *checkpoint.Options {
 
 // runJob is milepost run.
 func (a *app) runJob(parent context.Context, f runFlags, name string, argv []string) error {
-	if err := a.begin(); err != nil {
+	if _, err := a.beginOn(name); err != nil {
 		return err
 	}
 	if err := f.check(); err != nil {
-		return err
-	}
-	if err := (store.Key{Namespace: a.namespace, Name: name}).Validate(); err != nil {
 		return err
 	}
 	if _, err := exec.LookPath(argv[0]); err != nil {
