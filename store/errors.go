@@ -7,50 +7,49 @@ import (
 
 // Sentinels, tested with errors.Is. An error may match several.
 var (
-	// ErrNotApplied says that this one request changed nothing and never will.
-	// It speaks of one attempt alone: an earlier attempt of the same write may
-	// still land. A write's error without it is ambiguous.
+	// ErrNotApplied says that this one request changed nothing and never will. It is about one
+	// attempt only: an earlier attempt of the same write may still land. A write's error that does not
+	// match it is ambiguous.
 	ErrNotApplied = errors.New("not applied")
 
-	// ErrThrottled: the service turned the request away for now (throttled, in
-	// conflict with another transaction, the file locked by another process).
+	// ErrThrottled says that the request was refused for now: it was throttled, it was in conflict
+	// with another transaction, or another process had locked the file.
 	ErrThrottled = errors.New("throttled")
 
-	// ErrUnavailable: the service could not be reached or did not answer.
+	// ErrUnavailable says that the service could not be reached or did not answer.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrNotFound: no such version, or no such checkpoint.
+	// ErrNotFound says that there is no such version, or no such checkpoint.
 	ErrNotFound = errors.New("not found")
 
-	// ErrBadRecord: a record is there and cannot be trusted: wrong types,
-	// unknown fields, missing fields, a hash that does not match. It is never
-	// read as "no checkpoint" and never overwritten. See [BadRecordError].
+	// ErrBadRecord says that a record exists and cannot be trusted: it has wrong types, unknown
+	// fields, missing fields, or a hash that does not match. Such a record is never read as "no
+	// checkpoint" and never overwritten. See [BadRecordError].
 	ErrBadRecord = errors.New("bad record")
 
-	// ErrNewerFormat: the record, or the file, was written by a newer release.
+	// ErrNewerFormat says that a newer release wrote the record, or the file.
 	ErrNewerFormat = errors.New("written by a newer release")
 
-	// ErrNoTable: the table (or the file) does not exist.
+	// ErrNoTable says that the table, or the file, does not exist.
 	ErrNoTable = errors.New("no such table")
 
-	// ErrCredentials: the service refused who asks, or there is nobody to ask as.
+	// ErrCredentials says that the service rejected the credentials, or that none were found.
 	ErrCredentials = errors.New("credentials")
 
-	// ErrTooLarge: the record would pass the engine's limit. See [SizeError].
+	// ErrTooLarge says that the record would be above the engine's limit. See [SizeError].
 	ErrTooLarge = errors.New("too large")
 
-	// ErrName: a namespace or name that no checkpoint can have.
+	// ErrName says that no checkpoint can have that namespace or name.
 	ErrName = errors.New("not a valid name")
 
-	// ErrWrite: a write of the caller's that this engine cannot take into its
-	// transaction: another engine's, or one into Milepost's own table.
+	// ErrWrite says that the engine cannot take one of the caller's writes into its transaction:
+	// another engine made it, or it goes into Milepost's own table.
 	ErrWrite = errors.New("write not accepted")
 )
 
-// ConflictError says that a condition did not hold: the request was not
-// applied, and these are the records as the store found them at that moment
-// (nil where there was none, or the operation does not concern it).
-// It matches [ErrNotApplied].
+// ConflictError says that a condition did not hold, so the request was not applied. It has the
+// records as the store found them at that moment. A record that was absent, or that the method does
+// not use, is nil. ConflictError matches [ErrNotApplied].
 type ConflictError struct {
 	Op    string // the method of [Store]
 	Key   Key
@@ -90,8 +89,8 @@ func (e *BadRecordError) Error() string {
 // Unwrap makes a BadRecordError match [ErrBadRecord] and its cause.
 func (e *BadRecordError) Unwrap() []error { return []error{ErrBadRecord, e.Err} }
 
-// SizeError says that a record would pass the engine's limit. Nothing was
-// changed. It matches [ErrTooLarge] and [ErrNotApplied].
+// SizeError says that a record would be above the engine's limit. Nothing was changed. It matches
+// [ErrTooLarge] and [ErrNotApplied].
 type SizeError struct {
 	Key         Key
 	Size, Limit int64 // bytes, of the whole record
@@ -104,18 +103,17 @@ func (e *SizeError) Error() string {
 // Is makes a SizeError match [ErrTooLarge] and [ErrNotApplied].
 func (e *SizeError) Is(target error) bool { return target == ErrTooLarge || target == ErrNotApplied }
 
-// WriteError says that one of the caller's own writes was refused, so that
-// neither it, nor the others, nor the checkpoint was written by this attempt.
-// It matches [ErrNotApplied] and its cause.
+// WriteError says that one of the caller's writes was refused. This attempt wrote neither that write,
+// nor the others, nor the checkpoint. WriteError matches [ErrNotApplied] and its cause.
 type WriteError struct {
 	Key   Key
 	Index int   // of the write, in the order given, from 0
-	Item  any   // the item that the condition found, in the engine's own form; may be nil
+	Item  any   // the item that the condition found, in the engine's form; may be nil
 	Err   error // the engine's reason
 }
 
 func (e *WriteError) Error() string {
-	return fmt.Sprintf("the caller's write %d beside checkpoint %s: %v", e.Index, e.Key, e.Err)
+	return fmt.Sprintf("the caller's write %d with checkpoint %s: %v", e.Index, e.Key, e.Err)
 }
 
 // Is makes a WriteError match [ErrNotApplied].

@@ -13,7 +13,7 @@ const (
 	MaxName      = 512
 )
 
-// DefaultNamespace is used where none is named.
+// DefaultNamespace is the namespace where none is given.
 const DefaultNamespace = "default"
 
 // Key names one checkpoint.
@@ -22,7 +22,8 @@ type Key struct {
 	Name      string
 }
 
-// String returns namespace#name, or the name alone in the default namespace. Without a name, as of a listing, it is the namespace's.
+// String returns namespace#name, or the name alone in the default namespace. The key of a listing has
+// no name; then String returns "namespace" and the namespace.
 func (k Key) String() string {
 	if k.Name == "" {
 		return "namespace " + k.Namespace
@@ -33,9 +34,8 @@ func (k Key) String() string {
 	return k.Namespace + "#" + k.Name
 }
 
-// Validate reports an error that wraps [ErrName], names what is wrong with the
-// key, and says what would be right. Names are taken as bytes: nothing is
-// normalised.
+// Validate returns an error that wraps [ErrName], and says what is wrong with the key and what would
+// be right. Names are bytes: nothing is normalised.
 func (k Key) Validate() error {
 	if err := ValidateNamespace(k.Namespace); err != nil {
 		return err
@@ -43,9 +43,8 @@ func (k Key) Validate() error {
 	return validateName(k.Name)
 }
 
-// ValidateNamespace is [Key.Validate] for the namespace alone. A namespace has
-// no '#', which would make two keys fall together in a table's partition key,
-// and no '/', which would do so in a bucket.
+// ValidateNamespace is [Key.Validate] for the namespace alone. A namespace has no '#' and no '/': with
+// them, two keys could be the same partition key in a table, or the same path in a bucket.
 func ValidateNamespace(ns string) error {
 	bad := func(why string) error {
 		return fmt.Errorf("namespace %s: %w: %s", quoted(ns), ErrName, why)
@@ -54,11 +53,11 @@ func ValidateNamespace(ns string) error {
 	case ns == "":
 		return bad("it is empty; the usual one is \"default\"")
 	case len(ns) > MaxNamespace:
-		return bad(fmt.Sprintf("it has %d bytes, and %d are the limit", len(ns), MaxNamespace))
+		return bad(fmt.Sprintf("it has %d bytes, and the limit is %d", len(ns), MaxNamespace))
 	case strings.ContainsAny(ns, "#/"):
-		return bad("it may hold neither '#' nor '/'")
+		return bad("it must not contain '#' or '/'")
 	case ns == "." || ns == "..":
-		return bad("'.' and '..' are no namespaces")
+		return bad("'.' and '..' are not namespaces")
 	}
 	if why := badText(ns); why != "" {
 		return bad(why)
@@ -74,7 +73,7 @@ func validateName(name string) error {
 	case name == "":
 		return bad("it is empty; use a path such as orders/eu/shard-03")
 	case len(name) > MaxName:
-		return bad(fmt.Sprintf("it has %d bytes, and %d are the limit", len(name), MaxName))
+		return bad(fmt.Sprintf("it has %d bytes, and the limit is %d", len(name), MaxName))
 	}
 	if why := badText(name); why != "" {
 		return bad(why)
@@ -84,7 +83,7 @@ func validateName(name string) error {
 		case "":
 			return bad("a segment between slashes is empty")
 		case ".", "..":
-			return bad(fmt.Sprintf("%q is no segment of a name", segment))
+			return bad(fmt.Sprintf("a segment must not be %q", segment))
 		}
 	}
 	return nil
@@ -96,12 +95,12 @@ func badText(s string) string {
 	}
 	if i := strings.IndexFunc(s, unicode.IsControl); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(s[i:])
-		return fmt.Sprintf("it holds the control character %U", r)
+		return fmt.Sprintf("it contains the control character %U", r)
 	}
 	return ""
 }
 
-// quoted keeps a hostile name readable and short in an error.
+// quoted quotes a name for an error, and cuts it if it is long.
 func quoted(s string) string {
 	const most = 80
 	if len(s) > most {

@@ -6,29 +6,28 @@ import (
 	"time"
 )
 
-// Format is the number that every record carries. A record with a higher one
-// is refused with [ErrNewerFormat] and never rewritten.
+// Format is the number of the format, which every record has. A record with a higher number is
+// refused with [ErrNewerFormat] and never rewritten.
 const Format = 1
 
 // MaxLastError is the most bytes of an error that a version keeps.
 const MaxLastError = 1024
 
-// Holder says who holds a lease or made a commit, for people to read. Only ID
-// means something to the protocol (rule b); the last three let a contender on
-// the same machine see that the process is gone (rule e).
+// Holder says who holds a lease or made a commit. People read it. The protocol uses ID (rule b of
+// docs/protocol.md), and the last three fields, by which a process on the same machine sees that the
+// holder's process is gone (rule e).
 type Holder struct {
-	ID    string // stable: the same job started again may bear the same
+	ID    string // stable: it can be the same when the same job starts again
 	Host  string
 	PID   int
-	RunID string // this run, such as its start time
+	RunID string // of this run, such as its start time
 
 	Boot     string // the boot id of the machine
 	PIDSpace string // the pid namespace
 	PIDStart string // the start time of the process, as the system counts it
 }
 
-// Fence is what a commit is held to: the epoch that was raised on HEAD, and the
-// lease that raised it.
+// Fence is what a commit must match on HEAD: the epoch, and the lease that raised the epoch.
 type Fence struct {
 	Epoch   int64
 	LeaseID string
@@ -40,14 +39,14 @@ type Fence struct {
 type Clock struct {
 	Wall time.Time // zero: the store has no clock to offer
 
-	// Boot and Uptime are set where all processes share one machine whose
-	// boot-time clock can be read: it also counts while the machine sleeps, and
-	// no one can set it. Readings of different boots do not compare.
+	// Boot and Uptime are set where all processes share one machine with a boot-time clock. That
+	// clock also runs while the machine sleeps, and no one can set it. Readings of different boots
+	// cannot be compared.
 	Boot   string
 	Uptime time.Duration
 }
 
-// IsZero reports whether nothing was read.
+// IsZero reports whether c is no reading.
 func (c Clock) IsZero() bool { return c.Wall.IsZero() && c.Boot == "" }
 
 // Time returns Wall in UTC, or this machine's time where the store has no clock.
@@ -69,9 +68,9 @@ func (c Clock) Add(d time.Duration) Clock {
 	return c
 }
 
-// PassedBy reports whether now is later than c by more than slack. A reading of
-// another boot has passed: the machine crashed in between. Without two readings
-// that compare, nothing has passed.
+// PassedBy reports whether now is later than c by more than slack. A reading of another boot has
+// passed, because the machine has restarted since. If the two readings cannot be compared, c has not
+// passed.
 func (c Clock) PassedBy(now Clock, slack time.Duration) bool {
 	switch {
 	case c.IsZero() || now.IsZero():
@@ -79,7 +78,7 @@ func (c Clock) PassedBy(now Clock, slack time.Duration) bool {
 	case c.Boot != "" && now.Boot != "":
 		return c.Boot != now.Boot || now.Uptime > c.Uptime+slack
 	case c.Boot != "" || now.Boot != "":
-		return false // one of them is the clock of something else
+		return false // they are of different clocks
 	}
 	return now.Wall.After(c.Wall.Add(slack))
 }
@@ -93,8 +92,8 @@ const (
 	Free Status = "free"
 )
 
-// Wanted says that a waiter asks the holder to hand over. The waiter raises
-// Count at each of its polls, so that a dead waiter is told from a live one.
+// Wanted says that a waiter asks the holder to hand over the lease. The waiter raises Count at each
+// poll, so a Count that does not change is a dead waiter's.
 type Wanted struct {
 	By    string // the waiter's holder id
 	Count int64
@@ -103,17 +102,17 @@ type Wanted struct {
 // Lease is the LEASE record. It is never deleted and never expires by itself.
 type Lease struct {
 	Epoch      int64
-	LeaseID    string // fresh and random per acquisition
-	Beat       int64  // rises with every renewal
+	LeaseID    string // random, and new with each acquisition
+	Beat       int64  // rises with each renewal
 	Status     Status
 	Holder     Holder
 	Duration   time.Duration // whole milliseconds
-	Until      Clock         // when it ends by the store's clock; zero: not recorded, rule (d) judges
+	Until      Clock         // when it ends by the store's clock; zero: not recorded, and rule (d) decides
 	AcquiredAt time.Time
 	RenewedAt  time.Time
 	Reason     string  // of a steal, or of an operator's command
-	Wanted     *Wanted // counts in neither "as observed" nor "unchanged"
-	Version    int64   // the last version that the holder knew of
+	Wanted     *Wanted // not part of "as observed" and "unchanged"
+	Version    int64   // the last version that the holder knew
 }
 
 // Fence returns the fence that the lease's holder raises.
@@ -131,8 +130,8 @@ func (l *Lease) HeldAt(now Clock) (held bool, left time.Duration) {
 	return true, left
 }
 
-// SameAs reports whether l and other are one state of the record: what an
-// acquisition's condition and rule (d) compare. Either may be nil: absent.
+// SameAs reports whether l and other are one state of the record. The condition of an acquisition and
+// rule (d) compare states. Nil is an absent record.
 func (l *Lease) SameAs(other *Lease) bool {
 	if l == nil || other == nil {
 		return l == other
@@ -140,7 +139,7 @@ func (l *Lease) SameAs(other *Lease) bool {
 	return l.Epoch == other.Epoch && l.LeaseID == other.LeaseID && l.Beat == other.Beat && l.Status == other.Status
 }
 
-// Ended says how a session ended, on its closing commit. A session without one died.
+// Ended says how a session ended. Its closing commit has it. A session without a closing commit died.
 type Ended string
 
 // How a session ended.
@@ -148,32 +147,31 @@ const (
 	EndedDone    Ended = "done"    // the function returned nil
 	EndedError   Ended = "error"   // it returned an error
 	EndedYielded Ended = "yielded" // it handed over
-	EndedStopped Ended = "stopped" // it was told to stop
+	EndedStopped Ended = "stopped" // it was asked to stop
 )
 
-// State is the job's own state as stored. What is loaded is byte for byte what
-// was saved.
+// State is the job's state as stored. The bytes that are loaded are the bytes that were saved.
 type State struct {
-	Data        []byte // as stored, which is compressed where Encoding says so; nil where there is a Body
-	Body        string // the key in an archive of the object that holds the data; "": Data does
+	Data        []byte // as stored, so compressed if Encoding says so; nil if there is a Body
+	Body        string // the key of the object in an archive that holds the data; "": Data holds it
 	ContentType string // "" means application/json
 	Encoding    string // "" or "zstd"
 	Size        int64  // bytes before compression
 	SHA256      []byte // of the data as stored
 }
 
-// Range is a run of finished records above the low-water mark, by the cursors
-// of its first and last record in input order.
+// Range is a run of finished records above the low-water mark. It has the cursors of its first and
+// last record, in input order.
 type Range struct {
 	First string
 	Last  string
 }
 
-// Content is what a job saves: where it is, its counts and its own state. A rollback, an import or a
-// fork takes it over whole from one version into another.
+// Content is what a job saves: its cursor, its counts and its state. A rollback, an import and a fork
+// take the whole content of one version over into another.
 type Content struct {
 	Cursor    string
-	Finished  []Range // finished out of order, above Cursor
+	Finished  []Range // above Cursor, finished out of order
 	Processed int64
 	Failed    int64
 	State     *State // nil: none was saved
@@ -181,8 +179,8 @@ type Content struct {
 	Schema    int64
 }
 
-// Version is what one commit wrote: the content, and who committed it. It is what HEAD and the
-// version's copy hold. Number 0 stands for "no checkpoint yet".
+// Version is what one commit wrote: the content, and who committed it. HEAD and the version's copy
+// hold it. Number 0 means "no checkpoint yet".
 type Version struct {
 	Number      int64
 	CommitID    string
@@ -195,14 +193,14 @@ type Version struct {
 	LastError    string // at most MaxLastError bytes
 	Ended        Ended
 	Deleted      bool
-	RestoredFrom int64  // rollback: the version whose content this is
+	RestoredFrom int64  // of a rollback: the version whose content this is
 	Reason       string // an operator's
 
-	Born   int64   // first version of this life; older ones are never shown
+	Born   int64   // the first version since the last deletion; older ones are never shown
 	Starts []int64 // the newest versions that sessions started from, oldest first
 
 	// ArchivedThrough is the version up to which the mirror was known to be complete. The mirror may
-	// hold more.
+	// have more.
 	ArchivedThrough int64
 }
 
@@ -215,27 +213,26 @@ type Head struct {
 	Fence  Fence
 	Holder Holder // who raised the fence
 
-	// Listed reports whether the record is in the index: from the first commit
-	// on, until a deletion has removed all that was older.
+	// Listed reports whether the record is in the index. It is from the first commit until a
+	// deletion has removed everything older.
 	Listed bool
 }
 
-// Copy is the V# record: the copy of one version.
+// Copy is the V#n record: the copy of version n.
 type Copy struct {
 	Version
 	ExpiresAt time.Time // whole seconds; zero: it does not expire
-	Label     string    // set: a savepoint
+	Label     string    // not "": a savepoint
 }
 
-// Expired reports whether the copy is not to be shown at that time, though the
-// store may not have removed it yet.
+// Expired reports whether the copy has expired at that time, and so is not shown. The store may not
+// have removed it yet.
 func (c *Copy) Expired(now time.Time) bool {
 	return !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt)
 }
 
-// Expectation is the EXPECT record: how often a job is expected to save. It is a
-// record of its own, since a job that never ran has no HEAD, and HEAD is
-// written whole by live jobs.
+// Expectation is the EXPECT record: how often a job is expected to save. It is a separate record,
+// because a job that never ran has no HEAD, and a running job writes the whole of HEAD.
 type Expectation struct {
 	Every time.Duration
 	Grace time.Duration
@@ -243,16 +240,16 @@ type Expectation struct {
 	SetAt time.Time
 }
 
-// Records are what the store holds of one checkpoint beside its copies.
+// Records are all records of one checkpoint except its copies. One that is absent is nil.
 type Records struct {
-	Head   *Head  // nil: absent
-	Lease  *Lease // nil: absent
+	Head   *Head
+	Lease  *Lease
 	Expect *Expectation
 	Clock  Clock // of the reply
 }
 
-// Validate reports what no engine may accept of a HEAD it has read. Engines wrap
-// it in a [BadRecordError].
+// Validate returns an error if no engine may accept this HEAD. Engines wrap it in a
+// [BadRecordError].
 func (h *Head) Validate() error {
 	switch {
 	case h.Fence.Epoch < 1:
@@ -265,15 +262,15 @@ func (h *Head) Validate() error {
 	return h.Version.Validate()
 }
 
-// bare reports a HEAD on which nothing was ever committed. One without a version beside
-// what only a commit writes is damaged, and no "no checkpoint".
+// bare reports whether nothing was ever committed on this HEAD. A HEAD that has no version, and has
+// what only a commit writes, is damaged. It does not mean "no checkpoint".
 func (h *Head) bare() bool {
 	v := &h.Version
 	return v.CommitID == "" && v.CommitEpoch == 0 && v.SavedAt.IsZero() && v.Cursor == "" && len(v.Finished) == 0 &&
 		v.Processed == 0 && v.Failed == 0 && v.State == nil && !v.Deleted && v.Born == 0 && v.ArchivedThrough == 0 && !h.Listed
 }
 
-// Validate reports what no engine may accept of a version it has read.
+// Validate returns an error if no engine may accept this version.
 func (v *Version) Validate() error {
 	switch {
 	case v.Number < 1:
@@ -301,12 +298,12 @@ func (s *State) validate() error {
 	case s.Size < 0:
 		return fmt.Errorf("the state's size is %d", s.Size)
 	case s.Body != "" && len(s.Data) > 0:
-		return errors.New("the state lies in a body, and here too")
+		return errors.New("the state is in a body, and also in the record")
 	}
 	return nil
 }
 
-// Validate reports what no engine may accept of a LEASE it has read.
+// Validate returns an error if no engine may accept this LEASE.
 func (l *Lease) Validate() error {
 	switch {
 	case l.Epoch < 1:

@@ -361,10 +361,10 @@ func TestBadInputsExitWithTheirCodeAndASentence(t *testing.T) {
 		"dots":                 {[]string{"..", good, "--", "cat"}, 2, "no segment of a name"},
 		"newline":              {[]string{"a\nb", good, "--", "cat"}, 2, "control character U+000A"},
 		"invalid UTF-8":        {[]string{"a\xff", good, "--", "cat"}, 2, "not valid UTF-8"},
-		"600 bytes":            {[]string{strings.Repeat("x", 600), good, "--", "cat"}, 2, "600 bytes, and 512 are the limit"},
+		"600 bytes":            {[]string{strings.Repeat("x", 600), good, "--", "cat"}, 2, "600 bytes, and the limit is 512"},
 		"empty name":           {[]string{"", good, "--", "cat"}, 2, "it is empty"},
-		"namespace with #":     {[]string{"a", good, "--namespace", "a#b", "--", "cat"}, 2, "neither '#' nor '/'"},
-		"namespace with /":     {[]string{"a", good, "--namespace", "a/b", "--", "cat"}, 2, "neither '#' nor '/'"},
+		"namespace with #":     {[]string{"a", good, "--namespace", "a#b", "--", "cat"}, 2, "must not contain '#' or '/'"},
+		"namespace with /":     {[]string{"a", good, "--namespace", "a/b", "--", "cat"}, 2, "must not contain '#' or '/'"},
 		"memory store":         {[]string{"a", good, "--store", "memory:", "--", "cat"}, 2, "nothing could be resumed from it"},
 		"bad store":            {[]string{"a", good, "--store", "s3://x", "--", "cat"}, 2, "unknown kind of store"},
 	} {

@@ -13,12 +13,12 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Cost is what requests have cost so far, as far as the service said: it does
-// not tell the units of a request whose condition failed, and those count as 0.
+// Cost is what requests have cost so far, as the service reported it. The service does not report the
+// units of a request whose condition failed, so those count as 0.
 type Cost struct {
-	Requests   int64   // sent, the SDK's own retries of reads among them
+	Requests   int64   // sent, including the SDK's own retries of reads
 	ReadUnits  float64 // read capacity units
-	WriteUnits float64 // write capacity units, the index's share and the caller's own writes included
+	WriteUnits float64 // write capacity units, including the index's share and the caller's own writes
 }
 
 func (c *Cost) add(d Cost) {
@@ -51,13 +51,13 @@ func (s *Store) spend(op string, d Cost) {
 	s.cost[op] = c
 }
 
-// call is one call of a method of [store.Store], from before its request is
-// made to its outcome. It sits in the SDK's stack next to the transport.
+// call is one call of a method of [store.Store]. As a middleware of the SDK it is the last step before
+// the transport.
 type call struct {
 	store *Store
 	op    string
 	key   store.Key
-	sent  bool // handed to the transport: from there on it may have an effect
+	sent  bool // the transport has the request, so it may have an effect
 }
 
 func (s *Store) call(op string, key store.Key) *call {
@@ -66,13 +66,13 @@ func (s *Store) call(op string, key store.Key) *call {
 
 func (c *call) what() string { return c.op + " " + c.key.String() }
 
-// once makes a request one attempt.
+// once turns the SDK's retries off, for writes.
 func (c *call) once(o *dynamodb.Options) {
 	o.Retryer = aws.NopRetryer{}
 	c.watched(o)
 }
 
-// watched leaves the client's retries on, for reads.
+// watched leaves the SDK's retries on, for reads.
 func (c *call) watched(o *dynamodb.Options) {
 	if c.store.endpoints != nil {
 		o.EndpointResolverV2 = c.store.endpoints
@@ -109,7 +109,7 @@ func (c *call) wrote(used *types.ConsumedCapacity) {
 	}
 }
 
-// clock is the service's own: the reply's Date, in whole seconds.
+// clock is a reading of the service's clock: the reply's Date, in whole seconds.
 func clock(reply middleware.Metadata) store.Clock {
 	date, ok := awsmiddleware.GetServerTime(reply)
 	if !ok {

@@ -14,36 +14,35 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Severity says how bad a [Finding] is.
+// Severity says how serious a [Finding] is.
 type Severity string
 
 // The severities, worst first.
 const (
 	Broken  Severity = "broken"  // checkpoints are not safe, or do not work
-	Risky   Severity = "risky"   // they work, and something that protects them is missing
-	Notable Severity = "notable" // nothing is wrong; it costs more, or differs from the usual
+	Risky   Severity = "risky"   // checkpoints work, but something that protects them is missing
+	Notable Severity = "notable" // nothing is wrong, but it costs more or is unusual
 )
 
 // Finding is one thing about the table that is not as it should be.
 type Finding struct {
 	Severity Severity
 	Problem  string // what is wrong: a clause such as "it has no index names"
-	Remedy   string // what mends it
+	Remedy   string // how to fix it
 }
 
 func (f Finding) String() string { return fmt.Sprintf("%s: %s: %s", f.Severity, f.Problem, f.Remedy) }
 
-// Check looks at the table's settings, not at its records, and returns what is not
-// as it should be and how to mend it, worst first; nothing for a table as
-// [CreateTable] makes it. A table that is missing is a finding. An error says
-// that the table could not be looked at; it matches those of package store.
+// Check reads the table's settings, not its records. It returns what is wrong and how to fix it, worst
+// first, and nothing for a table that [CreateTable] made. A missing table is a finding. An error says
+// that the settings could not be read; it matches those of package store.
 func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 	described, err := s.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
 	var missing *types.ResourceNotFoundException
 	if errors.As(err, &missing) {
 		return []Finding{{
 			Broken, fmt.Sprintf("there is no table %s in this account and region", s.table),
-			"milepost table create makes it; or name another region, endpoint or profile in the store's URL",
+			"make it with milepost table create, or use another region, endpoint or profile in the store's URL",
 		}}, nil
 	}
 	if err != nil {
@@ -84,7 +83,7 @@ func checkKeys(table *types.TableDescription) []Finding {
 	}
 	return []Finding{{
 		Broken, "its keys are not the strings pk and sk",
-		"it is another program's table, and keys cannot be changed: choose another name",
+		"it is another program's table, and its keys cannot be changed: use another table name",
 	}}
 }
 
@@ -100,14 +99,14 @@ func checkIndex(table *types.TableDescription) []Finding {
 			}}
 		case index.Projection == nil || index.Projection.ProjectionType != types.ProjectionTypeKeysOnly:
 			return []Finding{{
-				Notable, "its index names holds more than keys, so that each save writes to it too",
+				Notable, "its index names has more than keys, so each save writes to the index too",
 				"delete that index, and add it again with projection KEYS_ONLY",
 			}}
 		}
 		return nil
 	}
 	return []Finding{{
-		Broken, "it has no index names, so that nothing can be listed",
+		Broken, "it has no index names, so nothing can be listed",
 		"add a global secondary index: name names, partition key ns (String), sort key name (String), projection KEYS_ONLY",
 	}}
 }
@@ -127,7 +126,7 @@ func hasKeys(table *types.TableDescription, schema []types.KeySchemaElement, has
 	return len(schema) == 2
 }
 
-// checkReplicas refuses what no condition can protect.
+// checkReplicas finds global tables, on which conditions do not hold across regions.
 func checkReplicas(table *types.TableDescription) []Finding {
 	switch {
 	case len(table.Replicas) == 0:
@@ -135,12 +134,12 @@ func checkReplicas(table *types.TableDescription) []Finding {
 	case table.MultiRegionConsistency == types.MultiRegionConsistencyStrong:
 		return []Finding{{
 			Risky, "it is a strongly consistent global table, which has no transactions and no expiry",
-			"saves with writes of one's own fail on it, and copies stay until gc removes them; a table in one region has both",
+			"saves with the caller's own writes fail on it, and copies stay until gc removes them; a table in one region has both",
 		}}
 	}
 	return []Finding{{
-		Broken, "it is an eventually consistent global table: the last writer wins, so no lease and no fence holds across regions",
-		"use a table in one region; point-in-time recovery and the archive protect against its loss",
+		Broken, "it is an eventually consistent global table: the last writer wins, so leases and fences do not hold across regions",
+		"use a table in one region; point-in-time recovery and the archive protect it against loss",
 	}}
 }
 
@@ -159,8 +158,8 @@ func checkBilling(table *types.TableDescription) []Finding {
 		return nil
 	}
 	return []Finding{{
-		Notable, "its capacity is provisioned: past it, beats and saves are throttled",
-		"see that it and its index scale, or change it to on-demand",
+		Notable, "its capacity is provisioned: above that, heartbeats and saves are throttled",
+		"make sure that the table and its index scale, or change the table to on-demand",
 	}}
 }
 
@@ -176,11 +175,11 @@ func (s *Store) checkExpiry(ctx context.Context) ([]Finding, error) {
 	case ttl != nil && ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabled:
 		return []Finding{{
 			Broken, fmt.Sprintf("its TTL is on %s, and not on %s", aws.ToString(ttl.AttributeName), ttlAttribute),
-			"turn it off, and on again for " + ttlAttribute,
+			"turn it off, and turn it on again for " + ttlAttribute,
 		}}, nil
 	}
 	return []Finding{{
-		Risky, "old copies never expire, and cost storage for ever",
+		Risky, "old copies never expire, and cost storage forever",
 		"aws dynamodb update-time-to-live --table-name " + s.table +
 			" --time-to-live-specification Enabled=true,AttributeName=" + ttlAttribute,
 	}}, nil
@@ -189,7 +188,7 @@ func (s *Store) checkExpiry(ctx context.Context) ([]Finding, error) {
 func (s *Store) checkRecovery(ctx context.Context) ([]Finding, error) {
 	out, err := s.client.DescribeContinuousBackups(ctx, &dynamodb.DescribeContinuousBackupsInput{TableName: &s.table})
 	if unsupported(err) {
-		return nil, nil // an endpoint for tests
+		return nil, nil // an endpoint for tests has no recovery
 	}
 	if err != nil {
 		return s.unseen(ctx, "point-in-time recovery", err)
@@ -199,17 +198,16 @@ func (s *Store) checkRecovery(ctx context.Context) ([]Finding, error) {
 		return nil, nil
 	}
 	return []Finding{{
-		Risky, "point-in-time recovery is off: what is deleted by mistake is gone",
+		Risky, "point-in-time recovery is off: what is deleted by mistake cannot be restored",
 		"aws dynamodb update-continuous-backups --table-name " + s.table +
 			" --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true",
 	}}, nil
 }
 
-// unseen makes a setting that may not be looked at a finding, for the rest can be
-// checked all the same.
+// unseen makes a finding of a setting that this user may not read, so that the rest is still checked.
 func (s *Store) unseen(ctx context.Context, what string, err error) ([]Finding, error) {
 	if e := tableError(ctx, "check", s.table, err); errors.Is(e, store.ErrCredentials) {
-		return []Finding{{Notable, "its " + what + " could not be looked at", e.Error()}}, nil
+		return []Finding{{Notable, "its " + what + " could not be read", e.Error()}}, nil
 	}
 	return nil, err
 }

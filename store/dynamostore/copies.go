@@ -30,8 +30,7 @@ func (s *Store) Copy(ctx context.Context, key store.Key, cp store.Copy) error {
 	return err
 }
 
-// copyAttributes are what KeepBase sets or removes: all but the key, and but the
-// label, which is its owner's.
+// copyAttributes are what KeepBase sets or removes: all except the key and the label.
 var copyAttributes = slices.DeleteFunc(attributes[wireCopy](), func(name string) bool {
 	return name == "pk" || name == "sk" || name == "label"
 })
@@ -107,7 +106,7 @@ func (s *Store) Version(ctx context.Context, key store.Key, version int64) (stor
 	return *cp, nil
 }
 
-// versionsPage bounds what a reader who stops early has paid for.
+// versionsPage bounds what a reader that stops early pays for.
 const versionsPage = 100
 
 // Versions implements [store.Store].
@@ -135,7 +134,7 @@ func (s *Store) Versions(ctx context.Context, key store.Key, from, to int64) ite
 					return
 				}
 				if !yield(*cp, nil) || cp.Number == to {
-					return // not asking for the empty page behind the last
+					return // without a request for the empty page after the last
 				}
 			}
 		}

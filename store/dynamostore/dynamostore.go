@@ -1,21 +1,20 @@
-// Package dynamostore keeps checkpoints in one DynamoDB table. It is the engine
-// for production: many machines, no server of one's own.
+// Package dynamostore keeps checkpoints in one DynamoDB table. It is the engine for production: it
+// serves many machines, and needs no server that you run.
 //
-// Each record is an item of its own, under pk = namespace#name:
+// Each record is a separate item, under pk = namespace#name. Its sort key is the record's name:
 //
 //	HEAD     the newest version, and the fence
-//	LEASE    who may write it: a small item, so that a beat costs 1 WCU
+//	LEASE    who may write HEAD: a small item, so that a beat costs 1 WCU
 //	EXPECT   how often the job is expected to save
-//	V#…      the copy of each version, the only record that ever expires
+//	V#…      the copy of each version, the only record that expires
 //
-// Every write is one conditional request, sent once: this package turns the
-// SDK's retries off for it, since a retry that the caller does not see turns a
-// write that landed into one that seems to have failed. What the condition found
-// comes back in the same reply, so no failure costs a second read.
+// Each write is one conditional request, and is sent once. This package turns the SDK's retries off
+// for writes: with a retry that the caller does not see, a write that landed can seem to have failed.
+// The same reply has what the condition found, so a failure costs no second read.
 //
-// Not supported: eventually consistent global tables (the last writer wins, so
-// no condition holds across regions), transactional saves on strongly consistent
-// ones, and DAX. [Store.Check] tells where it can see it.
+// Not supported: eventually consistent global tables (the last writer wins, so conditions do not hold
+// across regions), transactional saves on strongly consistent ones, and DAX. [Store.Check] reports
+// the first two.
 package dynamostore
 
 import (
@@ -31,8 +30,7 @@ import (
 
 var _ store.Store = (*Store)(nil)
 
-// Store is a [store.Store] on one table. Its methods may be called from any
-// number of goroutines.
+// Store is a [store.Store] in one table.
 type Store struct {
 	client    *dynamodb.Client
 	endpoints *endpoints // nil: the client's own
@@ -51,9 +49,9 @@ func New(client *dynamodb.Client, table string) *Store {
 	return &Store{client: client, endpoints: endpointsOf(client), table: table, cost: make(map[string]Cost)}
 }
 
-// Look reads HEAD, LEASE and EXPECT in one consistent query: their sort keys
-// are neighbours, and the copies sort behind them. HEAD alone can have 400 KB,
-// so one page of 1 MB has it all.
+// Look reads HEAD, LEASE and EXPECT in one consistent query: their sort keys are neighbours, and the
+// copies sort after them. An item has at most 400 KB, and LEASE and EXPECT are small, so one page of 1
+// MB has them all.
 func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) {
 	c := s.call("Look", key)
 	var found store.Records
@@ -71,13 +69,13 @@ func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) 
 				return store.Records{}, err
 			}
 		}
-		found.Clock = clock(page.ResultMetadata) // of the page that has LEASE, the last
+		found.Clock = clock(page.ResultMetadata) // of the last page, which has LEASE
 	}
 	return found, nil
 }
 
-// Expect puts EXPECT, or deletes it. Nothing races over it, so its condition only
-// keeps off a record of a newer format.
+// Expect puts EXPECT, or deletes it. Nothing races over EXPECT, so the condition only protects a record
+// of a newer format.
 func (s *Store) Expect(ctx context.Context, key store.Key, e *store.Expectation) error {
 	c := s.call("Expect", key)
 	readable := values{":fmt": num(store.Format)}

@@ -14,9 +14,9 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// requestError says what a request's error means, in the words of package store.
+// requestError says what a request's error means, by the errors of package store.
 type requestError struct {
-	what string // was being done, and to what
+	what string // what was being done, and to what
 	kind verdict
 	err  error
 }
@@ -37,13 +37,13 @@ func (e *requestError) Error() string {
 
 func (e *requestError) Unwrap() []error { return append([]error{e.err}, e.kind.is...) }
 
-// verdict is what an error means: the sentinels that it matches, and what helps.
+// verdict is what an error means: the sentinels that it matches, and what the user can do.
 type verdict struct {
 	is   []error
 	hint string
 }
 
-// Of the verdicts, those without ErrNotApplied are the ambiguous ones.
+// The verdicts without ErrNotApplied are ambiguous.
 var (
 	throttled   = verdict{is: []error{store.ErrThrottled, store.ErrNotApplied}}
 	refused     = verdict{is: []error{store.ErrNotApplied}}
@@ -52,12 +52,12 @@ var (
 	noAnswer    = verdict{is: []error{store.ErrUnavailable}}
 	outcomeOpen = verdict{}
 
-	// The same token is at work: another copy of this very request may land.
+	// The service is working on the same token: another copy of this request may land.
 	inProgress = verdict{is: []error{store.ErrThrottled}}
 
 	noTable = verdict{
 		is:   []error{store.ErrNoTable, store.ErrNotApplied},
-		hint: "is it this region and this account? milepost table create makes the table",
+		hint: "check the region and the account; milepost table create makes the table",
 	}
 	noIndex = verdict{
 		is:   []error{store.ErrNotApplied},
@@ -65,30 +65,29 @@ var (
 	}
 	unknownCaller = verdict{
 		is:   []error{store.ErrCredentials, store.ErrNotApplied},
-		hint: "aws sts get-caller-identity shows who this is taken for",
+		hint: "aws sts get-caller-identity shows whose credentials these are",
 	}
 	noCredentials = verdict{
 		is:   []error{store.ErrCredentials, store.ErrNotApplied},
-		hint: "aws configure, AWS_PROFILE or a role gives them",
+		hint: "set them by aws configure, AWS_PROFILE or a role",
 	}
 	expiredToken = verdict{
 		is:   []error{store.ErrCredentials, store.ErrNotApplied},
-		hint: "the token has expired: aws sso login renews it, or start again under a fresh role",
+		hint: "the token has expired: renew it with aws sso login, or start again with a new role session",
 	}
 	denied = verdict{
 		is:   []error{store.ErrCredentials, store.ErrNotApplied},
 		hint: "the policy must allow this action on the table, and Query on its index",
 	}
-	// Definite, and worth another try: the SDK has learned the difference from
-	// this very reply.
+	// Definite, and worth another try: the SDK learns the difference from this reply.
 	clockOff = verdict{
 		is:   []error{store.ErrUnavailable, store.ErrNotApplied},
-		hint: "this machine's clock is wrong by minutes: set it",
+		hint: "this machine's clock is wrong by minutes; set it",
 	}
 )
 
-// byCode has the codes that are definite. A code that is not here is ambiguous:
-// a request may have passed whoever answered with it.
+// byCode has the codes that are definite. A code that is not here is ambiguous: the request may have
+// gone through whatever answered with that code.
 var byCode = map[string]verdict{
 	"ProvisionedThroughputExceededException": throttled,
 	"RequestLimitExceeded":                   throttled,
@@ -133,7 +132,7 @@ var byCode = map[string]verdict{
 	"RequestTimeTooSkewed":                     clockOff,
 }
 
-// failed puts an error of the SDK into the words of package store.
+// failed makes an error of package store from one of the SDK.
 func (c *call) failed(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
 		err = fmt.Errorf("%w: %w", ended, err)
@@ -141,8 +140,8 @@ func (c *call) failed(ctx context.Context, err error) error {
 	return &requestError{what: c.what(), kind: judge(ctx, err, c.sent), err: err}
 }
 
-// judge decides what an error means for the request that met with it, of which
-// is known whether the transport ever had it.
+// judge decides what an error means for its request. sent says whether the transport ever had the
+// request.
 func judge(ctx context.Context, err error, sent bool) verdict {
 	var api smithy.APIError
 	var reply interface{ HTTPStatusCode() int }
@@ -152,7 +151,7 @@ func judge(ctx context.Context, err error, sent bool) verdict {
 	case !sent:
 		return judgeUnsent(err)
 	case errors.As(err, &reply) && reply.HTTPStatusCode() >= 500:
-		return noAnswer // whatever it calls itself
+		return noAnswer // whatever its code is
 	case errors.As(err, &api):
 		return judgeReply(api)
 	case neverConnected(err):
@@ -180,7 +179,7 @@ func judgeReply(api smithy.APIError) verdict {
 	return kind
 }
 
-// judgeUnsent is for what never reached the transport: it changed nothing.
+// judgeUnsent is for a request that never reached the transport. It changed nothing.
 func judgeUnsent(err error) verdict {
 	var netErr net.Error
 	var api smithy.APIError
@@ -190,21 +189,20 @@ func judgeUnsent(err error) verdict {
 	case errors.As(err, &api) && strings.Contains(api.ErrorCode(), "Expired"):
 		return expiredToken
 	case strings.Contains(err.Error(), "ec2imds"):
-		return noCredentials // the last place to ask, and this is no EC2 instance
+		return noCredentials // the SDK looks there last, and this is not an EC2 instance
 	case errors.As(err, &netErr):
-		return unreached // whoever hands out credentials could not be reached
+		return unreached // the source of credentials could not be reached
 	case strings.Contains(err.Error(), "expired"), strings.Contains(err.Error(), "token file"):
 		return expiredToken
 	}
 	return noCredentials
 }
 
-// credentialsMissing reports that the SDK found nobody to ask as. It has no type
-// for that; a test holds it to these words.
+// credentialsMissing reports whether the SDK found no credentials. The SDK has no type for that error,
+// and a test checks that these are still its words.
 func credentialsMissing(err error) bool { return strings.Contains(err.Error(), "get identity") }
 
-// neverConnected reports an error that can only come before a request's first
-// byte is sent.
+// neverConnected reports whether the error can only come before the first byte of a request is sent.
 func neverConnected(err error) bool {
 	var dns *net.DNSError
 	var op *net.OpError
@@ -212,7 +210,7 @@ func neverConnected(err error) bool {
 	return errors.As(err, &dns) || errors.As(err, &cert) || errors.As(err, &op) && op.Op == "dial"
 }
 
-// reason is the SDK's error without its chain of wrappers.
+// reason is the SDK's error without its wrappers.
 func reason(err error) string {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -233,8 +231,8 @@ func reason(err error) string {
 	return s
 }
 
-// unmet handles a write whose condition did not hold: read decodes the item that
-// the condition found, out of the reply, into the error. Other errors go to failed.
+// unmet makes the error of a write that failed. If its condition did not hold, read decodes the item
+// that the condition found, from the reply into the error.
 func (c *call) unmet(ctx context.Context, err error, read reader) error {
 	var failed *types.ConditionalCheckFailedException
 	if !c.sent || !errors.As(err, &failed) {
@@ -243,10 +241,10 @@ func (c *call) unmet(ctx context.Context, err error, read reader) error {
 	return c.conflict(failed.Item, read)
 }
 
-// reader decodes the item that a condition found into the error that tells of it.
+// reader decodes the item that a condition found into the error.
 type reader func(*store.ConflictError, item) error
 
-// conflict is the error of a condition that found this item, nil for none.
+// conflict is the error of a condition that found this item; nil is no item.
 func (c *call) conflict(found item, read reader) error {
 	conflict := &store.ConflictError{Op: c.op, Key: c.key}
 	if len(found) == 0 {
@@ -258,7 +256,7 @@ func (c *call) conflict(found item, read reader) error {
 	return conflict
 }
 
-// refuse is the error of a write that was not applied for a reason of ours.
+// refuse is the error of a write that this package did not send.
 func (c *call) refuse(err error) error {
 	return fmt.Errorf("%s: %w: %w", c.what(), store.ErrNotApplied, err)
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// values are what an expression's :placeholders stand for.
+// values are the values of an expression's :placeholders.
 type values map[string]types.AttributeValue
 
-// expression is a condition or an update in which every attribute is written
-// as #name: a good half of ours (name, status, state, …) are reserved words.
+// expression is a condition or an update. It writes each attribute as #name, because half of ours (name,
+// status, state, …) are reserved words.
 type expression struct {
 	text  string
 	names map[string]string
@@ -27,9 +27,9 @@ func express(text string) expression {
 	return e
 }
 
-// The conditions of the protocol. Each also keeps off a record of a newer
-// format: a comparison with an attribute that is missing, or of another type,
-// is false, so a damaged record fails them too and is then named as such.
+// The conditions of the protocol. Each also fails on a record of a newer format. A comparison with an
+// attribute that is missing, or of another type, is false. So a damaged record fails the condition
+// too, and the error then names the record.
 var (
 	ifAbsent   = express(`attribute_not_exists(#pk)`)
 	ifReadable = express(`attribute_not_exists(#pk) OR #fmt <= :fmt`)
@@ -58,15 +58,14 @@ var (
 	betweenNames = express(`#ns = :ns AND #name BETWEEN :after AND :last`)
 )
 
-// change is an update under construction. What equals its default is removed
-// rather than set.
+// change is an update under construction. A value that equals its default is removed and not set.
 type change struct {
 	values  values
 	sets    []string
 	removes []string
 }
 
-// newChange adds to the values that the condition already has.
+// newChange starts an update whose values are added to those of the condition.
 func newChange(v values) *change { return &change{values: v} }
 
 func (c *change) set(name string, v types.AttributeValue) {
@@ -74,7 +73,7 @@ func (c *change) set(name string, v types.AttributeValue) {
 	c.sets = append(c.sets, "#"+name+" = :"+name)
 }
 
-// setOnce leaves a value that is there alone.
+// setOnce sets a value if there is none.
 func (c *change) setOnce(name string, v types.AttributeValue) {
 	c.values[":"+name] = v
 	c.sets = append(c.sets, "#"+name+" = if_not_exists(#"+name+", :"+name+")")

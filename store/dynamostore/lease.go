@@ -97,14 +97,13 @@ const (
 	maxLease    = 1024
 	maxWantedBy = 96
 
-	// What later requests add: wanted_by and its counter, and numbers that were
-	// absent or short (beat, version, until_ms, renewed_at).
+	// What later requests add: wanted_by and its counter, and numbers that were absent or short
+	// (beat, version, until_ms, renewed_at).
 	leaseReserve = len("wanted_by") + maxWantedBy + len("wanted_n") + 11 + 64
 )
 
-// leaseItem is LEASE, with what only people read cut to fit. Where a checkpoint's
-// name takes more than half of the room, what is left may pass it: the protocol's
-// fields are never cut.
+// leaseItem is LEASE. What only people read is cut, so that the item is at most maxLease long. With a
+// very long name it may be longer, because the protocol's fields are never cut.
 func leaseItem(key store.Key, l store.Lease) (item, error) {
 	w := toLease(key, l)
 	w.WantedBy = cut(w.WantedBy, maxWantedBy)

@@ -15,10 +15,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// indexName is the keys-only index on ns and name, which HEAD and EXPECT are in.
+// indexName is the keys-only index on ns and name, which has HEAD and EXPECT.
 const indexName = "names"
 
-// Names implements [store.Store]. A page of names costs what its keys weigh.
+// Names implements [store.Store]. The price of a page is that of its keys.
 func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		query, ok := namesQuery(namespace, prefix, after)
@@ -34,7 +34,7 @@ func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter
 			for _, it := range page.Items {
 				name := text(it["name"])
 				if name <= last || !strings.HasPrefix(name, prefix) {
-					continue // an EXPECT beside its HEAD, or what the query could not leave out
+					continue // an EXPECT after its HEAD, or a name that the query could not leave out
 				}
 				last = name
 				if !yield(name, nil) {
@@ -45,13 +45,13 @@ func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter
 	}
 }
 
-// namesQuery asks for the names that begin with prefix and come after another. A
-// key condition takes one of the two, so both together are written as a range: no
-// name passes its prefix followed by the highest character to the longest length.
-// Half a character is no text, so it is left to the caller.
+// namesQuery is a query for the names that begin with prefix and come after the name after. It reports
+// false if there can be none. A key condition can be a prefix or a bound, so for both it is a range:
+// no name with the prefix is above the prefix followed by the highest character, up to the longest
+// length. Half a character is not valid text, so the caller has to compare that part.
 func namesQuery(namespace, prefix, after string) (*dynamodb.QueryInput, bool) {
 	if after > prefix && !strings.HasPrefix(after, prefix) {
-		return nil, false // past them all
+		return nil, false // after comes after all of them
 	}
 	prefix, after = wholeCharacters(prefix), wholeCharacters(after)
 	condition, v := byNamespace, values{":ns": str(namespace)}
@@ -74,7 +74,7 @@ func namesQuery(namespace, prefix, after string) (*dynamodb.QueryInput, bool) {
 	}, true
 }
 
-// wholeCharacters is s up to the first byte that is not UTF-8.
+// wholeCharacters is s up to the first byte that is not valid UTF-8.
 func wholeCharacters(s string) string {
 	for i, r := range s {
 		if r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) {
@@ -84,11 +84,11 @@ func wholeCharacters(s string) string {
 	return s
 }
 
-// Peek implements [store.Store]. Where some records are damaged, it returns what
-// it could read of the others along with the error that names them.
+// Peek implements [store.Store]. If some records are damaged, it returns the others together with the
+// error that names the damaged ones.
 func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, error) {
 	if len(keys) > store.MaxPeek {
-		return nil, fmt.Errorf("peek at %d checkpoints: %d are the limit", len(keys), store.MaxPeek)
+		return nil, fmt.Errorf("peek at %d keys: the limit is %d", len(keys), store.MaxPeek)
 	}
 	if len(keys) == 0 {
 		return []store.Records{}, nil
@@ -144,7 +144,7 @@ func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, er
 	if _, err := backoff.Retry(ctx, read); err != nil {
 		return nil, err
 	}
-	for i, key := range keys { // a key given twice
+	for i, key := range keys { // a key may be there twice
 		found[i] = found[at[partition(key)]]
 	}
 	return found, errors.Join(damaged...)

@@ -33,7 +33,7 @@ func num(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// text is a string's value, and empty for anything else.
+// text is the value of a string, and "" for any other type.
 func text(v types.AttributeValue) string {
 	s, _ := v.(*types.AttributeValueMemberS)
 	if s == nil {
@@ -42,8 +42,8 @@ func text(v types.AttributeValue) string {
 	return s.Value
 }
 
-// headItem is HEAD as a commit writes it: whole, listed, without a holder of its
-// own, since whoever commits is who raised the fence.
+// headItem is HEAD as a commit writes it: whole and listed. It has no holder attribute, because the
+// committer is the one who raised the fence.
 func headItem(key store.Key, fence store.Fence, next store.Version) (item, error) {
 	if err := next.Validate(); err != nil {
 		return nil, err
@@ -147,10 +147,9 @@ func decodeCopy(key store.Key, sk string, it item) (*store.Copy, error) {
 	return &store.Copy{Version: v, ExpiresAt: fromSeconds(w.ExpiresAt), Label: w.Label}, nil
 }
 
-// decode reads an item into the struct of its kind, and accepts it only if that
-// struct, written again, is the same item. So nothing is dropped, converted or
-// made up on the way: an unknown attribute, another type, a number that is not
-// whole, a missing one that is required, all show as a difference.
+// decode reads an item into the struct of its kind, and accepts it only if that struct, written again,
+// is the same item. So nothing is dropped, converted or invented: an unknown attribute, another type,
+// a number that is not whole, and a missing attribute that is required are all a difference.
 func decode[W any](key store.Key, sk string, it item) (*W, error) {
 	if err := known(it); err != nil {
 		return nil, bad(key, sk, err)
@@ -192,7 +191,8 @@ func sameItem(a, b item) bool {
 	return maps.EqualFunc(a, b, same)
 }
 
-// same compares the types that records have. By reflect.DeepEqual it took half the time of reading a record.
+// same compares the types that records have. With reflect.DeepEqual this comparison took half the time
+// of reading a record.
 func same(a, b types.AttributeValue) bool {
 	switch a := a.(type) {
 	case *types.AttributeValueMemberS:
@@ -217,8 +217,7 @@ func same(a, b types.AttributeValue) bool {
 	return false // a record has no other
 }
 
-// known looks at the format before anything else: of a newer one, nothing else
-// can be judged.
+// known checks the format before anything else, because nothing else is known of a newer format.
 func known(it item) error {
 	n, ok := it["fmt"].(*types.AttributeValueMemberN)
 	if !ok {
@@ -238,7 +237,7 @@ func bad(key store.Key, sk string, err error) error {
 	return &store.BadRecordError{Key: key, Record: sk, Err: err}
 }
 
-// collect puts one item of a checkpoint where it belongs.
+// collect decodes one item of a checkpoint into its field.
 func collect(into *store.Records, key store.Key, it item) error {
 	sk, ok := it["sk"].(*types.AttributeValueMemberS)
 	if !ok {

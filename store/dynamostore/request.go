@@ -11,7 +11,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// put writes a whole item if the condition holds, and returns the reply's clock.
+// put writes a whole item if the condition holds, and returns the reading of the reply's clock.
 func (c *call) put(ctx context.Context, it item, condition expression, v values, found reader) (store.Clock, error) {
 	if err := c.fits(it); err != nil {
 		return store.Clock{}, err
@@ -31,8 +31,8 @@ func (c *call) put(ctx context.Context, it item, condition expression, v values,
 	return clock(out.ResultMetadata), nil
 }
 
-// update changes the record under a sort key if the condition holds. It returns
-// the whole record as it is then, when returning says so.
+// update changes the record under a sort key if the condition holds. The output has the attributes that
+// returning asks for.
 func (c *call) update(
 	ctx context.Context, sk string, change string, condition expression, v values, returning types.ReturnValue, found reader,
 ) (*dynamodb.UpdateItemOutput, error) {

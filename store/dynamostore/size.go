@@ -14,12 +14,12 @@ import (
 const (
 	maxItem = 400 * 1024 // bytes, attribute names included: the service's limit
 
-	// What a record that is written today must have left: the next holder's
-	// name on HEAD, a label and an expiry on the copy.
+	// What a record must have left when it is written: for the next holder's name on HEAD, and for a
+	// label and an expiry on the copy.
 	itemReserve = 4 * 1024
 )
 
-// fits refuses an item that the service would refuse, or change, before it is sent.
+// fits returns an error for an item that the service would refuse, or the SDK would change.
 func (c *call) fits(it item) error {
 	if size := itemSize(it); size > maxItem-itemReserve {
 		return &store.SizeError{Key: c.key, Size: size, Limit: maxItem - itemReserve}
@@ -27,11 +27,11 @@ func (c *call) fits(it item) error {
 	return c.intact(it)
 }
 
-// intact refuses text that the SDK would change on its way.
+// intact returns an error for text that the SDK would change.
 func (c *call) intact(values map[string]types.AttributeValue) error {
 	for name, value := range values {
 		if !validText(value) {
-			return c.refuse(fmt.Errorf("%s is not valid UTF-8, which is all that DynamoDB keeps as text", strings.TrimPrefix(name, ":")))
+			return c.refuse(fmt.Errorf("%s is not valid UTF-8, and DynamoDB keeps no other text", strings.TrimPrefix(name, ":")))
 		}
 	}
 	return nil
@@ -83,11 +83,10 @@ func valueSize(value types.AttributeValue) int64 {
 		}
 		return size
 	}
-	return 1 // BOOL and NULL; no record of ours has sets
+	return 1 // BOOL and NULL; our records have no sets
 }
 
-// numberSize is a byte for each two significant digits, one more, and one for
-// the sign.
+// numberSize is one byte for each two significant digits, one more byte, and one for the sign.
 func numberSize(n string) int64 {
 	digits := strings.TrimLeft(n, "-0")
 	size := int64(len(strings.TrimRight(digits, "0"))+1)/2 + 1

@@ -14,21 +14,19 @@ import (
 
 const ttlAttribute = "expires_at"
 
-// CreateOptions are what [CreateTable] leaves out. Nil leaves nothing out.
+// CreateOptions say what [CreateTable] leaves out. Nil leaves nothing out.
 type CreateOptions struct {
-	NoDeletionProtection  bool // let the table be deleted by mistake
-	NoPointInTimeRecovery bool // save what its backups cost
+	NoDeletionProtection  bool // the table can be deleted by mistake
+	NoPointInTimeRecovery bool // saves the price of the backups
 }
 
-// CreateTable makes the table that a [Store] needs, and waits until it can be
-// used, which takes AWS some ten seconds: on-demand capacity, the index of names,
-// expiry of copies, deletion protection, and point-in-time recovery where the
-// endpoint has it.
+// CreateTable makes the table that a [Store] needs, and waits until it can be used, which takes AWS
+// about ten seconds. The table has on-demand capacity, the index of names, expiry of copies, deletion
+// protection, and point-in-time recovery if the endpoint has it.
 //
-// A table that is there already is left as it is if its keys and its index are
-// right, but for expiry and point-in-time recovery, which are turned on: so a call
-// that was interrupted is finished by the next. Otherwise the error says what is
-// wrong, and nothing is changed. Its errors match those of package store.
+// If the table exists and its keys and index are right, only expiry and point-in-time recovery are
+// turned on. So a second call finishes one that was interrupted. If its keys or index are wrong, the
+// error says so, and nothing is changed. Errors match those of package store.
 func CreateTable(ctx context.Context, client *dynamodb.Client, table string, opts *CreateOptions) error {
 	if opts == nil {
 		opts = &CreateOptions{}
@@ -91,7 +89,7 @@ func waitActive(ctx context.Context, client *dynamodb.Client, table string) (*ty
 	const first, longest = 50 * time.Millisecond, 5 * time.Second
 	for pause := first; ; pause = min(2*pause, longest) {
 		out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
-		var unknown *types.ResourceNotFoundException // a table just made may not be known everywhere yet
+		var unknown *types.ResourceNotFoundException // a new table may not be known everywhere yet
 		switch {
 		case err != nil && !errors.As(err, &unknown):
 			return nil, err
@@ -140,7 +138,7 @@ func expires(ttl *types.TimeToLiveDescription) bool {
 		(ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabled || ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabling)
 }
 
-// recoverable turns on point-in-time recovery, where the endpoint knows of it.
+// recoverable turns on point-in-time recovery, if the endpoint has it.
 func recoverable(ctx context.Context, client *dynamodb.Client, table string) error {
 	_, err := client.UpdateContinuousBackups(ctx, &dynamodb.UpdateContinuousBackupsInput{
 		TableName: &table,
@@ -154,7 +152,7 @@ func recoverable(ctx context.Context, client *dynamodb.Client, table string) err
 	return err
 }
 
-// unsupported reports that an endpoint, one for tests, has no such operation.
+// unsupported reports whether the endpoint has no such operation. Endpoints for tests lack some.
 func unsupported(err error) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -167,8 +165,7 @@ func unsupported(err error) bool {
 	return false
 }
 
-// tableError puts an error of a request about the table itself into the words of
-// package store.
+// tableError makes an error of package store from one of a request about the table itself.
 func tableError(ctx context.Context, doing, table string, err error) error {
 	return &requestError{what: doing + " table " + table, kind: judge(ctx, err, !credentialsMissing(err)), err: err}
 }

@@ -21,24 +21,22 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Put writes an item of the caller's along with the checkpoint, whatever was
-// there. For one with a condition use [PutIf]. The item must not change before
-// the save has returned.
+// Put writes an item of the caller's together with the checkpoint, without a condition. [PutIf] has a
+// condition. The item must not change before the save has returned.
 func Put(table string, item map[string]types.AttributeValue) store.Write {
 	return types.TransactWriteItem{Put: &types.Put{TableName: &table, Item: item}}
 }
 
-// PutIf is [Put] in the SDK's own words, with its condition.
+// PutIf is [Put] with the SDK's type, which has a condition.
 func PutIf(put types.Put) store.Write { return types.TransactWriteItem{Put: &put} }
 
-// Update changes an item of the caller's along with the checkpoint.
+// Update changes an item of the caller's together with the checkpoint.
 func Update(update types.Update) store.Write { return types.TransactWriteItem{Update: &update} }
 
-// Delete deletes an item of the caller's along with the checkpoint.
+// Delete deletes an item of the caller's together with the checkpoint.
 func Delete(del types.Delete) store.Write { return types.TransactWriteItem{Delete: &del} }
 
-// Check lets the checkpoint be saved only if a condition on an item of the
-// caller's holds.
+// Check lets the save succeed only if a condition on an item of the caller's holds.
 func Check(check types.ConditionCheck) store.Write {
 	return types.TransactWriteItem{ConditionCheck: &check}
 }
@@ -49,7 +47,7 @@ func (c *call) transact(ctx context.Context, head item, v values, commit store.C
 		return store.Clock{}, err
 	}
 	if len(commit.Writes) > store.MaxWrites {
-		return store.Clock{}, c.refuse(fmt.Errorf("%w: %d of them, and %d are the limit", store.ErrWrite, len(commit.Writes), store.MaxWrites))
+		return store.Clock{}, c.refuse(fmt.Errorf("%w: %d of them, and the limit is %d", store.ErrWrite, len(commit.Writes), store.MaxWrites))
 	}
 	table, condition := c.store.table, ifMineAtBase
 	items := []types.TransactWriteItem{{Put: &types.Put{
@@ -80,20 +78,19 @@ func (c *call) transact(ctx context.Context, head item, v values, commit store.C
 	return clock(out.ResultMetadata), nil
 }
 
-// token is derived from the commit's id, which every attempt at it shares, and from
-// what the commit is of: the service tells tokens apart by account and region alone.
-// It takes 36 characters.
+// token is a hash of the commit's id, which all attempts share, and of the table and key, because the
+// service tells tokens apart by account and region only. A token has at most 36 characters.
 func (c *call) token(commitID string) string {
 	sum := sha256.Sum256([]byte(c.store.table + "\x00" + partition(c.key) + "\x00" + commitID))
 	return hex.EncodeToString(sum[:16])
 }
 
-// callers takes a write of the caller's, and asks for the item that its condition
-// finds, without touching what the caller holds.
+// callers returns one of the caller's writes as it is sent: with a request for the item that its
+// condition finds. It does not change what the caller holds.
 func (c *call) callers(w store.Write) (types.TransactWriteItem, error) {
 	it, ok := w.(types.TransactWriteItem)
 	if !ok {
-		return it, fmt.Errorf("%T is not made by this package", w)
+		return it, fmt.Errorf("%T was not made by package dynamostore", w)
 	}
 	const old = types.ReturnValuesOnConditionCheckFailureAllOld
 	var table *string
@@ -133,8 +130,8 @@ func (c *call) callers(w store.Write) (types.TransactWriteItem, error) {
 	return it, nil
 }
 
-// sameTable compares two tables, each by name or ARN. A name may be the table of
-// an ARN, since whose account and region it means cannot be told here.
+// sameTable compares two tables, each by name or ARN. A name is the same as any ARN with that name,
+// since its account and region are not known here.
 func sameTable(a, b string) bool {
 	nameA, arnA := strings.CutPrefix(a, "arn:")
 	nameB, arnB := strings.CutPrefix(b, "arn:")
@@ -153,13 +150,13 @@ func tableName(nameOrARN string) string {
 	return name
 }
 
-// cancelled tells why a transaction was not applied: HEAD's condition first, since
-// then the lease is gone and nothing else matters; then the caller's writes; then
-// what passes by itself.
+// cancelled returns why a transaction was not applied. HEAD's condition comes first: if it failed, the
+// lease is lost and nothing else matters. Then come the caller's writes, then what is worth another
+// try.
 func (c *call) cancelled(ctx context.Context, err error) error {
 	var cancelled *types.TransactionCanceledException
 	if !c.sent || !errors.As(err, &cancelled) {
-		if invalid(err) { // HEAD by itself never is
+		if invalid(err) { // because of the caller's writes: HEAD alone is always valid
 			return fmt.Errorf("%w: %w", store.ErrWrite, c.failed(ctx, err))
 		}
 		return c.failed(ctx, err)
@@ -179,7 +176,7 @@ func (c *call) cancelled(ctx context.Context, err error) error {
 			continue
 		}
 		if i == 0 {
-			continue // HEAD, for a reason that byCode's verdict tells
+			continue // HEAD, for a reason that has a verdict below
 		}
 		reason := fmt.Errorf("%s: %s", code, aws.ToString(r.Message))
 		if code != "ConditionalCheckFailed" {
@@ -198,16 +195,15 @@ func (c *call) cancelled(ctx context.Context, err error) error {
 	return &requestError{what: c.what(), kind: kind, err: err}
 }
 
-// invalid reports a request that no service would take, found out by the SDK or by
-// the service.
+// invalid reports whether the SDK or the service found the request invalid.
 func invalid(err error) bool {
 	var params smithy.InvalidParamsError
 	var api smithy.APIError
 	return errors.As(err, &params) || errors.As(err, &api) && api.ErrorCode() == "ValidationException"
 }
 
-// canonical makes a request's body the same bytes each time. The SDK writes maps
-// in Go's random order, and a token goes with one body.
+// canonical makes a request's body the same bytes each time. The SDK writes maps in Go's random order,
+// and a token is valid for one body only.
 func canonical(o *dynamodb.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Build.Add(middleware.BuildMiddlewareFunc("MilepostCanonical", sortBody), middleware.Before)
@@ -228,7 +224,7 @@ func sortBody(ctx context.Context, in middleware.BuildInput, next middleware.Bui
 	if err != nil {
 		return fail(err)
 	}
-	var document any // all its numbers are strings; objects are written in the order of their names
+	var document any // numbers are strings, and objects are written in the order of their names
 	if err := json.Unmarshal(body, &document); err != nil {
 		return fail(err)
 	}

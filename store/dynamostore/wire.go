@@ -10,11 +10,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// The records on the wire. A field without omitempty is required; any other is
-// absent where it has its zero value. Times are whole numbers: microseconds since
-// 1970, or what the name says. Names count towards an item's size, on every save:
-// those that the protocol or the operator's eye needs are spelled out, the others
-// are short.
+// The records on the wire. A field without omitempty is required. Any other field is absent if it has
+// its zero value. Times are whole numbers: microseconds since 1970, or what the name says. Names are
+// part of an item's size, and so of each save's price: names that the protocol or an operator needs
+// are spelled out, and the others are short.
 
 type wireKey struct {
 	PK  string `dynamodbav:"pk"`
@@ -41,12 +40,12 @@ type wireVersion struct {
 	SavedAt     int64       `dynamodbav:"saved_at,omitempty"`
 
 	Cursor    string   `dynamodbav:"cursor,omitempty"`
-	Finished  []string `dynamodbav:"fin,omitempty"` // first, last, first, last …
+	Finished  []string `dynamodbav:"fin,omitempty"` // first, last, first, last, …
 	Processed int64    `dynamodbav:"processed,omitempty"`
 	Failed    int64    `dynamodbav:"failed,omitempty"`
 	LastError string   `dynamodbav:"last_error,omitempty"`
 
-	State       []byte `dynamodbav:"state,omitempty"` // it may be empty; nil: no state, or a body
+	State       []byte `dynamodbav:"state,omitempty"` // may be empty; nil: no state, or a body
 	Body        string `dynamodbav:"body,omitempty"`  // the key in the archive
 	ContentType string `dynamodbav:"ct,omitempty"`
 	Encoding    string `dynamodbav:"enc,omitempty"`
@@ -72,8 +71,8 @@ type wireHead struct {
 	wireVersion
 	Epoch   int64       `dynamodbav:"epoch"`
 	LeaseID string      `dynamodbav:"lease_id"`
-	Holder  *wireHolder `dynamodbav:"holder,omitempty"` // who raised the fence; absent: the same as by
-	NS      string      `dynamodbav:"ns,omitempty"`     // the index's keys: listed
+	Holder  *wireHolder `dynamodbav:"holder,omitempty"` // who raised the fence; absent: same as By
+	NS      string      `dynamodbav:"ns,omitempty"`     // NS and Name are the index's keys: HEAD is listed
 	Name    string      `dynamodbav:"name,omitempty"`
 }
 
@@ -235,8 +234,8 @@ func (w *wireExpect) expectation() (store.Expectation, error) {
 	return store.Expectation{Every: every, Grace: grace, SetBy: w.SetBy, SetAt: fromMicros(w.SetAt)}, err
 }
 
-// readable makes a text that is for people one that the service takes. Any other
-// text that is not valid UTF-8 is refused, since it would not come back as it was.
+// readable makes valid UTF-8 of a text that is for people. Any other text that is not valid UTF-8 is
+// refused, since the service would not return it as it was.
 func readable(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func toMicros(t time.Time) int64 {

@@ -7,34 +7,34 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Fault is what happens to a call instead of its being passed on; it passes it on
-// itself with [Call.Deliver], if at all. What it returns is the reply.
+// Fault is what happens to a call instead of being passed on. The fault may pass the call on itself,
+// with [Call.Deliver]. Its error is the reply.
 type Fault func(ctx context.Context, c *Call) error
 
-// LoseReply applies the call and loses the reply: an ambiguous error.
+// LoseReply applies the call and loses the reply. The error is ambiguous.
 func LoseReply(ctx context.Context, c *Call) error {
 	_ = c.Deliver(ctx)
 	return c.errorf("%w: the reply was lost", store.ErrUnavailable)
 }
 
-// LoseRequest never applies the call; the error is as ambiguous as [LoseReply]'s.
+// LoseRequest never applies the call. The error is ambiguous, as [LoseReply]'s is.
 func LoseRequest(_ context.Context, c *Call) error {
 	return c.errorf("%w: the reply was lost", store.ErrUnavailable)
 }
 
-// Hold keeps the call back until [Call.Deliver]; the caller sees a lost reply.
+// Hold holds the call back until [Call.Deliver]. The caller sees a lost reply.
 func Hold(ctx context.Context, c *Call) error {
 	c.store.hold(c)
 	return LoseRequest(ctx, c)
 }
 
-// Duplicate passes the call on, and keeps a second one back until [Call.Deliver].
+// Duplicate passes the call on, and holds a second one back until [Call.Deliver].
 func Duplicate(ctx context.Context, c *Call) error {
 	c.store.hold(c)
 	return c.Deliver(ctx)
 }
 
-// Throttle turns the call away: a definite error.
+// Throttle refuses the call. The error is definite.
 func Throttle(_ context.Context, c *Call) error {
 	return c.errorf("%w: %w", store.ErrThrottled, store.ErrNotApplied)
 }
@@ -51,7 +51,7 @@ func HangAfter(ctx context.Context, c *Call) error {
 	return Hang(ctx, c)
 }
 
-// Fail never applies the call and returns err: definite or not, as err says.
+// Fail never applies the call and returns err, which may be definite or ambiguous.
 func Fail(err error) Fault {
 	return func(_ context.Context, c *Call) error { return c.errorf("%w", err) }
 }
@@ -68,8 +68,8 @@ func Delay(d time.Duration) Fault {
 	}
 }
 
-// Before calls f, and then passes the call on: what f does comes between the
-// caller's last call and this one. f may block, and may use the store behind.
+// Before calls f and then passes the call on. So f acts between the caller's last call and this one. f
+// may block, and may use the other store.
 func Before(f func()) Fault {
 	return func(ctx context.Context, c *Call) error {
 		f()
@@ -77,7 +77,7 @@ func Before(f func()) Fault {
 	}
 }
 
-// After passes the call on, and calls f before the caller sees the reply.
+// After passes the call on, and calls f before the caller gets the reply.
 func After(f func()) Fault {
 	return func(ctx context.Context, c *Call) error {
 		err := c.Deliver(ctx)

@@ -1,6 +1,6 @@
-// Package faultstore is a store that fails on purpose, for tests anywhere: it
-// stands before a real one, and lets a chosen call lose its reply, come late, come
-// twice, be throttled or hang. It also keeps the list of the calls made.
+// Package faultstore is a store that fails on purpose, for tests. It passes calls on to another store.
+// Rules make chosen calls lose the reply, come late, come twice, be throttled, or hang. It also keeps
+// a list of the calls.
 //
 //	s := faultstore.New(memstore.New(nil))
 //	s.On("Commit", 2, faultstore.LoseReply) // the second Commit from now on
@@ -16,8 +16,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Store is a [store.Store] that passes each call on to another one unless a rule
-// says otherwise. It starts no goroutine.
+// Store is a [store.Store] that passes each call on to another store, unless a rule says otherwise. It
+// starts no goroutine.
 type Store struct {
 	mu    sync.Mutex
 	inner store.Store
@@ -30,53 +30,53 @@ var _ store.Store = (*Store)(nil)
 
 type rule struct {
 	method string
-	call   int // matching calls still to come until it strikes; 0: each
+	call   int // how many matching calls there are until it strikes; 0: it strikes each
 	fault  Fault
 }
 
-// New returns a store that does what inner does.
+// New returns a store that passes all calls on to inner until a rule is given.
 func New(inner store.Store) *Store { return &Store{inner: inner} }
 
-// Use puts another store behind s from now on: the table was lost, or restored.
-// Calls that are held go to it as well.
+// Use passes all further calls on to another store, as if the table was lost or restored. Calls that
+// are held go to it too.
 func (s *Store) Use(inner store.Store) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inner = inner
 }
 
-// On makes the call-th call of method from now on, counted from 1, meet the
-// fault; with 0 each call does. An empty method is any. Of several
-// rules that fit, the first one given strikes, and the others wait for the next call.
+// On makes the call-th further call of method, counted from 1, meet the fault. With 0 each call does.
+// An empty method is any method. If several rules fit, the one given first strikes, and the others
+// wait for the next call.
 func (s *Store) On(method string, call int, fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rules = append(s.rules, &rule{method: method, call: call, fault: fault})
 }
 
-// Clear forgets all rules. Calls that are held stay.
+// Clear removes all rules. Calls that are held stay held.
 func (s *Store) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rules = nil
 }
 
-// Calls returns the calls made so far, in the order they began. An empty method
-// is any.
+// Calls returns the calls made so far, in the order in which they began. An empty method is any
+// method.
 func (s *Store) Calls(method string) []*Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(s.calls), func(c *Call) bool { return method != "" && c.Method != method })
 }
 
-// Held returns the calls that [Hold] and [Duplicate] kept back, oldest first.
+// Held returns the calls that [Hold] and [Duplicate] held back, oldest first.
 func (s *Store) Held() []*Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.held)
 }
 
-// Call is one call of a method.
+// Call is one call of a method of [store.Store].
 type Call struct {
 	Method string
 	Key    store.Key
@@ -89,11 +89,11 @@ type Call struct {
 
 func (c *Call) String() string { return c.Method + " " + c.Key.String() }
 
-// Deliver passes the call on to the store behind, now and as often as asked, and
-// returns what that said.
+// Deliver passes the call on to the other store, and returns its error. It may be called any number of
+// times.
 func (c *Call) Deliver(ctx context.Context) error { return c.apply(ctx) }
 
-// do is the way of every call: it is recorded, then meets the first rule that fits.
+// do makes a call: it records the call, which then meets the first rule that fits.
 func do[T any](ctx context.Context, s *Store, method string, key store.Key, arg any, pass func(context.Context, store.Store) (T, error)) (T, error) {
 	var mu sync.Mutex // a late delivery may meet the reply
 	var reply, none T
@@ -131,7 +131,7 @@ func (s *Store) record(c *Call) Fault {
 			return false
 		}
 		if found {
-			return false // its turn is the next call that fits
+			return false // it waits for the next call that fits
 		}
 		found, struck = true, r.fault
 		return r.call == 1

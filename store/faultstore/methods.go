@@ -7,8 +7,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// A call may be held back and delivered after its caller has its records back, so what is written is
-// a copy of what was given.
+// A call may be held back and delivered later, when its caller may have changed its records. So each
+// call keeps copies of them.
 
 type none = struct{}
 
@@ -130,21 +130,21 @@ func (s *Store) Version(ctx context.Context, key store.Key, version int64) (stor
 	})
 }
 
-// Versions implements [store.Store]. A fault strikes where the reading begins.
+// Versions implements [store.Store]. A fault strikes when the reading begins.
 func (s *Store) Versions(ctx context.Context, key store.Key, from, to int64) iter.Seq2[store.Copy, error] {
 	return sequence(ctx, s, "Versions", key, func(in store.Store) iter.Seq2[store.Copy, error] {
 		return in.Versions(ctx, key, from, to)
 	})
 }
 
-// Names implements [store.Store]. A fault strikes where the reading begins.
+// Names implements [store.Store]. A fault strikes when the reading begins.
 func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter.Seq2[string, error] {
 	return sequence(ctx, s, "Names", store.Key{Namespace: namespace, Name: prefix}, func(in store.Store) iter.Seq2[string, error] {
 		return in.Names(ctx, namespace, prefix, after)
 	})
 }
 
-// Peek implements [store.Store]. The call's key is the first one's.
+// Peek implements [store.Store]. The call has the first key.
 func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, error) {
 	var first store.Key
 	if len(keys) > 0 {
@@ -155,7 +155,7 @@ func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, er
 	})
 }
 
-// act is do for a call whose reply is its error alone.
+// act is do for a call that returns only an error.
 func (s *Store) act(ctx context.Context, method string, key store.Key, arg any, pass func(context.Context, store.Store) error) error {
 	_, err := do(ctx, s, method, key, arg, func(ctx context.Context, in store.Store) (none, error) {
 		return none{}, pass(ctx, in)

@@ -7,11 +7,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Do is a write of the caller's for [store.Commit]: do is called once the commit's
-// condition holds, in the order of the writes, and the commit is applied if all
-// return nil. An error of do refuses the commit, as a condition of the caller's
-// does on other engines; what an earlier do has done then stays done, for memory
-// has no transactions. It must not use the store.
+// Do makes a write of the caller's for [store.Commit]. The commit calls do if its condition holds, in
+// the order of the writes, and is applied if all of them return nil. If do returns an error, the
+// commit is refused, as by a condition of the caller's on other engines. What an earlier do did then
+// stays, because memory has no transactions. do must not use the store.
 func Do(do func() error) store.Write { return write(do) }
 
 type write func() error
@@ -56,7 +55,7 @@ func (s *Store) Commit(ctx context.Context, key store.Key, commit store.Commit) 
 
 func own(key store.Key, all []store.Write) ([]write, error) {
 	if len(all) > store.MaxWrites {
-		return nil, fmt.Errorf("commit %s: %w: %w: %d writes, and %d are the limit",
+		return nil, fmt.Errorf("commit %s: %w: %w: %d writes, and the limit is %d",
 			key, store.ErrNotApplied, store.ErrWrite, len(all), store.MaxWrites)
 	}
 	writes := make([]write, len(all))

@@ -1,9 +1,8 @@
-// Package memstore is the engine that keeps everything in memory: for tests, for
-// examples, and as the model that the other engines are held to. It does exactly
-// what the contract in package store says, and nothing lags.
+// Package memstore is the engine that keeps everything in memory. It is for tests and examples, and it
+// is the model of the other engines: it does exactly what the contract in package store says, and
+// nothing lags.
 //
-// It reads the time with time.Now only, so a testing/synctest bubble gives it
-// virtual time.
+// It reads the time with time.Now only, so a testing/synctest bubble gives it virtual time.
 package memstore
 
 import (
@@ -18,8 +17,8 @@ import (
 
 // Options of a [Store].
 type Options struct {
-	// Clock reads the store's own clock; nil means the process's wall clock. A
-	// Clock that returns the zero reading makes a store without a clock.
+	// Clock reads the store's own clock. Nil means the process's wall clock. If Clock returns the
+	// zero reading, the store has no clock.
 	Clock func() store.Clock
 }
 
@@ -33,7 +32,7 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// checkpoint is all that is kept of one key.
+// checkpoint is all records of one key.
 type checkpoint struct {
 	head    *store.Head
 	lease   *store.Lease
@@ -51,7 +50,7 @@ func New(opts *Options) *Store {
 	return s
 }
 
-// kept returns a deep copy of v with what is kept of who committed it.
+// kept returns a deep copy of v, as HEAD and the copies keep it.
 func kept(v *store.Version) store.Version {
 	clone := v.Clone()
 	clone.By = clone.By.WithoutProcess()
@@ -60,8 +59,8 @@ func kept(v *store.Version) store.Version {
 
 func wall() store.Clock { return store.Clock{Wall: time.Now().Round(0)} }
 
-// Sweep removes the copies that have expired, as a service does in its own time,
-// and returns how many. The store never does so by itself.
+// Sweep removes the copies that have expired, and returns how many. A service does so by itself, some
+// time later. This store never does.
 func (s *Store) Sweep() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +86,7 @@ func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) 
 // Peek implements [store.Store]. It does not lag.
 func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, error) {
 	if len(keys) > store.MaxPeek {
-		return nil, fmt.Errorf("peek at %d keys: at most %d at once", len(keys), store.MaxPeek)
+		return nil, fmt.Errorf("peek at %d keys: the limit is %d", len(keys), store.MaxPeek)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +118,7 @@ func (s *Store) look(key store.Key) (store.Records, error) {
 	return r, nil
 }
 
-// at returns what is kept of key, for reading. The caller holds s.mu.
+// at returns the checkpoint of key, for reading. The caller holds s.mu.
 func (s *Store) at(key store.Key) *checkpoint {
 	if c := s.checkpoints[key]; c != nil {
 		return c
@@ -127,7 +126,7 @@ func (s *Store) at(key store.Key) *checkpoint {
 	return &checkpoint{}
 }
 
-// made is at, for a write.
+// made returns the checkpoint of key for a write, and makes it if it is absent. The caller holds s.mu.
 func (s *Store) made(key store.Key) *checkpoint {
 	c := s.checkpoints[key]
 	if c == nil {
@@ -137,8 +136,7 @@ func (s *Store) made(key store.Key) *checkpoint {
 	return c
 }
 
-// write runs apply on what is kept of key, unless ctx has ended or the record is
-// damaged.
+// write calls apply with the checkpoint of key, unless ctx has ended or the record is damaged.
 func (s *Store) write(ctx context.Context, op string, key store.Key, record string, apply func(*checkpoint) error) (store.Clock, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Clock{}, fmt.Errorf("%s %s: %w: %w", op, key, store.ErrNotApplied, err)

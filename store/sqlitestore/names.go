@@ -95,7 +95,7 @@ func (s *Store) namesFrom(ctx context.Context, namespace, first string) (page []
 // Peek implements [store.Store]. It is one snapshot, and does not lag.
 func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, error) {
 	if len(keys) > store.MaxPeek {
-		return nil, fmt.Errorf("peek at %d keys: at most %d at once", len(keys), store.MaxPeek)
+		return nil, fmt.Errorf("peek at %d keys: the limit is %d", len(keys), store.MaxPeek)
 	}
 	all := make([]store.Records, len(keys))
 	if len(keys) == 0 {
