@@ -57,7 +57,7 @@ func Open(dir string) (*Archive, error) {
 // Close closes the directory. Calls that are under way, and later calls, fail.
 func (a *Archive) Close() error { return a.root.Close() }
 
-// Create is that of [archive.Archive].
+// Create implements [archive.Archive].
 func (a *Archive) Create(ctx context.Context, key string, body io.Reader) (archive.Object, error) {
 	if err := archive.ValidateKey(key); err != nil {
 		return archive.Object{}, err
@@ -81,7 +81,7 @@ func (a *Archive) Create(ctx context.Context, key string, body io.Reader) (archi
 	return temp.object(key), nil
 }
 
-// Replace is that of [archive.Archive].
+// Replace implements [archive.Archive].
 func (a *Archive) Replace(ctx context.Context, key, etag string, data []byte) (archive.Object, error) {
 	fail := func(err error) (archive.Object, error) { return archive.Object{}, a.failed("replace", key, err) }
 	if err := archive.ValidateKey(key); err != nil {
@@ -135,7 +135,7 @@ func (a *Archive) etag(key string) (string, error) {
 	return object.ETag, r.Close()
 }
 
-// Open is that of [archive.Archive].
+// Open implements [archive.Archive].
 func (a *Archive) Open(ctx context.Context, key string) (io.ReadCloser, archive.Object, error) {
 	if err := archive.ValidateKey(key); err != nil {
 		return nil, archive.Object{}, err
@@ -206,7 +206,7 @@ func (r *reader) Read(p []byte) (int, error) {
 
 func (r *reader) Close() error { return r.r.Close() }
 
-// Delete is that of [archive.Archive].
+// Delete implements [archive.Archive].
 func (a *Archive) Delete(ctx context.Context, key string) error {
 	if err := archive.ValidateKey(key); err != nil {
 		return err
@@ -233,7 +233,7 @@ func (a *Archive) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Check is that of [archive.Archive].
+// Check implements [archive.Archive].
 func (a *Archive) Check(ctx context.Context) error {
 	if err := archive.CheckConditions(ctx, a, nil); err != nil {
 		return fmt.Errorf("check archive %s: %w", a.dir, err)

@@ -13,8 +13,7 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// List is that of [archive.Archive]. It reads a directory whole before it yields
-// anything from it.
+// List implements [archive.Archive]. It reads a whole directory before it yields anything from it.
 func (a *Archive) List(ctx context.Context, prefix string, opts *archive.ListOptions) iter.Seq2[archive.Object, error] {
 	if opts == nil {
 		opts = &archive.ListOptions{}
@@ -47,8 +46,8 @@ type walk struct {
 	yield   func(archive.Object, error) bool
 }
 
-// below yields what lies in a directory, whose objects' keys begin with above; it
-// returns false if the loop is over.
+// below yields what lies in a directory, in which the keys of objects begin with above. It returns
+// false if the loop is over.
 func (w *walk) below(dir, above string) bool {
 	entries, err := w.archive.entries(w.ctx, dir, nil, "")
 	if err != nil {
@@ -75,7 +74,7 @@ func (w *walk) entry(e entry) bool {
 	switch {
 	case e.dir && !w.opts.Delimiter:
 		if e.key < after && !strings.HasPrefix(after, e.key) {
-			return true // all that lies there comes before
+			return true // all keys there come before After
 		}
 		return w.below(e.path, e.key)
 	case e.key <= after:
@@ -99,15 +98,16 @@ func (w *walk) entry(e entry) bool {
 	return w.yield(object, nil)
 }
 
-// entry is an object, or a directory that may hold some, with '/' at the end of its key.
+// entry is an object, or a directory that may hold objects, whose key ends with '/'.
 type entry struct {
 	key  string
 	path string
 	dir  bool
 }
 
-// entries returns what lies in a directory, with the last segment alone for a key, in no order.
-// Names are those of the directories above that the segment began in, with what of it they hold.
+// entries returns what lies in a directory, in no order. The key of an entry is its last segment
+// only. If the segment began in directories above, names are their names, and begun is the part of
+// the segment that they hold.
 func (a *Archive) entries(ctx context.Context, dir string, names []string, begun string) ([]entry, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

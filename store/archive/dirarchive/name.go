@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// How a key becomes a path. Each segment becomes the name of a file or directory that
-// any file system can hold, and no two keys become the same, even where a file
-// system does not tell a from A, or é in its two spellings:
+// How a key becomes a path. Each segment becomes the name of a file or directory that any file
+// system can hold. No two keys become the same path, even where a file system does not tell a from
+// A, or é in its two spellings:
 //
-//   - a capital is written !a, as in Go's module cache, and every byte but
-//     a–z 0–9 - _ . as %xx; so are a dot at either end, and the first letter of what
-//     Windows reserves (con, nul.txt, …);
-//   - a segment that is too long goes on in a directory below: name%+/+rest;
-//   - since one name cannot be both a file and a directory, as the keys a/b and a/b/c
-//     would want, the name of a file begins with a digit or ends in .json, and that
-//     of a directory does neither; where a segment is otherwise, ~ follows it.
+//   - A capital letter is written !a, as in Go's module cache. Every byte except a–z 0–9 - _ . is
+//     written %xx. So are a dot at either end, and the first letter of a name that Windows reserves
+//     (con, nul.txt, …).
+//   - A segment that is too long goes on in a directory below: name%+/+rest.
+//   - One name cannot be both a file and a directory, as the keys a/b and a/b/c would need. So the
+//     name of a file begins with a digit or ends in .json, and the name of a directory does neither.
+//     If a segment does not fit this, ~ follows it.
 //
-// The files whose names begin with a dot are this package's own.
+// Files whose names begin with a dot belong to this package.
 const (
 	longestName = 240 // of the 255 bytes that file systems take
 	goesOn      = "%+"
@@ -77,8 +77,8 @@ func escape(segment string, i int) string {
 
 func hexByte(c byte) string { return fmt.Sprintf("%%%02x", c) }
 
-// reserved reports whether Windows takes a name for that of a device. It does so
-// for no name with a capital here, since those are written otherwise.
+// reserved reports whether Windows takes a name for the name of a device. A segment with a capital
+// letter is never reserved, since its capitals are escaped.
 func reserved(segment string) bool {
 	base, _, _ := strings.Cut(segment, ".")
 	switch base {
@@ -90,12 +90,12 @@ func reserved(segment string) bool {
 
 // part is one name of a path, taken apart.
 type part struct {
-	text   string // the segment, or what of it the name holds
+	text   string // the segment, or the part of it that the name holds
 	goesOn bool   // more of the segment follows below
 }
 
-// parseName takes apart a name that segmentPath may have made; false: it has not.
-// Whether it has for certain, the caller learns by making it again.
+// parseName takes apart a name that segmentPath may have made. It returns false if segmentPath has
+// not made it; to be certain that it has, the caller makes the name again.
 func parseName(name string, dir bool) (part, bool) {
 	var p part
 	name = strings.TrimPrefix(name, goneOn)
@@ -108,7 +108,7 @@ func parseName(name string, dir bool) (part, bool) {
 	return p, ok && p.text != ""
 }
 
-// unescape returns what a name, without its marks, was made from.
+// unescape returns the text that a name, without its marks, was made from.
 func unescape(name string) (string, bool) {
 	var s strings.Builder
 	for i := 0; i < len(name); i++ {

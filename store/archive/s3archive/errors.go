@@ -14,15 +14,15 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// kind is what an error means: the sentinel that it matches, what helps, and what
-// it says of a conditional write.
+// kind is what an error means: the sentinel that it matches, what helps, and what it says about a
+// conditional write.
 type kind struct {
 	is       error
 	hint     string
-	unmet    bool // the condition did not hold: somebody was there before, perhaps oneself
-	gone     bool // what the condition is about is not there (any more)
-	again    bool // not applied, and worth another try
-	definite bool // not applied, and no other try helps
+	unmet    bool // the condition did not hold: another write came before, perhaps our own
+	gone     bool // the object or upload of the condition is not there (any more)
+	again    bool // not applied, and another attempt may help
+	definite bool // not applied, and no other attempt helps
 }
 
 var (
@@ -33,16 +33,20 @@ var (
 	noAnswer  = kind{is: store.ErrUnavailable}
 	unreached = kind{is: store.ErrUnavailable, again: true}
 	refused   = kind{definite: true}
-	denied    = kind{is: store.ErrCredentials, definite: true, hint: "the policy must allow s3:PutObject, " +
-		"s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on the prefix, and s3:ListBucket on the bucket"}
-	unknownCaller = kind{is: store.ErrCredentials, definite: true, hint: "aws sts get-caller-identity shows who this is taken for"}
-	noCredentials = kind{is: store.ErrCredentials, definite: true, hint: "aws configure, AWS_PROFILE or a role gives them"}
-	expiredToken  = kind{is: store.ErrCredentials, definite: true, hint: "the token has expired: aws sso login renews it, " +
-		"or start again under a fresh role"}
-	clockOff = kind{is: store.ErrUnavailable, again: true, hint: "this machine's clock is wrong by minutes: set it"}
+	denied    = kind{is: store.ErrCredentials, definite: true,
+		hint: "the policy must allow s3:PutObject, s3:GetObject, s3:DeleteObject and " +
+			"s3:AbortMultipartUpload on the prefix, and s3:ListBucket on the bucket"}
+	unknownCaller = kind{is: store.ErrCredentials, definite: true,
+		hint: "aws sts get-caller-identity shows which identity AWS sees"}
+	noCredentials = kind{is: store.ErrCredentials, definite: true,
+		hint: "use aws configure, AWS_PROFILE or a role"}
+	expiredToken = kind{is: store.ErrCredentials, definite: true,
+		hint: "the token has expired: run aws sso login, or start again under a fresh role"}
+	clockOff = kind{is: store.ErrUnavailable, again: true,
+		hint: "this machine's clock is wrong by minutes: set it"}
 )
 
-// byCode has the codes of S3's that say enough by themselves.
+// byCode has the error codes of S3 that are enough to know the kind.
 var byCode = map[string]kind{
 	"PreconditionFailed":         unmet,
 	"NoSuchUpload":               notFound,
@@ -66,7 +70,8 @@ var byCode = map[string]kind{
 	"RequestTimeTooSkewed":       clockOff,
 }
 
-// judge decides what an error of the SDK's means. What is not known to be definite is ambiguous.
+// judge decides what an error of the SDK means. An error that is not known to be definite is
+// ambiguous.
 func judge(err error) kind {
 	var reply interface{ HTTPStatusCode() int }
 	var dns *net.DNSError
@@ -82,7 +87,7 @@ func judge(err error) kind {
 			return unexplained(reply.HTTPStatusCode())
 		}
 		return refused
-	case strings.Contains(err.Error(), "get identity"): // the SDK has no type for it; a test holds it to these words
+	case strings.Contains(err.Error(), "get identity"): // the SDK has no type for it; a test checks the words
 		if strings.Contains(err.Error(), "xpired") {
 			return expiredToken
 		}
@@ -93,9 +98,9 @@ func judge(err error) kind {
 	return noAnswer
 }
 
-// unexplained is a refusal of which the status came and the rest did not: a server that refuses
-// before it has read the whole request may close the connection upon its own reply. Another try may
-// bring the reason.
+// unexplained is the kind of a refusal of which only the status arrived. A server that refuses
+// before it has read the whole request may close the connection while it replies. Another attempt
+// may bring the reason.
 func unexplained(status int) kind {
 	switch status {
 	case http.StatusPreconditionFailed:
@@ -114,7 +119,7 @@ func codeOf(err error) string {
 	return ""
 }
 
-// failed puts an error into the words of packages store and archive.
+// failed turns an error of the SDK into one of packages store and archive.
 func (a *Archive) failed(ctx context.Context, what, key string, err error) error {
 	if err == nil {
 		return nil

@@ -23,11 +23,10 @@ import (
 // senders is how many parts of one object are sent at once.
 const senders = 3
 
-// inParts sends an object as a multipart upload, which is aborted if anything fails.
+// inParts sends an object as a multipart upload, and aborts the upload if anything fails.
 //
-// The SDK's transfer manager would do the sending; but it prints to the log what
-// a refused condition is an ordinary answer here, and does not tell a refused
-// completion from a failed part.
+// It does not use the SDK's transfer manager, which logs a refused condition as a failure, and does
+// not tell a refused completion from a failed part. Here a refused condition is an ordinary answer.
 func (w *write) inParts(ctx context.Context, first []byte, rest io.Reader) (archive.Object, error) {
 	u := &upload{write: w}
 	if err := u.begin(ctx); err != nil {
@@ -46,7 +45,7 @@ func (w *write) inParts(ctx context.Context, first []byte, rest io.Reader) (arch
 	if !errors.Is(err, archive.ErrWriteUnknown) || ctx.Err() != nil {
 		return archive.Object{}, err
 	}
-	// What the completion has not done by now it never will, for its parts are gone.
+	// The parts are gone: if the completion has not been applied by now, it never will be.
 	object, findErr := w.find(ctx, u.size)
 	switch {
 	case findErr == nil || errors.Is(findErr, archive.ErrExists):
@@ -67,8 +66,8 @@ type upload struct {
 	parts []types.CompletedPart
 }
 
-// begin outlasts ctx a little: of an upload whose begin is not answered nobody
-// knows, and it can only be left to a lifecycle rule.
+// begin outlasts ctx a little: if the begin of an upload is not answered, the upload has no id, and
+// only a lifecycle rule can remove it.
 func (u *upload) begin(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return u.failed(ctx, ctx.Err())
@@ -86,8 +85,8 @@ func (u *upload) begin(ctx context.Context) error {
 	return nil
 }
 
-// outlasting returns a context that ends a second after ctx does. A request that is
-// cut off may go on at the server, behind the back of what comes next.
+// outlasting returns a context that ends a second after ctx does. A request that is cut off may go
+// on at the server, while the next request is sent.
 func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	timer := time.AfterFunc(math.MaxInt64, cancel)
@@ -99,8 +98,8 @@ func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// send sends first and then what rest yields, several parts at once, and returns
-// when none is under way any more.
+// send sends first and then what rest yields, several parts at once. It returns when no part is
+// under way any more.
 func (u *upload) send(ctx context.Context, first []byte, rest io.Reader) error {
 	type part struct {
 		number int32
@@ -110,7 +109,7 @@ func (u *upload) send(ctx context.Context, first []byte, rest io.Reader) error {
 	defer stop(nil)
 	work, free := make(chan part), make(chan []byte, senders+1)
 	for range senders {
-		free <- nil // made when it is needed
+		free <- nil // a buffer is made when it is needed
 	}
 	var running sync.WaitGroup
 	for range senders {
@@ -160,7 +159,7 @@ func (u *upload) sendPart(ctx context.Context, number int32, data []byte) error 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	patient, cancel := outlasting(ctx) // a part that lands after the abort would stay
+	patient, cancel := outlasting(ctx) // a part that arrives after the abort would stay
 	defer cancel()
 	out, err := u.archive.client.UploadPart(patient, &s3.UploadPartInput{
 		Bucket: &u.archive.bucket, Key: u.archive.key(u.key), UploadId: u.id,

@@ -16,8 +16,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Open is that of [archive.Archive]. Where a connection is cut it asks for the
-// rest of the same object, some times.
+// Open implements [archive.Archive]. If a connection is cut, the reader
+// asks for the rest of the same object, a few times.
 func (a *Archive) Open(ctx context.Context, key string) (io.ReadCloser, archive.Object, error) {
 	if err := a.validate(key); err != nil {
 		return nil, archive.Object{}, err
@@ -36,7 +36,7 @@ func (a *Archive) Open(ctx context.Context, key string) (io.ReadCloser, archive.
 	return &reader{archive: a, ctx: ctx, object: object, body: out.Body}, object, nil
 }
 
-// Of a reader whose connection is cut.
+// Limits of a reader whose connection is cut.
 const (
 	mostResumes = 5       // without progress
 	progress    = 1 << 20 // bytes
@@ -47,9 +47,9 @@ type reader struct {
 	ctx     context.Context
 	object  archive.Object
 	body    io.ReadCloser
-	at      int64 // bytes that were read
-	resumed int   // since there was progress
-	last    int64 // what at was then
+	at      int64 // how many bytes were read
+	resumed int   // how often, since there was progress
+	last    int64 // at, when there was progress
 	err     error
 }
 
@@ -69,13 +69,13 @@ func (r *reader) Read(p []byte) (int, error) {
 			r.err = r.resume(err)
 		}
 		if n > 0 {
-			return n, nil // an error, if there is one, is for the next call
+			return n, nil // the next call returns the error, if there is one
 		}
 	}
 	return 0, r.err
 }
 
-// resume asks for what is still to be read, after an error.
+// resume asks for the rest of the object, after an error.
 func (r *reader) resume(reason error) error {
 	if r.at-r.last >= progress {
 		r.resumed, r.last = 0, r.at
@@ -100,7 +100,7 @@ func (r *reader) resume(reason error) error {
 	return nil
 }
 
-// Close is that of io.Closer.
+// Close implements io.Closer.
 func (r *reader) Close() error {
 	if r.err == nil {
 		r.err = fmt.Errorf("read %s: the reader is closed", r.archive.name(r.object.Key))
@@ -108,7 +108,7 @@ func (r *reader) Close() error {
 	return r.body.Close()
 }
 
-// List is that of [archive.Archive].
+// List implements [archive.Archive].
 func (a *Archive) List(ctx context.Context, prefix string, opts *archive.ListOptions) iter.Seq2[archive.Object, error] {
 	if opts == nil {
 		opts = &archive.ListOptions{}
@@ -138,7 +138,7 @@ func (a *Archive) List(ctx context.Context, prefix string, opts *archive.ListOpt
 	}
 }
 
-// objects returns what is on a page, objects and prefixes in one order.
+// objects returns the objects and prefixes of a page, in one order.
 func (a *Archive) objects(page *s3.ListObjectsV2Output) []archive.Object {
 	var found []archive.Object
 	for _, o := range page.Contents {

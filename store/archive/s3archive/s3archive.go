@@ -98,7 +98,7 @@ func checksums(client s3.Options) (func(*s3.Options), types.ChecksumAlgorithm) {
 	}, parts
 }
 
-// Create is that of [archive.Archive].
+// Create implements [archive.Archive].
 func (a *Archive) Create(ctx context.Context, key string, body io.Reader) (archive.Object, error) {
 	if err := a.validate(key); err != nil {
 		return archive.Object{}, err
@@ -116,7 +116,7 @@ func (a *Archive) Create(ctx context.Context, key string, body io.Reader) (archi
 	return w.atOnce(ctx, first, "")
 }
 
-// Replace is that of [archive.Archive].
+// Replace implements [archive.Archive].
 func (a *Archive) Replace(ctx context.Context, key, etag string, data []byte) (archive.Object, error) {
 	if err := a.validate(key); err != nil {
 		return archive.Object{}, err
@@ -132,7 +132,7 @@ func (a *Archive) Replace(ctx context.Context, key, etag string, data []byte) (a
 	return object, err
 }
 
-// Delete is that of [archive.Archive].
+// Delete implements [archive.Archive].
 func (a *Archive) Delete(ctx context.Context, key string) error {
 	if err := a.validate(key); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (a *Archive) Delete(ctx context.Context, key string) error {
 	return err
 }
 
-// Check is that of [archive.Archive].
+// Check implements [archive.Archive].
 func (a *Archive) Check(ctx context.Context) error {
 	err := archive.CheckConditions(ctx, a, func(key string) error {
 		w := &write{archive: a, what: "create", key: key, id: rand.Text()}

@@ -16,21 +16,22 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// writeID is the object metadata that names the write it came from, so that a
-// writer whose reply was lost knows its own object.
+// writeID is the object metadata that names the write that made the object. So a writer whose reply
+// was lost recognizes its own object.
 const writeID = "milepost-write"
 
-// write is one conditional write. It sees every attempt, and the SDK makes none by itself:
-// of a refused condition it must be known whether an earlier attempt is the reason.
+// write is one conditional write. It makes every attempt itself, and the SDK makes none: if a
+// condition is refused, write must know whether an earlier attempt is the reason.
 type write struct {
 	archive *Archive
 	what    string // create or replace
 	key     string
 	id      string // fresh and random
-	open    error  // of an attempt that may have been applied, or may be yet
+	open    error  // of an attempt that may have been applied, or may be applied later
 }
 
-// atOnce sends an object in one request: in place of the one with that ETag, or of none.
+// atOnce sends an object in one request. It replaces the object with that ETag, or, for the empty
+// ETag, creates one.
 func (w *write) atOnce(ctx context.Context, data []byte, etag string) (archive.Object, error) {
 	input := &s3.PutObjectInput{
 		Bucket: &w.archive.bucket, Key: w.archive.key(w.key),
@@ -59,8 +60,8 @@ func contentType(key string) *string {
 	return aws.String("application/octet-stream")
 }
 
-// settled sends a conditional request until it is answered, and settles what the
-// answer means for the write as a whole.
+// settled sends a conditional request until it is answered, and decides what the answer means for
+// the whole write.
 func (w *write) settled(ctx context.Context, size int64, send func(once func(*s3.Options)) (etag *string, err error)) (archive.Object, error) {
 	once := func(o *s3.Options) { o.RetryMaxAttempts = 1 }
 	object, err := backoff.Retry(ctx, func() (archive.Object, error) {
@@ -84,7 +85,7 @@ func (w *write) settled(ctx context.Context, size int64, send func(once func(*s3
 	switch {
 	case err == nil || errors.Is(err, archive.ErrExists):
 		return object, err
-	case w.open == nil && ctx.Err() != nil: // then backoff says why, and no more
+	case w.open == nil && ctx.Err() != nil: // err is only the cause, from backoff
 		return object, fmt.Errorf("%s %s: %w", w.what, w.archive.name(w.key), err)
 	case w.open == nil:
 		return object, err
@@ -96,17 +97,17 @@ func (w *write) settled(ctx context.Context, size int64, send func(once func(*s3
 	return object, fmt.Errorf("%w: %w", archive.ErrWriteUnknown, w.open)
 }
 
-// patience is how often and how fast a request is tried again: for a second or so,
-// after which it is for the caller to say what may wait longer.
+// patience is how often and how fast a request is sent again: for about a second. A caller that can
+// wait longer calls again.
 func patience() []backoff.RetryOption {
 	pace := backoff.NewExponentialBackOff()
 	pace.InitialInterval, pace.MaxInterval = 50*time.Millisecond, 2*time.Second
 	return []backoff.RetryOption{backoff.WithBackOff(pace), backoff.WithMaxTries(7), backoff.WithMaxElapsedTime(0)}
 }
 
-// find looks whose object is there, when an attempt of this write may have been
-// applied. Another's is [archive.ErrExists] for a create; a replace may have been
-// replaced in turn, so that its outcome stays open.
+// find reads which write made the object that is there, after an attempt of this write that may
+// have been applied. If it was another write, that is [archive.ErrExists] for a create. For a
+// replace the outcome stays unknown: another write may have replaced this one's object.
 func (w *write) find(ctx context.Context, size int64) (archive.Object, error) {
 	out, err := w.archive.client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket: &w.archive.bucket, Key: w.archive.key(w.key),
@@ -130,7 +131,7 @@ func (w *write) object(size int64, etag string) archive.Object {
 
 func (w *write) failed(ctx context.Context, err error) error {
 	err = w.archive.failed(ctx, w.what, w.key, err)
-	if errors.Is(err, store.ErrNotFound) { // nothing is there, of ours either
+	if errors.Is(err, store.ErrNotFound) { // nothing is there, so neither is our object
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return err

@@ -1,0 +1,38 @@
+// Package retries says whether and when to send a request again.
+package retries
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/milepost-dev/milepost/store"
+)
+
+// Transient reports whether the same request may succeed a moment later. A deadline or a
+// cancellation is that of one attempt: the caller checks its own context first.
+func Transient(err error) bool {
+	return errors.Is(err, store.ErrThrottled) || errors.Is(err, store.ErrUnavailable) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// Pace returns the intervals between the attempts of one request. They grow to longest.
+func Pace(longest time.Duration) *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, longest
+	return b
+}
+
+// Sleep waits for d, and reports false if ctx ended first.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
