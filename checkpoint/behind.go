@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -111,7 +112,7 @@ func (c *committer) persist(ctx context.Context, write func(context.Context) err
 }
 
 func persist(ctx context.Context, timeout time.Duration, write func(context.Context) error) error {
-	intervals := pace()
+	intervals := retries.Pace()
 	for {
 		bounded, cancel := context.WithTimeout(ctx, timeout)
 		err := write(bounded)
@@ -122,7 +123,7 @@ func persist(ctx context.Context, timeout time.Duration, write func(context.Cont
 		if _, conflict := errors.AsType[*store.ConflictError](err); conflict {
 			return err
 		}
-		if !sleep(ctx, intervals.NextBackOff()) {
+		if !retries.Sleep(ctx, intervals.NextBackOff()) {
 			return fmt.Errorf("%w; the last attempt: %w", context.Cause(ctx), err)
 		}
 	}

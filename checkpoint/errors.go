@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -131,13 +130,6 @@ func (e *VersionConflictError) Is(target error) bool { return target == ErrVersi
 
 func wrap(doing string, key store.Key, err error) error {
 	return fmt.Errorf("%s %s: %w", doing, key, err)
-}
-
-// transient reports whether the same request may succeed a moment later. A deadline is
-// one attempt's own: who retries looks at the caller's context first.
-func transient(err error) bool {
-	return errors.Is(err, store.ErrThrottled) || errors.Is(err, store.ErrUnavailable) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // permanent reports whether sending the same again is of no use.

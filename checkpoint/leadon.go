@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -94,7 +95,7 @@ func (n named) leadOn(ctx context.Context, o *EditOptions, plan func(context.Con
 			return cp, err
 		}
 		// At random: two that meet must not meet for ever.
-		if !sleep(ctx, time.Duration(try)*rand.N(500*time.Millisecond)) {
+		if !retries.Sleep(ctx, time.Duration(try)*rand.N(500*time.Millisecond)) {
 			return nil, wrap("lead on", n.key, context.Cause(ctx))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
@@ -178,7 +179,7 @@ func (c *committer) finishMirror(ctx context.Context) {
 
 func (m *mirror) run(ctx context.Context) {
 	defer close(m.done)
-	intervals := pace()
+	intervals := retries.Pace()
 	intervals.MaxInterval = mirrorPause
 	for {
 		last := m.ended() // then what follows is all that there is
@@ -213,7 +214,7 @@ func (m *mirror) ended() bool {
 // pause passes the time until the next try, which is soon once the session is closing.
 func (m *mirror) pause(ctx context.Context, d time.Duration, last bool) {
 	if last {
-		sleep(ctx, min(d, 200*time.Millisecond))
+		retries.Sleep(ctx, min(d, 200*time.Millisecond))
 		return
 	}
 	t := time.NewTimer(d)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/lease"
 )
 
@@ -12,7 +13,7 @@ import (
 func (s *Session[T]) saveNowAndThen() {
 	timer := time.NewTimer(s.opts.Interval)
 	defer timer.Stop()
-	intervals := pace()
+	intervals := retries.Pace()
 	for {
 		select {
 		case <-s.wake:

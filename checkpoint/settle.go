@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -28,7 +29,7 @@ const mostRefusals = 5
 // send sends the commit, the same bytes each time, until its outcome is known or ctx ends. It
 // returns nil if it landed, even where the lease was lost since.
 func (c *committer) send(ctx context.Context, p *pending) error {
-	intervals := pace()
+	intervals := retries.Pace()
 	var last error
 	for {
 		over := c.over(ctx)
@@ -52,7 +53,7 @@ func (c *committer) send(ctx context.Context, p *pending) error {
 		}
 		last = err
 		pause, cancel := c.bounded(ctx)
-		sleep(pause, intervals.NextBackOff())
+		retries.Sleep(pause, intervals.NextBackOff())
 		cancel()
 	}
 }
@@ -137,7 +138,7 @@ func (c *committer) attempt(ctx context.Context, p *pending) (verdict, error) {
 	case !errors.Is(err, store.ErrNotApplied):
 		p.ambiguous = true
 		return undecided, err
-	case transient(err):
+	case retries.Transient(err):
 		return undecided, err
 	case !permanent(err) && !p.refused: // a signature a little too old, and the like
 		p.refused = true

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -134,11 +135,11 @@ func (c *contender) wait(ctx context.Context, found store.Records) error {
 		err := c.st.Want(attempt, c.key, found.Lease.Fence(), store.Wanted{By: c.opts.Holder.ID, Count: c.polls})
 		cancel()
 		c.teller.failed(err)
-		if err != nil && !errors.Is(err, store.ErrNotApplied) && !transient(err) {
+		if err != nil && !errors.Is(err, store.ErrNotApplied) && !retries.Transient(err) {
 			return err
 		}
 	}
-	if !sleep(ctx, min(left, c.judge.pollAfter(found.Clock, now))) {
+	if !retries.Sleep(ctx, min(left, c.judge.pollAfter(found.Clock, now))) {
 		return context.Cause(ctx)
 	}
 	return nil
@@ -339,13 +340,6 @@ func (o *Options) attemptTimeout() time.Duration {
 	return min(5*time.Second, max(o.Duration/3, 500*time.Millisecond))
 }
 
-// transient reports whether the same request may succeed a moment later. A
-// deadline is one attempt's own; who retries looks at the caller's context first.
-func transient(err error) bool {
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrThrottled) ||
-		errors.Is(err, context.DeadlineExceeded)
-}
-
 // retry paces the attempts of one step.
 type retry struct {
 	intervals *backoff.ExponentialBackOff
@@ -354,8 +348,8 @@ type retry struct {
 }
 
 func newRetry(t *teller) *retry {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, time.Second
+	b := retries.Pace()
+	b.MaxInterval = time.Second
 	return &retry{intervals: b, began: time.Now(), teller: t}
 }
 
@@ -363,19 +357,7 @@ func newRetry(t *teller) *retry {
 // is to be none.
 func (r *retry) again(ctx context.Context, err error) bool {
 	r.teller.failed(err)
-	return transient(err) && ctx.Err() == nil && time.Since(r.began) < patience && sleep(ctx, r.intervals.NextBackOff())
-}
-
-// sleep reports false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return retries.Transient(err) && ctx.Err() == nil && time.Since(r.began) < patience && retries.Sleep(ctx, r.intervals.NextBackOff())
 }
 
 func wrap(doing string, key store.Key, err error) error {

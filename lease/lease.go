@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -357,7 +358,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	l.stopBeat()
 	<-l.beatDone
 	if yielding && err == nil {
-		sleep(ctx, 2*pollInterval(l.opts.Duration))
+		retries.Sleep(ctx, 2*pollInterval(l.opts.Duration))
 	}
 	l.teller.finish()
 	return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -90,7 +91,7 @@ func (c *contender) watch(ctx context.Context, found store.Records) (store.Recor
 	c.judge.look(found.Lease, c.opts.Readings.Mono())
 	began := c.judge.seenAt
 	for c.opts.Readings.Mono()-began < found.Lease.Duration/2 {
-		if !sleep(ctx, pollInterval(found.Lease.Duration)) {
+		if !retries.Sleep(ctx, pollInterval(found.Lease.Duration)) {
 			return found, wrap("watch the lease of", c.key, context.Cause(ctx))
 		}
 		now, err := c.look(ctx)

@@ -18,10 +18,11 @@ func Transient(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// Pace returns the intervals between the attempts of one request. They grow to longest.
-func Pace(longest time.Duration) *backoff.ExponentialBackOff {
+// Pace returns the intervals between the attempts of one request: from 50 ms to 2 s, unless the caller
+// changes that.
+func Pace() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, longest
+	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, 2*time.Second
 	return b
 }
 

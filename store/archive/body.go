@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -288,7 +289,7 @@ func (r *bodyReader) Close() error {
 func LoadBody(ctx context.Context, a Archive, key store.Key, v *store.Version) (data []byte, err error) {
 	const patience = 10 * time.Second
 	began := time.Now()
-	err = retry(ctx, firstPause, longestPause, func() (again bool, err error) {
+	err = retry(ctx, retries.Pace(), func() (again bool, err error) {
 		r, err := OpenBody(ctx, a, key, v)
 		if err == nil {
 			data, err = io.ReadAll(r)

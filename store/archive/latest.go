@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -30,8 +31,10 @@ func MoveLatest(ctx context.Context, a Archive, key store.Key, data []byte) erro
 	if m.Key != key {
 		return fmt.Errorf("move %s: it would be of checkpoint %s", name, m.Key)
 	}
+	pace := retries.Pace()
+	pace.InitialInterval, pace.MaxInterval = 10*time.Millisecond, time.Second
 	unknown := 0
-	err = retry(ctx, 10*time.Millisecond, time.Second, func() (again bool, err error) {
+	err = retry(ctx, pace, func() (again bool, err error) {
 		err = moveLatest(ctx, a, name, m.ID(), data)
 		if errors.Is(err, ErrWriteUnknown) { // read it again, a few times
 			unknown++

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/milepost-dev/milepost/internal/parallel"
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -132,7 +133,7 @@ func (w *Writer) stillThere(ctx context.Context, m *Mirrored) error {
 		return err
 	}
 	gone := fmt.Errorf("its state, the body %s, is not there any more: it expired before it was mirrored, or was removed by hand", m.State.Body)
-	if err := w.Archive.Delete(ctx, VersionKey(w.Key, m.ID())); transient(err) {
+	if err := w.Archive.Delete(ctx, VersionKey(w.Key, m.ID())); retries.Transient(err) {
 		return err
 	} else if err != nil { // a job may not be allowed to: then verify names the object
 		gone = fmt.Errorf("%w; its object stays: %w", gone, err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -27,11 +28,11 @@ func (w *Writer) inBody(size int) bool { return w.Archive != nil && size > w.Inl
 func (w *Writer) send(ctx context.Context, size int64, write func(context.Context) error) error {
 	const slow = 256 << 10 // bytes a second: below that a connection counts as dead
 	limit := w.Timeout + time.Duration(size/slow)*time.Second
-	return retry(ctx, firstPause, longestPause, func() (again bool, err error) {
+	return retry(ctx, retries.Pace(), func() (again bool, err error) {
 		bounded, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		err = write(bounded)
-		return transient(err) || errors.Is(err, ErrWriteUnknown), err
+		return retries.Transient(err) || errors.Is(err, ErrWriteUnknown), err
 	})
 }
 

@@ -116,7 +116,7 @@ var peerMutants = []*mutant{
 		breaks: "a load error was taken for \"no checkpoint\", and the job reprocessed everything",
 		edits: []edit{{"lease/acquire.go",
 			"		if !retry.again(ctx, err) {\n			if cause := context.Cause(ctx); cause != nil {\n",
-			"		if !transient(err) {\n			return store.Head{}, nil\n		}\n		if !retry.again(ctx, err) {\n			if cause := context.Cause(ctx); cause != nil {\n"},
+			"		if !retries.Transient(err) {\n			return store.Head{}, nil\n		}\n		if !retry.again(ctx, err) {\n			if cause := context.Cause(ctx); cause != nil {\n"},
 			{"lease/acquire.go", "	if err == nil {\n		err = c.fell(found, head)\n	}\n", ""}},
 		caught: overMemory("Checkpoint stores as peers got them wrong/an error at the load must not be taken for a fresh start"),
 	},

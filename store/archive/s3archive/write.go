@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
@@ -100,9 +101,7 @@ func (w *write) settled(ctx context.Context, size int64, send func(once func(*s3
 // patience is how often and how fast a request is sent again: for about a second. A caller that can
 // wait longer calls again.
 func patience() []backoff.RetryOption {
-	pace := backoff.NewExponentialBackOff()
-	pace.InitialInterval, pace.MaxInterval = 50*time.Millisecond, 2*time.Second
-	return []backoff.RetryOption{backoff.WithBackOff(pace), backoff.WithMaxTries(7), backoff.WithMaxElapsedTime(0)}
+	return []backoff.RetryOption{backoff.WithBackOff(retries.Pace()), backoff.WithMaxTries(7), backoff.WithMaxElapsedTime(0)}
 }
 
 // find reads which write made the object that is there, after an attempt of this write that may
