@@ -1,11 +1,11 @@
-// Package dynamotest gives tests a DynamoDB endpoint and a table of their own.
+// Package dynamotest gives each test a DynamoDB endpoint and a separate table.
 //
 //	func TestSave(t *testing.T) {
 //		client, table := dynamotest.Client(t), dynamotest.Table(t)
 //		...
 //	}
 //
-// The endpoint is the first of these that is there:
+// The endpoint is the first of these that exists:
 //
 //  1. What MILEPOST_TEST_DYNAMODB names: an endpoint's URL (DynamoDB Local,
 //     LocalStack, a regional endpoint of AWS), or "aws" for AWS itself with the
@@ -16,14 +16,12 @@
 //     (MILEPOST_CACHE, else "milepost" in the user's cache directory), or from
 //     the npm registry by npm into that cache.
 //
-// Where none is to be had the test fails and says what to install. It is never
-// skipped. What is named by a variable and does not work is an error, too:
-// nothing else is tried in its place.
+// If there is none, the test fails and says what to install. It is never skipped. An endpoint that
+// a variable names and that does not work is an error too: nothing else is tried.
 //
-// A server of ours starts with the first test that asks, once for each test
-// process, listens on loopback only, keeps everything in memory, and dies with
-// the process however that ends. To share one among the processes of a whole
-// run, start them under the serve command:
+// The first test that asks starts the server, once for each test process. The server listens on
+// loopback only, keeps everything in memory, and dies with the process however the process ends. To
+// share one server among the processes of a run, start them under the serve command:
 //
 //	go run ./test/dynamotest/serve go test ./...
 package dynamotest

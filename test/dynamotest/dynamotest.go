@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// shared is the one server of this process. Nobody stops it: it dies with the process.
+// shared is the one server of this process. It is never stopped, and dies with the process.
 var shared = sync.OnceValues(func() (*Server, error) { return Start(context.Background()) })
 
 func server(t testing.TB) *Server {
@@ -54,8 +54,7 @@ func Client(t testing.TB) *dynamodb.Client {
 	return ClientOver(t, transport)
 }
 
-// ClientOver is [Client] over a transport of the caller's, such as one that
-// injects faults.
+// ClientOver is [Client] over the caller's transport, such as one that injects faults.
 func ClientOver(t testing.TB, transport http.RoundTripper) *dynamodb.Client {
 	t.Helper()
 	s := server(t)
@@ -86,9 +85,8 @@ func Table(t testing.TB) string {
 	return name
 }
 
-// BareTable returns the name of a new table that is ready, with the string keys
-// pk and sk, on demand, and nothing else: for raw requests beside Milepost's
-// own, as in a benchmark. It is deleted when the test ends.
+// BareTable returns the name of a new table that is ready, on demand, with only the string keys pk
+// and sk: for raw requests, as in a benchmark. It is deleted when the test ends.
 func BareTable(t testing.TB) string {
 	t.Helper()
 	client, name := Client(t), Table(t)
@@ -117,7 +115,7 @@ func BareTable(t testing.TB) string {
 	return name
 }
 
-// tableName makes a table name that says whose it is, should it ever be left behind.
+// tableName makes a table name that names its test, in case the table is left behind.
 func tableName(test string) string {
 	const longest = 100 // of 255
 	test = strings.Map(func(r rune) rune {

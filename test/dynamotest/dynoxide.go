@@ -57,14 +57,15 @@ const whatToInstall = `Any one of these will do:
   - DynamoDB Local: DYNAMODB_LOCAL_HOME=<directory of DynamoDBLocal.jar>, and java;
   - any running endpoint: MILEPOST_TEST_DYNAMODB=<its URL>, for example after "docker compose up -d".`
 
-// findDynoxide returns the path of the pinned program: on PATH, in the cache, or brought there.
+// findDynoxide returns the path of the pinned program: on PATH, in the cache, or downloaded to the
+// cache.
 func findDynoxide(ctx context.Context) (string, error) {
 	pin, pinned := dynoxidePins[platform()]
 	if path, err := exec.LookPath("dynoxide"); err == nil {
 		if pinned && integrityOf(path) == pin.program {
 			return path, nil
 		}
-		// Where there is no checksum to hold it to, its version has to do.
+		// Without a known checksum, the version must be the pinned one.
 		if !pinned && versionOf(ctx, path) == "dynoxide "+dynoxideVersion {
 			return path, nil
 		}
@@ -89,7 +90,8 @@ func findDynoxide(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// cacheDir is where the project keeps what it brings from registries. The Makefile names it by the variable.
+// cacheDir is where the project keeps downloads from registries. The Makefile sets it by the
+// variable.
 func cacheDir() (string, error) {
 	if dir := os.Getenv("MILEPOST_CACHE"); dir != "" {
 		return dir, nil
@@ -101,8 +103,8 @@ func cacheDir() (string, error) {
 	return filepath.Join(dir, "milepost"), nil
 }
 
-// fetchDynoxide has npm bring the package and puts the program in it at path in
-// one step, so that any number of processes may do so at once.
+// fetchDynoxide downloads the package with npm and moves its program to path atomically, so that
+// any number of processes may do so at once.
 func fetchDynoxide(ctx context.Context, cache, path, integrity string) error {
 	npm, err := exec.LookPath("npm")
 	if err != nil {

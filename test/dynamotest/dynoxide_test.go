@@ -76,7 +76,7 @@ func pack(t *testing.T, program, path string) {
 	require.NoError(t, file.Close())
 }
 
-func TestWithNothingToBeHadTheErrorSaysWhatToInstall(t *testing.T) {
+func TestWithoutAnEndpointTheErrorSaysWhatToInstall(t *testing.T) {
 	newWorkbench(t)
 	_, err := Start(t.Context())
 	for _, way := range []string{"apt-get install npm", "dynoxide 1.2.1 on PATH", "DYNAMODB_LOCAL_HOME=", "MILEPOST_TEST_DYNAMODB="} {
@@ -84,7 +84,7 @@ func TestWithNothingToBeHadTheErrorSaysWhatToInstall(t *testing.T) {
 	}
 }
 
-func TestTheProgramIsBroughtOnceAndKeptInTheCache(t *testing.T) {
+func TestTheProgramIsDownloadedOnceAndKeptInTheCache(t *testing.T) {
 	b := newWorkbench(t)
 	b.installNPM(t)
 	path, err := findDynoxide(t.Context())
@@ -98,7 +98,7 @@ func TestTheProgramIsBroughtOnceAndKeptInTheCache(t *testing.T) {
 	assert.Equal(t, path, again)
 }
 
-func TestManyProcessesMayBringTheProgramAtOnce(t *testing.T) {
+func TestManyProcessesMayDownloadTheProgramAtOnce(t *testing.T) {
 	b := newWorkbench(t)
 	b.installNPM(t)
 	var finders sync.WaitGroup
@@ -128,7 +128,7 @@ func TestAPackageWithAnotherChecksumIsRefused(t *testing.T) {
 	assert.Empty(t, left)
 }
 
-func TestADamagedProgramInTheCacheIsBroughtAgain(t *testing.T) {
+func TestADamagedProgramInTheCacheIsDownloadedAgain(t *testing.T) {
 	b := newWorkbench(t)
 	b.installNPM(t)
 	path, err := findDynoxide(t.Context())
@@ -154,7 +154,7 @@ func TestAProgramOnPathIsUsedIfItIsThePinnedOne(t *testing.T) {
 	assert.Equal(t, b.cache, filepath.Dir(path))
 }
 
-func TestWhereNoChecksumIsKnownAProgramOnPathIsHeldToItsVersion(t *testing.T) {
+func TestWithoutAKnownChecksumAProgramOnPathMustHaveTheVersion(t *testing.T) {
 	b := newWorkbench(t)
 	dynoxidePins = nil
 	onPath := filepath.Join(b.bin, "dynoxide")

@@ -19,8 +19,8 @@ import (
 	"github.com/milepost-dev/milepost/test/childserver"
 )
 
-// What a local endpoint is told; none of them checks it. DynamoDB Local takes
-// letters and digits only.
+// Credentials for a local endpoint, which does not check them. DynamoDB Local takes letters and
+// digits only.
 const (
 	localRegion = "us-east-1"
 	localKey    = "milepost"
@@ -32,7 +32,7 @@ type Server struct {
 	Name string // what it is, for people
 	aws  bool   // wants real credentials
 
-	child *childserver.Child // nil if it is not ours
+	child *childserver.Child // nil if Start did not start it
 }
 
 // Start finds an endpoint as the package comment says, or starts one, and
@@ -49,7 +49,7 @@ func Start(ctx context.Context) (*Server, error) {
 	return startDynoxide(ctx)
 }
 
-// Stop ends the server if it is ours. It may be called more than once.
+// Stop ends the server if Start started it. It may be called more than once.
 func (s *Server) Stop() {
 	if s.child != nil {
 		s.child.Stop()
@@ -92,8 +92,8 @@ func (s *Server) client(ctx context.Context, httpClient *http.Client) (*dynamodb
 	if s.URL != "" {
 		cfg.BaseEndpoint = &s.URL
 	}
-	// Only here: credentials are not asked for over a transport that may inject
-	// faults, and the configuration refuses one together with AWS_CA_BUNDLE.
+	// Set the client only here: the request for credentials must not meet injected faults, and the
+	// configuration refuses a client together with AWS_CA_BUNDLE.
 	return dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.HTTPClient = httpClient }), nil
 }
 
@@ -137,14 +137,13 @@ func startDynamoDBLocal(ctx context.Context, home string) (*Server, error) {
 	})
 }
 
-// startServer starts what command makes, listening on a port of its own, and
-// waits until it has said ready and answers.
+// startServer starts the command on a free port, and waits until the server has printed ready and
+// answers.
 func startServer(ctx context.Context, name, ready string, command func(port string) *exec.Cmd) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
 	defer cancel()
 	var errs []error
-	// A free port is only known to be free when it is asked for, so somebody
-	// else may have it by the time the server wants it.
+	// Another process may take the free port before the server does.
 	for range 3 {
 		port, err := childserver.FreePort()
 		if err != nil {
@@ -165,7 +164,7 @@ func startServer(ctx context.Context, name, ready string, command func(port stri
 		if err == nil {
 			return s, nil
 		}
-		errs = append(errs, fmt.Errorf("start %s: %w; it said: %s", name, err, child.Said()))
+		errs = append(errs, fmt.Errorf("start %s: %w; its output: %s", name, err, child.Said()))
 		s.Stop()
 	}
 	return nil, errors.Join(errs...)

@@ -20,8 +20,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The test program plays two parts beside its own: a server that listens on the
-// port given last, and a process that started such a server and waits.
+// The test program also plays two other parts: a server that listens on the port in its last
+// argument, and a process that started such a server and waits.
 func TestMain(m *testing.M) {
 	switch os.Getenv("DYNAMOTEST_PART") {
 	case "server":
@@ -58,7 +58,7 @@ func answers(url string) bool {
 	return res.Body.Close() == nil
 }
 
-func TestAServerDiesWithTheProcessThatStartedItEvenIfThatIsKilled(t *testing.T) {
+func TestAServerDiesWithTheProcessThatStartedIt(t *testing.T) {
 	starter := exec.Command(os.Args[0])
 	starter.Env = append(os.Environ(), "DYNAMOTEST_PART=starter")
 	out, err := starter.StdoutPipe()
@@ -102,7 +102,7 @@ func TestAServerWhosePortWasTakenIsStartedOnAnother(t *testing.T) {
 	assert.Equal(t, "http://127.0.0.1:"+ports[1], s.URL)
 }
 
-func TestAServerThatCannotStartIsReportedWithWhatItSaid(t *testing.T) {
+func TestAServerThatCannotStartIsReportedWithItsOutput(t *testing.T) {
 	_, err := startServer(t.Context(), "a server", "listening on", func(string) *exec.Cmd {
 		return exec.Command("/bin/sh", "-c", "echo error: no memory for pages; exit 1")
 	})
@@ -110,7 +110,7 @@ func TestAServerThatCannotStartIsReportedWithWhatItSaid(t *testing.T) {
 	assert.ErrorContains(t, err, "no memory for pages")
 }
 
-func TestDynamoDBLocalIsRunWhereTheUserBroughtIt(t *testing.T) {
+func TestDynamoDBLocalRunsFromDYNAMODBLOCALHOME(t *testing.T) {
 	home, bin := t.TempDir(), t.TempDir()
 	t.Setenv("MILEPOST_TEST_DYNAMODB", "")
 	t.Setenv("DYNAMODB_LOCAL_HOME", home)
@@ -151,7 +151,7 @@ func TestANamedEndpointIsUsedAsItIs(t *testing.T) {
 	s, err = Start(t.Context())
 	require.NoError(t, err)
 	assert.Empty(t, s.URL)
-	assert.Equal(t, []string{"MILEPOST_TEST_DYNAMODB=aws"}, s.Env(), "real credentials are the environment's own")
+	assert.Equal(t, []string{"MILEPOST_TEST_DYNAMODB=aws"}, s.Env(), "real credentials come from the environment")
 }
 
 func TestANamedEndpointThatCannotBeUsedIsAnErrorAndNothingElseIsTried(t *testing.T) {

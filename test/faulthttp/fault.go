@@ -50,7 +50,7 @@ func Delay(d time.Duration) Fault {
 	}
 }
 
-// DelayReply sends the request at once and hands over the reply d after it came.
+// DelayReply sends the request at once and delays the reply by d.
 func DelayReply(d time.Duration) Fault {
 	return func(req *http.Request, send Send) (*http.Response, error) {
 		res, err := send(req.Context())
@@ -85,7 +85,7 @@ func Hang() Fault {
 
 // AfterSending sends the request, lets it land, discards the reply, and then
 // does fault: AfterSending(Hang()), or AfterSending(Error("InternalServerError")).
-// A request that did not get through fails as it did.
+// If the request itself fails, that error is returned.
 func AfterSending(fault Fault) Fault {
 	return func(req *http.Request, send Send) (*http.Response, error) {
 		if _, err := send(req.Context()); err != nil {
@@ -109,8 +109,8 @@ func MoveDate(d time.Duration) Fault {
 	}
 }
 
-// Error does not send the request and answers with an error of DynamoDB's, by
-// its name: ThrottlingException, ProvisionedThroughputExceededException,
+// Error does not send the request and answers with a DynamoDB error of that
+// name: ThrottlingException, ProvisionedThroughputExceededException,
 // TransactionConflictException, ExpiredTokenException, InternalServerError …
 func Error(name string) Fault {
 	return answer(name, nil)

@@ -72,7 +72,7 @@ func (b table) has(t *testing.T, pk string) bool {
 	return got.Item != nil
 }
 
-func TestALostReplyIsOfAWriteThatLanded(t *testing.T) {
+func TestAWriteWhoseReplyIsLostLands(t *testing.T) {
 	b := newTable(t)
 	rule := b.faults.On("PutItem", 1, faulthttp.LoseReply())
 	assert.ErrorIs(t, b.create(t.Context(), "a"), syscall.ECONNRESET)
@@ -101,7 +101,7 @@ func TestAHeldWriteLandsWhenItIsDelivered(t *testing.T) {
 	var timeout net.Error
 	require.ErrorAs(t, b.create(ctx, "a"), &timeout)
 	assert.True(t, timeout.Timeout())
-	cancel() // whoever sent it has long gone
+	cancel() // the sender has long gone
 
 	assert.False(t, b.has(t, "a"))
 	assert.Equal(t, 1, late.Kept())
@@ -119,10 +119,10 @@ func TestACopyOfAWriteArrivesASecondTime(t *testing.T) {
 	require.NoError(t, b.create(t.Context(), "a"))
 	statuses, err := late.Deliver(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, []int{http.StatusBadRequest}, statuses, "its condition no longer holds")
+	assert.Equal(t, []int{http.StatusBadRequest}, statuses, "the condition of the second copy no longer holds")
 }
 
-func TestErrorsAreTheServicesOwn(t *testing.T) {
+func TestInjectedErrorsLookLikeTheServices(t *testing.T) {
 	b := newTable(t)
 	for _, name := range []string{
 		"ProvisionedThroughputExceededException", "TransactionConflictException", "ThrottlingException",
@@ -196,7 +196,7 @@ func TestAnErrorAfterSendingHidesAWriteThatLanded(t *testing.T) {
 	assert.True(t, b.has(t, "a"))
 }
 
-func TestDelaysAreOnEitherSideOfTheSending(t *testing.T) {
+func TestDelaysComeBeforeTheRequestOrBeforeTheReply(t *testing.T) {
 	for _, test := range []struct {
 		fault  faulthttp.Fault
 		sentAt time.Duration

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Late keeps requests and sends them, byte for byte, when the test says so: a
-// write that was under way for a long time. The zero value is ready for use.
+// Late keeps requests and sends them, byte for byte, when the test says so, like writes that were
+// delayed for a long time. The zero value is ready for use.
 type Late struct {
 	mu   sync.Mutex
 	kept []Send
@@ -44,9 +44,9 @@ func (l *Late) Kept() int {
 	return len(l.kept)
 }
 
-// Deliver sends what was kept, in order, and keeps it no more. It returns the
-// HTTP status of each reply: 200 is a write that landed, now, and 400 one that
-// was refused. A Transport's Requests do not show these deliveries.
+// Deliver sends the kept requests, in order, and forgets them. It returns the HTTP status of each
+// reply: 200 for a write that landed now, 400 for one that was refused. A Transport's Requests do
+// not show these deliveries.
 func (l *Late) Deliver(ctx context.Context) (statuses []int, err error) {
 	l.mu.Lock()
 	kept := l.kept

@@ -10,18 +10,17 @@ import (
 	"testing"
 )
 
-// Proxy listens on loopback until the test ends, sends what comes to endpoint
-// through transport, and returns its own URL: so that another process meets the
-// same faults. Where the transport gives an error the connection is closed
-// without an answer, whatever the error, so that even [Refuse] looks ambiguous
+// Proxy listens on loopback until the test ends, forwards requests to endpoint through transport,
+// and returns its own URL, so that another process meets the same faults. If the transport returns
+// an error, the proxy closes the connection without an answer, so even [Refuse] looks ambiguous
 // from outside.
 //
-// It suits local endpoints. AWS refuses what was signed for another host.
+// Proxy works with local endpoints. AWS refuses requests that were signed for another host.
 func Proxy(t testing.TB, endpoint string, transport *Transport) string {
 	t.Helper()
 	target, err := url.Parse(endpoint)
 	if err != nil || target.Host == "" {
-		t.Fatalf("a proxy needs a local endpoint before which to stand, not %q", endpoint)
+		t.Fatalf("a proxy needs a local endpoint, not %q", endpoint)
 	}
 	server := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {

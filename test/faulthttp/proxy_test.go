@@ -51,7 +51,7 @@ func TestAProxyPutsOtherProcessesBehindTheFaults(t *testing.T) {
 	require.NoError(t, err)
 	assert.WithinDuration(t, time.Now().Add(time.Hour), date, time.Minute)
 	host := strings.TrimPrefix(proxy, "http://")
-	assert.Equal(t, host+" first", <-landed, "the host that the request was signed for stays")
+	assert.Equal(t, host+" first", <-landed, "the request keeps the host that it was signed for")
 
 	_, err = put(t.Context(), "second")
 	assert.ErrorIs(t, err, io.EOF)

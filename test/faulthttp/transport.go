@@ -1,6 +1,6 @@
-// Package faulthttp is an http.RoundTripper that fails on purpose: it loses
-// replies of writes that landed, delivers writes late, refuses, stalls, answers
-// with errors of the service's, and moves the service's clock.
+// Package faulthttp is an http.RoundTripper that fails on purpose: it loses replies of writes that
+// landed, delivers writes late, refuses, stalls, answers with errors of the service, and moves the
+// service's clock.
 //
 //	faults := faulthttp.New(nil)
 //	client := dynamotest.ClientOver(t, faults)
@@ -8,8 +8,8 @@
 //	...
 //	require.Equal(t, 1, lost.Hits())
 //
-// It sees single attempts: a client that retries by itself, as the AWS SDK does
-// unless told otherwise, hides from its caller what happens here.
+// It sees single attempts. A client that retries, as the AWS SDK does by default, hides these
+// faults from its caller.
 package faulthttp
 
 import (
@@ -63,8 +63,8 @@ type Transport struct {
 	requests []*Request
 }
 
-// New returns a Transport without rules over base; nil is one of its own, with
-// net/http's defaults but for the number of idle connections.
+// New returns a Transport without rules over base. Nil means a new transport with net/http's
+// defaults, except for the number of idle connections.
 func New(base http.RoundTripper) *Transport {
 	if base == nil {
 		own := http.DefaultTransport.(*http.Transport).Clone()
@@ -153,7 +153,7 @@ func (t *Transport) Forget() {
 	t.requests = nil
 }
 
-// CloseIdleConnections closes those of the transport underneath.
+// CloseIdleConnections closes the idle connections of the transport underneath.
 func (t *Transport) CloseIdleConnections() {
 	(&http.Client{Transport: t.base}).CloseIdleConnections()
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/milepost-dev/milepost/test/faulthttp"
 )
 
-// table is a DynamoDB table that jobs keep their checkpoints in, which they reach through a proxy.
+// table is a DynamoDB table for the checkpoints of jobs, which reach it through a proxy.
 type table struct {
 	name, proxy string
 	environment []string
@@ -54,7 +54,7 @@ func (tb *table) hold(_ *testing.T, _ *job, w write) (reached func() bool, undo 
 	return func() bool { return rule.Hits() > 0 }, rule.Remove
 }
 
-// isWrite tells a kind of write by the record that it is of.
+// isWrite recognizes a kind of write by its record.
 func isWrite(r faulthttp.Request, w write) bool {
 	body := string(r.Body)
 	switch w {

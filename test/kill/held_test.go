@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestASecondRunIsToldAtOnceWhoHoldsTheJob(t *testing.T) {
+func TestASecondRunReportsTheHolderAtOnce(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
 		j := someFlights(t, e, "twice")
 		j.shut()
@@ -35,7 +35,7 @@ func TestASecondRunIsToldAtOnceWhoHoldsTheJob(t *testing.T) {
 		assert.WithinDuration(t, time.Now(), says.Until, 32*time.Second)
 		assert.True(t, says.Until.After(begun.Add(-2*time.Second)), says.Until)
 
-		assert.False(t, first.ended(), "neither waited for its end")
+		assert.False(t, first.ended(), "neither waited for the end of the first run")
 		j.open()
 		require.Zero(t, first.exit(), first.said())
 		assert.Zero(t, j.checkDone(), "records processed by both")

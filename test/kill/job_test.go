@@ -25,10 +25,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// eventually is how long anything may take that is to happen at once, on a machine that has other things to do.
+// eventually is the longest wait for things that should happen at once, on a busy machine.
 const eventually = time.Minute
 
-// job is one batch job, of any number of runs.
+// job is one batch job with any number of runs.
 type job struct {
 	t       *testing.T
 	engine  engine
@@ -40,7 +40,7 @@ type job struct {
 	gate    string
 }
 
-// allFlights is the job of the real data, and someFlights one of its first records, in 20 batches.
+// allFlights is a job on the real data; someFlights is a job on its first records, in 20 batches.
 func allFlights(t *testing.T, e engine, name string) *job {
 	t.Helper()
 	input, err := filepath.Abs("../../examples/data/flights.jsonl.zst")
@@ -115,7 +115,7 @@ func (j *job) command(args ...string) *run {
 	return r
 }
 
-// Write takes what the command says.
+// Write collects the command's output.
 func (r *run) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,7 +139,7 @@ func (r *run) exit() int {
 	select {
 	case <-r.done:
 	case <-time.After(2 * eventually):
-		require.Fail(r.t, "it does not end", "milepost %v says: %s", r.cmd.Args[1:], r.said())
+		require.Fail(r.t, "the run does not end", "milepost %v says: %s", r.cmd.Args[1:], r.said())
 	}
 	return r.cmd.ProcessState.ExitCode()
 }
@@ -153,24 +153,25 @@ func (r *run) ended() bool {
 	}
 }
 
-// kill kills the run, which must not have ended by itself, and waits until none of its children is left.
+// kill kills the run, which must not have ended by itself, and waits until none of its children is
+// left.
 func (j *job) kill(r *run) {
 	j.t.Helper()
 	r.signal(syscall.SIGKILL)
-	require.Equal(j.t, -1, r.exit(), "it had ended before it was killed: %s", r.said())
+	require.Equal(j.t, -1, r.exit(), "the run ended before the kill: %s", r.said())
 	j.ledger.read(j.t)
 	for _, w := range j.ledger.starts {
 		wait(j.t, fmt.Sprintf("child %d of a killed run to be gone", w.pid), func() bool { return !alive(w.pid) })
 	}
 }
 
-// alive reports whether the process of a worker runs. Whoever bears its PID by now is no worker.
+// alive reports whether a worker's process runs. Another process may have its PID by now.
 func alive(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // empty for a zombie
 	return err == nil && bytes.Contains(line, []byte(programs))
 }
 
-// wait polls until what is waited for is so.
+// wait polls until a condition is true.
 func wait(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(eventually); !so(); time.Sleep(time.Millisecond) {
@@ -182,7 +183,7 @@ func wait(t *testing.T, what string, so func() bool) {
 func (j *job) shut() { require.NoError(j.t, os.WriteFile(j.gate, nil, 0o600)) }
 func (j *job) open() { require.NoError(j.t, os.Remove(j.gate)) }
 
-// look reads the checkpoint's records past the command.
+// look reads the checkpoint's records without the command.
 func (j *job) look() store.Records {
 	j.t.Helper()
 	found, err := j.engine.store().Look(j.t.Context(), j.key)
@@ -190,7 +191,7 @@ func (j *job) look() store.Records {
 	return found
 }
 
-// epoch is the fence on HEAD; 0: there is none.
+// epoch returns the fence's epoch on HEAD; 0: there is none.
 func (j *job) epoch() int64 {
 	j.t.Helper()
 	if h := j.look().Head; h != nil {
@@ -199,7 +200,7 @@ func (j *job) epoch() int64 {
 	return 0
 }
 
-// raised waits until a run has raised the fence above that epoch, and returns its own.
+// raised waits until a run has raised the fence above that epoch, and returns the run's epoch.
 func (j *job) raised(r *run, above int64) int64 {
 	j.t.Helper()
 	epoch := above
@@ -207,7 +208,7 @@ func (j *job) raised(r *run, above int64) int64 {
 		epoch = j.epoch()
 		return epoch > above || r.ended()
 	})
-	require.Greater(j.t, epoch, above, "it did not get the lease: %s", r.said())
+	require.Greater(j.t, epoch, above, "the run did not get the lease: %s", r.said())
 	return epoch
 }
 
@@ -225,7 +226,7 @@ func (j *job) started(r *run, above int64, n int) worker {
 		}
 		return len(own) >= n || r.ended()
 	})
-	require.GreaterOrEqual(j.t, len(own), n, "it ended before its batch %d: %s", n, r.said())
+	require.GreaterOrEqual(j.t, len(own), n, "the run ended before its batch %d: %s", n, r.said())
 	return own[n-1]
 }
 
@@ -239,7 +240,7 @@ func (j *job) halfway(w worker) {
 	})
 }
 
-// get is what milepost get says of the checkpoint.
+// get returns the checkpoint as milepost get prints it.
 func (j *job) get() map[string]any {
 	j.t.Helper()
 	cmd := exec.CommandContext(j.t.Context(), program(j.t, "milepost"), "get", j.key.Name, "-o", "json")
@@ -254,7 +255,7 @@ func (j *job) get() map[string]any {
 	return cp
 }
 
-// history is every version, raw, from 1.
+// history returns every version, raw, from 1.
 func (j *job) history() []store.Copy {
 	j.t.Helper()
 	var all []store.Copy
@@ -265,8 +266,9 @@ func (j *job) history() []store.Copy {
 	return all
 }
 
-// checkDone: the job is done, every version is there, every record was processed, and again only where that
-// is right. It returns how many records were.
+// checkDone requires that the job is done, that no version is missing, and that every record was
+// processed, and more than once only where that is right. It returns how many records were
+// repeated.
 func (j *job) checkDone() int {
 	j.t.Helper()
 	history := j.history()
@@ -281,7 +283,7 @@ func (j *job) checkDone() int {
 	var epoch, done int64
 	for i, v := range history {
 		require.EqualValues(j.t, i+1, v.Number)
-		require.GreaterOrEqual(j.t, v.CommitEpoch, epoch, "version %d was committed behind a higher fence", i+1)
+		require.GreaterOrEqual(j.t, v.CommitEpoch, epoch, "version %d was committed although the fence was higher", i+1)
 		require.Equal(j.t, strconv.FormatInt(v.Processed, 10), v.Cursor, "version %d", i+1)
 		for n := done + 1; n <= v.Processed; n++ {
 			committed[n] = v.CommitEpoch
@@ -293,7 +295,7 @@ func (j *job) checkDone() int {
 	return j.ledger.checkRepeats(j.t, func(record int) int64 { return committed[record] })
 }
 
-// failure is what milepost -o json says of an error.
+// failure is an error as milepost -o json prints it.
 type failure struct {
 	Kind   string `json:"kind"`
 	Exit   int    `json:"exit"`
@@ -318,26 +320,27 @@ func onEachEngine(t *testing.T, test func(*testing.T, engine)) {
 	t.Run("dynamodb", func(t *testing.T) { test(t, newTable(t)) })
 }
 
-// engine is where jobs keep their checkpoints, and what a test may do to it past the protocol.
+// engine is a store for the jobs' checkpoints, and what a test may do to it outside the protocol.
 type engine interface {
 	url() string // as milepost takes it
 	env() []string
 	store() store.Store
 
-	// writes are the kinds of write that hold knows.
+	// writes returns the kinds of write that hold can hold.
 	writes() []write
 
-	// hold keeps the next write of this kind, by the run whose child is halfway, from being done, or if it landed
-	// from being answered. reached says whether the run has come to it; undo lets all writes pass again.
+	// hold stops the next write of this kind by the run whose child is halfway: before the write is
+	// done, or after it landed and before it is answered. reached reports whether the run has come
+	// to the write; undo lets all writes pass again.
 	hold(t *testing.T, j *job, w write) (reached func() bool, undo func())
 
-	// racerEnv tells a racer where it is.
+	// racerEnv returns the environment that tells a racer the store.
 	racerEnv() []string
 
-	// elsewhere makes the lease one of a process that cannot be seen from here.
+	// elsewhere makes the lease's holder a process that cannot be seen from this machine.
 	elsewhere(t *testing.T, key store.Key)
 
-	// twoHoursLater makes it two hours later than it was, by the store's clock and the lease.
+	// twoHoursLater advances the store's clock by two hours, as far as the lease can tell.
 	twoHoursLater(t *testing.T, key store.Key)
 }
 

@@ -19,12 +19,12 @@ import (
 // A batch is small, so that there are more of them than kills.
 const every = 500
 
-func TestAJobKilledTwentyTimesEndsAsOneThatWasNot(t *testing.T) {
+func TestAJobKilledTwentyTimesEndsLikeOneNeverKilled(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
 		whole := allFlights(t, e, "whole")
 		r := whole.start()
 		require.Zero(t, r.exit(), r.said())
-		require.Zero(t, whole.checkDone(), "records processed again in a run that nobody killed")
+		require.Zero(t, whole.checkDone(), "records processed again in a run that was not killed")
 
 		wholeEnd := whole.get()
 
@@ -49,13 +49,13 @@ func TestAJobKilledTwentyTimesEndsAsOneThatWasNot(t *testing.T) {
 	})
 }
 
-// moment is one in which a run is killed.
+// moment is a moment in which a run is killed.
 type moment struct {
 	name string
-	in   func(*job) // starts a run, and kills it then
+	in   func(*job) // starts a run and kills it in that moment
 }
 
-// moments are twenty: each known one once, and random ones, in random order.
+// moments returns twenty moments: each known one once, and random ones, in random order.
 func moments(e engine, rng *rand.Rand) []moment {
 	all := []moment{{"while it reads", killReading}, {"child running", killWithChild}}
 	for _, w := range e.writes() {
@@ -69,7 +69,7 @@ func moments(e engine, rng *rand.Rand) []moment {
 	return all
 }
 
-// killAfter kills a run some time after it began a batch; 0: after it began itself.
+// killAfter kills a run some time after it began a batch; 0: after the run began.
 func killAfter(j *job, batch int, after time.Duration) {
 	above := j.epoch()
 	r := j.start()
@@ -80,8 +80,8 @@ func killAfter(j *job, batch int, after time.Duration) {
 	j.kill(r)
 }
 
-// killReading kills a run that has the lease and reads its input up to its first batch. A run may be
-// faster, and is then killed in another moment.
+// killReading kills a run that has the lease and reads its input up to its first batch. If the run
+// is faster, it is killed in another moment.
 func killReading(j *job) {
 	const tries = 20
 	for range tries {
@@ -117,7 +117,7 @@ func killIn(j *job, kind write) {
 	j.halfway(w)
 	reached, undo := j.engine.hold(j.t, j, kind)
 	if kind == releaseSent || kind == releaseLanded {
-		r.signal(syscall.SIGTERM) // it ends after this batch
+		r.signal(syscall.SIGTERM) // the run ends after this batch
 	}
 	j.open()
 	wait(j.t, string(kind)+": "+r.said(), reached)
@@ -164,12 +164,12 @@ func (j *job) landed(kind write, w worker) {
 	})
 }
 
-// standsAt: the checkpoint is at that record.
+// standsAt requires that the checkpoint is at that record.
 func (j *job) standsAt(record int) {
 	j.t.Helper()
 	cursor := "0"
 	if head := j.look().Head; head.Number > 0 {
 		cursor = head.Cursor
 	}
-	assert.Equal(j.t, strconv.Itoa(record), cursor, "where the killed job stands")
+	assert.Equal(j.t, strconv.Itoa(record), cursor, "the cursor of the killed job")
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ledger is what the workers have written, as far as it was read.
+// ledger is what the workers have written, as far as the test has read it.
 type ledger struct {
 	path   string
 	offset int64
@@ -29,7 +29,7 @@ type worker struct {
 	pid            int
 }
 
-// read takes in what was written since.
+// read reads what was written since the last read.
 func (l *ledger) read(t *testing.T) {
 	t.Helper()
 	file, err := os.Open(l.path)
@@ -44,7 +44,7 @@ func (l *ledger) read(t *testing.T) {
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			return // what is there of the line is read again, once it is whole
+			return // an incomplete line is read again once it is complete
 		}
 		l.offset += int64(len(line))
 		l.take(t, strings.Fields(line))
@@ -78,7 +78,7 @@ func (l *ledger) take(t *testing.T, fields []string) {
 	}
 }
 
-// of returns those workers that a run of that epoch has started.
+// of returns the workers that a run of that epoch has started.
 func of(workers []worker, epoch int64) []worker {
 	var found []worker
 	for _, w := range workers {
@@ -89,7 +89,7 @@ func of(workers []worker, epoch int64) []worker {
 	return found
 }
 
-// checkComplete: every record was processed.
+// checkComplete requires that every record was processed.
 func (l *ledger) checkComplete(t *testing.T, records int) {
 	t.Helper()
 	assert.Len(t, l.passes, records, "records processed")
@@ -101,8 +101,9 @@ func (l *ledger) checkComplete(t *testing.T, records int) {
 	}
 }
 
-// checkRepeats: what was processed again belongs to the one batch that a killed run had in hand, and what counts is
-// the last time: that of the epoch which committed it, as committed says by record number.
+// checkRepeats requires that repeated records belong to the one batch that a killed run had not
+// finished. The last pass counts: it is that of the epoch that committed the record, which
+// committed returns.
 func (l *ledger) checkRepeats(t *testing.T, committed func(record int) (epoch int64)) (repeated int) {
 	t.Helper()
 	inHand := make(map[int64]worker) // the last batch of each epoch

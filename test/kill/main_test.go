@@ -1,11 +1,11 @@
 //go:build linux
 
 // Package kill_test runs the milepost command as its users do, on real data, and kills, stops and
-// overtakes it. It needs Linux: elsewhere no system call ends a child with its parent, and a
-// crashed run's lease is not seen to be dead at once.
+// overtakes it. It needs Linux: elsewhere no system call ends a child with its parent, and the
+// lease of a crashed run is not seen to be dead at once.
 //
-// MILEPOST_KILL_SEED repeats a job's random moments. MILEPOST_KILL_JOBS (of twenty kills, on each engine) and MILEPOST_KILL_ROUNDS (of
-// the race) make it longer.
+// MILEPOST_KILL_SEED repeats a job's random moments. MILEPOST_KILL_JOBS (jobs with twenty kills, on
+// each engine) and MILEPOST_KILL_ROUNDS (of the race) make the tests longer.
 package kill_test
 
 import (
@@ -22,7 +22,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// programs are built once, without the race detector: they are what users run, and there are many of their processes.
+// programs are built once, without the race detector: they are what users run, and there are many
+// of their processes.
 var (
 	programs string // the directory
 	build    = sync.OnceValue(func() error {
@@ -49,14 +50,14 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// program is the path of one of milepost, worker and racer.
+// program returns the path of milepost, worker or racer.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	require.NoError(t, build())
 	return filepath.Join(programs, name)
 }
 
-// times is a count that a longer campaign raises.
+// times returns a count that an environment variable raises.
 func times(t *testing.T, variable string, usual int) int {
 	t.Helper()
 	text := os.Getenv(variable)
@@ -69,7 +70,7 @@ func times(t *testing.T, variable string, usual int) int {
 	return n
 }
 
-// random returns the test's moments, and prints what repeats them.
+// random returns the test's random source, and prints the seed that repeats it.
 func random(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()

@@ -23,7 +23,7 @@ func (tb *table) racerEnv() []string {
 	return append(tb.environment, "RACE_TABLE="+tb.name, "RACE_ENDPOINT="+tb.proxy)
 }
 
-// racer is one process that races.
+// racer is one process in the race.
 type racer struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -60,7 +60,7 @@ func (r *racer) says() string {
 	return strings.TrimSpace(line)
 }
 
-func TestOfFiftyProcessesThatRaceOneWins(t *testing.T) {
+func TestOneOfFiftyRacingProcessesWins(t *testing.T) {
 	const processes = 50
 	onEachEngine(t, func(t *testing.T, e engine) {
 		racers := make([]*racer, processes)
@@ -70,7 +70,7 @@ func TestOfFiftyProcessesThatRaceOneWins(t *testing.T) {
 		for _, r := range racers {
 			require.Equal(t, "ready", r.says())
 		}
-		// all tells all of them at once to go on, and returns what each then says.
+		// all lets all racers go on at once, and returns the next line of each.
 		all := func() []string {
 			said := make([]string, processes)
 			var reading sync.WaitGroup

@@ -16,11 +16,11 @@ import (
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// file is an SQLite file that jobs keep their checkpoints in.
+// file is an SQLite file for the checkpoints of jobs.
 type file struct {
 	path  string
 	own   *sqlitestore.Store
-	shell *sql.DB // for what is done past the store
+	shell *sql.DB // for changes outside the store
 }
 
 func newFile(t *testing.T) *file {
@@ -40,11 +40,12 @@ func (f *file) url() string        { return "sqlite:" + f.path }
 func (f *file) env() []string      { return nil }
 func (f *file) store() store.Store { return f.own }
 
-// writes: what landed in a file is answered by the same call, so there is nothing between the two.
+// writes returns only the moments before a write lands: a call on a file returns at once after
+// that.
 func (f *file) writes() []write { return []write{headSent, copySent, releaseSent} }
 
-// hold puts a trigger in the way that comes to no end: the run stays within its transaction, which has done its
-// write and is not committed.
+// hold adds a trigger that never ends: the run stays in its transaction, which has done its write
+// and is not committed.
 func (f *file) hold(t *testing.T, j *job, w write) (reached func() bool, undo func()) {
 	t.Helper()
 	version := j.ledger.starts[len(j.ledger.starts)-1].version
@@ -91,7 +92,7 @@ func (f *file) elsewhere(t *testing.T, key store.Key) {
 
 func (f *file) twoHoursLater(t *testing.T, key store.Key) {
 	t.Helper()
-	// No clock of the system's can be moved for one process, so the record is made older instead.
+	// The system's clock cannot be moved for one process, so the record is made older instead.
 	f.change(t, key, `until_wall = until_wall - 7200000000, until_uptime = until_uptime - 7200000000`)
 }
 

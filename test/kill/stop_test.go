@@ -15,10 +15,11 @@ import (
 	"github.com/milepost-dev/milepost/test/faulthttp"
 )
 
-// A run that is stopped past this lease is overtaken by one that waits for it. A busy machine does not lose it.
+// The lease is short enough that a waiting run soon overtakes a stopped one, and long enough that a
+// busy machine does not lose it.
 var shortLease = []string{"--lease-duration", "8s"}
 
-func TestARunThatWasStoppedAndOvertakenDoesNoHarm(t *testing.T) {
+func TestAStoppedAndOvertakenRunDoesNoHarm(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
 		t.Parallel()
 		j := someFlights(t, e, "stopped")
@@ -36,7 +37,7 @@ func TestARunThatWasStoppedAndOvertakenDoesNoHarm(t *testing.T) {
 	})
 }
 
-func TestARunThatWasStoppedWhileItsSaveWasUnderWayDoesNoHarm(t *testing.T) {
+func TestARunStoppedDuringASaveDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	tb := newTable(t)
 	j := someFlights(t, tb, "stopped")
@@ -60,14 +61,14 @@ func TestARunThatWasStoppedWhileItsSaveWasUnderWayDoesNoHarm(t *testing.T) {
 	select {
 	case <-kept:
 	case <-time.After(eventually):
-		require.Fail(t, "its third save does not come", first.said())
+		require.Fail(t, "the run's third save does not come", first.said())
 	}
 	first.signal(syscall.SIGSTOP)
 	require.Equal(t, 1, rule.Hits())
 
 	j.shut()
 	second := j.overtake(first)
-	j.halfway(j.started(second, w.epoch, 1)) // it has saved nothing yet: the fence alone keeps off
+	j.halfway(j.started(second, w.epoch, 1)) // the second run has saved nothing yet: only the fence refuses the late save
 	statuses, err := late.Deliver(context.WithoutCancel(t.Context()))
 	require.NoError(t, err)
 	assert.Equal(t, []int{http.StatusBadRequest}, statuses, "the late save")
@@ -77,7 +78,8 @@ func TestARunThatWasStoppedWhileItsSaveWasUnderWayDoesNoHarm(t *testing.T) {
 	j.checkOvertaken(first, w)
 }
 
-// overtake starts a run that waits for the lease of one that is stopped, and returns when it has it.
+// overtake starts a run that waits for the lease of a stopped run, and returns when it has the
+// lease.
 func (j *job) overtake(stopped *run) *run {
 	j.t.Helper()
 	above := j.epoch()
@@ -87,8 +89,8 @@ func (j *job) overtake(stopped *run) *run {
 	return r
 }
 
-// checkOvertaken: the run that went on says that it lost the lease, and has committed nothing since; its batch was
-// processed again by the other.
+// checkOvertaken requires that the overtaken run reports the loss of its lease and has committed
+// nothing since, and that the other run processed its batch again.
 func (j *job) checkOvertaken(overtaken *run, inHand worker) {
 	j.t.Helper()
 	require.Equal(j.t, 7, overtaken.exit(), overtaken.said())
@@ -99,10 +101,10 @@ func (j *job) checkOvertaken(overtaken *run, inHand worker) {
 		if v.CommitEpoch > inHand.epoch {
 			behind = true
 		}
-		assert.False(j.t, behind && v.CommitEpoch <= inHand.epoch, "version %d was committed by epoch %d, behind the fence",
+		assert.False(j.t, behind && v.CommitEpoch <= inHand.epoch, "version %d was committed by epoch %d, which was fenced",
 			v.Number, v.CommitEpoch)
 	}
 	assert.True(j.t, behind)
 	j.checkDone()
-	assert.Len(j.t, j.ledger.passes[inHand.first], 2, "the batch in hand when it was stopped")
+	assert.Len(j.t, j.ledger.passes[inHand.first], 2, "the batch that the stop interrupted")
 }

@@ -27,7 +27,7 @@ func (j *job) crashed(duration string) (epoch int64) {
 	return w.epoch
 }
 
-// goesOn starts a run that gets the lease and comes to its end.
+// goesOn starts a run that gets the lease and finishes.
 func (j *job) goesOn(above int64, flags ...string) {
 	j.t.Helper()
 	r := j.start(flags...)
@@ -43,7 +43,7 @@ func TestTheNextRunOnTheSameMachineGoesOnAtOnce(t *testing.T) {
 	})
 }
 
-func TestTheNextRunElsewhereGetsTheLeaseOnceItHasEnded(t *testing.T) {
+func TestTheNextRunElsewhereGetsTheLeaseOnceTheLeaseHasEnded(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
 		t.Parallel()
 		j := someFlights(t, e, "crashed")
@@ -53,7 +53,7 @@ func TestTheNextRunElsewhereGetsTheLeaseOnceItHasEnded(t *testing.T) {
 	})
 }
 
-// On DynamoDB alone, whose clock can be moved while a run waits.
+// This runs only on DynamoDB, whose clock can be moved while a run waits.
 func TestTheNextRunElsewhereWaitsForTheLeaseAndNoLonger(t *testing.T) {
 	tb := newTable(t)
 	j := someFlights(t, tb, "crashed")
@@ -63,8 +63,8 @@ func TestTheNextRunElsewhereWaitsForTheLeaseAndNoLonger(t *testing.T) {
 	waiting := j.start("--wait", "2h")
 	wait(t, "it to wait", func() bool { return strings.Contains(waiting.said(), "waiting for") })
 	refused := j.start()
-	require.Equal(t, 5, refused.exit(), "what runs elsewhere may be alive: %s", refused.said())
-	require.Equal(t, epoch, j.epoch(), "it waits still: %s", waiting.said())
+	require.Equal(t, 5, refused.exit(), "the holder elsewhere may be alive: %s", refused.said())
+	require.Equal(t, epoch, j.epoch(), "the run still waits: %s", waiting.said())
 
 	tb.twoHoursLater(t, j.key)
 	j.started(waiting, epoch, 1)
@@ -78,14 +78,14 @@ func TestAnHourOldLockIsTakenAtOnce(t *testing.T) {
 		epoch := j.crashed(long)
 		e.elsewhere(t, j.key)
 		refused := j.start()
-		require.Equal(t, 5, refused.exit(), "it may still be alive: %s", refused.said())
+		require.Equal(t, 5, refused.exit(), "the holder may still be alive: %s", refused.said())
 
 		e.twoHoursLater(t, j.key)
 		j.goesOn(epoch)
 	})
 }
 
-func TestARunThatIsToldToEndFinishesItsBatch(t *testing.T) {
+func TestASignalledRunFinishesItsBatch(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, e engine) {
 		j := someFlights(t, e, "ended")
 		j.shut()

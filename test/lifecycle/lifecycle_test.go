@@ -1,5 +1,6 @@
-// Package lifecycle_test takes a checkpoint with an archive through its whole life on real engines: saved, mirrored, expired,
-// verified, collected, lost, restored, moved to another store, and purged.
+// Package lifecycle_test takes a checkpoint with an archive through its whole life on real engines:
+// it is saved, mirrored, expired, verified, collected, lost, restored, moved to another store, and
+// purged.
 package lifecycle_test
 
 import (
@@ -65,7 +66,7 @@ func newBucket(t *testing.T) archive.Archive {
 	return a
 }
 
-// life is one checkpoint's.
+// life is the life of one checkpoint.
 type life struct {
 	*testing.T
 	checkpoint.Namespace
@@ -97,7 +98,7 @@ func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
 			l.sound(8)
 			l.collects(0)
 
-			// The table is lost: another takes its place, and so does yet another.
+			// The table is lost and replaced, twice.
 			for i := range 2 {
 				before = l.history()
 				l.Store = on.store(t)
@@ -137,7 +138,7 @@ func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
 	}
 }
 
-// saves makes so many versions, with small states and large ones, and a closing one.
+// saves makes n versions, with small and large states, and a closing version.
 func (l *life) saves(about string, n int) {
 	l.Helper()
 	s, err := checkpoint.Open[state](l.Context(), l.Namespace, name, nil)
@@ -151,7 +152,7 @@ func (l *life) saves(about string, n int) {
 	require.NoError(l, s.Close(l.Context(), nil))
 }
 
-// sound requires that verify finds nothing wrong with so many versions.
+// sound requires that verify finds that many versions and nothing wrong.
 func (l *life) sound(versions int64) {
 	l.Helper()
 	found, err := l.Verify(l.Context(), name, nil)
@@ -161,7 +162,7 @@ func (l *life) sound(versions int64) {
 	assert.Equal(l, versions+1, found.Objects)
 }
 
-// collects requires that gc would remove so many bodies.
+// collects requires that gc would remove n bodies.
 func (l *life) collects(n int) {
 	l.Helper()
 	done, err := l.GC(l.Context(), name, nil)
@@ -195,7 +196,7 @@ func (l *life) same(want, got []*checkpoint.Checkpoint) {
 	}
 }
 
-// expires removes copies, as the service does in its own time.
+// expires removes copies, as the service does at some time after their expiry.
 func (l *life) expires(first, last int64) {
 	l.Helper()
 	for v := first; v <= last; v++ {

@@ -16,8 +16,8 @@ import (
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// BenchmarkSaveWithMetrics saves in two sessions, each on an SQLite database of its own, in turn. One
-// session is observed. It reports the ratio of the medians: at most 1.03 is wanted.
+// BenchmarkSaveWithMetrics saves in two sessions, each on an SQLite database of its own, in turn.
+// One session is observed. It reports the ratio of the medians: at most 1.03 is wanted.
 func BenchmarkSaveWithMetrics(b *testing.B) {
 	plain, observed := opened(b, nil), opened(b, observer(b, true))
 	var without, with []time.Duration
@@ -75,7 +75,8 @@ func opened(b *testing.B, observer func(store.Key, lease.Event)) *checkpoint.Ses
 	return s
 }
 
-// timed times a save that finds the copies of those before written: else half of them would wait for one.
+// timed times a save after the copies of earlier saves are written; otherwise half of the saves
+// would wait for a copy.
 func timed(b *testing.B, s *checkpoint.Session[int], n int) time.Duration {
 	time.Sleep(3 * time.Millisecond)
 	began := time.Now()

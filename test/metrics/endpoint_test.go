@@ -41,7 +41,7 @@ func TestAnEndpointThatHangsOrRefusesCostsAJobNothing(t *testing.T) {
 	}
 }
 
-func TestLinesThatNobodyReadsHoldUpNobody(t *testing.T) {
+func TestUnreadLinesBlockNoJob(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		defer r.Close()

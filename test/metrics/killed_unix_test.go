@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// overdueAfter is what is expected of the job of the test.
+// overdueAfter is the expectation for the test's job.
 const overdueAfter = 2 * time.Second
 
 func TestAKilledJobIsOverdueInCloudWatchAndInPrometheusUntilItIsResumed(t *testing.T) {
@@ -65,9 +65,9 @@ func TestAKilledJobIsOverdueInCloudWatchAndInPrometheusUntilItIsResumed(t *testi
 		assert.Equal(c, 1.0, inPrometheus)
 		assert.Greater(c, age, overdueAfter.Seconds())
 		assert.Greater(c, float64(time.Now().Unix())-saved, overdueAfter.Seconds())
-	}, 2*time.Minute, 200*time.Millisecond, "it is dead")
+	}, 2*time.Minute, 200*time.Millisecond, "the job is dead")
 	kill = start()
-	require.EventuallyWithT(t, running, 2*time.Minute, 200*time.Millisecond, "it was resumed")
+	require.EventuallyWithT(t, running, 2*time.Minute, 200*time.Millisecond, "the job was resumed")
 }
 
 func mustBuild(t *testing.T) string {
@@ -101,7 +101,7 @@ func get(t *testing.T, url string) string {
 	return string(body)
 }
 
-// sample is a metric's value in Prometheus's text; -1: it is not there.
+// sample returns a metric's value in Prometheus's text; -1: the text does not have it.
 func sample(t *testing.T, url, name string) float64 {
 	t.Helper()
 	for line := range strings.Lines(get(t, url)) {
@@ -115,7 +115,7 @@ func sample(t *testing.T, url, name string) float64 {
 	return -1
 }
 
-// last is what the server received last of a metric; -1: nothing yet.
+// last returns the last value of a metric that the server received; -1: none yet.
 func last(t *testing.T, url, name string) float64 {
 	t.Helper()
 	var all struct {

@@ -52,7 +52,7 @@ func command(t testing.TB, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// must runs milepost, which has to succeed, and returns what it printed, and what it said.
+// must runs milepost, which must succeed, and returns its standard output and standard error.
 func must(t testing.TB, env []string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, said strings.Builder
@@ -64,12 +64,12 @@ func must(t testing.TB, env []string, args ...string) (stdout, stderr string) {
 
 const motoVersion = "5.2.5"
 
-// moto starts a server that is compatible with CloudWatch, and returns its URL. It is brought from PyPI once, into
-// Milepost's cache.
+// moto starts a server that is compatible with CloudWatch, and returns its URL. moto is installed
+// from PyPI once, into Milepost's cache.
 func moto(t *testing.T) string {
 	t.Helper()
 	python, err := installed()
-	require.NoError(t, err, "moto %s could not be had: this test needs Python with venv, and PyPI once", motoVersion)
+	require.NoError(t, err, "moto %s could not be installed: this test needs Python with venv, and PyPI once", motoVersion)
 	server := exec.CommandContext(t.Context(), python, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0")
 	server.WaitDelay = 5 * time.Second
 	stderr, err := server.StderrPipe()

@@ -28,10 +28,11 @@ import (
 	"github.com/milepost-dev/milepost/test/dynamotest"
 )
 
-// many is how many checkpoints the tests of scale look at.
+// many is the number of checkpoints that the tests of scale survey.
 const many = 10_000
 
-// What a look may cost: one request for MaxPeek checkpoints, and one for each page of names.
+// The most that a survey may cost: one request for each MaxPeek checkpoints, and one for each page
+// of names.
 const (
 	maxRequests = (many+store.MaxPeek-1)/store.MaxPeek + 3
 	maxUnits    = 1.5*many + 100 // half a unit for HEAD, LEASE and EXPECT each, there or not, and for each 4 KiB of names
@@ -44,7 +45,7 @@ func TestStatusOver10000CheckpointsTakesABoundedNumberOfRequests(t *testing.T) {
 	st := dynamostore.New(dynamotest.ClientOver(t, &sent), name)
 	surveyed(t, st, many)
 	assert.LessOrEqual(t, sent.requests.Load(), int64(maxRequests))
-	assert.LessOrEqual(t, sent.most.Load(), int64(maxInFlight), "under way at once")
+	assert.LessOrEqual(t, sent.most.Load(), int64(maxInFlight), "requests at once")
 	assert.LessOrEqual(t, st.Cost().ReadUnits, maxUnits)
 	assert.Equal(t, sent.requests.Load(), st.Cost().Requests)
 
@@ -54,15 +55,16 @@ func TestStatusOver10000CheckpointsTakesABoundedNumberOfRequests(t *testing.T) {
 	require.NotNil(t, cost, said)
 	requests, err := strconv.ParseInt(strings.ReplaceAll(cost[1], ",", ""), 10, 64)
 	require.NoError(t, err)
-	assert.Equal(t, sent.requests.Load(), requests, "the command takes as many")
+	assert.Equal(t, sent.requests.Load(), requests, "the command sends the same number of requests")
 
 	out, said = must(t, dynamotest.Env(t), "monitor", "--once", "--no-gc", "-v", "--metrics", "emf", "--store", urlOf(t, name))
 	assert.Contains(t, out, fmt.Sprintf(`"Checkpoints":%d`, many))
-	assert.Contains(t, said, "cost "+cost[1]+" requests", "and so does the monitor")
+	assert.Contains(t, said, "cost "+cost[1]+" requests", "the monitor sends the same number of requests")
 }
 
-// BenchmarkStatus is what status reads and works out of 10,000 checkpoints, of which none is held; on DynamoDB interleaved with a
-// loop that asks for the same items, as many in a request and requests at once, and looks at none of them.
+// BenchmarkStatus is what status reads and works out of 10,000 checkpoints, of which none is held;
+// on DynamoDB interleaved with a loop that asks for the same items, as many in a request and
+// requests at once, and looks at none of them.
 func BenchmarkStatus(b *testing.B) {
 	b.Run("dynamodb", func(b *testing.B) {
 		name, client := tableOf(b, many), dynamotest.Client(b)

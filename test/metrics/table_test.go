@@ -84,7 +84,8 @@ func row(i metrics.Instrument) string {
 	return fmt.Sprintf("| `%s` | %s | `%s` | %s | `%s` | %s | %s |", i.Name, inCloudWatch, promName(i), i.Kind, i.Unit, strings.Join(by, ", "), i.Description)
 }
 
-// promName is the name by the rules of OpenTelemetry's exporter; the test of Prometheus's text holds it to them.
+// promName is the name by the rules of OpenTelemetry's exporter; the test of Prometheus's text
+// holds it to them.
 func promName(i metrics.Instrument) string {
 	name := strings.ReplaceAll(i.Name, ".", "_")
 	switch i.Unit {
@@ -105,7 +106,7 @@ func promName(i metrics.Instrument) string {
 	return name
 }
 
-func TestTheTableIsWhatTheCodeHas(t *testing.T) {
+func TestTheDocumentedTableMatchesTheCode(t *testing.T) {
 	text, err := os.ReadFile("../../docs/metrics.md")
 	require.NoError(t, err)
 	var documented []string
@@ -121,7 +122,7 @@ func TestTheTableIsWhatTheCodeHas(t *testing.T) {
 	assert.Equal(t, strings.Join(want, "\n"), strings.Join(documented, "\n"))
 }
 
-func TestAScriptedRunEmitsAllOfTheTableAndNothingElse(t *testing.T) {
+func TestAScriptedRunEmitsExactlyTheMetricsOfTheTable(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		reader := sdk.NewManualReader()
 		s := newScript(t, true, reader)
@@ -141,7 +142,7 @@ func TestAScriptedRunEmitsAllOfTheTableAndNothingElse(t *testing.T) {
 	})
 }
 
-func TestPrometheusHasThemUnderTheNamesOfTheTable(t *testing.T) {
+func TestPrometheusUsesTheNamesOfTheTable(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		reader, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
@@ -174,7 +175,7 @@ func TestLinesOfEMFFollowItsSchemaAndNameAllOfCloudWatchsMetrics(t *testing.T) {
 				s := newScript(t, detail, reader)
 				s.run()
 				require.NoError(t, lines.Export(t.Context(), collected(t, reader)))
-				assert.NotContains(t, out.String(), "SECRET", "no cursor, no state, no error's text")
+				assert.NotContains(t, out.String(), "SECRET", "no cursor, state or error text may be in a line")
 				seen := map[string]bool{}
 				for line := range strings.Lines(out.String()) {
 					checkLine(t, schema, line, seen)
@@ -213,7 +214,7 @@ func checkLine(t *testing.T, schema *jsonschema.Schema, line string, seen map[st
 		assert.Equal(t, "Milepost", d.Namespace)
 		for _, set := range d.Dimensions {
 			for _, name := range set {
-				assert.Contains(t, []string{"Namespace", "Checkpoint"}, name, "no run id, holder or version")
+				assert.Contains(t, []string{"Namespace", "Checkpoint"}, name, "a run id, holder or version must not be a dimension")
 				assert.IsType(t, "", members[name])
 			}
 		}
@@ -230,7 +231,7 @@ func checkLine(t *testing.T, schema *jsonschema.Schema, line string, seen map[st
 	}
 }
 
-func TestTheModulesNamesAreOnesOfTheTable(t *testing.T) {
+func TestTheModulesMetricNamesAreInTheTable(t *testing.T) {
 	text, err := os.ReadFile("../../terraform/alarms.tf")
 	require.NoError(t, err)
 	block := regexp.MustCompile(`(?s)metrics = \{(.*?)\n  \}`).FindStringSubmatch(string(text))
@@ -242,6 +243,6 @@ func TestTheModulesNamesAreOnesOfTheTable(t *testing.T) {
 	names := regexp.MustCompile(`= "(\w+)"`).FindAllStringSubmatch(block[1], -1)
 	require.Greater(t, len(names), 10)
 	for _, name := range names {
-		assert.True(t, known[name[1]], "%s is no metric of docs/metrics.md", name[1])
+		assert.True(t, known[name[1]], "%s is not a metric of docs/metrics.md", name[1])
 	}
 }

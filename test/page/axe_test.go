@@ -27,7 +27,7 @@ const (
 var axe = sync.OnceValues(func() (string, error) {
 	source, err := findAxe()
 	if err != nil {
-		return "", fmt.Errorf("axe-core %s could not be had: this test needs npm, and the npm registry once: %w", axeVersion, err)
+		return "", fmt.Errorf("axe-core %s could not be downloaded: this test needs npm, and the npm registry once: %w", axeVersion, err)
 	}
 	return source, nil
 })

@@ -1,6 +1,8 @@
-// Package page shows the status page to a real browser: its tests do, and the program that takes the screenshots of the documentation.
+// Package page shows the status page in a real browser, for its tests and for the program that
+// takes the screenshots of the documentation.
 //
-// The browser is Chromium: what CHROMIUM names, else what is found on PATH. Where there is none, that is an error which says what to install.
+// The browser is Chromium: the one that CHROMIUM names, else the one on PATH. Without one, the
+// error says what to install.
 package page
 
 import (
@@ -28,7 +30,8 @@ func findChromium() (string, error) {
 	return "", errors.New("no Chromium is on PATH, and CHROMIUM names none (Debian: apt-get install chromium)")
 }
 
-// Browser starts a headless browser, and returns a context whose tabs [chromedp.NewContext] opens. It ends with stop.
+// Browser starts a headless browser, and returns a context whose tabs [chromedp.NewContext] opens.
+// It ends with stop.
 func Browser(ctx context.Context) (tabs context.Context, stop func(), err error) {
 	path, err := findChromium()
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestABrowserThatIsMissingIsNamedWithWhatToInstall(t *testing.T) {
+func TestWithoutABrowserTheErrorSaysWhatToInstall(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("CHROMIUM", "")
 	_, _, err := Browser(t.Context())

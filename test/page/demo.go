@@ -35,7 +35,7 @@ type job struct {
 
 const day = 24 * time.Hour
 
-// Demo is a store as someone on call finds it: most jobs are well, and some are not.
+// Demo returns a store as someone on call may find it: most jobs are healthy, some are not.
 func Demo(ctx context.Context) (*memstore.Store, error) {
 	st := memstore.New(nil)
 	jobs := []job{

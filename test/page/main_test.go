@@ -57,7 +57,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// command starts milepost serve, and returns the URL that it prints. It is told to stop with the test, and has to do so well.
+// command starts milepost serve, and returns the URL that it prints. At the end of the test it gets
+// SIGTERM, and must end properly.
 func command(t *testing.T, args ...string) string {
 	t.Helper()
 	path, err := built()

@@ -35,7 +35,8 @@ type tab struct {
 	wrong []string // dialogs, exceptions, and what the policy kept out
 }
 
-// open opens a tab, which looks like the first view. Nothing may go wrong in it until the test ends.
+// open opens a tab, which looks like the first view. Nothing may go wrong in it until the test
+// ends.
 func open(t *testing.T) *tab {
 	t.Helper()
 	tabs, err := browser()
@@ -151,7 +152,7 @@ func TestFromTheOverviewToADifferenceOnALiveJob(t *testing.T) {
 	eval[bool](p, `window.stays = true`)
 	save(3)
 	p.until(`document.querySelector(".figures dd").innerText === "3"`)
-	assert.True(t, eval[bool](p, `window.stays`), "the page was updated where it is")
+	assert.True(t, eval[bool](p, `window.stays`), "the page was updated in place")
 	assert.Equal(t, 2, eval[int](p, `document.querySelectorAll("svg polyline").length`), "cursor and counts")
 
 	p.click(`a[href="/diff/orders/eu?from=2&to=3"]`)
@@ -199,7 +200,7 @@ func TestTenThousandCheckpointsHavePages(t *testing.T) {
 		}
 		p.click("a[rel=next]")
 	}
-	assert.Len(t, seen, 100, "each is on one page")
+	assert.Len(t, seen, 100, "each checkpoint is on one page")
 }
 
 var hostile = []string{
@@ -207,7 +208,7 @@ var hostile = []string{
 	"gpj.exe\u202etxt", `{{alert(1)}}`, `</title><script>alert(1)</script>`, strings.Repeat("w", 512), "a b/c?d#e%2Ff&g=h+i",
 }
 
-func TestWhatIsHostileIsInert(t *testing.T) {
+func TestHostileTextsAreInert(t *testing.T) {
 	st := memstore.New(nil)
 	large := `{"rows":["` + strings.Repeat(`<script>alert(1)</script>`, 13_000) + "\xff\xfe" + `"]}`
 	require.Greater(t, len(large), 300<<10)
@@ -278,14 +279,14 @@ func TestAxeFindsNothing(t *testing.T) {
 			assert.Zero(t, eval[int](p, `Math.max(document.documentElement.scrollWidth - innerWidth, 0)`), "%s, %s: it fits", path, view.Name)
 		}
 	}
-	// And where there is something it is found.
+	// axe finds planted mistakes.
 	eval[bool](p, `document.querySelector("main").innerHTML = '<input><p style="color:#aaa">pale</p>'; true`)
 	found, err := chromedp.Run(p, chromedp.Evaluate[[]string](`axe.run(document).then(r => r.violations.map(v => v.id))`, chromedp.EvalAwaitPromise))
 	require.NoError(t, err)
 	assert.Contains(t, found, "label")
 }
 
-func TestItGoesByKeyboardAlone(t *testing.T) {
+func TestThePageWorksWithTheKeyboardAlone(t *testing.T) {
 	url := shown(t, demo(t), &statuspage.Options{ShowState: true})
 	p := open(t)
 	p.visit(url)
@@ -302,7 +303,7 @@ func TestItGoesByKeyboardAlone(t *testing.T) {
 				return
 			}
 		}
-		t.Fatalf("no Tab leads to %s", want)
+		t.Fatalf("Tab never reaches %s", want)
 	}
 	p.do(chromedp.KeyEvent(kb.Tab))
 	assert.Equal(t, "#main", focused(), "the first Tab offers to skip what each page begins with")
@@ -337,7 +338,7 @@ func TestAnUpdateLeavesTheFocusWhereItWas(t *testing.T) {
 	assert.Equal(t, "Resume updates", p.text(".live"))
 }
 
-func TestItWorksWithoutJavaScript(t *testing.T) {
+func TestThePageWorksWithoutJavaScript(t *testing.T) {
 	p := open(t)
 	_, err := chromedp.Call(p, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	require.NoError(t, err)
@@ -362,7 +363,7 @@ func TestATokenIsAskedForOnce(t *testing.T) {
 	assert.Equal(t, "The token is wrong.", p.text("#wrong"))
 	p.do(chromedp.SendKeys(chromedp.CSS("#token"), token))
 	p.click(".login button")
-	assert.Equal(t, "/milepost/checkpoints/orders/eu", p.path(), "where one was going")
+	assert.Equal(t, "/milepost/checkpoints/orders/eu", p.path(), "the login leads to the page that was asked for")
 	assert.Equal(t, "orders/eu", p.text("h1"))
 	assert.Empty(t, eval[string](p, "document.cookie"), "no script sees the cookie")
 	p.click(".logout button")

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package processtest watches processes that a test's command has started. Such a command writes the
-// process ids into a file.
+// Package processtest watches processes that a test's command has started. The command writes their
+// process ids to a file.
 package processtest
 
 import (
@@ -54,7 +54,7 @@ func AssertGone(t *testing.T, pids string) {
 	}
 }
 
-// running reports whether a process is there. A zombie that nobody has reaped is not.
+// running reports whether a process runs. A zombie does not.
 func running(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false

@@ -1,4 +1,5 @@
-// Package quiet_test takes sessions through all that they log, and holds that none of it tells a state or a cursor.
+// Package quiet_test makes sessions log everything that they can log, and requires that no log has
+// a state or a cursor.
 package quiet_test
 
 import (

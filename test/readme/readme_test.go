@@ -1,5 +1,5 @@
-// Package readme_test holds the README to the code: its program is one that is built
-// and run, its commands are ones that the command has.
+// Package readme_test compares the README with the code: its program is built and run by a test,
+// and its commands exist.
 package readme_test
 
 import (

@@ -45,7 +45,7 @@ func TestAnArchiveHasTheCommandItsManualAndTheLicence(t *testing.T) {
 	assert.Equal(t, "true", settings["-trimpath"])
 }
 
-func TestTheChecksumsAreThoseOfAllThatIsReleased(t *testing.T) {
+func TestTheChecksumsCoverAllReleasedFiles(t *testing.T) {
 	sums, err := os.ReadFile(one(t, "checksums.txt"))
 	require.NoError(t, err)
 	listed := map[string]string{}

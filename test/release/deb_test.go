@@ -19,7 +19,7 @@ import (
 )
 
 // The package is installed on a root that has nothing but dpkg's own records.
-func TestTheDebianPackageIsInstalledOnACleanRootAndGoesWithoutATrace(t *testing.T) {
+func TestTheDebianPackageInstallsOnACleanRootAndIsRemovedCompletely(t *testing.T) {
 	deb := one(t, "*_"+runtime.GOARCH+".deb")
 	clean := t.TempDir()
 	admin := filepath.Join(clean, "var/lib/dpkg")
@@ -37,7 +37,7 @@ func TestTheDebianPackageIsInstalledOnACleanRootAndGoesWithoutATrace(t *testing.
 	assert.Contains(t, dpkg("--status", "milepost"), "Status: install ok installed")
 	version := dpkg("--status", "milepost")
 	assert.Contains(t, version, "Architecture: "+runtime.GOARCH)
-	assert.Empty(t, dpkg("--verify", "milepost"), "what lies there is what the package says")
+	assert.Empty(t, dpkg("--verify", "milepost"), "the installed files match the package")
 
 	said := must(t, inside(t, clean, 0, nil, "version"))
 	_, number, ok := strings.Cut(version, "\nVersion: ")
@@ -75,7 +75,8 @@ func TestTheDebianPackageIsInstalledOnACleanRootAndGoesWithoutATrace(t *testing.
 	}))
 }
 
-// completed is what bash offers where the word is typed after the command, with what is installed below dir.
+// completed is what bash offers where the word is typed after the command, with what is installed
+// below dir.
 func completed(t *testing.T, dir, word string) []string {
 	t.Helper()
 	// What bash-completion gives a script that completes: the words.

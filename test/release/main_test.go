@@ -1,8 +1,9 @@
 //go:build linux
 
-// Package release_test makes a release as goreleaser does, published nowhere, and uses what comes of it: the Debian package is
-// installed on a clean root, the image's root filesystem is entered, each archive has its command for its platform.
-// It needs Linux, dpkg, bash, git, gzip and make; and to be root, or user namespaces. Goreleaser is built into the cache once.
+// Package release_test makes a release with goreleaser, without publishing it, and uses its files.
+// The Debian package is installed on a clean root, the image's root filesystem is entered, and each
+// archive must have the command for its platform. The tests need Linux, dpkg, bash, git, gzip and
+// make, and root or user namespaces. Goreleaser is built into the cache once.
 package release_test
 
 import (
@@ -39,7 +40,8 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// snapshot makes a release for this platform alone, once, and returns the directory it lies in. `make snapshot` makes it for all.
+// snapshot makes a release for this platform alone, once, and returns the directory it lies in.
+// `make snapshot` makes it for all.
 var snapshot = sync.OnceValues(func() (string, error) {
 	config, err := os.ReadFile(filepath.Join(root, ".goreleaser.yaml"))
 	if err != nil {
@@ -111,7 +113,8 @@ func asRoot(t *testing.T, name string, args ...string) string {
 	return must(t, start(t, cmd))
 }
 
-// inside runs the milepost command with a directory as its root, and as the user of the image where that can be.
+// inside runs the milepost command with a directory as its root, and as the user of the image where
+// that can be.
 func inside(t *testing.T, dir string, user uint32, env []string, args ...string) result {
 	t.Helper()
 	cmd := exec.Command("/usr/bin/milepost", args...)

@@ -1,4 +1,4 @@
-// Package s3test gives tests an S3 endpoint and a place of their own in a bucket.
+// Package s3test gives each test an S3 endpoint and a separate place in a bucket.
 //
 //	func TestMirror(t *testing.T) {
 //		client := s3test.Client(t)
@@ -6,7 +6,7 @@
 //		...
 //	}
 //
-// The endpoint is the first of these that is there:
+// The endpoint is the first of these that exists:
 //
 //  1. What MILEPOST_TEST_S3 names: an endpoint's URL, or "aws" for AWS itself,
 //     with the credentials and region that the AWS SDK finds. The tests use the
@@ -16,11 +16,9 @@
 //     into that cache by the go command, from the module that versitygw.mod and
 //     versitygw.sum describe. The first build on a machine takes some minutes.
 //
-// Where none is to be had the test fails and says what to install. It is never
-// skipped. What is named by a variable and does not work is an error, too:
-// nothing else is tried in its place.
+// If there is none, the test fails and says what to install. It is never skipped. An endpoint that
+// a variable names and that does not work is an error too: nothing else is tried.
 //
-// A server of ours starts with the first test that asks, once for each test
-// process, listens on loopback only, and dies with the process however that
-// ends; its directory goes with it.
+// The first test that asks starts the server, once for each test process. The server listens on
+// loopback only. It and its directory go when the process ends, however it ends.
 package s3test

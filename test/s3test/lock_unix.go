@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// lock takes the lock on a file, waiting for whoever has it. It is given up
-// when the returned file is closed, or its process ends.
+// lock takes the lock on a file, and waits for another holder. The lock is released when the
+// returned file is closed or the process ends.
 func lock(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// shared is the one server of this process. Nobody stops it: it dies with the process.
+// shared is the one server of this process. It is never stopped, and dies with the process.
 var shared = sync.OnceValues(func() (*Server, error) { return Start(context.Background()) })
 
 func server(t testing.TB) *Server {
@@ -53,8 +53,7 @@ func Client(t testing.TB) *s3.Client {
 	return ClientOver(t, transport)
 }
 
-// ClientOver is [Client] over a transport of the caller's, such as one that
-// injects faults.
+// ClientOver is [Client] over the caller's transport, such as one that injects faults.
 func ClientOver(t testing.TB, transport http.RoundTripper) *s3.Client {
 	t.Helper()
 	s := server(t)
@@ -69,9 +68,9 @@ func ClientOver(t testing.TB, transport http.RoundTripper) *s3.Client {
 	return client
 }
 
-// Place returns a bucket and a prefix in it, without slashes at its ends, that
-// no other test has. What lies there when the test ends is removed, with uploads
-// that nobody completed; and the bucket itself, unless it was named.
+// Place returns a bucket and a prefix in it, without slashes at its ends, that no other test has.
+// When the test ends, its objects and incomplete uploads are removed, and the bucket too unless a
+// variable names it.
 func Place(t testing.TB) (bucket, prefix string) {
 	t.Helper()
 	client := Client(t)
@@ -109,7 +108,7 @@ func createBucket(client *s3.Client, name string) *s3.CreateBucketInput {
 	return input
 }
 
-// clear removes what lies below a prefix, and the uploads there.
+// clear removes the objects and uploads below a prefix.
 func clear(ctx context.Context, client *s3.Client, bucket, prefix string) error {
 	objects := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	for objects.HasMorePages() {

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestEachTestHasAPlaceOfItsOwnThatIsClearedAfterIt(t *testing.T) {
+func TestEachTestHasASeparatePlaceThatIsClearedAfterIt(t *testing.T) {
 	client := Client(t)
 	put := func(t *testing.T, bucket, key string) {
 		_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader("x")})
@@ -80,7 +80,7 @@ func TestANamedEndpointThatCannotBeUsedIsAnErrorAndNothingElseIsTried(t *testing
 	}
 }
 
-func TestWhereNothingIsToBeHadTheErrorSaysWhatToInstall(t *testing.T) {
+func TestWithoutAnEndpointTheErrorSaysWhatToInstall(t *testing.T) {
 	t.Setenv("MILEPOST_TEST_S3", "")
 	t.Setenv("MILEPOST_CACHE", t.TempDir())
 	t.Setenv("PATH", t.TempDir())

@@ -19,7 +19,7 @@ import (
 	"github.com/milepost-dev/milepost/test/childserver"
 )
 
-// What our own server is told. It checks the keys.
+// The credentials of the local server, which checks them.
 const (
 	localRegion = "us-east-1"
 	localKey    = "milepost"
@@ -45,8 +45,8 @@ func Start(ctx context.Context) (*Server, error) {
 	return startVersitygw(ctx)
 }
 
-// Stop ends the server if it is ours, and removes what it holds. It may be
-// called more than once.
+// Stop ends the server if Start started it, and removes its directory. It may be called more than
+// once.
 func (s *Server) Stop() {
 	if s.child != nil {
 		s.child.Stop()
@@ -120,8 +120,7 @@ func startVersitygw(ctx context.Context) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
 	defer cancel()
 	var errs []error
-	// A free port is only known to be free when it is asked for, so somebody
-	// else may have it by the time the server wants it.
+	// Another process may take the free port before the server does.
 	for range 3 {
 		s, err := startVersitygwOnce(ctx, program)
 		if err == nil {
@@ -157,7 +156,7 @@ func startVersitygwOnce(ctx context.Context, program string) (*Server, error) {
 	}
 	s := &Server{URL: "http://127.0.0.1:" + port, Name: "versitygw " + versitygwVersion, child: child}
 	if err := childserver.AwaitAnswer(ctx, s.URL+"/health"); err != nil {
-		err = fmt.Errorf("start versitygw: %w; it said: %s", err, child.Said())
+		err = fmt.Errorf("start versitygw: %w; its output: %s", err, child.Said())
 		s.Stop()
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // The process that is killed is this test, run again.
-func TestTheServerAndItsDirectoryGoWithAProcessThatIsKilled(t *testing.T) {
+func TestTheServerAndItsDirectoryGoWithAKilledProcess(t *testing.T) {
 	if os.Getenv("S3TEST_HOLD") != "" {
 		s := server(t)
 		os.Stdout.WriteString(s.URL + "\n" + s.child.Dir + "\n")
@@ -51,7 +51,7 @@ func TestTheServerAndItsDirectoryGoWithAProcessThatIsKilled(t *testing.T) {
 	}, 10*time.Second, 20*time.Millisecond, "the server at %s still answers, or %s is still there", url, dir)
 }
 
-func TestOfManyProcessesOneBuildsAndTheOthersWait(t *testing.T) {
+func TestOneOfManyProcessesBuildsAndTheOthersWait(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	first, err := lock(path)
 	require.NoError(t, err)

@@ -19,11 +19,10 @@ const (
 	versitygwCommand = versitygwModule + "/cmd/versitygw"
 )
 
-// The module that the server is built from. It is not Milepost's own, so that
-// what the server needs is no dependency of Milepost's, and not a nested one,
-// which would not reach who imports this package. To move to another version:
-// copy the two to go.mod and go.sum in an empty directory, go get -tool, go mod
-// tidy, and copy them back.
+// The module that the server is built from. It is a separate module, so that the server's
+// dependencies do not become Milepost's. It is not a nested module, which programs that import this
+// package would not get. To move to another version: copy the two to go.mod and go.sum in an empty
+// directory, go get -tool, go mod tidy, and copy them back.
 var (
 	//go:embed versitygw.mod
 	versitygwMod []byte
@@ -108,7 +107,7 @@ func buildVersitygw(ctx context.Context, cache, path string) (err error) {
 	return os.Rename(program, path)
 }
 
-// cacheDir is where the project keeps what it brings from registries; the Makefile uses the same.
+// cacheDir is where the project keeps downloads from registries; the Makefile uses the same.
 func cacheDir() (string, error) {
 	if dir := os.Getenv("MILEPOST_CACHE"); dir != "" {
 		return dir, nil

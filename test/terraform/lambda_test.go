@@ -36,7 +36,7 @@ case "$*" in *broken*) echo "milepost: the table is gone" >&2; exit 8;; esac
 	command.Env = append(os.Environ(), "AWS_LAMBDA_RUNTIME_API="+strings.TrimPrefix(server.URL, "http://"), "MONITOR_EVERY=5m")
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
-	assert.Error(t, command.Run(), "it ends when the runtime's API does; curl is what it needs to reach that")
+	assert.Error(t, command.Run(), "bootstrap ends when the runtime's API does; it needs curl to reach the API")
 
 	assert.Equal(t, "{\"ran\": \"monitor --once --every 5m --namespace billing\"}\n{\"ran\": \"monitor --once --every 5m --namespace broken\"}\n", stdout.String(),
 		"metrics go to standard output, and nothing else")
@@ -101,7 +101,7 @@ func TestThePackageHoldsWhatLambdaStarts(t *testing.T) {
 	assert.Empty(t, magic, "not in the file")
 }
 
-func TestThePackageIsRefusedForAnArchitectureThatLambdaLacks(t *testing.T) {
+func TestThePackageIsRefusedForAnUnknownArchitecture(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "run", "../../terraform/lambda", filepath.Join(t.TempDir(), "x.zip"), "riscv64").CombinedOutput()
 	assert.Error(t, err)
 	assert.Contains(t, string(out), `"riscv64" is not an architecture of Lambda: use arm64 or x86_64`)

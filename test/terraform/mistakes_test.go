@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The stand-in is worth what it finds: each of these is planted in the module, and
-// must be found by validate where it was planted.
+// This tests the stand-in: each of these mistakes is planted in the module, and validate must find
+// it.
 func TestPlantedMistakesAreFound(t *testing.T) {
 	t.Parallel()
 	for _, mistake := range []struct {
@@ -39,7 +39,7 @@ func TestPlantedMistakesAreFound(t *testing.T) {
 			path := filepath.Join(dir, mistake.file)
 			text, err := os.ReadFile(path)
 			require.NoError(t, err)
-			require.Contains(t, string(text), mistake.old, "there is no place to plant it")
+			require.Contains(t, string(text), mistake.old, "the module has no place to plant the mistake")
 			planted := strings.Replace(string(text), mistake.old, mistake.new, 1)
 			require.NoError(t, os.WriteFile(path, []byte(planted), 0o600))
 

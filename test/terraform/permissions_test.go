@@ -149,7 +149,8 @@ func TestEachRoleDoesWhatItsPolicyAllowsAndIsAllowedNothingElse(t *testing.T) {
 	})
 }
 
-// judge returns the commands that used each permission, by role, and what is wrong: calls that are denied, and permissions that nobody uses.
+// judge returns the commands that used each permission, by role, and what is wrong: denied calls,
+// and permissions that no command uses.
 func judge(roles map[string]policy, calls []call) (used map[string]map[permission][]string, findings []string) {
 	used = map[string]map[permission][]string{}
 	for role := range roles {
@@ -269,7 +270,7 @@ func (b *bench) program(t *testing.T, name string) {
 	require.NoError(t, err)
 }
 
-// visit serves the status page, and asks for all of it: the large state lies in the archive.
+// visit serves the status page and requests all of it: the large state is in the archive.
 func (b *bench) visit(t *testing.T, args []string) {
 	t.Helper()
 	serve := exec.CommandContext(t.Context(), b.binary, args...)
@@ -299,7 +300,8 @@ func (b *bench) visit(t *testing.T, args []string) {
 	}
 }
 
-// leave makes what a monitor collects: a deletion that was interrupted, with what is expected of it, and a body that nothing points at.
+// leave makes what a monitor collects: an interrupted deletion with an expectation, and a body that
+// no version points at.
 func (b *bench) leave(t *testing.T, name string) {
 	t.Helper()
 	st := faultstore.New(dynamostore.New(dynamotest.Client(t), b.services.table))
@@ -316,7 +318,7 @@ func (b *bench) leave(t *testing.T, name string) {
 	require.NoError(t, err)
 }
 
-// lose takes a checkpoint out of the table, behind the command's back.
+// lose removes a checkpoint from the table without the command.
 func (b *bench) lose(t *testing.T, name string) {
 	t.Helper()
 	client, pk := dynamotest.Client(t), &types.AttributeValueMemberS{Value: store.DefaultNamespace + "#" + name}
@@ -346,7 +348,7 @@ func subcommand(command string) string {
 	return words[0]
 }
 
-// permissionsTable is what each role may do, and which commands need it.
+// permissionsTable returns a table of what each role may do and which commands need it.
 func permissionsTable(roles map[string]policy, used map[string]map[permission][]string) string {
 	var b strings.Builder
 	b.WriteString("# Permissions\n\nThis page lists what each policy of the module allows, and the commands that used each permission\n" +

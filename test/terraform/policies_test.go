@@ -10,9 +10,9 @@ import (
 
 const policiesFile = "testdata/policies.json"
 
-// policiesFile is the policies as documents, of table milepost and bucket
-// milepost-archive in an account that nobody has, for tests that hold what is
-// permitted against what is done, without Terraform.
+// policiesFile has the policies as documents, for table milepost and bucket milepost-archive in an
+// account that does not exist. Tests without Terraform compare the permitted with the used
+// permissions.
 func TestThePoliciesAreThoseOfTheFile(t *testing.T) {
 	t.Parallel()
 	s := apply(t, copyModule(t), "archive_bucket_name=milepost-archive", "monitor_package=README.md")

@@ -22,7 +22,7 @@ import (
 	"github.com/milepost-dev/milepost/test/dynamotest"
 )
 
-// tableRequests are the requests that make a table, but for its name.
+// tableRequests are the requests that make a table, except for its name.
 type tableRequests struct {
 	Create dynamodb.CreateTableInput
 	Expiry types.TimeToLiveSpecification
@@ -35,7 +35,7 @@ func TestTheCommandAndTheModuleMakeTheSameTable(t *testing.T) {
 	byModule := modulesTable(t, copyModule(t))
 	assert.Equal(t, byCommand, byModule)
 
-	// And the endpoint says so, of a table made by the module's requests.
+	// The endpoint confirms it for a table made by the module's requests.
 	client, table := dynamotest.Client(t), dynamotest.Table(t)
 	create := byModule.Create
 	create.TableName = &table
@@ -50,7 +50,7 @@ func TestTheCommandAndTheModuleMakeTheSameTable(t *testing.T) {
 	assert.Empty(t, findings)
 }
 
-func TestWhatTheModuleMakesOtherwiseIsFound(t *testing.T) {
+func TestADifferenceFromTheModulesTableIsFound(t *testing.T) {
 	t.Parallel()
 	byCommand, _ := commandsTable(t)
 	for _, change := range []struct{ name, old, new string }{
@@ -182,7 +182,7 @@ func sortDefinitions(definitions []types.AttributeDefinition) {
 	slices.SortFunc(definitions, func(a, b types.AttributeDefinition) int { return cmp.Compare(*a.AttributeName, *b.AttributeName) })
 }
 
-// describe is what the endpoint says of a table, but for what makes it that one.
+// describe returns the endpoint's description of a table, without what is unique to the table.
 func describe(t *testing.T, client *dynamodb.Client, table string) types.TableDescription {
 	t.Helper()
 	out, err := client.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &table})

@@ -1,5 +1,5 @@
-// Package terraform_test holds the Terraform module to what the rest of the
-// repository says: without the network, without an account, and never skipped.
+// Package terraform_test tests that the Terraform module agrees with the rest of the repository. It
+// needs no network and no account, and is never skipped.
 //
 // Terraform comes from PATH. The AWS provider is a stand-in (package provider, a
 // module of its own), which serves the published schema of what is used.
@@ -25,7 +25,7 @@ const moduleDir = "../../terraform"
 
 var update = flag.Bool("update", false, "write the files that are made from the module")
 
-// isFile holds a file to what is made from the module, or writes it.
+// isFile compares a file with the text made from the module, or writes the file.
 func isFile(t *testing.T, path string, made []byte) {
 	t.Helper()
 	if *update {
@@ -114,7 +114,7 @@ func terraform(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "terraform", args...)
 	command.Dir = dir
-	for _, variable := range os.Environ() { // what the user's own Terraform is told is not for this one
+	for _, variable := range os.Environ() { // the user's Terraform settings are not for this one
 		if !strings.HasPrefix(variable, "TF_") && !strings.HasPrefix(variable, "AWS_") {
 			command.Env = append(command.Env, variable)
 		}

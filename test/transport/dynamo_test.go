@@ -42,7 +42,8 @@ func always(f faulthttp.Fault) func(*wire, *tale) faulthttp.Fault {
 func hold(w *wire, _ *tale) faulthttp.Fault     { return w.late.Hold() }
 func copyLate(w *wire, _ *tale) faulthttp.Fault { return w.late.Copy() }
 
-// overtaken lets another session take over, and save so many times, while the request is under way.
+// overtaken lets another session take over and save a number of times while the request is in
+// flight.
 func overtaken(saves int, fault func(*wire) faulthttp.Fault) func(*wire, *tale) faulthttp.Fault {
 	return func(w *wire, t *tale) faulthttp.Fault {
 		fault := fault(w)
@@ -181,7 +182,7 @@ func TestEachRequestOfASessionGoesWrongInTurnOnDynamoDB(t *testing.T) {
 	})
 }
 
-// lay makes the n-th request from now on meet the fault.
+// lay makes the n-th request from now meet the fault.
 func (f httpFault) lay(w *wire, t *tale, n int) *faulthttp.Rule {
 	f.set(t)
 	w.faults.When(func(faulthttp.Request) bool { return w.cut.Load() }, faulthttp.LoseRequest())

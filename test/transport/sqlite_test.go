@@ -17,9 +17,9 @@ import (
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// callFault is one way for a call of a store's method to go wrong. What a file of one machine's loses is the
-// reply, when a call's context ends under way; calls that come late, and copies of them, are those of the
-// engine's contract.
+// callFault is one way for a call of a store's method to go wrong. A local file only loses replies,
+// when a call's context ends during the call. Late and repeated calls are tested by the engine's
+// contract.
 type callFault struct {
 	plot
 	fault func(*tale) faultstore.Fault
@@ -68,7 +68,7 @@ var callFaults = []callFault{
 	{plot{name: "overtaken, and it arrives when the cut has ended", impatient: true, cut: true, late: atTheEnd}, overtakenCall(1, faultstore.Hold)},
 }
 
-// file is where all tales of a test happen, beside a table of the caller's own.
+// file holds all tales of a test, and a table of the caller.
 type file struct {
 	store *sqlitestore.Store
 	db    *sql.DB

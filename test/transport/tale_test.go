@@ -1,5 +1,5 @@
-// Package transport_test holds the protocol to its invariants while each request of a whole
-// life of a checkpoint, in turn, is lost, answered too late, refused, or delivered again.
+// Package transport_test checks the protocol's invariants while each request in a checkpoint's
+// whole life is lost, answered too late, refused, or delivered again.
 //
 // Each request meets a third of the faults; with MILEPOST_TRANSPORT_ALL set, it meets all of them.
 package transport_test
@@ -24,7 +24,7 @@ import (
 // line is one way to a store on which requests can fail, and one on which they do not.
 type line struct {
 	faulty, clean store.Store
-	write         func(cursor string) store.Write // a row of the caller's own
+	write         func(cursor string) store.Write // a row of the caller
 	rows          func() ([]string, error)        // the cursors of those rows
 	deliver       func(context.Context) error     // sends what the line has kept back
 	heal          func()                          // ends a cut, on which every request is lost
@@ -40,15 +40,16 @@ const (
 	atTheEnd
 )
 
-// patience of a call whose reply does not come, and of how many of them in a row: most, and where the line is cut.
+// patience of a call whose reply does not come, and of how many of them in a row: most, and where
+// the line is cut.
 const (
 	patience    = 150 * time.Millisecond
 	attempts    = 50
 	attemptsCut = 2
 )
 
-// tale is one checkpoint's life: a first session saves and is overtaken by a second, which it does not
-// know; that saves and closes; a third goes on from there.
+// tale is one checkpoint's life: a first session saves and is overtaken by a second, which it does
+// not know; that saves and closes; a third goes on from there.
 type tale struct {
 	line
 	key       store.Key
@@ -83,11 +84,11 @@ type state struct {
 	At string `json:"at"`
 }
 
-// told is what a caller was told of one save.
+// told is the result of one save, as its caller saw it.
 type told struct {
 	by       string
 	cursor   string
-	row      bool // with a row of the caller's own
+	row      bool // with a row of the caller
 	err      error
 	last     bool // no further attempt followed
 	rightful bool // the session held the fence until the call had returned
@@ -108,7 +109,7 @@ func (t *tale) options(pid int) *checkpoint.Options {
 
 var errUntold = errors.New("its lease was lost")
 
-// tell lives through the tale, and returns what does not fit into it.
+// tell plays the tale, and returns what does not fit.
 func (t *tale) tell(ctx context.Context) error {
 	first, err := t.open(ctx, "first", t.faulty, 1)
 	if err != nil && !t.taking.Load() {
@@ -219,8 +220,9 @@ func (s *session) saveWithRow(ctx context.Context) {
 	})
 }
 
-// call makes one call that saves, each time under a cursor of its own, and notes what it was told. A
-// caller whose patience ends calls again, until it is told that it has saved, or that it has lost the lease.
+// call makes one call that saves, each time under a cursor of its own, and notes what it was told.
+// A caller whose patience ends calls again, until it is told that it has saved, or that it has lost
+// the lease.
 func (s *session) call(ctx context.Context, row bool, do func(context.Context, string) error) {
 	for attempt := 1; ; attempt++ {
 		s.calls++
@@ -249,8 +251,8 @@ func (s *session) call(ctx context.Context, row bool, do func(context.Context, s
 	}
 }
 
-// before makes sure that the copy of the version before a save that landed is durable: what became of a save is read from
-// it when HEAD has gone on.
+// before makes sure that the copy of the version before a save that landed is durable: what became
+// of a save is read from it when HEAD has gone on.
 func (s *session) before(ctx context.Context) error {
 	version := s.Version() - 1
 	if version < 1 {
@@ -262,7 +264,7 @@ func (s *session) before(ctx context.Context) error {
 	return nil
 }
 
-// check holds what the tale's callers were told to what is in the store.
+// check compares the results that the tale's callers saw with the store.
 func (t *tale) check(tt *testing.T, when string) {
 	truth := readTruth(tt, t)
 	t.mu.Lock()

@@ -17,7 +17,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// truth is what the store holds in the end, read raw.
+// truth is the store's content in the end, read raw.
 type truth struct {
 	head     *store.Head
 	lease    *store.Lease
@@ -55,8 +55,8 @@ func (r truth) String() string {
 	return b.String()
 }
 
-// checkHistory: versions 1 … n without a hole, each of one commit, HEAD the last of them, each state with its
-// own cursor, the counts those of the steps that landed, and the lease left free.
+// checkHistory: versions 1 … n without a hole, each of one commit, HEAD the last of them, each
+// state with its own cursor, the counts those of the steps that landed, and the lease left free.
 func (r truth) checkHistory(tt *testing.T, when string) {
 	ids := map[string]bool{}
 	var processed, epoch int64
@@ -89,7 +89,8 @@ func stateOf(tt *testing.T, v store.Copy) state {
 	return s
 }
 
-// checkFences: epochs rise from session to session, and behind the fence of each no older epoch commits.
+// checkFences: epochs rise from session to session, and behind the fence of each no older epoch
+// commits.
 func (r truth) checkFences(tt *testing.T, when string, opened []*session) {
 	// An opening that is overtaken returns later than the one that overtook it.
 	opened = slices.SortedFunc(slices.Values(opened), func(a, b *session) int { return cmp.Compare(a.Epoch(), b.Epoch()) })
@@ -112,7 +113,8 @@ func (r truth) checkFences(tt *testing.T, when string, opened []*session) {
 	assert.Equal(tt, before, r.lease.Epoch, "%s", when)
 }
 
-// landed is how many versions a call has made. A closing commit repeats the cursor of the call before.
+// landed returns how many versions a call has made. A closing commit repeats the cursor of the call
+// before.
 func (r truth) landed(cursor string) int {
 	n := 0
 	for _, v := range r.versions {
@@ -127,8 +129,9 @@ func (r truth) carries(version int64, commitID string) bool {
 	return version <= int64(len(r.versions)) && r.versions[version-1].CommitID == commitID
 }
 
-// checkCall: what is said to be saved is, once; what is said to have failed is not, and never will be. The
-// holder is not kept from saving by one fault, and one that was overtaken is told so.
+// checkCall requires that a save reported as done is there once, and that a save reported as failed
+// is not there and never will be. One fault does not stop the holder from saving. An overtaken
+// holder gets an error that says so.
 func (r truth) checkCall(tt *testing.T, when string, c told, t *tale) {
 	landed := r.landed(c.cursor)
 	unknown, isUnknown := errors.AsType[*checkpoint.OutcomeUnknownError](c.err)
@@ -154,7 +157,8 @@ func (r truth) checkCall(tt *testing.T, when string, c told, t *tale) {
 	}
 }
 
-// isFirstTold reports whether the call was the first to be told that the outcome of that commit is unknown.
+// isFirstTold reports whether the call was the first to be told that the outcome of that commit is
+// unknown.
 func (r truth) isFirstTold(c told, commitID string) bool {
 	for _, other := range r.told {
 		if unknown, ok := errors.AsType[*checkpoint.OutcomeUnknownError](other.err); ok && unknown.CommitID == commitID {
@@ -164,7 +168,7 @@ func (r truth) isFirstTold(c told, commitID string) bool {
 	return false
 }
 
-// checkRows: the caller's row is there exactly if its version is.
+// checkRows requires that the caller's row is there exactly if its version is.
 func (r truth) checkRows(tt *testing.T, when string, calls []told) {
 	var want []string
 	for _, c := range calls {

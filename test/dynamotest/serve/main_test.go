@@ -23,7 +23,7 @@ func nameEndpoint(t *testing.T) string {
 	return endpoint.URL
 }
 
-func TestACommandIsGivenTheEndpointAndItsExitStatusIsKept(t *testing.T) {
+func TestACommandGetsTheEndpointAndItsExitStatusIsKept(t *testing.T) {
 	url := nameEndpoint(t)
 	seen := filepath.Join(t.TempDir(), "seen")
 	err := serve(t.Context(), []string{"sh", "-c", `echo "$MILEPOST_TEST_DYNAMODB" > "$0"; exit 7`, seen})
@@ -35,7 +35,7 @@ func TestACommandIsGivenTheEndpointAndItsExitStatusIsKept(t *testing.T) {
 	assert.Equal(t, url+"\n", string(got))
 }
 
-func TestACommandIsToldToEndWhenServeIs(t *testing.T) {
+func TestACommandGetsTheSignalThatEndsServe(t *testing.T) {
 	nameEndpoint(t)
 	started := filepath.Join(t.TempDir(), "started")
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,5 +1,5 @@
-// Command racer is a contender for one lease: at each line of input it tries once to acquire it and says what it
-// got, and at the next line it gives it back.
+// Command racer is a contender for one lease. At a line of input it tries once to acquire the lease
+// and prints the result; at the next line it releases the lease.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Command worker is the CMD of the batches that the tests kill: it appends what it processes to a ledger, some records
-// at a time, and halfway through its batch waits while the file that is its gate exists.
+// Command worker is the CMD of the batches that the tests kill. It appends the records that it
+// processes to a ledger, some at a time. Halfway through its batch it waits while its gate, a file,
+// exists.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command screenshots takes the pictures of the status page that the documentation shows, of a store that is made for them.
+// Command screenshots takes the documentation's pictures of the status page, with a demonstration
+// store.
 //
 //	go run ./test/page/screenshots docs/images
 package main
@@ -36,7 +37,7 @@ var shots = []struct {
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "screenshots takes the directory that the pictures go to")
+		fmt.Fprintln(os.Stderr, "usage: screenshots DIRECTORY")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -77,7 +78,7 @@ func take(ctx context.Context, dir string) error {
 			return fmt.Errorf("take %s: %w", s.file, err)
 		}
 		if len(shot) > maxBytes {
-			return fmt.Errorf("take %s: it has %d bytes, and a picture in the documentation %d at the most", s.file, len(shot), maxBytes)
+			return fmt.Errorf("take %s: the picture has %d bytes; the most in the documentation is %d", s.file, len(shot), maxBytes)
 		}
 		if err := os.WriteFile(filepath.Join(dir, s.file), shot, 0o644); err != nil {
 			return err

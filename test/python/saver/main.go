@@ -1,6 +1,6 @@
-// Saver reads lines that each have two numbers, and saves a checkpoint so many times, pausing so many milliseconds
-// before each. It answers with how long each save took, in nanoseconds: python/bench.py holds a save through
-// the agent against it.
+// Saver reads lines with two numbers each. It saves a checkpoint as often as the first says, with a
+// pause of as many milliseconds as the second says before each save. It answers with the time of
+// each save in nanoseconds. python/bench.py compares saves through the agent with it.
 //
 //	saver sqlite PATH NAME
 //	saver dynamodb TABLE NAME      at MILEPOST_TEST_DYNAMODB

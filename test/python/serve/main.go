@@ -3,7 +3,8 @@
 //
 //	go run ./test/python/serve python/.venv/bin/pytest python
 //
-// With -far 2ms, MILEPOST_FAR_DYNAMODB names the same DynamoDB endpoint with replies that come so much later, for benchmarks.
+// With -far 2ms, MILEPOST_FAR_DYNAMODB names the same DynamoDB endpoint with replies delayed by 2
+// ms, for benchmarks.
 package main
 
 import (
@@ -28,7 +29,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	far := flag.Duration("far", 0, "how much later replies come from MILEPOST_FAR_DYNAMODB")
+	far := flag.Duration("far", 0, "the delay of replies from MILEPOST_FAR_DYNAMODB")
 	flag.Parse()
 	if err := serve(ctx, *far, flag.Args()); err != nil {
 		if status := (*exec.ExitError)(nil); errors.As(err, &status) {
@@ -70,7 +71,7 @@ func serve(ctx context.Context, far time.Duration, command []string) error {
 	return cmd.Run()
 }
 
-// later hands over the endpoint's replies so much later.
+// later delays the endpoint's replies.
 func later(endpoint string, delay time.Duration) (*httptest.Server, error) {
 	target, err := url.Parse(endpoint)
 	if err != nil {

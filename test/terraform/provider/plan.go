@@ -95,7 +95,7 @@ var account = map[string]string{
 	"account_id": "123456789012", "partition": "aws", "dns_suffix": "amazonaws.com", "region": "eu-west-1", "name": "eu-west-1",
 }
 
-// ReadDataSource answers out of an account that nobody has.
+// ReadDataSource answers for an account that does not exist.
 func (p *provider) ReadDataSource(_ context.Context, r *tfprotov6.ReadDataSourceRequest) (*tfprotov6.ReadDataSourceResponse, error) {
 	state, err := fill(p.DataSources[r.TypeName], r.Config, func(name string, of tftypes.Type) tftypes.Value {
 		if text, ok := account[name]; ok && of.Is(tftypes.String) {

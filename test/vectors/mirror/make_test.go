@@ -21,7 +21,7 @@ import (
 	"github.com/milepost-dev/milepost/store/archive/dirarchive"
 )
 
-// write makes the files of vectors.json anew. counting.json is written by hand.
+// write makes the files of vectors.json again. counting.json is written by hand.
 func write() error {
 	var all []vector
 	put := func(v vector, object []byte, err error) error {

@@ -1,5 +1,5 @@
-// Package mirror_test holds the archive's objects to the vectors beside it, which are there for other
-// languages, and both to the JSON Schema.
+// Package mirror_test compares the archive's objects with the vectors in this directory, which are
+// made for other languages, and validates both against the JSON Schema.
 package mirror_test
 
 import (
@@ -56,7 +56,7 @@ func read(t *testing.T, path ...string) []byte {
 	return data
 }
 
-func TestEveryVectorIsReadAsItSays(t *testing.T) {
+func TestEveryVectorIsReadAsDescribed(t *testing.T) {
 	for _, v := range vectors(t) {
 		data := read(t, "objects", v.File)
 		m, err := archive.Decode(v.Key, data)
@@ -113,7 +113,7 @@ func bodyOf(ctx context.Context, t *testing.T, a archive.Archive, m *archive.Mir
 	return data
 }
 
-func TestTheSchemaTakesEveryGoodVectorAndSaysOfABadOneWhatItCan(t *testing.T) {
+func TestTheSchemaAcceptsGoodVectorsAndRefusesTheBadOnesItCan(t *testing.T) {
 	schema, err := jsonschema.NewCompiler().Compile("../../../docs/schema/mirror.schema.json")
 	require.NoError(t, err)
 	for _, v := range vectors(t) {
@@ -131,7 +131,7 @@ func TestTheSchemaTakesEveryGoodVectorAndSaysOfABadOneWhatItCan(t *testing.T) {
 }
 
 // The package's own testdata is of the same form.
-func TestTheSchemaTakesWhatThePackageIsTestedWith(t *testing.T) {
+func TestTheSchemaAcceptsThePackagesTestData(t *testing.T) {
 	schema, err := jsonschema.NewCompiler().Compile("../../../docs/schema/mirror.schema.json")
 	require.NoError(t, err)
 	files, err := filepath.Glob("../../../store/archive/testdata/mirror/*.json")
@@ -158,7 +158,7 @@ type id struct {
 	CommitID string `json:"commit_id"`
 }
 
-func TestWhichObjectsCountIsAsTheVectorsSay(t *testing.T) {
+func TestTheVectorsSayWhichObjectsCount(t *testing.T) {
 	var mirrors []mirrorOf
 	require.NoError(t, json.Unmarshal(read(t, "counting.json"), &mirrors))
 	require.NotEmpty(t, mirrors)
