@@ -1,7 +1,5 @@
 //go:build unix
 
-// Package processtest watches processes that a test's command has started. The command writes their
-// process ids to a file.
 package processtest
 
 import (
