@@ -14,7 +14,7 @@ import (
 
 // A state that does not fit in memory is written as it is made, and read as a stream.
 func ExampleSaveStream() {
-	ctx, st := context.Background(), memstore.New(nil)
+	ctx := context.Background()
 	dir, _ := os.MkdirTemp("", "archive-")
 	defer os.RemoveAll(dir)
 	a, _ := dirarchive.Open(dir) // or a bucket: s3archive.New(client, "bucket", "prefix", nil)
@@ -30,7 +30,7 @@ func ExampleSaveStream() {
 			return nil
 		})
 	}
-	jobs := checkpoint.Namespace{Store: st, Archive: a}
+	jobs := checkpoint.Namespace{Store: memstore.New(nil), Archive: a}
 	if err := checkpoint.Run(ctx, jobs, "dedupe", job, nil); err != nil {
 		fmt.Println(err)
 		return

@@ -22,7 +22,7 @@ func TestALargeStateLiesInTheArchiveAndASmallOneInTheStore(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
 		s := r.bigger(a, nil)
-		require.NoError(r, s.Save(r.Context(), "small", big{Text: noise(checkpoint.DefaultInlineLimit - 100)}))
+		require.NoError(r, s.Save(r.Context(), "small", big{Text: noise(4<<10 - 100)}))
 		assert.Empty(r, a.keys("body/"))
 		require.NoError(r, s.Save(r.Context(), "compresses", big{Text: strings.Repeat("a", 100<<10)}))
 		assert.Empty(r, a.keys("body/"), "it is what is stored that counts")

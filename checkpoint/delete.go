@@ -13,7 +13,7 @@ import (
 // the listings. A version whose record cannot be trusted stays, with the bodies that it may have, and is an error that
 // matches [store.ErrBadRecord], after all else is done: [GC] goes on when a hand has removed the record. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
 // unless EditOptions.Purge says otherwise. What is expected of it goes. Where the store has gone backward, it leads on from there. A deletion that was interrupted is finished by
-// calling it again, or by [FinishDelete] or [GC]. Otherwise as [Rollback].
+// calling it again, or by [Namespace.GC]. Otherwise as [Rollback].
 func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (*Edit, error) {
 	o := opts.filled()
 	o.Lease.AcceptRegression = true
@@ -61,21 +61,6 @@ func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (
 	}
 	_, err = one.finishDelete(ctx, found, e.Purged)
 	return e, err
-}
-
-// FinishDelete removes what a deletion that was interrupted has left of a checkpoint's former lives, and takes
-// a deleted one out of the listings. It takes no lease, may run at any time, beside anything, and returns how many versions it
-// removed. On a checkpoint that was never deleted it does nothing.
-func (n Namespace) FinishDelete(ctx context.Context, name string) (removed int, err error) {
-	one, err := n.named(name)
-	if err != nil {
-		return 0, err
-	}
-	found, err := one.look(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return one.finishDelete(ctx, found, nil)
 }
 
 // finishDelete removes versions, what purged counts if it is not nil, bodies, what is expected, and last the name from the index.

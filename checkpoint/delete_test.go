@@ -65,7 +65,7 @@ func TestADeleteRemovesAllButTheCounters(t *testing.T) {
 }
 
 func TestAnInterruptedDeleteIsFinishedLater(t *testing.T) {
-	for _, finish := range []string{"Delete", "FinishDelete"} {
+	for _, finish := range []string{"Delete", "GC"} {
 		for _, method := range []string{"Copy", "Remove", "Unlist"} {
 			t.Run(finish+" after "+method, func(t *testing.T) {
 				over(t, func(r *rig) {
@@ -82,7 +82,7 @@ func TestAnInterruptedDeleteIsFinishedLater(t *testing.T) {
 					if finish == "Delete" && method != "Copy" {
 						_, err = in(r.Store).Delete(r.Context(), name, nil)
 					} else {
-						_, err = in(r.Store).FinishDelete(r.Context(), name)
+						_, err = in(r.Store).GC(r.Context(), name, nil)
 					}
 					require.NoError(r, err)
 					assert.Empty(r, r.listed())
@@ -152,12 +152,12 @@ func TestALateVersionOfAFormerLifeIsNeverShownAndIsRemoved(t *testing.T) {
 		r.assertHistory(6, 5)
 		_, err = r.read(&checkpoint.ReadOptions{Version: 2})
 		require.ErrorIs(r, err, store.ErrNotFound)
-		removed, err := in(r.Store).FinishDelete(r.Context(), name)
+		removed, err := in(r.Store).GC(r.Context(), name, nil)
 		require.NoError(r, err)
-		assert.Equal(r, 1, removed)
-		removed, err = in(r.Store).FinishDelete(r.Context(), name)
+		assert.Equal(r, int64(1), removed.Versions)
+		removed, err = in(r.Store).GC(r.Context(), name, nil)
 		require.NoError(r, err)
-		assert.Zero(r, removed)
+		assert.Zero(r, removed.Versions)
 		r.assertHistory(6, 5)
 	})
 }
@@ -198,7 +198,7 @@ func TestFinishingADeleteTellsTheNextLifeFromALostLine(t *testing.T) {
 		require.NoError(r, err)
 		require.NoError(r, r.inner.Release(r.Context(), key, found.Lease.Fence(), 6))
 
-		_, err = in(r.Store).FinishDelete(r.Context(), name)
+		_, err = in(r.Store).GC(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, "next life", r.copy(5).CommitID)
 		_, err = r.inner.Version(r.Context(), key, 6)

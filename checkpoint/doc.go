@@ -21,7 +21,7 @@
 // # What is not
 //
 // Records after the last save are processed again after a crash. Where that must not be,
-// write the output with the checkpoint ([Session.SaveWith]), or make a repeat harmless. A job that was
+// write the output with the checkpoint ([Session.SaveStep]), or make a repeat harmless. A job that was
 // paused past its lease may still do things outside the store until it notices; fence those
 // with [Session.Epoch].
 package checkpoint

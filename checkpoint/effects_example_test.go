@@ -14,7 +14,7 @@ type files struct{ Written []string }
 
 // What a sink has of the job is in the checkpoint, though sink and store share no transaction.
 func ExampleSession_Output() {
-	ctx, st := context.Background(), memstore.New(nil)
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
 	job := func(_ context.Context, s *checkpoint.Session[files]) error {
 		for _, o := range after(s.Cursor()) {
 			file := s.Output(o.ID + ".csv")
@@ -26,10 +26,10 @@ func ExampleSession_Output() {
 		}
 		return nil
 	}
-	if err := checkpoint.Run(ctx, in(st), "orders/eu", job, nil); err != nil {
+	if err := checkpoint.Run(ctx, jobs, "orders/eu", job, nil); err != nil {
 		log.Fatal(err)
 	}
-	cp, err := in(st).Get(ctx, "orders/eu", nil)
+	cp, err := jobs.Get(ctx, "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -13,9 +13,6 @@ var (
 	// ErrOutcomeUnknown: a save may have landed or may not. See [OutcomeUnknownError].
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 
-	// ErrSettled: what became of the save before, whose outcome was unknown. See [SettledError].
-	ErrSettled = errors.New("an earlier save was settled")
-
 	// ErrRefused: the checkpoint and the job do not go together. See [RefusedError].
 	ErrRefused = errors.New("refused")
 
@@ -62,7 +59,7 @@ func (e *OutcomeUnknownError) Unwrap() error { return e.Err }
 // SettledError says what became of an earlier save whose outcome was unknown. The call that
 // returns it has saved nothing: the caller decides what follows. It comes where that save or this
 // one carries the caller's own writes; plain saves go on in silence, the newest wins.
-// It matches [ErrSettled], and the loss of the lease where that came with it.
+// It matches the loss of the lease where that came with it.
 type SettledError struct {
 	Key      store.Key
 	Version  int64
@@ -82,9 +79,6 @@ func (e *SettledError) Error() string {
 	}
 	return s
 }
-
-// Is makes a SettledError match [ErrSettled].
-func (e *SettledError) Is(target error) bool { return target == ErrSettled }
 
 // Unwrap returns what else was found.
 func (e *SettledError) Unwrap() error { return e.Err }

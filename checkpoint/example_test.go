@@ -33,7 +33,7 @@ func after(cursor string) []order {
 type total struct{ Sum int64 }
 
 func ExampleRun() {
-	ctx, st := context.Background(), memstore.New(nil)
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
 	job := func(_ context.Context, s *checkpoint.Session[total]) error {
 		for _, o := range after(s.Cursor()) { // goes on where the last run stopped
 			if o.ID == "ord-3" && s.Resumed() == nil {
@@ -44,8 +44,8 @@ func ExampleRun() {
 		}
 		return nil
 	}
-	fmt.Println(checkpoint.Run(ctx, in(st), "orders/eu", job, nil))
-	fmt.Println(checkpoint.Run(ctx, in(st), "orders/eu", job, nil))
+	fmt.Println(checkpoint.Run(ctx, jobs, "orders/eu", job, nil))
+	fmt.Println(checkpoint.Run(ctx, jobs, "orders/eu", job, nil))
 	// Output:
 	// processed ord-1
 	// processed ord-2
@@ -55,14 +55,14 @@ func ExampleRun() {
 }
 
 func ExampleOpen() {
-	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
+	s, err := checkpoint.Open[total](ctx, jobs, "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	s.Mark("ord-1", func(t *total) { t.Sum += 10 })
 
-	_, err = checkpoint.Open[total](ctx, in(st), "orders/eu", nil) // a second run
+	_, err = checkpoint.Open[total](ctx, jobs, "orders/eu", nil) // a second run
 	var held *lease.HeldError
 	fmt.Println("held:", errors.As(err, &held))
 
@@ -73,8 +73,8 @@ func ExampleOpen() {
 }
 
 func ExampleSession_Save() {
-	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
+	s, err := checkpoint.Open[total](ctx, jobs, "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -88,13 +88,13 @@ func ExampleSession_Save() {
 	// Output: version 1
 }
 
-func ExampleSession_SaveWith() {
-	ctx, st := context.Background(), memstore.New(nil)
+func ExampleSession_SaveStep_output() {
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
 	var sink []string // of dynamostore or sqlitestore: the caller's own table
-	err := checkpoint.Run(ctx, in(st), "orders/eu", func(ctx context.Context, s *checkpoint.Session[struct{}]) error {
+	err := checkpoint.Run(ctx, jobs, "orders/eu", func(ctx context.Context, s *checkpoint.Session[struct{}]) error {
 		for _, o := range after(s.Cursor()) {
 			put := memstore.Do(func() error { sink = append(sink, o.ID); return nil })
-			if err := s.SaveWith(ctx, o.ID, put); err != nil { // output and checkpoint together, or neither
+			if err := s.SaveStep(ctx, checkpoint.Step[struct{}]{Cursor: o.ID, Writes: []store.Write{put}}); err != nil { // output and checkpoint together, or neither
 				return err
 			}
 		}
@@ -105,8 +105,8 @@ func ExampleSession_SaveWith() {
 }
 
 func ExampleSession_SaveStep() {
-	ctx, st := context.Background(), memstore.New(nil)
-	err := checkpoint.Run(ctx, in(st), "orders/eu", func(ctx context.Context, s *checkpoint.Session[total]) error {
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
+	err := checkpoint.Run(ctx, jobs, "orders/eu", func(ctx context.Context, s *checkpoint.Session[total]) error {
 		err := s.SaveStep(ctx, checkpoint.Step[total]{
 			Cursor: "ord-1", Processed: 1,
 			Update: func(t *total) { t.Sum += 10 },
@@ -125,8 +125,8 @@ func ExampleSession_SaveStep() {
 }
 
 func ExampleSession_Start() {
-	ctx, st := context.Background(), memstore.New(nil)
-	err := checkpoint.Run(ctx, in(st), "orders/eu", func(_ context.Context, s *checkpoint.Session[total]) error {
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
+	err := checkpoint.Run(ctx, jobs, "orders/eu", func(_ context.Context, s *checkpoint.Session[total]) error {
 		var workers sync.WaitGroup
 		for _, o := range after(s.Cursor()) {
 			record, ok := s.Start(o.ID) // in the order of the input
@@ -148,8 +148,8 @@ func ExampleSession_Start() {
 }
 
 func ExampleNamespace_Get() {
-	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
+	s, err := checkpoint.Open[total](ctx, jobs, "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -158,14 +158,14 @@ func ExampleNamespace_Get() {
 		log.Fatal(err)
 	}
 
-	cp, err := in(st).Get(ctx, "orders/eu", nil)
+	cp, err := jobs.Get(ctx, "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	state, err := checkpoint.Decode[total](cp)
 	fmt.Println(cp.Version, cp.Cursor, cp.Processed, state.Sum, cp.Ended, err)
 
-	_, err = in(st).Get(ctx, "orders/us", nil)
+	_, err = jobs.Get(ctx, "orders/us", nil)
 	fmt.Println(errors.Is(err, store.ErrNotFound))
 	// Output:
 	// 1 ord-1 1 10 done <nil>
@@ -173,8 +173,8 @@ func ExampleNamespace_Get() {
 }
 
 func ExampleNamespace_Rollback() {
-	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
+	s, err := checkpoint.Open[total](ctx, jobs, "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -187,13 +187,13 @@ func ExampleNamespace_Rollback() {
 		log.Fatal(err)
 	}
 
-	plan, err := in(st).Rollback(ctx, "orders/eu", 1, &checkpoint.EditOptions{DryRun: true})
+	plan, err := jobs.Rollback(ctx, "orders/eu", 1, &checkpoint.EditOptions{DryRun: true})
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Printf("would go from %s back to %s, as version %d\n", plan.Before.Cursor, plan.After.Cursor, plan.After.Version)
 
-	done, err := in(st).Rollback(ctx, "orders/eu", 1, &checkpoint.EditOptions{
+	done, err := jobs.Rollback(ctx, "orders/eu", 1, &checkpoint.EditOptions{
 		IfVersion: plan.Before.Version, Reason: "ord-2 was sent twice",
 	})
 	if err != nil {
@@ -206,8 +206,8 @@ func ExampleNamespace_Rollback() {
 }
 
 func ExampleNamespace_History() {
-	ctx, st := context.Background(), memstore.New(nil)
-	s, err := checkpoint.Open[total](ctx, in(st), "orders/eu", nil)
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
+	s, err := checkpoint.Open[total](ctx, jobs, "orders/eu", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func ExampleNamespace_History() {
 			log.Fatal(err)
 		}
 	}
-	for cp, err := range in(st).History(ctx, "orders/eu", nil) {
+	for cp, err := range jobs.History(ctx, "orders/eu", nil) {
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -17,55 +17,55 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// ExportOptions say what [Export] writes. The zero value is the whole history.
-type ExportOptions struct {
-	Newest bool // the newest version alone
+// Exporter writes checkpoints as JSON lines that [Namespace.Import] reads. Each line is a version: a
+// [Checkpoint] as JSON, with "fmt". A state that is too large for a line follows in lines of its own,
+// part by part. The last line, which Close writes, says how many checkpoints and versions there are,
+// so that an import refuses an export that was cut short.
+type Exporter struct {
+	w      io.Writer
+	end    exportEnd
+	failed error
+}
 
-	// Open leaves the last line to [EndExport], so that other checkpoints can follow.
-	Open bool
+// NewExporter returns an Exporter that writes to w. It writes each line with one call.
+func NewExporter(w io.Writer) *Exporter { return &Exporter{w: w} }
+
+// ExportOptions say what [Exporter.Add] writes. The zero value is the whole history.
+type ExportOptions struct {
+	Newest bool // only the newest version
 
 	// Progress is called as the work goes on, with how many versions were written of how many.
 	Progress func(done, total int64)
 }
 
-// Exported is what [Export] wrote.
-type Exported struct {
-	Namespace, Name string
-	Versions        int64
-	Bytes           int64
-}
-
-// Export writes the versions of a checkpoint to w, oldest first, as JSON lines that [Import] reads: each is a [Checkpoint]
-// as JSON, with "fmt", and behind it in lines of their own the parts of a state that is too large for a line. The last line says how many
-// there were, so that an export that was cut short is none. What has expired, of a
-// checkpoint that lives on, is left out. The errors are those of [Get]; after one, what was written is not a whole checkpoint.
-func (n Namespace) Export(ctx context.Context, name string, w io.Writer, opts *ExportOptions) (*Exported, error) {
-	var o ExportOptions
+// Add writes the versions of a checkpoint, oldest first, and returns how many it wrote. Versions that
+// have expired are not written. The errors are those of [Namespace.Get] and of the writer. After an
+// error the checkpoint is not whole in the output, and Close returns that error.
+func (x *Exporter) Add(ctx context.Context, ns Namespace, name string, opts *ExportOptions) (versions int64, err error) {
+	one := &exporting{Exporter: x, archive: ns.Archive}
 	if opts != nil {
-		o = *opts
+		one.o = *opts
 	}
-	one, err := n.named(name)
+	n, err := ns.named(name)
+	if err == nil {
+		err = one.checkpoint(ctx, n)
+	}
 	if err != nil {
-		return nil, err
+		x.failed = err
+		return one.versions, err
 	}
-	out := &exporting{o: &o, archive: n.Archive, w: w, done: &Exported{Namespace: one.key.Namespace, Name: name}}
-	if err := out.checkpoint(ctx, one); err != nil || o.Open {
-		return out.done, err
-	}
-	return out.done, out.end(out.done)
+	x.end.Checkpoints++
+	x.end.Versions += one.versions
+	return one.versions, nil
 }
 
-// EndExport writes the line that ends an export of those checkpoints, which were written with ExportOptions.Open, one after the other.
-func EndExport(w io.Writer, all ...*Exported) error {
-	return (&exporting{w: w, done: &Exported{}}).end(all...)
-}
-
-func (x *exporting) end(all ...*Exported) error {
-	end := exportEnd{Checkpoints: int64(len(all))}
-	for _, done := range all {
-		end.Versions += done.Versions
+// Close writes the last line. It does not close the writer. After an Add that failed it writes
+// nothing, and returns the error.
+func (x *Exporter) Close() error {
+	if x.failed != nil {
+		return x.failed
 	}
-	return x.line(&endLine{Format: store.Format, End: end})
+	return x.line(&endLine{Format: store.Format, End: x.end})
 }
 
 func (x *exporting) checkpoint(ctx context.Context, n named) error {
@@ -159,21 +159,21 @@ const (
 	maxLine = 4 << 20
 )
 
-// exporting is one Export under way.
+// exporting is one Add under way.
 type exporting struct {
-	o       *ExportOptions
-	archive archive.Archive
-	w       io.Writer
-	done    *Exported
+	*Exporter
+	o        ExportOptions
+	archive  archive.Archive
+	versions int64
 }
 
 func (x *exporting) export(ctx context.Context, cp *Checkpoint, total int64) error {
 	if err := x.version(ctx, cp); err != nil {
 		return wrap(fmt.Sprintf("export version %d of", cp.Version), cp.key(), err)
 	}
-	x.done.Versions++
+	x.versions++
 	if x.o.Progress != nil {
-		x.o.Progress(x.done.Versions, total)
+		x.o.Progress(x.versions, total)
 	}
 	return nil
 }
@@ -254,14 +254,13 @@ func (x *exporting) exactly(line *exportLine, cp *Checkpoint) error {
 	return x.line(line)
 }
 
-func (x *exporting) line(v any) error {
+func (x *Exporter) line(v any) error {
 	var line bytes.Buffer
 	encoder := json.NewEncoder(&line)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(v); err != nil {
 		return err
 	}
-	n, err := x.w.Write(line.Bytes())
-	x.done.Bytes += int64(n)
+	_, err := x.w.Write(line.Bytes())
 	return err
 }

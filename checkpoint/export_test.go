@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -25,9 +26,10 @@ import (
 func (r *rig) exported(a archive.Archive, opts *checkpoint.ExportOptions) []byte {
 	r.Helper()
 	var out bytes.Buffer
-	done, err := both(r.inner, a).Export(r.Context(), name, &out, opts)
+	x := checkpoint.NewExporter(&out)
+	_, err := x.Add(r.Context(), both(r.inner, a), name, opts)
 	require.NoError(r, err)
-	assert.Equal(r, int64(out.Len()), done.Bytes)
+	require.NoError(r, x.Close())
 	return out.Bytes()
 }
 
@@ -145,8 +147,10 @@ func TestAnExportHasWhatOnlyTheArchiveHas(t *testing.T) {
 		assert.Equal(r, 3+1, bytes.Count(r.exported(nil, nil), []byte("\n")))
 		assert.Equal(r, 8, bytes.Count(r.exported(a, nil), []byte(`"cursor"`)))
 		assert.Equal(r, 1, bytes.Count(r.exported(a, &checkpoint.ExportOptions{Newest: true}), []byte(`"cursor"`)))
-		_, err := in(r.inner).Export(r.Context(), "none", &bytes.Buffer{}, nil)
+		x := checkpoint.NewExporter(io.Discard)
+		_, err := x.Add(r.Context(), in(r.inner), "none", nil)
 		require.ErrorIs(r, err, store.ErrNotFound)
+		require.ErrorIs(r, x.Close(), store.ErrNotFound, "an export that failed has no end")
 	})
 }
 
@@ -217,8 +221,10 @@ func TestOneCheckpointThatCannotBeImportedDoesNotKeepTheOthersOut(t *testing.T) 
 			require.NoError(r, err)
 			require.NoError(r, s.Save(r.Context(), "1", big{Text: noise(600_000)}))
 			r.closed(s)
-			_, err = in(r.inner).Export(r.Context(), n, &data, nil)
+			x := checkpoint.NewExporter(&data)
+			_, err = x.Add(r.Context(), in(r.inner), n, nil)
 			require.NoError(r, err)
+			require.NoError(r, x.Close())
 		}
 		into := memstore.New(nil)
 		s, err := checkpoint.Open[big](r.Context(), in(into), "b", nil)
@@ -345,11 +351,11 @@ func TestAnExportThatWasCutShortIsNone(t *testing.T) {
 			is   error
 			says string
 		}{
-			"the end missing":        {cut, checkpoint.ErrCutShort, "line 4"},
-			"half a line":            {cut + lines[3][:40], checkpoint.ErrCutShort, "line 4"},
-			"nothing":                {"", checkpoint.ErrCutShort, "line 1"},
+			"the end missing":        {cut, io.ErrUnexpectedEOF, "line 4"},
+			"half a line":            {cut + lines[3][:40], io.ErrUnexpectedEOF, "line 4"},
+			"nothing":                {"", io.ErrUnexpectedEOF, "line 1"},
 			"a version missing":      {cut + lines[4], store.ErrBadRecord, "had 4 versions of 1 checkpoints, and 3 of 1 are here"},
-			"more behind the end":    {one + lines[0], checkpoint.ErrCutShort, "line 7"},
+			"more behind the end":    {one + lines[0], io.ErrUnexpectedEOF, "line 7"},
 			"an end of other fields": {strings.Replace(one, `"end":{`, `"end":{"x":1,`, 1), store.ErrBadRecord, "line 5"},
 			"a version that ends":    {strings.Replace(one, `{"fmt":1,`, `{"fmt":1,"end":{"checkpoints":0,"versions":0},`, 1), store.ErrBadRecord, "line 1"},
 		} {
@@ -371,7 +377,7 @@ func TestAnExportThatWasCutShortIsNone(t *testing.T) {
 		for _, err := range in(into).Import(r.Context(), iotest.OneByteReader(strings.NewReader(cut)), nil) {
 			errs = append(errs, err)
 		}
-		require.ErrorIs(r, errors.Join(errs...), checkpoint.ErrCutShort)
+		require.ErrorIs(r, errors.Join(errs...), io.ErrUnexpectedEOF)
 		assert.Len(r, historyOf(r, into, nil), 3)
 		done, errs := imported(r.Context(), in(into), []byte(one), nil)
 		require.Empty(r, errs)

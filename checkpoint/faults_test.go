@@ -94,7 +94,7 @@ func TestWhatASaveSaysIsSoUnderRandomFaults(t *testing.T) {
 						if below(2) == 0 {
 							err = s.Save(ctx, "a", sum{})
 						} else {
-							err = s.SaveWith(ctx, "a")
+							err = s.SaveStep(ctx, at("a"))
 						}
 						cancel()
 						for _, c := range r.Calls("Commit") {

@@ -41,7 +41,7 @@ type Imported struct {
 // A checkpoint that st has already is a [*RefusedError], unless its newest version is one of those to import: then an interrupted
 // import goes on behind it. One that fails is yielded with its error, and the next one follows; what cannot be read, a line of a format or
 // with a field that is not known among it, is an error with a nil Imported, and ends the import. An export that was cut short is such an
-// error, which matches [ErrCutShort]. Where r is an [io.Seeker], all of it is read and checked before the first version is made; else what
+// error, which matches [store.ErrBadRecord] and [io.ErrUnexpectedEOF]. Where r is an [io.Seeker], all of it is read and checked before the first version is made; else what
 // comes before such a line is in the store, and an import of the whole goes on behind it.
 func (n Namespace) Import(ctx context.Context, r io.Reader, opts *ImportOptions) iter.Seq2[*Imported, error] {
 	return func(yield func(*Imported, error) bool) {

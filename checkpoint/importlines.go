@@ -68,8 +68,8 @@ func checkLines(r io.Reader) error {
 	return err
 }
 
-// ErrCutShort says that an export does not end in the line that says how much it has.
-var ErrCutShort = fmt.Errorf("%w: the export was cut short", store.ErrBadRecord)
+// errCutShort says that an export does not end in the line that says how much it has.
+var errCutShort = fmt.Errorf("%w: the export was cut short: %w", store.ErrBadRecord, io.ErrUnexpectedEOF)
 
 // end holds the line that ends an export against what came before it.
 func (r *lineReader) end(end *exportEnd) error {
@@ -118,7 +118,7 @@ func (r *lineReader) line(v any) bool {
 	switch err := json.Unmarshal(data, &format); {
 	case err != nil && !r.lines.Scan() && r.lines.Err() == nil && r.number > 1: // the last line is half a line
 		if !r.partial {
-			_ = r.fail(fmt.Errorf("%w within its last line: %w", ErrCutShort, err))
+			_ = r.fail(fmt.Errorf("%w within its last line: %w", errCutShort, err))
 		}
 		return false
 	case err != nil:
@@ -147,7 +147,7 @@ func (r *lineReader) peek() (store.Key, bool) {
 		switch {
 		case !r.line(line):
 			if r.err == nil && r.open && !r.partial {
-				_ = r.fail(fmt.Errorf("%w: its last line, which says how much it has, is missing", ErrCutShort))
+				_ = r.fail(fmt.Errorf("%w: its last line, which says how much it has, is missing", errCutShort))
 			}
 			return store.Key{}, false
 		case line.End == nil:

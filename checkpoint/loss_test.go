@@ -84,13 +84,13 @@ func TestALostLeaseDoesNotHideWhatBecameOfTheCallersWrites(t *testing.T) {
 					s := r.open(nil)
 					r.On("Commit", 1, fault)
 					r.On("Commit", 0, faultstore.Throttle)
-					require.ErrorIs(r, s.SaveWith(r.seconds(2), "a", out.put("a")), checkpoint.ErrOutcomeUnknown)
+					require.ErrorIs(r, s.SaveStep(r.seconds(2), at("a", out.put("a"))), checkpoint.ErrOutcomeUnknown)
 					r.Clear()
 					r.breakLease()
 					time.Sleep(10 * time.Second) // a beat finds out
 					require.Error(r, s.Context().Err())
 
-					err := s.SaveWith(r.Context(), "b", out.put("b"))
+					err := s.SaveStep(r.Context(), at("b", out.put("b")))
 					settled, ok := errors.AsType[*checkpoint.SettledError](err)
 					require.True(r, ok, "got %v", err)
 					assert.ErrorIs(r, err, lease.ErrLost)

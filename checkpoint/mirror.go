@@ -54,6 +54,14 @@ type mirror struct {
 	err     error // why the last try failed
 }
 
+// mirroring is how far a mirror has come.
+type mirroring struct {
+	Through int64         // all versions up to here are mirrored, except those in gaps
+	Waiting int64         // how many later versions wait for the mirror
+	Gaps    []archive.Gap // that this session found
+	Err     error         // why the last try failed; nil: it did not
+}
+
 func newMirror(ctx context.Context, c *committer, policy MirrorPolicy) *mirror {
 	m := &mirror{
 		c: c, policy: policy,
@@ -127,21 +135,12 @@ func (m *mirror) mirroredElsewhere(version int64) {
 	m.through = max(m.through, version)
 }
 
-func (m *mirror) status() Mirroring {
+func (m *mirror) status() mirroring {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return Mirroring{
+	return mirroring{
 		Through: m.through, Waiting: max(0, m.newest.Number-m.through), Gaps: slices.Clone(m.gaps), Err: m.err,
 	}
-}
-
-// Mirror says how far the mirror of the session's archive has come. Without an archive, or a policy that mirrors, it is the
-// zero value.
-func (s *Session[T]) Mirror() Mirroring {
-	if s.c.mirror == nil {
-		return Mirroring{}
-	}
-	return s.c.mirror.status()
 }
 
 // finish waits until all is mirrored, or ctx ends, and ends the mirror.

@@ -39,15 +39,15 @@ type Namespace struct {
 	Mirror MirrorPolicy
 }
 
-// Defaults of [Namespace].
 const (
-	DefaultRetainAge    = 30 * 24 * time.Hour
+	// DefaultRetainStarts is the default of Namespace.RetainStarts.
 	DefaultRetainStarts = 5
-	DefaultInlineLimit  = 4 << 10
 
-	// MinRetainAge is the least that versions are kept: what became of a save is read
-	// from the version it made.
+	// MinRetainAge is the least Namespace.RetainAge: the outcome of a save is read from the version that it made.
 	MinRetainAge = time.Hour
+
+	defaultRetainAge   = 30 * 24 * time.Hour
+	defaultInlineLimit = 4 << 10
 )
 
 // MirrorPolicy says which versions are mirrored.
@@ -69,13 +69,13 @@ func (n Namespace) filled() (Namespace, error) {
 		n.Name = store.DefaultNamespace
 	}
 	if n.RetainAge == 0 {
-		n.RetainAge = DefaultRetainAge
+		n.RetainAge = defaultRetainAge
 	}
 	if n.RetainStarts == 0 {
 		n.RetainStarts = DefaultRetainStarts
 	}
 	if n.InlineLimit == 0 {
-		n.InlineLimit = DefaultInlineLimit
+		n.InlineLimit = defaultInlineLimit
 	}
 	switch {
 	case n.InlineLimit < 0 || n.RetainStarts < 0:

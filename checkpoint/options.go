@@ -8,11 +8,10 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 )
 
-// Defaults of [Options].
 const (
-	DefaultEvery    = 1000
-	DefaultInterval = 10 * time.Second
-	DefaultMaxAhead = 1000
+	defaultEvery    = 1000
+	defaultInterval = 10 * time.Second
+	defaultMaxAhead = 1000
 )
 
 // Options say how a session acquires, saves and resumes. The zero value is useful.
@@ -95,17 +94,17 @@ func (o *Options) filled() (*Options, error) {
 		f = *o
 	}
 	if f.Every == 0 {
-		f.Every = DefaultEvery
+		f.Every = defaultEvery
 	}
 	if f.Interval == 0 {
-		f.Interval = DefaultInterval
+		f.Interval = defaultInterval
 	}
 	if f.MaxUnsaved == 0 {
 		f.MaxUnsaved = 10 * f.Every
 	}
 	f.MaxUnsaved = max(f.MaxUnsaved, f.Every)
 	if f.MaxAhead == 0 {
-		f.MaxAhead = DefaultMaxAhead
+		f.MaxAhead = defaultMaxAhead
 	}
 	if f.Lease.Duration == 0 {
 		f.Lease.Duration = lease.DefaultDuration

@@ -32,14 +32,14 @@ func (n Namespace) reading(name string, opts *ReadOptions) (named, ReadOptions, 
 	return one, o, err
 }
 
-// MaxGetState is the most bytes of a state in the archive that [Get] loads.
-const MaxGetState = 64 << 20
+// maxGetState is the most bytes of a state in the archive that [Namespace.Get] loads.
+const maxGetState = 64 << 20
 
 // Get reads one version without a lease, strongly consistent: the newest, or the one that opts
 // chooses. No such checkpoint, one that was deleted, and a version that has expired or never was are
 // [store.ErrNotFound]; a record that cannot be trusted is a [*store.BadRecordError].
 //
-// A state that lies in the archive is loaded where n has the Archive and it has at most [MaxGetState] bytes; else Body says
+// A state that lies in the archive is loaded where n has the Archive and it has at most 64 MiB; else Body says
 // where it is, and [Checkpoint.OpenState] reads it. One that is missing or damaged is a [*archive.BodyError].
 func (n Namespace) Get(ctx context.Context, name string, opts *ReadOptions) (*Checkpoint, error) {
 	one, o, err := n.reading(name, opts)
@@ -59,7 +59,7 @@ func (n named) get(ctx context.Context, o ReadOptions) (*Checkpoint, error) {
 		return nil, err
 	}
 	cp, err := r.choose(ctx, o)
-	if err != nil || cp.Body == "" || n.Archive == nil || cp.StateSize > MaxGetState {
+	if err != nil || cp.Body == "" || n.Archive == nil || cp.StateSize > maxGetState {
 		return cp, err
 	}
 	cp.State, err = loadBody(ctx, n.Archive, n.key, &store.Version{Number: cp.Version, Content: store.Content{State: cp.stored}})

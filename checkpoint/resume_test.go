@@ -140,7 +140,7 @@ func TestACursorThatGoesBackwardFailsTheSave(t *testing.T) {
 		err := s.Save(r.Context(), "998", sum{})
 		require.ErrorIs(r, err, checkpoint.ErrRefused)
 		require.ErrorIs(r, err, store.ErrNotApplied)
-		require.ErrorIs(r, s.SaveWith(r.Context(), "7"), checkpoint.ErrRefused)
+		require.ErrorIs(r, s.SaveStep(r.Context(), at("7")), checkpoint.ErrRefused)
 		require.NoError(r, s.Save(r.Context(), "1000", sum{}))
 		r.done(s)
 		assert.Equal(r, "1000", r.get().Cursor)

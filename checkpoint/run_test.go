@@ -267,7 +267,7 @@ func TestASaveAfterTheCloseIsRefused(t *testing.T) {
 		r.done(s)
 		r.done(s)
 		require.ErrorIs(r, s.Save(r.Context(), "a", sum{}), checkpoint.ErrClosed)
-		require.ErrorIs(r, s.SaveWith(r.Context(), "a"), checkpoint.ErrClosed)
+		require.ErrorIs(r, s.SaveStep(r.Context(), at("a")), checkpoint.ErrClosed)
 		require.ErrorIs(r, s.Flush(r.Context()), checkpoint.ErrClosed)
 		s.Mark("a", nil)
 		assert.Empty(r, s.Cursor())

@@ -227,7 +227,7 @@ func TestAfterALossMarksDoNothingAndSavesSayWhy(t *testing.T) {
 		}
 		assert.Equal(r, "a", s.Cursor())
 		require.ErrorIs(r, s.Save(r.Context(), "c", sum{}), lease.ErrLost)
-		require.ErrorIs(r, s.SaveWith(r.Context(), "c"), lease.ErrLost)
+		require.ErrorIs(r, s.SaveStep(r.Context(), at("c")), lease.ErrLost)
 		require.ErrorIs(r, s.Flush(r.Context()), lease.ErrLost)
 		require.ErrorIs(r, s.Close(r.Context(), nil), lease.ErrLost)
 		assert.Equal(r, "a", r.get().Cursor)

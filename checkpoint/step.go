@@ -17,13 +17,6 @@ type Step[T any] struct {
 	Writes    []store.Write
 }
 
-// SaveWith saves cursor, with state and counts as they are, together with the caller's own writes, in
-// one transaction: output and checkpoint land together or not at all. It is [Session.SaveStep] without
-// counts and update.
-func (s *Session[T]) SaveWith(ctx context.Context, cursor string, writes ...store.Write) error {
-	return s.SaveStep(ctx, Step[T]{Cursor: cursor, Writes: writes})
-}
-
 // SaveStep moves cursor, counts and state, and saves them together with the caller's own writes, in
 // one transaction. The writes are made by the engine's constructors (dynamostore.Put,
 // sqlitestore.Exec, …), at most [store.MaxWrites].

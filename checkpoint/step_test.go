@@ -28,6 +28,11 @@ func (k *sink) put(row string) store.Write {
 
 func refuses() store.Write { return memstore.Do(func() error { return errCondition }) }
 
+// at is a step that changes only the cursor.
+func at(cursor string, writes ...store.Write) checkpoint.Step[sum] {
+	return checkpoint.Step[sum]{Cursor: cursor, Writes: writes}
+}
+
 func step(cursor string, n int64, writes ...store.Write) checkpoint.Step[sum] {
 	return checkpoint.Step[sum]{Cursor: cursor, Processed: 1, Update: add(n), Writes: writes}
 }
@@ -36,7 +41,7 @@ func TestOutputAndCheckpointLandTogether(t *testing.T) {
 	over(t, func(r *rig) {
 		s, out := r.open(nil), &sink{}
 		require.NoError(r, s.SaveStep(r.Context(), step("a", 1, out.put("a"))))
-		require.NoError(r, s.SaveWith(r.Context(), "b", out.put("b")))
+		require.NoError(r, s.SaveStep(r.Context(), at("b", out.put("b"))))
 		cp := r.get()
 		assert.Equal(r, []string{"a", "b"}, out.rows)
 		assert.Equal(r, "b", cp.Cursor)
@@ -59,7 +64,7 @@ func TestOfAStepThatWasRefusedNothingIsLeft(t *testing.T) {
 		assert.Equal(r, "a", s.Cursor())
 		assert.Equal(r, int64(1), s.Processed())
 
-		require.ErrorIs(r, s.SaveWith(r.Context(), "b", "not a write of this store's"), store.ErrWrite)
+		require.ErrorIs(r, s.SaveStep(r.Context(), at("b", "not a write of this store's")), store.ErrWrite)
 		require.NoError(r, s.SaveStep(r.Context(), step("c", 100, out.put("c"))))
 		r.done(s)
 		assert.Equal(r, int64(101), r.sum())
@@ -88,7 +93,7 @@ func TestARefusedWriteProvesNothingAfterAnAmbiguousAttempt(t *testing.T) {
 		require.NotErrorAs(r, err, &refused, "nobody may take it for the answer")
 		require.ErrorContains(r, err, errCondition.Error())
 		r.breakLease()
-		err = s.SaveWith(r.Context(), "c")
+		err = s.SaveStep(r.Context(), at("c"))
 		var settled *checkpoint.SettledError
 		require.ErrorAs(r, err, &settled)
 		assert.False(r, settled.Landed)
@@ -108,8 +113,8 @@ func TestTheNextSaveTellsWhatBecameOfAStep(t *testing.T) {
 		"landed, told by Save": {faultstore.LoseReply, func(r *rig, s *checkpoint.Session[sum]) error {
 			return s.Save(r.Context(), "never", sum{1000})
 		}, true, 11},
-		"landed, told by SaveWith": {faultstore.LoseReply, func(r *rig, s *checkpoint.Session[sum]) error {
-			return s.SaveWith(r.Context(), "never")
+		"landed, told by SaveStep": {faultstore.LoseReply, func(r *rig, s *checkpoint.Session[sum]) error {
+			return s.SaveStep(r.Context(), at("never"))
 		}, true, 11},
 		"sent again, told by Flush": {faultstore.LoseRequest, func(r *rig, s *checkpoint.Session[sum]) error {
 			return s.Flush(r.Context())
@@ -147,7 +152,7 @@ func TestNothingIsSavedInTheBackgroundBeforeAStepWasReported(t *testing.T) {
 		r.Clear()
 		time.Sleep(time.Minute)
 		assert.Equal(r, int64(1), r.head().Number, "it was settled, and nothing else was done")
-		require.ErrorIs(r, s.Flush(r.Context()), checkpoint.ErrSettled)
+		require.ErrorAs(r, s.Flush(r.Context()), new(*checkpoint.SettledError))
 		r.done(s)
 		assert.Equal(r, []string{"a"}, out.rows)
 	})
@@ -160,9 +165,9 @@ func TestASaveWithWritesTellsWhatBecameOfAPlainOne(t *testing.T) {
 		r.On("Commit", 0, faultstore.Throttle)
 		require.ErrorIs(r, s.Save(r.seconds(3), "a", sum{1}), checkpoint.ErrOutcomeUnknown)
 		r.Clear()
-		require.ErrorIs(r, s.SaveWith(r.Context(), "b", out.put("b")), checkpoint.ErrSettled)
+		require.ErrorAs(r, s.SaveStep(r.Context(), at("b", out.put("b"))), new(*checkpoint.SettledError))
 		assert.Empty(r, out.rows)
-		require.NoError(r, s.SaveWith(r.Context(), "b", out.put("b")))
+		require.NoError(r, s.SaveStep(r.Context(), at("b", out.put("b"))))
 		r.done(s)
 		r.assertHistory(3, 2, 1)
 	})
@@ -177,7 +182,7 @@ func TestAMarkBeforeAStepIsSettledEndsTheSession(t *testing.T) {
 		r.Clear()
 		s.Mark("b", add(10))
 		require.ErrorIs(r, context.Cause(s.Context()), checkpoint.ErrOutcomeUnknown)
-		require.ErrorIs(r, s.Close(r.Context(), nil), checkpoint.ErrSettled)
+		require.ErrorAs(r, s.Close(r.Context(), nil), new(*checkpoint.SettledError))
 		cp := r.get()
 		assert.Equal(r, "a", cp.Cursor, "sent again, it landed")
 		assert.Equal(r, []string{"a"}, out.rows)
@@ -228,7 +233,7 @@ func TestAWriteRefusedAfterALostReplyHoldsUpNobody(t *testing.T) {
 		s := r.open(nil)
 		r.On("Commit", 1, faultstore.LoseRequest)
 		began := time.Now()
-		err := s.SaveWith(r.Context(), "a", refuses())
+		err := s.SaveStep(r.Context(), at("a", refuses()))
 		unknown, ok := errors.AsType[*checkpoint.OutcomeUnknownError](err)
 		require.True(r, ok, "got %v", err)
 		assert.False(r, unknown.Earlier)

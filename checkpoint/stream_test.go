@@ -45,7 +45,7 @@ func (r *rig) streamed(s opener) string {
 }
 
 func TestAStateIsStreamedInAndOut(t *testing.T) {
-	for what, size := range map[string]int{"empty": 0, "small": 100, "at the limit": checkpoint.DefaultInlineLimit, "large": 1 << 20} {
+	for what, size := range map[string]int{"empty": 0, "small": 100, "at the limit": 4 << 10, "large": 1 << 20} {
 		t.Run(what, func(t *testing.T) {
 			over(t, func(r *rig) {
 				a := newMemory()
@@ -56,7 +56,7 @@ func TestAStateIsStreamedInAndOut(t *testing.T) {
 				require.NoError(r, checkpoint.SaveStream(r.Context(), s, "1", text(want)))
 				assert.Equal(r, want, r.streamed(s))
 				assert.Equal(r, "1", s.Cursor())
-				assert.Equal(r, size > checkpoint.DefaultInlineLimit, len(a.keys("body/")) == 1)
+				assert.Equal(r, size > 4<<10, len(a.keys("body/")) == 1)
 				r.closed(s)
 
 				s = r.stream(a)
@@ -90,7 +90,7 @@ func TestSavesThatBringNoStateTakeItOver(t *testing.T) {
 		s.Mark("2", nil)
 		require.NoError(r, s.Flush(r.Context()))
 		assert.Equal(r, want, r.streamed(s))
-		require.NoError(r, s.SaveWith(r.Context(), "3"))
+		require.NoError(r, s.SaveStep(r.Context(), checkpoint.Step[checkpoint.Stream]{Cursor: "3"}))
 		assert.Equal(r, want, r.streamed(s))
 		r.closed(s)
 		assert.Len(r, a.keys("body/"), 4, "one of each version's own")

@@ -40,7 +40,7 @@ it saves from then on is not in it.`,
 		} else if err := e.run(ctx, a.stdout); err != nil {
 			return err
 		}
-		a.say("exported %s of %s", versionsText(e.versions), countText(int64(len(e.done)), "checkpoint"))
+		a.say("exported %s of %s", versionsText(e.versions), countText(e.checkpoints, "checkpoint"))
 		return nil
 	})
 	return cmd
@@ -53,27 +53,12 @@ type export struct {
 	names  []string
 	newest bool
 
-	done     []*checkpoint.Exported
-	versions int64
+	checkpoints, versions int64
 }
 
 // run ends with the first error: what is imported of an export must not depend on where it broke off.
+// A checkpoint goes to w once all of it was read: half a history has an older newest version.
 func (e *export) run(ctx context.Context, w io.Writer) error {
-	bar := e.app.newWorkBar("export")
-	defer bar.clear()
-	for name, err := range e.app.selected(ctx, e.store.storeOnly(e.app.namespace), &e.chosen, e.names) {
-		if err != nil {
-			return err
-		}
-		if err := e.one(ctx, w, name, bar.on(name)); err != nil {
-			return err
-		}
-	}
-	return checkpoint.EndExport(w, e.done...)
-}
-
-// one writes a checkpoint once all of it was read: half a history has an older newest version.
-func (e *export) one(ctx context.Context, w io.Writer, name string, progress func(done, total int64)) (err error) {
 	spool, err := os.CreateTemp("", "milepost-export-*.jsonl")
 	if err != nil {
 		return err
@@ -82,19 +67,40 @@ func (e *export) one(ctx context.Context, w io.Writer, name string, progress fun
 		_ = spool.Close()
 		_ = os.Remove(spool.Name())
 	}()
-	done, err := e.store.in(e.app.namespace).Export(ctx, name, spool, &checkpoint.ExportOptions{
-		Newest: e.newest, Open: true, Progress: progress,
-	})
-	if err != nil {
+	bar := e.app.newWorkBar("export")
+	defer bar.clear()
+	x := checkpoint.NewExporter(spool)
+	for name, err := range e.app.selected(ctx, e.store.storeOnly(e.app.namespace), &e.chosen, e.names) {
+		if err != nil {
+			return err
+		}
+		n, err := x.Add(ctx, e.store.in(e.app.namespace), name, &checkpoint.ExportOptions{Newest: e.newest, Progress: bar.on(name)})
+		if err == nil {
+			err = move(spool, w)
+		}
+		if err != nil {
+			return err
+		}
+		e.checkpoints++
+		e.versions += n
+	}
+	if err := x.Close(); err != nil {
 		return err
 	}
+	return move(spool, w)
+}
+
+// move writes what spool has to w, and empties spool.
+func move(spool *os.File, w io.Writer) error {
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	if _, err := io.Copy(w, spool); err != nil {
-		return fmt.Errorf("write the export of %q: %w", name, err)
+		return fmt.Errorf("write the export: %w", err)
 	}
-	e.done = append(e.done, done)
-	e.versions += done.Versions
-	return nil
+	if err := spool.Truncate(0); err != nil {
+		return err
+	}
+	_, err := spool.Seek(0, io.SeekStart)
+	return err
 }

@@ -152,7 +152,7 @@ func readTwice(in io.Reader) (spool io.Reader, remove func(), err error) {
 }
 
 func hintCutShort(err error) error {
-	if errors.Is(err, checkpoint.ErrCutShort) {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("%w\nexport again; where that cannot be, --partial takes what there is, which may lack the newest versions", err)
 	}
 	return err

@@ -43,8 +43,8 @@ func planOpen(r *request, f *fields) work {
 			MaxSilence: f.millis("max_silence_ms", 0),
 			OnWait:     o.onWait(), Observer: r.c.agent.o.Observer,
 		},
-		Every:      int(f.whole("every", checkpoint.DefaultEvery, 0, math.MaxInt32)),
-		Interval:   f.millis("interval_ms", checkpoint.DefaultInterval),
+		Every:      int(f.whole("every", absent, 0, math.MaxInt32)),
+		Interval:   f.millis("interval_ms", absent),
 		MaxUnsaved: int(f.whole("max_unsaved", 0, 1, math.MaxInt32)),
 		MaxAhead:   int(f.whole("max_ahead", 0, 1, math.MaxInt32)),
 		Identity:   f.text("identity"),
@@ -75,15 +75,23 @@ func planOpen(r *request, f *fields) work {
 	return work{do: o.do}
 }
 
-// unlimited gives 0 the meaning that it has for a client: not by count, or not by time.
+const absent = -1
+
+// unlimited gives 0 the meaning that it has for a client: not by count, or not by time. Absent is the default.
 func unlimited(o *checkpoint.Options) {
-	if o.Every == 0 {
+	switch o.Every {
+	case absent:
+		o.Every = 0
+	case 0:
 		o.Every = math.MaxInt32
 		if o.MaxUnsaved == 0 {
 			o.MaxUnsaved = math.MaxInt32
 		}
 	}
-	if o.Interval == 0 {
+	switch o.Interval {
+	case absent:
+		o.Interval = 0
+	case 0:
 		o.Interval = math.MaxInt64
 	}
 }

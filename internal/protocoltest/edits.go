@@ -145,7 +145,7 @@ var editRules = []rule{
 		_, err := f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(2))
 		require.ErrorIs(t, err, store.ErrNotFound)
 		require.NotEmpty(t, f.copied(t, 2), "it is there, and not shown")
-		_, err = f.in(f.Store).FinishDelete(t.Context(), f.key.Name)
+		_, err = f.in(f.Store).GC(t.Context(), f.key.Name, nil)
 		require.NoError(t, err)
 		f.notCopied(t, 2)
 	}},
@@ -183,7 +183,7 @@ var editRules = []rule{
 		_, err := f.in(line).Delete(f.soon(t), f.key.Name, f.editing())
 		require.Error(t, err)
 		assert.Equal(t, []string{f.key.Name}, f.deleting(t))
-		_, err = f.in(f.Store).FinishDelete(t.Context(), f.key.Name)
+		_, err = f.in(f.Store).GC(t.Context(), f.key.Name, nil)
 		require.NoError(t, err)
 		assert.Empty(t, f.deleting(t))
 		f.notCopied(t, 1)
@@ -199,7 +199,7 @@ var editRules = []rule{
 		require.NoError(t, s.put(t.Context(), 1))
 		require.NoError(t, s.put(t.Context(), 2))
 		deliverLate(t, line) // the unlisting of the tombstone
-		_, err = f.in(f.Store).FinishDelete(t.Context(), f.key.Name)
+		_, err = f.in(f.Store).GC(t.Context(), f.key.Name, nil)
 		require.NoError(t, err)
 		assert.True(t, f.head(t).Listed)
 		f.saw(t, "1", "2")

@@ -247,7 +247,7 @@ func writesSaveRules(writes func(testing.TB, store.Store) storetest.Writes) []ru
 		t.Helper()
 		var s *checkpoint.SettledError
 		require.ErrorAs(t, err, &s)
-		require.ErrorIs(t, err, checkpoint.ErrSettled)
+		require.ErrorAs(t, err, new(*checkpoint.SettledError))
 		return s
 	}
 	return []rule{
@@ -255,9 +255,9 @@ func writesSaveRules(writes func(testing.TB, store.Store) storetest.Writes) []ru
 			w := writes(t, f.Store)
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, faultstore.LoseReply)
-			require.NoError(t, s.SaveWith(t.Context(), "1", w.Make("one")))
+			require.NoError(t, s.SaveStep(t.Context(), at("1", w.Make("one"))))
 			assert.True(t, w.Made("one"))
-			err := s.SaveWith(t.Context(), "2", w.Refused)
+			err := s.SaveStep(t.Context(), at("2", w.Refused))
 			var refused *store.WriteError
 			require.ErrorAs(t, err, &refused)
 			assert.Equal(t, 0, refused.Index)
@@ -269,13 +269,13 @@ func writesSaveRules(writes func(testing.TB, store.Store) storetest.Writes) []ru
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, faultstore.LoseReply)
 			s.line.On("Commit", 0, faultstore.Throttle)
-			require.ErrorIs(t, s.SaveWith(f.soon(t), "1", w.Make("one")), checkpoint.ErrOutcomeUnknown)
+			require.ErrorIs(t, s.SaveStep(f.soon(t), at("1", w.Make("one"))), checkpoint.ErrOutcomeUnknown)
 			s.line.Clear()
-			report := settled(t, s.SaveWith(t.Context(), "2", w.Make("two")))
+			report := settled(t, s.SaveStep(t.Context(), at("2", w.Make("two"))))
 			assert.True(t, report.Landed)
 			assert.Equal(t, f.head(t).CommitID, report.CommitID)
 			assert.False(t, w.Made("two"))
-			require.NoError(t, s.SaveWith(t.Context(), "2", w.Make("two")))
+			require.NoError(t, s.SaveStep(t.Context(), at("2", w.Make("two"))))
 			assert.True(t, w.Made("one"))
 			assert.True(t, w.Made("two"))
 			f.saw(t, "1", "2")
@@ -287,7 +287,7 @@ func writesSaveRules(writes func(testing.TB, store.Store) storetest.Writes) []ru
 			s.line.On("Commit", 0, faultstore.Throttle)
 			require.ErrorIs(t, s.put(f.soon(t), 1), checkpoint.ErrOutcomeUnknown)
 			s.line.Clear()
-			assert.True(t, settled(t, s.SaveWith(t.Context(), "2", w.Make("two"))).Landed)
+			assert.True(t, settled(t, s.SaveStep(t.Context(), at("2", w.Make("two")))).Landed)
 			assert.False(t, w.Made("two"))
 			f.saw(t, "1")
 		}},
@@ -295,10 +295,10 @@ func writesSaveRules(writes func(testing.TB, store.Store) storetest.Writes) []ru
 			w := writes(t, f.Store)
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 0, faultstore.Hold)
-			require.ErrorIs(t, s.SaveWith(f.soon(t), "1", w.Make("one")), checkpoint.ErrOutcomeUnknown)
+			require.ErrorIs(t, s.SaveStep(f.soon(t), at("1", w.Make("one"))), checkpoint.ErrOutcomeUnknown)
 			s.line.Clear()
 			f.open(t, f.Store, f.over("a"))
-			err := s.SaveWith(t.Context(), "2", w.Make("two"))
+			err := s.SaveStep(t.Context(), at("2", w.Make("two")))
 			assert.False(t, settled(t, err).Landed)
 			deliverLate(t, s.line)
 			assert.False(t, w.Made("one"))
@@ -310,7 +310,7 @@ func writesSaveRules(writes func(testing.TB, store.Store) storetest.Writes) []ru
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, faultstore.LoseReply)
 			s.line.On("Commit", 2, faultstore.Fail(fmt.Errorf("again: %w", &store.WriteError{Key: f.key, Err: store.ErrNotApplied})))
-			require.NoError(t, s.SaveWith(t.Context(), "1", w.Make("one")))
+			require.NoError(t, s.SaveStep(t.Context(), at("1", w.Make("one"))))
 			f.saw(t, "1")
 		}},
 	}

@@ -55,6 +55,11 @@ func (f fixture) sessionOn(t testing.TB, line *faultstore.Store, o *checkpoint.O
 	return session{s, line}
 }
 
+// at is a step that changes only the cursor.
+func at(cursor string, writes ...store.Write) checkpoint.Step[tally] {
+	return checkpoint.Step[tally]{Cursor: cursor, Writes: writes}
+}
+
 // put saves cursor n with the state that belongs to it.
 func (s session) put(ctx context.Context, n int) error {
 	return s.Save(ctx, fmt.Sprint(n), tally{int64(n)})

@@ -46,6 +46,6 @@ func ExamplePut() {
 		Item:                map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "ord-88124"}},
 		ConditionExpression: aws.String("attribute_not_exists(id)"),
 	})
-	fmt.Printf("%T, %T\n", plain, onlyNew) // both go to a session's SaveWith
+	fmt.Printf("%T, %T\n", plain, onlyNew) // both go to a session's SaveStep
 	// Output: types.TransactWriteItem, types.TransactWriteItem
 }

@@ -50,7 +50,7 @@ func loop(b *testing.B, st store.Store, record time.Duration, opened func()) {
 	s, err := checkpoint.Open[state](b.Context(), checkpoint.Namespace{Store: st}, "orders/eu", nil)
 	require.NoError(b, err)
 	opened()
-	cursors := make([]string, checkpoint.DefaultEvery)
+	cursors := make([]string, 1000)
 	for i := range cursors {
 		cursors[i] = fmt.Sprintf("ord-%06d", i)
 	}

@@ -13,6 +13,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 	"github.com/milepost-dev/milepost/store/archive/s3archive"
 	"github.com/milepost-dev/milepost/store/dynamostore"
 	"github.com/milepost-dev/milepost/test/dynamotest"
@@ -82,7 +84,12 @@ func measure(t *testing.T, size int64, archived bool, policy checkpoint.MirrorPo
 		for n := range saves {
 			require.NoError(t, s.Save(t.Context(), fmt.Sprintf("ord-%08d", n), state))
 			require.Eventually(t, func() bool {
-				return !archived || policy == checkpoint.MirrorSessions || s.Mirror().Through >= s.Version()
+				if !archived || policy == checkpoint.MirrorSessions {
+					return true
+				}
+				ids, err := archive.IDs(t.Context(), orders.Archive, store.Key{Namespace: store.DefaultNamespace, Name: "orders/eu/shard-03"})
+				require.NoError(t, err)
+				return int64(len(ids)) >= s.Version()
 			}, time.Minute, time.Millisecond)
 		}
 		require.NoError(t, s.Close(t.Context(), nil))

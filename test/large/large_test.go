@@ -101,7 +101,11 @@ func TestSavesGoOnWithAnArchiveThatNeverAnswers(t *testing.T) {
 	// Once it answers, the next session brings the mirror up to date.
 	s, err = checkpoint.Open[int](t.Context(), checkpoint.Namespace{Store: st, Archive: up}, "black-holed", nil)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return s.Mirror().Waiting == 0 }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		ids, err := archive.IDs(t.Context(), up, store.Key{Namespace: store.DefaultNamespace, Name: "black-holed"})
+		require.NoError(t, err)
+		return int64(len(ids)) == s.Version()
+	}, time.Minute, 10*time.Millisecond)
 	require.NoError(t, s.Close(t.Context(), nil))
 	found, err := checkpoint.Namespace{Store: st, Archive: up}.Verify(t.Context(), "black-holed", nil)
 	require.NoError(t, err)

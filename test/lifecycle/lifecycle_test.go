@@ -116,8 +116,10 @@ func TestTheLifeOfACheckpointWithAnArchive(t *testing.T) {
 			l.sound(14)
 
 			var lines bytes.Buffer
-			_, err = l.Export(t.Context(), name, &lines, nil)
+			x := checkpoint.NewExporter(&lines)
+			_, err = x.Add(t.Context(), l.Namespace, name, nil)
 			require.NoError(t, err)
+			require.NoError(t, x.Close())
 			into := newSQLite(t)
 			for done, err := range (checkpoint.Namespace{Store: into, Archive: newDirectory(t)}).Import(t.Context(), &lines, nil) {
 				require.NoError(t, err)
