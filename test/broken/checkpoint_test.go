@@ -97,7 +97,7 @@ var checkpointMutants = []*mutant{
 		caught: overMemory("Edits/versions and epochs go on after a delete, and the new life shows nothing of the old"),
 	},
 	{
-		name:   "versions begin anew after a delete",
+		name:   "versions begin at 1 again after a delete",
 		breaks: "a version is never reused, not even after a delete †",
 		edits: []edit{{"checkpoint/commit.go", "	next.CommitID = lease.NewID()\n",
 			"	if c.base.Deleted {\n		next.Number = 1\n	}\n	next.CommitID = lease.NewID()\n"}},

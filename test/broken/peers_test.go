@@ -27,7 +27,7 @@ var peerMutants = []*mutant{
 		caught: inRealTime("Leases as peers got them wrong/a close during a waiting acquire must not stall any heartbeat"),
 	},
 	{
-		name:   "peers: nobody knows their own lease",
+		name:   "peers: a client does not recognize its own lease",
 		breaks: "own acquire landed, its reply was lost, and the client then waited out its own lease",
 		edits: []edit{
 			{"lease/acquire.go", "			return conflict.Lease != nil && conflict.Lease.LeaseID == next.LeaseID, nil\n", "			return conflict.Lease == nil && false, nil\n"},
@@ -48,7 +48,7 @@ var peerMutants = []*mutant{
 		caught: overMemory("Leases as peers got them wrong/a crash or a deploy must not cost a full lease's wait"),
 	},
 	{
-		name:   "peers: who asked for a handover waits for it for ever",
+		name:   "peers: a waiter waits forever for a handover",
 		breaks: "hand-over that needs both sides alive wedged for ever",
 		edits:  []edit{{"lease/acquire.go", "		if !c.judge.may(found.Clock, now) {\n", "		if !c.judge.may(found.Clock, now) || c.opts.TakeOver && found.Lease != nil && found.Lease.Status == store.Held {\n"}},
 		caught: overMemory("Leases as peers got them wrong/a handover must not wedge when either side dies"),

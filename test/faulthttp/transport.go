@@ -34,9 +34,9 @@ const (
 // context ends.
 type Fault func(req *http.Request, send Send) (*http.Response, error)
 
-// Send sends the request, byte for byte the same each time it is called, and
-// returns the reply with its body in memory. The faults of later rules are
-// within it. It may still be called when the Fault has returned.
+// Send sends the request, byte for byte the same each time it is called, and returns the reply with
+// its body in memory. The faults of later rules act inside Send. It may still be called after the
+// Fault has returned.
 type Send func(context.Context) (*http.Response, error)
 
 // Request is a request as the client made it, and how it ended for the client.

@@ -1,5 +1,5 @@
-// Package large_test saves and loads a state of 1 GiB through a session, on SQLite beside a directory and beside a bucket,
-// and measures the memory that it takes.
+// Package large_test saves and loads a state of 1 GiB through a session, on SQLite with a directory
+// and with a bucket, and measures the memory that this takes.
 package large_test
 
 import (
@@ -32,7 +32,7 @@ import (
 	"github.com/milepost-dev/milepost/test/s3test"
 )
 
-// The work is done by this test, run again as a process of its own, whose peak of memory the system knows.
+// The test runs itself again as a separate process, whose peak of memory the system reports.
 func TestASessionSavesAndLoads1GiBInLessThan200MiB(t *testing.T) {
 	if where := os.Getenv("LARGE_ARCHIVE"); where != "" {
 		throughASession(t, where)
@@ -58,7 +58,8 @@ func TestASessionSavesAndLoads1GiBInLessThan200MiB(t *testing.T) {
 	}
 }
 
-// throughASession saves the state in one session, whose closing version takes it over, and loads it in another.
+// throughASession saves the state in one session, whose closing version keeps it, and loads the
+// state in another session.
 func throughASession(t *testing.T, where string) {
 	st := openSQLite(t)
 	ns := checkpoint.Namespace{Store: st, Archive: openAt(t, where)}
@@ -114,7 +115,7 @@ func TestSavesGoOnWithAnArchiveThatNeverAnswers(t *testing.T) {
 	assert.Equal(t, int64(saves+3), found.Objects)
 }
 
-// hole is an archive whose writes are never answered, once a session is open.
+// hole is an archive that never answers writes once a session is open.
 type hole struct{ archive.Archive }
 
 func (h *hole) Create(ctx context.Context, key string, _ io.Reader) (archive.Object, error) {
@@ -130,7 +131,7 @@ func openSQLite(t *testing.T) store.Store {
 	return st
 }
 
-// noise yields the state: what does not compress, the same each time.
+// noise yields the state: bytes that do not compress, the same each time.
 func noise() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{7}), largeState) }
 
 func openAt(t *testing.T, where string) archive.Archive {
@@ -169,7 +170,7 @@ func equal(want, got io.Reader) error {
 func peakMemory(t *testing.T) int {
 	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")
-	if err != nil { // where that is not told: what the Go runtime has asked for, which is more
+	if err != nil { // the system does not report it: use what the Go runtime has asked for, which is more
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		return int(m.Sys)

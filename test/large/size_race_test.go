@@ -2,8 +2,8 @@
 
 package large_test
 
-// The race detector needs many times the memory and the time: under it the round trip is for races alone, and the
-// measure is taken without.
+// The race detector needs many times the memory and time. With it the round trip only looks for
+// races; the memory is measured without it.
 const (
 	largeState = 64 << 20 // bytes
 	mostMemory = 4 << 30  // bytes

@@ -16,7 +16,7 @@ import (
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// BenchmarkSaveWithMetrics saves in two sessions, each on an SQLite database of its own, in turn.
+// BenchmarkSaveWithMetrics saves in two sessions, each on a separate SQLite database, in turn.
 // One session is observed. It reports the ratio of the medians: at most 1.03 is wanted.
 func BenchmarkSaveWithMetrics(b *testing.B) {
 	plain, observed := opened(b, nil), opened(b, observer(b, true))

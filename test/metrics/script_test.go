@@ -1,4 +1,5 @@
-// Package metrics_test holds docs/metrics.md to what is emitted, and what is emitted to the formats of those who take it.
+// Package metrics_test compares docs/metrics.md with the emitted metrics, and these with the
+// formats of their consumers.
 package metrics_test
 
 import (
@@ -49,7 +50,7 @@ func newScript(t *testing.T, detail bool, readers ...sdk.Reader) *script {
 	return s
 }
 
-// open opens a session, whoever has the lease.
+// open opens a session, and takes the lease from any holder.
 func (s *script) open() *session {
 	s.t.Helper()
 	s.pid++

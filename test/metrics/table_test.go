@@ -192,7 +192,8 @@ func TestLinesOfEMFFollowItsSchemaAndNameAllOfCloudWatchsMetrics(t *testing.T) {
 	}
 }
 
-// checkLine holds one line to the schema, and to what the specification says of the members that metrics and dimensions name.
+// checkLine validates one line against the schema, and against the specification's rules for the members
+// that metrics and dimensions name.
 func checkLine(t *testing.T, schema *jsonschema.Schema, line string, seen map[string]bool) {
 	t.Helper()
 	v, err := jsonschema.UnmarshalJSON(strings.NewReader(line))

@@ -160,7 +160,7 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// flaky is an archive that is down while it is told to be.
+// flaky is an archive that the test can take down.
 type flaky struct {
 	archive.Archive
 	down atomic.Bool

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheTestsThatTheDocumentsNameExist finds each test that docs/protocol.md names after "*Tests:*",
-// and docs/traps.md in a table's last column: a Test function by its declaration, a subtest by its
-// text in quotes.
+// TestTheTestsThatTheDocumentsNameExist finds each test that docs/protocol.md names after
+// "*Tests:*", and docs/traps.md in a table's last column: a Test function by its declaration, a
+// subtest by its text in quotes.
 func TestTheTestsThatTheDocumentsNameExist(t *testing.T) {
 	source := goSource(t)
 	for document, lists := range map[string]string{

@@ -25,7 +25,7 @@ import (
 
 const root = "../.."
 
-var work string // a directory that goes with the tests
+var work string // a directory that is removed after the tests
 
 func TestMain(m *testing.M) {
 	defer os.Exit(1) // if a test ends the process
@@ -40,8 +40,8 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// snapshot makes a release for this platform alone, once, and returns the directory it lies in.
-// `make snapshot` makes it for all.
+// snapshot makes a release only for this platform, once, and returns its directory. `make snapshot`
+// makes one for all platforms.
 var snapshot = sync.OnceValues(func() (string, error) {
 	config, err := os.ReadFile(filepath.Join(root, ".goreleaser.yaml"))
 	if err != nil {
@@ -90,7 +90,7 @@ func built(t *testing.T, pattern string) []string {
 	return files
 }
 
-// one is the only file of the release that a pattern matches.
+// one returns the only file of the release that a pattern matches.
 func one(t *testing.T, pattern string) string {
 	t.Helper()
 	files := built(t, pattern)
@@ -98,13 +98,13 @@ func one(t *testing.T, pattern string) string {
 	return files[0]
 }
 
-// result is what a command left.
+// result is the outcome of a command.
 type result struct {
 	exit           int
 	stdout, stderr string
 }
 
-// asRoot runs a command as root. Who is not is made root of a user namespace.
+// asRoot runs a command as root: as root of a user namespace if this process is not root.
 func asRoot(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -113,8 +113,8 @@ func asRoot(t *testing.T, name string, args ...string) string {
 	return must(t, start(t, cmd))
 }
 
-// inside runs the milepost command with a directory as its root, and as the user of the image where
-// that can be.
+// inside runs the milepost command with a directory as its root, and as the image's user if
+// possible.
 func inside(t *testing.T, dir string, user uint32, env []string, args ...string) result {
 	t.Helper()
 	cmd := exec.Command("/usr/bin/milepost", args...)

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// services stands before a DynamoDB and an S3 endpoint, and in CloudWatch's place, and records what IAM would
-// be asked about each request that passes, in the words of testdata/policies.json.
+// services is a proxy for a DynamoDB and an S3 endpoint, and a stand-in for CloudWatch. It records
+// what IAM would be asked about each request that passes, in the words of testdata/policies.json.
 type services struct {
 	dynamo, s3     string // where to send requests
 	cloudwatch     string
@@ -67,7 +67,7 @@ func cloudwatchRequests(r *http.Request) ([]request, error) {
 	return []request{{"cloudwatch:PutMetricData", "*", map[string][]string{"cloudwatch:namespace": {r.PostForm.Get("Namespace")}}}}, nil
 }
 
-// recording sends on what record lets pass.
+// recording forwards the requests that record lets pass.
 func recording(t *testing.T, endpoint string, record func(r *http.Request, body []byte) bool) string {
 	t.Helper()
 	target, err := url.Parse(endpoint)
@@ -102,7 +102,7 @@ func (s *services) keep(requests []request, err error) {
 	}
 }
 
-// take returns what was recorded since it was last called, each request once.
+// take returns the requests recorded since its last call, each once.
 func (s *services) take(t *testing.T) []request {
 	t.Helper()
 	s.mu.Lock()
@@ -123,7 +123,7 @@ const (
 	bucketARN = "arn:aws:s3:::milepost-archive"
 )
 
-// dynamoBody is what a request to DynamoDB says about what it touches.
+// dynamoBody is the part of a DynamoDB request that says what it touches.
 type dynamoBody struct {
 	TableName     string
 	IndexName     string
@@ -180,7 +180,7 @@ func (s *services) dynamoRequest(operation string, body dynamoBody) ([]request, 
 			all = append(all, about(operation, table, "", leading...))
 		}
 		return all, nil
-	case "TransactWriteItems": // which IAM is asked about item by item
+	case "TransactWriteItems": // IAM is asked about each item
 		for _, item := range body.TransactItems {
 			for kind, write := range item {
 				one, err := s.dynamoRequest(map[string]string{

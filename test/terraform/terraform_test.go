@@ -1,8 +1,8 @@
 // Package terraform_test tests that the Terraform module agrees with the rest of the repository. It
 // needs no network and no account, and is never skipped.
 //
-// Terraform comes from PATH. The AWS provider is a stand-in (package provider, a
-// module of its own), which serves the published schema of what is used.
+// Terraform comes from PATH. The AWS provider is a stand-in (package provider, a separate module),
+// which serves the published schema of the resources used.
 package terraform_test
 
 import (

@@ -100,7 +100,7 @@ var httpFaults = []httpFault{
 	{plot: plot{name: "overtaken, and it arrives when the cut has ended", impatient: true, cut: true, late: atTheEnd}, fault: overtaken(1, held)},
 }
 
-// table is where all tales of a test happen, each under a name of its own.
+// table is where all tales of a test happen, each under a separate name.
 type table struct {
 	name, ledger string
 	base         *http.Transport

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// plot is how a tale goes that meets a fault.
+// plot describes how a tale goes when a request meets a fault.
 type plot struct {
 	name      string
 	late      moment
@@ -29,8 +29,8 @@ func (p plot) set(t *tale) {
 	}
 }
 
-// requests are those that the i-th plot is for, of all in a tale, in which sessions open at these. The plots share
-// the requests: each is for every third one, so that every request meets every third plot.
+// requests returns the requests of a tale for the i-th plot, given where sessions open. The plots
+// share the requests: each is for every third one, so that every request meets every third plot.
 func (p plot) requests(i, all int, openings []int) (numbers []int) {
 	const opening = 3
 	first, last, step := 1, all, 3
@@ -52,7 +52,7 @@ func (p plot) requests(i, all int, openings []int) (numbers []int) {
 // atOnce is how many tales are told at once: they mostly wait.
 const atOnce = 16
 
-// inTurn runs the subtests that each yields, some at once.
+// inTurn runs the subtests that each yields, several at once.
 func inTurn(t *testing.T, each func(yield func(name string, test func(*testing.T)))) {
 	var running sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
@@ -66,7 +66,7 @@ func inTurn(t *testing.T, each func(yield func(name string, test func(*testing.T
 	running.Wait()
 }
 
-// mustHold tells the tale, and checks all that is left of it.
+// mustHold plays the tale, and checks what it left.
 func (t *tale) mustHold(tt *testing.T) {
 	ctx, cancel := context.WithTimeout(tt.Context(), time.Minute)
 	defer cancel()
@@ -74,8 +74,8 @@ func (t *tale) mustHold(tt *testing.T) {
 	t.check(tt, tt.Name())
 }
 
-// overtakenBy lets the second session take over, and save so many times, while a request of the
-// first's is under way.
+// overtakenBy lets the second session take over and save a number of times while a request of the
+// first is in flight.
 func (t *tale) overtakenBy(ctx context.Context, saves int) {
 	if !t.taking.Load() { // else the request is the second session's own
 		t.takeOver(context.WithoutCancel(ctx), t.clean, saves)

@@ -40,7 +40,7 @@ const (
 	atTheEnd
 )
 
-// patience of a call whose reply does not come, and of how many of them in a row: most, and where
+// How long a call waits for its reply, and how many such calls follow one another: usually, and if
 // the line is cut.
 const (
 	patience    = 150 * time.Millisecond
@@ -48,8 +48,8 @@ const (
 	attemptsCut = 2
 )
 
-// tale is one checkpoint's life: a first session saves and is overtaken by a second, which it does
-// not know; that saves and closes; a third goes on from there.
+// tale is one checkpoint's life. A first session saves and is overtaken, unnoticed, by a second.
+// The second saves and closes, and a third goes on from there.
 type tale struct {
 	line
 	key       store.Key
@@ -220,9 +220,9 @@ func (s *session) saveWithRow(ctx context.Context) {
 	})
 }
 
-// call makes one call that saves, each time under a cursor of its own, and notes what it was told.
-// A caller whose patience ends calls again, until it is told that it has saved, or that it has lost
-// the lease.
+// call makes one call that saves, each time under a new cursor, and records its result. A caller
+// whose patience ends calls again, until a call reports that it has saved, or that it has lost the
+// lease.
 func (s *session) call(ctx context.Context, row bool, do func(context.Context, string) error) {
 	for attempt := 1; ; attempt++ {
 		s.calls++

@@ -55,8 +55,8 @@ func (r truth) String() string {
 	return b.String()
 }
 
-// checkHistory: versions 1 … n without a hole, each of one commit, HEAD the last of them, each
-// state with its own cursor, the counts those of the steps that landed, and the lease left free.
+// checkHistory requires versions 1 … n without a hole, each of one commit, with HEAD the last. Each
+// state must belong to its cursor, the counts to the steps that landed, and the lease must be free.
 func (r truth) checkHistory(tt *testing.T, when string) {
 	ids := map[string]bool{}
 	var processed, epoch int64
@@ -89,8 +89,8 @@ func stateOf(tt *testing.T, v store.Copy) state {
 	return s
 }
 
-// checkFences: epochs rise from session to session, and behind the fence of each no older epoch
-// commits.
+// checkFences requires that epochs rise from session to session, and that no older epoch commits
+// after a fence.
 func (r truth) checkFences(tt *testing.T, when string, opened []*session) {
 	// An opening that is overtaken returns later than the one that overtook it.
 	opened = slices.SortedFunc(slices.Values(opened), func(a, b *session) int { return cmp.Compare(a.Epoch(), b.Epoch()) })

@@ -37,7 +37,7 @@ func TestNothingIsWrittenAfterAFailure(t *testing.T) {
 }
 
 func TestOutputIsReadAsItIsPrinted(t *testing.T) {
-	output, err := keep("beside other work", strings.NewReader(strings.Join([]string{
+	output, err := keep("with other work", strings.NewReader(strings.Join([]string{
 		"goos: linux", "goarch: amd64", "pkg: example.com/a/checkpoint", "cpu: Some Processor",
 		"BenchmarkMark-2         \t141624204\t        16.52 ns/op\t       0 B/op\t       0 allocs/op",
 		"PASS", "ok  \texample.com/a/checkpoint\t3.1s", "?   \texample.com/a/cmd\t[no test files]",
@@ -68,7 +68,7 @@ func TestOutputIsReadAsItIsPrinted(t *testing.T) {
 	assert.Equal(t, "Some Processor", cpu)
 	note, err := r.setting("note")
 	require.NoError(t, err)
-	assert.Equal(t, "beside other work", note)
+	assert.Equal(t, "with other work", note)
 
 	cells, err := r.atMost(2.4, "bench.Save/near/back-to-back", "x", "%.2f")
 	require.NoError(t, err)
