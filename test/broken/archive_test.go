@@ -4,9 +4,9 @@ func ofSessions(test string) by { return by{"./checkpoint", test} }
 
 func onDirectory(rule string) by { return by{"./store/archive/dirarchive", "TestConformance/" + rule} }
 
-const unreferencedOrder = `	found, err := st.Look(ctx, key)
+const unreferencedOrder = `	found, err := n.look(ctx)
 	if err != nil {
-		return nil, wrap("read", key, err)
+		return nil, err
 	}
 	if found.Head == nil {
 		return nil, nil // everything is above it
@@ -15,10 +15,10 @@ const unreferencedOrder = `	found, err := st.Look(ctx, key)
 	unused := slices.DeleteFunc(slices.Clone(listed), func(b archive.ListedBody) bool {
 		return b.ID.Version > head.Number || b.ID.Version == head.Number && b.ID.CommitID == head.CommitID
 	})
-	if unused, err = withoutCopy(ctx, st, key, unused); err != nil {
+	if unused, err = n.withoutCopy(ctx, unused); err != nil {
 		return nil, err
 	}
-	return withoutMirror(ctx, a, key, unused)
+	return n.withoutMirror(ctx, unused)
 `
 
 // archiveMutants break what is said of bodies, the mirror, gc and restore.
@@ -26,16 +26,16 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: gc reads HEAD last",
 		breaks: "gc lists bodies, then reads, in this order, HEAD, V#v, the mirror †",
-		edits: []edit{{"checkpoint/gc.go", unreferencedOrder, `	unused, err := withoutCopy(ctx, st, key, slices.Clone(listed))
+		edits: []edit{{"checkpoint/gc.go", unreferencedOrder, `	unused, err := n.withoutCopy(ctx, slices.Clone(listed))
 	if err != nil {
 		return nil, err
 	}
-	if unused, err = withoutMirror(ctx, a, key, unused); err != nil {
+	if unused, err = n.withoutMirror(ctx, unused); err != nil {
 		return nil, err
 	}
-	found, err := st.Look(ctx, key)
+	found, err := n.look(ctx)
 	if err != nil {
-		return nil, wrap("read", key, err)
+		return nil, err
 	}
 	if found.Head == nil {
 		return nil, nil // everything is above it
@@ -50,14 +50,14 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: gc reads the mirror before the copies",
 		breaks: "gc lists bodies, then reads, in this order, HEAD, V#v, the mirror †",
-		edits: []edit{{"checkpoint/gc.go", `	if unused, err = withoutCopy(ctx, st, key, unused); err != nil {
+		edits: []edit{{"checkpoint/gc.go", `	if unused, err = n.withoutCopy(ctx, unused); err != nil {
 		return nil, err
 	}
-	return withoutMirror(ctx, a, key, unused)
-`, `	if unused, err = withoutMirror(ctx, a, key, unused); err != nil {
+	return n.withoutMirror(ctx, unused)
+`, `	if unused, err = n.withoutMirror(ctx, unused); err != nil {
 		return nil, err
 	}
-	return withoutCopy(ctx, st, key, unused)
+	return n.withoutCopy(ctx, unused)
 `}},
 		caught: ofSessions("TestABodyThatIsBeingPointedAtWhileGCRunsSurvives"),
 	},
@@ -141,13 +141,13 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: an open on an empty table starts from zero",
 		breaks: "an open that finds version 0 asks the archive once, and versions there are an error †",
-		edits:  []edit{{"checkpoint/resume.go", "	if a == nil || head != nil && head.Number > 0 {", "	if a == nil || head == nil || head.Number >= 0 {"}},
+		edits:  []edit{{"checkpoint/resume.go", "	if n.Archive == nil || head != nil && head.Number > 0 {", "	if n.Archive == nil || head == nil || head.Number >= 0 {"}},
 		caught: ofSessions("TestAnOpenThatFindsNothingAsksTheArchiveOnce"),
 	},
 	{
 		name:   "archive: one that cannot be asked has nothing",
 		breaks: "an archive that cannot be asked then fails the open †",
-		edits:  []edit{{"checkpoint/resume.go", "			return wrap(\"ask the archive, since the store has nothing, about\", key, err)\n", "			return nil\n"}},
+		edits:  []edit{{"checkpoint/resume.go", "			return wrap(\"ask the archive, since the store has nothing, about\", n.key, err)\n", "			return nil\n"}},
 		caught: ofSessions("TestAnOpenThatFindsNothingAsksTheArchiveOnce"),
 	},
 	{

@@ -86,8 +86,8 @@ var checkpointMutants = []*mutant{
 		name:   "an edit ends the lease of a live job",
 		breaks: "delete, rollback, reset, set are commits under the lease: no live job is changed unnoticed †",
 		edits: []edit{{"checkpoint/edit.go",
-			"	l, err := acquire(ctx, st, key, &session.Lease)\n",
-			"	_, _ = lease.Break(ctx, st, key, &lease.BreakOptions{Reason: \"edit\", Now: true})\n	l, err := acquire(ctx, st, key, &session.Lease)\n"}},
+			"	l, err := acquire(ctx, n, &session.Lease)\n",
+			"	_, _ = lease.Break(ctx, n.Store, n.key, &lease.BreakOptions{Reason: \"edit\", Now: true})\n	l, err := acquire(ctx, n, &session.Lease)\n"}},
 		caught: overMemory("Edits/every edit is refused while a live job holds the lease"),
 	},
 	{
@@ -107,14 +107,14 @@ var checkpointMutants = []*mutant{
 		name:   "HEAD leaves the index before the older versions are gone",
 		breaks: "older versions are removed, and only then does HEAD leave the index †",
 		edits: []edit{{"checkpoint/delete.go",
-			"	for c, err := range copies(ctx, st, key, from, 1) {\n",
-			"	if h.Deleted && h.Listed {\n		_ = st.Unlist(ctx, key, h.CommitID)\n	}\n	for c, err := range copies(ctx, st, key, from, 1) {\n"}},
+			"	for c, err := range n.copies(ctx, from, 1) {\n",
+			"	if h.Deleted && h.Listed {\n		_ = n.Store.Unlist(ctx, n.key, h.CommitID)\n	}\n	for c, err := range n.copies(ctx, from, 1) {\n"}},
 		caught: overMemory("Edits/HEAD leaves the index only when all that was older is gone"),
 	},
 	{
 		name:   "a delete that was interrupted is never finished",
 		breaks: "until then listings say \"deleting\", and what was interrupted is finished †",
-		edits:  []edit{{"checkpoint/delete.go", "	return removed, errors.Join(unlist(ctx, st, key, found), left)\n", "	return removed, nil\n"}},
+		edits:  []edit{{"checkpoint/gc.go", "	return done, errors.Join(one.unlist(ctx, found), left)\n", "	return done, left\n"}},
 		caught: overMemory("Edits/an interrupted delete says so in the list until it is finished"),
 	},
 	{

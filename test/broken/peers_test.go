@@ -59,7 +59,7 @@ var peerMutants = []*mutant{
 		edits: []edit{
 			{"lease/lease.go", "// renew sends one beat,", "// Busy is held by who saves.\nvar Busy sync.Mutex\n\n// renew sends one beat,"},
 			{"lease/lease.go", "func (l *Lease) renew() bool {\n", "func (l *Lease) renew() bool {\n	Busy.Lock()\n	defer Busy.Unlock()\n"},
-			{"checkpoint/settle.go", "	intervals := pace()\n	var last error\n", "	lease.Busy.Lock()\n	defer lease.Busy.Unlock()\n	intervals := pace()\n	var last error\n"},
+			{"checkpoint/settle.go", "	intervals := retries.Pace()\n	var last error\n", "	lease.Busy.Lock()\n	defer lease.Busy.Unlock()\n	intervals := retries.Pace()\n	var last error\n"},
 		},
 		caught: inRealTime("Leases as peers got them wrong/a busy or blocked job must not starve the renewals"),
 	},
