@@ -19,8 +19,7 @@ import (
 
 const maxReaders = 4
 
-// conn is one connection to the file, with its statements prepared. One goroutine
-// uses it at a time.
+// conn is one connection to the file, with its prepared statements. One goroutine uses it at a time.
 type conn struct {
 	db      *sql.DB
 	conn    *sql.Conn
@@ -28,9 +27,8 @@ type conn struct {
 	guarded bool                 // while the caller's statements run; see guard
 }
 
-// connect opens a connection. It is never replaced by another, as those of a pool are,
-// so its pragmas need not be in the DSN, where no context would end their wait for a
-// locked file.
+// connect opens a connection. No pool replaces it, so its pragmas need not be in the DSN. In the DSN, no
+// context would end their wait for a locked file.
 func (s *Store) connect(ctx context.Context, pragmas ...string) (_ *conn, err error) {
 	path := filepath.ToSlash(s.path)
 	if !strings.HasPrefix(path, "/") {
@@ -47,7 +45,7 @@ func (s *Store) connect(ctx context.Context, pragmas ...string) (_ *conn, err er
 	if c.conn, err = db.Conn(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	for _, pragma := range append([]string{"fullfsync(1)"}, pragmas...) { // macOS: fsync alone does not reach the disk
+	for _, pragma := range append([]string{"fullfsync(1)"}, pragmas...) { // on macOS, fsync alone does not reach the disk
 		if _, err := c.conn.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
@@ -123,8 +121,8 @@ func (c *conn) rows(ctx context.Context, query string, args ...any) ([]*row, err
 	return all, found.Err()
 }
 
-// write runs apply in one immediate transaction of w, the one of s.commits and
-// s.beats, and commits it. Any error before the COMMIT is sent is definite.
+// write runs apply in one immediate transaction of w, which is s.commits or s.beats, and commits it. An
+// error before the COMMIT is definite.
 func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, apply func(context.Context, *conn) error) (store.Clock, error) {
 	if err := s.enter(ctx); err != nil {
 		return store.Clock{}, s.failed(op, key, err, true)
@@ -132,7 +130,7 @@ func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, ap
 	defer func() { <-s.gate }()
 	committed := false
 	defer func() {
-		if !committed { // fails, and harms nothing, where no transaction is open
+		if !committed { // if no transaction is open, this fails and does no harm
 			_, _ = w.exec(context.WithoutCancel(ctx), "ROLLBACK")
 		}
 	}()
@@ -143,8 +141,7 @@ func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, ap
 	if err != nil {
 		return store.Clock{}, s.failed(op, key, err, true)
 	}
-	// The COMMIT itself waits for nobody but the disk, and cancelling it would only
-	// make its outcome unknown.
+	// COMMIT waits for the disk only. To cancel it would only make its outcome unknown.
 	if _, err := w.exec(context.WithoutCancel(ctx), "COMMIT"); err != nil {
 		return store.Clock{}, s.failed(op, key, err, rolledBack(err))
 	}
@@ -152,12 +149,11 @@ func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, ap
 	return s.clock(), nil
 }
 
-// neverWait is for connections whose waiting untilUnlocked does: SQLite's own tries
-// come to lie 100 ms apart, between which a process that writes without a pause
-// starves the others, and their heartbeats.
+// neverWait is for connections for which untilUnlocked waits. SQLite's own tries get 100 ms apart. A
+// process that writes without a pause then starves the others and their heartbeats.
 const neverWait = "busy_timeout(0)"
 
-// untilUnlocked calls do again and again while the file is locked.
+// untilUnlocked calls do again while the file is locked, until timeout or ctx ends the wait.
 func untilUnlocked[T any](ctx context.Context, timeout time.Duration, do func() (T, error)) (T, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = 100*time.Microsecond, 2*time.Millisecond, 2
@@ -174,7 +170,7 @@ func untilUnlocked[T any](ctx context.Context, timeout time.Duration, do func() 
 	return done, err
 }
 
-// enter waits for the gate, no longer than for the file's lock.
+// enter waits for the gate, for at most the busy timeout.
 func (s *Store) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -199,23 +195,23 @@ func (s *Store) enter(ctx context.Context) error {
 	return nil
 }
 
-// usable fails once the store is closed, or another file than the one opened, or
-// none, is in its place: what is written then is lost with the last process.
+// usable returns an error if the store is closed, or if the file was removed or replaced: what is
+// written to such a file is lost with the last process.
 func (s *Store) usable() error {
 	if s.closed.Load() {
 		return errors.New("the store is closed")
 	}
 	file, err := os.Stat(s.path)
 	if err != nil {
-		return fmt.Errorf("%w: the file has gone since it was opened: %w", store.ErrUnavailable, err)
+		return fmt.Errorf("%w: the file was removed after it was opened: %w", store.ErrUnavailable, err)
 	}
 	if !os.SameFile(file, s.file) {
-		return fmt.Errorf("%w: another file has been put in its place since it was opened", store.ErrUnavailable)
+		return fmt.Errorf("%w: the file was replaced by another after it was opened", store.ErrUnavailable)
 	}
 	return nil
 }
 
-// read runs query on one snapshot of the file, which every acknowledged write is in.
+// read runs query on one snapshot of the file. The snapshot has all acknowledged writes.
 func (s *Store) read(ctx context.Context, op string, key store.Key, query func(context.Context, *conn) error) error {
 	if err := s.reading(ctx, query); err != nil {
 		return s.failed(op, key, err, false)
@@ -249,8 +245,8 @@ func (s *Store) reading(ctx context.Context, query func(context.Context, *conn) 
 	return query(ctx, r)
 }
 
-// guard keeps the caller's statements off Milepost's tables, and off what would
-// end the transaction they are part of or reach beyond the file.
+// guard stops the caller's statements from changing Milepost's tables, from ending their transaction,
+// and from reaching other files.
 func (c *conn) guard(driverConn any) error {
 	registerer, ok := driverConn.(sqlite.AuthorizerRegisterer)
 	if !ok {

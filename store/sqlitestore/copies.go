@@ -11,8 +11,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Copy implements [store.Store]. It also removes a few copies, of any checkpoint,
-// that expired a while ago.
+// Copy implements [store.Store]. It also removes a few copies of any checkpoint that expired over an
+// hour ago.
 func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error {
 	return s.writeCopy(ctx, "Copy", key, next.Number, func(ctx context.Context, w *conn, there *store.Copy) error {
 		switch {
@@ -73,10 +73,10 @@ func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commit
 	})
 }
 
-// errConflict becomes a [store.ConflictError] with the copy that is there.
+// errConflict becomes a [store.ConflictError] with the copy that was found.
 var errConflict = errors.New("conflict")
 
-// writeCopy calls apply with the copy that is there, or nil.
+// writeCopy calls apply with the copy that it finds, or nil.
 func (s *Store) writeCopy(ctx context.Context, op string, key store.Key, version int64, apply func(context.Context, *conn, *store.Copy) error) error {
 	_, err := s.write(ctx, s.commits, op, key, func(ctx context.Context, w *conn) error {
 		there, err := w.copied(ctx, key, version)
@@ -104,8 +104,8 @@ func (s *Store) putCopy(ctx context.Context, w *conn, key store.Key, c *store.Co
 	return err
 }
 
-// What expired a while ago is removed, a little with each new copy. The while keeps what
-// a slow settler may still want to read, and spares it a clock that was set and set back.
+// Each new copy removes a few expired ones, an hour after they expired. Until then a slow session can
+// still read one to settle a save, and a clock that is set forward and back does no harm.
 const (
 	sweepAfter = time.Hour
 	sweepMost  = 16
@@ -138,7 +138,7 @@ func (s *Store) Version(ctx context.Context, key store.Key, version int64) (stor
 	return found, err
 }
 
-// versionsPage bounds what is held in memory, and how long a snapshot is.
+// versionsPage bounds the memory of a page, and how long its snapshot lasts.
 const versionsPage = 32
 
 // Versions implements [store.Store]. Each page is a snapshot.

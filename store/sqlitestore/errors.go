@@ -31,7 +31,7 @@ func isBusy(err error) bool {
 func isForbidden(err error) bool  { return code(err) == sqlite3.SQLITE_AUTH }
 func isConstraint(err error) bool { return code(err) == sqlite3.SQLITE_CONSTRAINT }
 
-// isOfTheFile tells what befell the file from what is wrong with a statement.
+// isOfTheFile reports whether the error is of the file, and not of a statement.
 func isOfTheFile(err error) bool {
 	switch code(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY,
@@ -41,9 +41,9 @@ func isOfTheFile(err error) bool {
 	return false
 }
 
-// rolledBack reports whether a COMMIT that failed so has certainly changed nothing.
-// After a failed write or sync it has not: the frames may all have reached the log,
-// and a recovery after a crash would then find them.
+// rolledBack reports whether a COMMIT that failed with err has certainly changed nothing. After a failed
+// write or sync that is not certain: all frames may be in the log, and a recovery after a crash would
+// find them.
 func rolledBack(err error) bool {
 	switch code(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT:
@@ -52,17 +52,17 @@ func rolledBack(err error) bool {
 	return false
 }
 
-// explained puts into words, and into the contract's sentinels, what SQLite's code means.
+// explained says what SQLite's code means, in words and by the contract's sentinels.
 func explained(err error) error {
 	switch code(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
-		return fmt.Errorf("%w: another process keeps the file locked: %w", store.ErrThrottled, err)
+		return fmt.Errorf("%w: another process has locked the file: %w", store.ErrThrottled, err)
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("the disk is full; make room and save again: %w", err)
 	case sqlite3.SQLITE_READONLY:
 		return fmt.Errorf("the file, or its directory, is read-only for this user: %w", err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
-		return fmt.Errorf("%w: this user may not open, or create, it: %w", store.ErrUnavailable, err)
+		return fmt.Errorf("%w: this user may not open or create the file: %w", store.ErrUnavailable, err)
 	case sqlite3.SQLITE_IOERR:
 		return fmt.Errorf("%w: the disk has failed: %w", store.ErrUnavailable, err)
 	case sqlite3.SQLITE_NOTADB:
@@ -76,8 +76,8 @@ func explained(err error) error {
 	return err
 }
 
-// failed says what was being done, to which checkpoint, where, and what came of it;
-// definite, that nothing was applied. A conflict says all that itself.
+// failed adds to an error what was being done, to which checkpoint, and in which file. definite says
+// that nothing was applied. A conflict has all that already.
 func (s *Store) failed(op string, key store.Key, err error, definite bool) error {
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) {

@@ -10,15 +10,14 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Exec returns a statement, with its arguments as for [database/sql.DB.Exec], that a
-// [store.Commit] runs in its own transaction, in the same file: both are applied,
-// or nothing is.
+// Exec returns a statement that a [store.Commit] runs in its transaction, in the same file: both are
+// applied, or nothing is. The arguments are those of [database/sql.DB.Exec].
 //
-// A statement that fails makes the commit fail with a [*store.WriteError] around SQLite's
-// reason. One that would change Milepost's own tables, end the transaction, attach
-// another file (a transaction over several is not atomic in WAL) or set a pragma is
-// refused with [store.ErrWrite]. Several statements in one text are run in order.
-// One that changes no row has not failed.
+// If the statement fails, the commit fails with a [*store.WriteError] around SQLite's error. A
+// statement must not change Milepost's tables, end the transaction, set a pragma, or attach another
+// file, because in WAL mode a transaction over several files is not atomic. Such a statement is
+// refused with [store.ErrWrite]. Several statements in one text run in order. A statement that changes
+// no row has not failed.
 func Exec(query string, args ...any) store.Write { return statement{query, args} }
 
 type statement struct {
@@ -28,7 +27,7 @@ type statement struct {
 
 func statements(writes []store.Write) ([]statement, error) {
 	if len(writes) > store.MaxWrites {
-		return nil, fmt.Errorf("%w: %d writes, and %d are the limit", store.ErrWrite, len(writes), store.MaxWrites)
+		return nil, fmt.Errorf("%w: %d writes, and the limit is %d", store.ErrWrite, len(writes), store.MaxWrites)
 	}
 	all := make([]statement, len(writes))
 	for i, w := range writes {
@@ -41,8 +40,8 @@ func statements(writes []store.Write) ([]statement, error) {
 	return all, nil
 }
 
-// run runs the caller's statements. They are not kept prepared: their number has no
-// bound, and the guard sees a statement when it is prepared.
+// run runs the caller's statements. They are not kept prepared: their number has no bound, and the guard
+// sees a statement only when it is prepared.
 func (c *conn) run(ctx context.Context, key store.Key, all []statement) error {
 	c.guarded = true
 	defer func() { c.guarded = false }()

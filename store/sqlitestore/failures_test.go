@@ -32,7 +32,7 @@ func TestAWriteWaitsForALockedFileNoLongerThanTheBusyTimeout(t *testing.T) {
 	_, err := s.Commit(t.Context(), key, commitOf(2))
 	require.ErrorIs(t, err, store.ErrThrottled)
 	require.ErrorIs(t, err, store.ErrNotApplied)
-	assert.ErrorContains(t, err, "another process keeps the file locked")
+	assert.ErrorContains(t, err, "another process has locked the file")
 	assert.ErrorContains(t, err, path)
 	assert.Greater(t, time.Since(start), 25*time.Millisecond)
 	assert.Equal(t, int64(1), headOf(t, s).Number, "readers do not wait for writers")

@@ -10,9 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// filesystem returns the name of the filesystem that dir is on, and whether it is a
-// network's, or one that another machine may share. Both are zero where the system
-// does not tell.
+// filesystem returns the name of dir's filesystem, and whether it is on the network or may be shared with
+// another machine. Both are zero if the system does not say.
 func filesystem(dir string) (name string, network bool) {
 	var at unix.Statfs_t
 	if err := unix.Statfs(dir, &at); err != nil {
@@ -27,7 +26,7 @@ func filesystem(dir string) (name string, network bool) {
 	return name, network
 }
 
-// By f_type, see statfs(2); some are missing in package unix.
+// By f_type (see statfs(2)). Package unix does not have all of them.
 var networkTypes = map[uint32]string{
 	unix.NFS_SUPER_MAGIC:  "nfs",
 	unix.SMB_SUPER_MAGIC:  "smb",
@@ -46,14 +45,14 @@ var networkTypes = map[uint32]string{
 	0x19830326:            "beegfs",
 }
 
-// By the mount's type: FUSE has one f_type for all.
+// By the type of the mount, because all of FUSE has one f_type.
 var networkFUSE = []string{
 	"virtiofs", "fuse.sshfs", "fuse.s3fs", "fuse.mount-s3", "fuse.mountpoint-s3", "fuse.goofys", "fuse.gcsfuse", "fuse.blobfuse", "fuse.blobfuse2",
 	"fuse.rclone", "fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.juicefs", "fuse.mfs", "fuse.seaweedfs", "fuse.davfs",
 	"fuse.davfs2", "fuse.curlftpfs", "fuse.smbnetfs", "fuse.vmhgfs-fuse", "fuse.grpcfuse", "fuse.osxfs",
 }
 
-// fuseType returns the type that dir is mounted with, such as fuse.sshfs.
+// fuseType returns the type of dir's mount, such as fuse.sshfs.
 func fuseType(dir string) string {
 	var at unix.Stat_t
 	if err := unix.Stat(dir, &at); err != nil {
@@ -73,8 +72,8 @@ func fuseType(dir string) string {
 	return ""
 }
 
-// mountType reads a line of mountinfo, see proc_pid_mountinfo(5), and returns its type if it
-// is of that device: "36 35 0:29 / /mnt rw shared:1 - fuse.sshfs host:/ rw".
+// mountType returns the type in a line of mountinfo, if the line is of that device (see
+// proc_pid_mountinfo(5)). A line: "36 35 0:29 / /mnt rw shared:1 - fuse.sshfs host:/ rw".
 func mountType(line, device string) string {
 	mount, super, ok := strings.Cut(line, " - ")
 	fields := strings.Fields(mount)

@@ -2,5 +2,5 @@
 
 package sqlitestore
 
-// filesystem is not told by this system.
+// filesystem returns nothing, because this system does not say.
 func filesystem(string) (name string, network bool) { return "", false }

@@ -68,7 +68,7 @@ var commitHead = "UPDATE milepost_head SET listed = 1, holder_id = ?, holder_hos
 	assignments(versionColumns, "%s = ?") +
 	" WHERE ns = ? AND name = ? AND fmt = ? AND epoch = ? AND lease_id = ? AND version = ?"
 
-// Commit implements [store.Store]. Its writes are made by [Exec]; they see the new HEAD.
+// Commit implements [store.Store]. [Exec] makes its writes, which see the new HEAD.
 func (s *Store) Commit(ctx context.Context, key store.Key, c store.Commit) (store.Clock, error) {
 	clock, err := s.write(ctx, s.commits, "Commit", key, func(ctx context.Context, w *conn) error {
 		writes, err := statements(c.Writes)
@@ -100,7 +100,7 @@ func (s *Store) Commit(ctx context.Context, key store.Key, c store.Commit) (stor
 	return clock, err
 }
 
-// checkedValues are what versionColumns hold of v.
+// checkedValues are the values of v in versionColumns. They are an error if v is not valid or too large.
 func (s *Store) checkedValues(key store.Key, v *store.Version) ([]any, error) {
 	if err := v.Validate(); err != nil {
 		return nil, err

@@ -75,8 +75,8 @@ func heldUnder(l *store.Lease, fence store.Fence) bool {
 	return l != nil && l.Fence() == fence && l.Status == store.Held
 }
 
-// writeLease replaces LEASE by what next makes of the one that is there (nil: none).
-// Nil is a conflict.
+// writeLease replaces LEASE by what next makes of the LEASE that it finds (nil: none). If next returns
+// nil, it is a conflict.
 func (s *Store) writeLease(ctx context.Context, w *conn, op string, key store.Key, next func(*store.Lease) *store.Lease) (store.Lease, store.Clock, error) {
 	var written store.Lease
 	clock, err := s.write(ctx, w, op, key, func(ctx context.Context, w *conn) error {

@@ -50,12 +50,12 @@ const (
 		"UNION SELECT name FROM milepost_expect WHERE ns = ?1 AND name >= ?2 ORDER BY name LIMIT ?3"
 )
 
-// Names implements [store.Store]. It reads page after page, so that no snapshot
-// outlasts the caller's patience, and does not lag.
+// Names implements [store.Store]. It does not lag. It reads in pages, so that no snapshot lasts as long
+// as a slow caller.
 func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for {
-			// One bound, not two: SQLite seeks by one and would filter by the other.
+			// There is one bound, because SQLite would seek by one and filter by the other.
 			page, err := s.namesFrom(ctx, namespace, max(prefix, after))
 			if err != nil {
 				yield("", err)

@@ -10,9 +10,9 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// row is one row as read. Each field is taken out of it by name, with the type that
-// it must have; the first that cannot be is kept in err. What is left when all are
-// taken is a field that this release does not know.
+// row is one row as read. Each field is taken out of it by name, with the type that it must have. If a
+// field cannot be taken, err has the first error. A field that is left at the end is one that this
+// release does not know.
 type row struct {
 	fields map[string]any
 	err    error
@@ -94,8 +94,8 @@ func (r *row) json(name string, target any) {
 	}
 }
 
-// key takes what every record begins with. A format that this release does not know
-// hides whatever else the record holds.
+// key takes the fields that each record begins with. In a format that this release does not know, no
+// other field is known.
 func (r *row) key() {
 	_, _ = r.text("ns"), r.text("name")
 	switch format := r.int("fmt"); {
@@ -107,8 +107,8 @@ func (r *row) key() {
 	}
 }
 
-// done returns a [store.BadRecordError] if something is wrong with the row, or with
-// what was made of it.
+// done returns a [store.BadRecordError] if something is wrong with the row, or with the record that was
+// made of it.
 func (r *row) done(key store.Key, record string, validate func() error) error {
 	for name, value := range r.fields {
 		if value != nil {
@@ -220,7 +220,7 @@ func micros(t time.Time) any {
 	return t.UnixMicro()
 }
 
-// notNil keeps an empty blob apart from none.
+// notNil makes an empty blob of nil, which is NULL.
 func notNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}

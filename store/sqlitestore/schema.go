@@ -12,10 +12,10 @@ import (
 //go:embed schema.sql
 var schema string
 
-// openFile returns the connection for commits, once the file has its tables.
+// openFile makes the file's tables if they are missing, and returns the connection for commits.
 //
-// While processes race for a new file, turning it to WAL fails with SQLITE_BUSY at
-// once, busy timeout or not.
+// While processes race for a new file, the change to WAL fails with SQLITE_BUSY at once, even with a
+// busy timeout.
 func (s *Store) openFile(ctx context.Context, mustExist bool, pragmas []string) (*conn, error) {
 	return untilUnlocked(ctx, s.busyTimeout, func() (*conn, error) {
 		c, err := s.connect(ctx, append(pragmas, "synchronous(FULL)", neverWait)...)
@@ -29,7 +29,7 @@ func (s *Store) openFile(ctx context.Context, mustExist bool, pragmas []string) 
 	})
 }
 
-// makeTables changes nothing where they are, or where they may not be made.
+// makeTables makes the tables. It changes nothing if they exist, or if they must.
 func (c *conn) makeTables(ctx context.Context, mustExist bool) error {
 	there, err := c.hasTables(ctx)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c *conn) makeTables(ctx context.Context, mustExist bool) error {
 		return err
 	}
 	if encoding != "UTF-8" {
-		return fmt.Errorf("its encoding is %s, in which names do not compare as bytes; use a UTF-8 file", encoding)
+		return fmt.Errorf("its encoding is %s, and then names are not compared as bytes; use a UTF-8 file", encoding)
 	}
 	if err := c.conn.QueryRowContext(ctx, "PRAGMA journal_mode=WAL").Scan(&mode); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (c *conn) makeTables(ctx context.Context, mustExist bool) error {
 	if _, err := c.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if there, err := c.hasTables(ctx); there || err != nil { // another process was first
+	if there, err := c.hasTables(ctx); there || err != nil { // another process may have made them
 		return err
 	}
 	if _, err := c.conn.ExecContext(ctx, schema); err != nil {
@@ -68,8 +68,8 @@ func (c *conn) makeTables(ctx context.Context, mustExist bool) error {
 	return err
 }
 
-// hasTables reports whether the file has Milepost's tables, of a format that this
-// release knows.
+// hasTables reports whether the file has Milepost's tables. A format that this release does not know is
+// an error.
 func (c *conn) hasTables(ctx context.Context) (bool, error) {
 	tables, err := c.rows(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'milepost\_%' ESCAPE '\'`)
 	if err != nil || len(tables) == 0 {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// upsert writes a whole row, whose first columns are its key.
+// upsert is a statement that writes a whole row. The first columns are its key.
 func upsert(table string, keys int, columns []string) string {
 	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s) ON CONFLICT (%s) DO UPDATE SET %s",
 		table, strings.Join(columns, ", "), strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", "),

@@ -16,29 +16,26 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// DefaultBusyTimeout is how long a write waits for the file by default.
-const DefaultBusyTimeout = 5 * time.Second
-
 // Options of a [Store].
 type Options struct {
-	// BusyTimeout bounds how long a call waits while other processes write to
-	// the file, or otherwise lock it; then it fails with [store.ErrThrottled].
-	// A context that ends sooner ends the wait. 0 means [DefaultBusyTimeout].
+	// BusyTimeout is how long a call waits while other processes write to the file or lock it. Then
+	// the call fails with [store.ErrThrottled]. A context that ends sooner ends the wait. 0 means five
+	// seconds.
 	BusyTimeout time.Duration
 
-	// CreateDir makes the missing directories above the file, for this user alone.
-	// Without it, a missing directory is an error of [Open].
+	// CreateDir makes the missing directories above the file, readable for this user only. Without it,
+	// [Open] fails if the directory is missing.
 	CreateDir bool
 
-	// MustExist makes Open fail with [store.ErrNoTable] where there is no file, or no
-	// checkpoints in it, instead of creating them.
+	// MustExist makes Open fail with [store.ErrNoTable] if the file, or its tables, do not exist.
+	// Without it, Open creates them.
 	MustExist bool
 
-	// Clock reads the clock that the file's processes share. Nil means the
-	// system's wall clock and, on Linux and macOS, its boot-time clock.
+	// Clock reads the clock that the file's processes share. Nil means the system's wall clock and, on
+	// Linux and macOS, its boot-time clock.
 	Clock func() store.Clock
 
-	// filesystem stands in for the system's answer, in tests.
+	// filesystem replaces the system's answer, in tests.
 	filesystem func(dir string) (name string, network bool)
 }
 
@@ -50,11 +47,11 @@ type Store struct {
 	filesystem  func(dir string) (string, bool)
 	maxRecord   int64 // bytes
 
-	// SQLite has one writer at a time. Waiting for it in here is fair, and faster than
-	// polling the file's lock. Whoever holds the gate may use the two writers.
+	// SQLite has one writer at a time. To wait for the gate is fair, and faster than to poll the
+	// file's lock. The goroutine that holds the gate may use the two writers.
 	gate    chan struct{}
-	commits *conn // what it commits is on the disk
-	beats   *conn // what it commits is there after a crash of any process; on the disk, with the next commit
+	commits *conn // its commits are on the disk
+	beats   *conn // its commits survive the crash of any process, and are on the disk with the next of commits
 
 	readers chan *conn // nil: not opened yet
 
@@ -64,37 +61,35 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the checkpoints in the file at path, which it creates if there is
-// none, for any number of processes on this machine. Nil options are the defaults.
+// Open opens the checkpoints in the file at path, and creates the file if it does not exist. Any number
+// of processes on this machine can open one file. Nil options are the defaults.
 //
-// It fails, and changes nothing, if the file was written by a newer release
-// ([store.ErrNewerFormat]), is no SQLite database or a damaged one
-// ([store.ErrBadRecord]), lies on a network filesystem, or cannot be created. It
-// blocks while others lock the file, until ctx ends or [Options.BusyTimeout] has
-// passed ([store.ErrThrottled]). A file that is read-only opens if it needs no
-// change; then every write fails.
+// Open fails, and changes nothing, if a newer release wrote the file ([store.ErrNewerFormat]), if it is
+// a damaged SQLite database or none ([store.ErrBadRecord]), if it is on a network filesystem, or if it
+// cannot be created. Open blocks while other processes lock the file, until ctx ends or
+// [Options.BusyTimeout] has passed ([store.ErrThrottled]). A read-only file opens if it needs no
+// change. Then each write fails.
 func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 	return open(ctx, path, opts)
 }
 
-// New opens the checkpoints in the file that the caller's db has open, beside the
-// caller's own tables, so that [Exec] reaches them. It is [Open] otherwise: the
-// store makes connections of its own to that file and sets the file to WAL; it never uses
-// db again, whose pool and pragmas stay the caller's, nor does Close close it.
-// Foreign keys are enforced in [Exec] if they are on db.
+// New opens the checkpoints in the file of the caller's db, together with the caller's own tables, so
+// that [Exec] can write to them. Otherwise it is [Open]: the store makes its own connections to that
+// file and sets the file to WAL. It does not use db again, and leaves its pool and pragmas alone.
+// Close does not close db. [Exec] enforces foreign keys if db does.
 //
-// db is one of the driver modernc.org/sqlite: two copies of SQLite in one process
-// would undo one another's file locks. A database in memory is refused.
+// db must use the driver modernc.org/sqlite, because two copies of SQLite in one process would undo
+// each other's file locks. A database in memory is refused.
 func New(ctx context.Context, db *sql.DB, opts *Options) (*Store, error) {
 	if _, ok := db.Driver().(*sqlite.Driver); !ok {
-		return nil, fmt.Errorf("sqlitestore.New: the database is open by %T, not by the driver of modernc.org/sqlite", db.Driver())
+		return nil, fmt.Errorf("sqlitestore.New: the driver of the database is %T; use that of modernc.org/sqlite", db.Driver())
 	}
 	var path string
 	if err := db.QueryRowContext(ctx, `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&path); err != nil {
 		return nil, fmt.Errorf("sqlitestore.New: ask the database for its file: %w", explained(err))
 	}
 	if path == "" {
-		return nil, errors.New("sqlitestore.New: the database is in memory, which no other process sees; use a file, or memstore")
+		return nil, errors.New("sqlitestore.New: the database is in memory, where no other process sees it; use a file, or memstore")
 	}
 	var foreignKeys bool
 	if err := db.QueryRowContext(ctx, `PRAGMA foreign_keys`).Scan(&foreignKeys); err != nil {
@@ -121,7 +116,7 @@ func open(ctx context.Context, path string, opts *Options, pragmas ...string) (_
 		s.clock = systemClock()
 	}
 	if s.busyTimeout <= 0 {
-		s.busyTimeout = DefaultBusyTimeout
+		s.busyTimeout = 5 * time.Second
 	}
 	if s.filesystem == nil {
 		s.filesystem = filesystem
@@ -149,8 +144,8 @@ func open(ctx context.Context, path string, opts *Options, pragmas ...string) (_
 	return s, nil
 }
 
-// checkedPath returns path made absolute, if a database can be there. It must not
-// open the file: closing it would drop the locks that this process holds on it.
+// checkedPath returns the absolute path, if a database can be there. It must not open the file: to close
+// it would drop the locks that this process has on it.
 func (s *Store) checkedPath(path string, opts *Options) (string, error) {
 	if path == "" || path == ":memory:" {
 		return "", errors.New("a database in memory would be lost, and no other process would see it; use a file, or memstore")
@@ -163,9 +158,9 @@ func (s *Store) checkedPath(path string, opts *Options) (string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
-		return "", errors.New("it is a directory; name a file in it")
+		return "", errors.New("it is a directory; give a file in it")
 	case err == nil && !info.Mode().IsRegular():
-		return "", fmt.Errorf("it is no regular file (%v)", info.Mode())
+		return "", fmt.Errorf("it is not a regular file (%v)", info.Mode())
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	case err != nil && opts.MustExist:
@@ -179,7 +174,7 @@ func (s *Store) checkedPath(path string, opts *Options) (string, error) {
 		return "", fmt.Errorf("the directory of the file is missing: %w", err)
 	}
 	if name, network := s.filesystem(dir); network {
-		return "", fmt.Errorf("it lies on a network filesystem (%s), where SQLite's write-ahead log does not work between machines; "+
+		return "", fmt.Errorf("it is on a network filesystem (%s), where SQLite's write-ahead log does not work between machines; "+
 			"use a local disk, or a DynamoDB store", name)
 	}
 	return path, nil
@@ -188,8 +183,8 @@ func (s *Store) checkedPath(path string, opts *Options) (string, error) {
 // Path returns the absolute path of the file.
 func (s *Store) Path() string { return s.path }
 
-// Close waits for the write in progress and closes the file. Every later call
-// fails. A second Close does nothing.
+// Close waits for the write in progress and closes the file. Later calls fail. A second Close does
+// nothing.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
@@ -201,7 +196,7 @@ func (s *Store) Close() error {
 		errs = append(errs, (<-s.readers).close())
 	}
 	for range maxReaders {
-		s.readers <- nil // for who waits for one, to see that the store is closed
+		s.readers <- nil // wakes a call that waits for a reader, which then sees that the store is closed
 	}
 	errs = append(errs, s.beats.close(), s.commits.close()) // the last one empties the write-ahead log
 	if err := errors.Join(errs...); err != nil {
