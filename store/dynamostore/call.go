@@ -74,9 +74,6 @@ func (c *call) once(o *dynamodb.Options) {
 
 // watched leaves the SDK's retries on, for reads.
 func (c *call) watched(o *dynamodb.Options) {
-	if c.store.endpoints != nil {
-		o.EndpointResolverV2 = c.store.endpoints
-	}
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Deserialize.Add(c, middleware.After)
 	})

@@ -32,21 +32,19 @@ var _ store.Store = (*Store)(nil)
 
 // Store is a [store.Store] in one table.
 type Store struct {
-	client    *dynamodb.Client
-	endpoints *endpoints // nil: the client's own
-	table     string
+	client *dynamodb.Client
+	table  string
 
 	mu   sync.Mutex
 	cost map[string]Cost // by method
 }
 
-// New returns the store in that table, by name or ARN, as [CreateTable] makes
-// it. The client is taken as it is, with its region, endpoint, credentials and
-// HTTP client; only its retries are turned off, call by call, for writes, and the
-// service's own endpoint rules are asked once for the same parameters. Nothing
-// is sent: a table that is missing shows at the first call, and [Store.Check] says more.
+// New returns the store in that table, which [CreateTable] makes. The table is a name or an ARN. The
+// client is used as it is, with its region, endpoint, credentials and HTTP client; only its retries
+// are turned off for writes, call by call. New sends nothing: a missing table is an error of the first
+// call, and [Store.Check] says more.
 func New(client *dynamodb.Client, table string) *Store {
-	return &Store{client: client, endpoints: endpointsOf(client), table: table, cost: make(map[string]Cost)}
+	return &Store{client: client, table: table, cost: make(map[string]Cost)}
 }
 
 // Look reads HEAD, LEASE and EXPECT in one consistent query: their sort keys are neighbours, and the

@@ -53,7 +53,7 @@ func headItem(key store.Key, fence store.Fence, next store.Version) (item, error
 		Epoch: fence.Epoch, LeaseID: fence.LeaseID,
 		NS: key.Namespace, Name: key.Name,
 	}
-	return w.item(), nil
+	return attributevalue.MarshalMap(w)
 }
 
 func copyItem(key store.Key, c store.Copy) (item, error) {
@@ -64,7 +64,7 @@ func copyItem(key store.Key, c store.Copy) (item, error) {
 		wireKey: keyOf(key, store.CopyRecord(c.Number)), wireVersion: toVersion(c.Version),
 		ExpiresAt: toSeconds(c.ExpiresAt), Label: c.Label,
 	}
-	return w.item(), nil
+	return attributevalue.MarshalMap(w)
 }
 
 func decodeHead(key store.Key, it item) (*store.Head, error) {

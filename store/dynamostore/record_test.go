@@ -104,32 +104,6 @@ func TestEveryAttributeIsSetInTheRecordsOfTheseTests(t *testing.T) {
 	assert.Len(t, all[store.RecordExpect], len(attributes[wireExpect]()))
 }
 
-func TestItemsBuiltByHandAreWhatTheirStructsSay(t *testing.T) {
-	by := &wireHolder{ID: "i", Host: "h", PID: 7, RunID: "r", Boot: "b", PIDSpace: "s", PIDStart: "t"}
-	key := wireKey{PK: "default#a", SK: store.RecordHead, Fmt: 1}
-	full := wireVersion{
-		Version: 7, CommitID: "c", CommitEpoch: 3, By: by, SavedAt: 9, Cursor: "x", Finished: []string{"a", "b"},
-		Processed: 5, Failed: 1, LastError: "e", State: []byte("{}"), ContentType: "text/plain", Encoding: "zstd",
-		Size: 4, SHA256: make([]byte, 32), Identity: "i", Schema: 2, Ended: "done", Deleted: true, RestoredFrom: 2,
-		Reason: "why", Born: 1, Starts: []int64{1, 5}, Body: "body/default/a/7-c", ArchivedThrough: 6,
-	}
-	for _, v := range []wireVersion{full, {}, {By: &wireHolder{}, State: []byte{}, SHA256: []byte{}, Finished: []string{}, Starts: []int64{}}} {
-		for _, h := range []wireHead{
-			{wireKey: key, wireVersion: v, Epoch: 9, LeaseID: "l", Holder: by, NS: "default", Name: "a"},
-			{wireKey: key, wireVersion: v},
-		} {
-			want, err := attributevalue.MarshalMap(h)
-			require.NoError(t, err)
-			assert.Equal(t, want, h.item())
-		}
-		for _, c := range []wireCopy{{wireKey: key, wireVersion: v, ExpiresAt: 5, Label: "savepoint"}, {wireKey: key, wireVersion: v}} {
-			want, err := attributevalue.MarshalMap(c)
-			require.NoError(t, err)
-			assert.Equal(t, want, c.item())
-		}
-	}
-}
-
 func TestAnAttributeOfAnotherTypeOrWithANullIsABadRecord(t *testing.T) {
 	others := []types.AttributeValue{
 		&types.AttributeValueMemberS{Value: "text"}, &types.AttributeValueMemberS{Value: "7"},

@@ -64,15 +64,17 @@ var engineMutants = []*mutant{
 	{
 		name:   "DynamoDB: a copy carries the index's keys",
 		breaks: "V# and LEASE never carry both index keys †",
-		edits: []edit{{"store/dynamostore/encode.go",
-			"	f.number(\"expires_at\", w.ExpiresAt)\n", "	f.number(\"expires_at\", w.ExpiresAt)\n	f.text(\"ns\", \"n\")\n	f.text(\"name\", \"n\")\n"}},
+		edits: []edit{{"store/dynamostore/record.go",
+			"Label: c.Label,\n	}\n	return attributevalue.MarshalMap(w)\n",
+			"Label: c.Label,\n	}\n	it, err := attributevalue.MarshalMap(w)\n	it[\"ns\"], it[\"name\"] = str(\"n\"), str(\"n\")\n	return it, err\n"}},
 		caught: by{"./store/dynamostore", "TestOnlyCopiesExpireAndOnlyHeadAndExpectAreIndexed"},
 	},
 	{
 		name:   "DynamoDB: HEAD expires",
 		breaks: "nothing but V# carries expires_at †",
-		edits: []edit{{"store/dynamostore/encode.go",
-			"	f[\"epoch\"], f[\"lease_id\"] = num(w.Epoch), str(w.LeaseID)\n", "	f[\"epoch\"], f[\"lease_id\"] = num(w.Epoch), str(w.LeaseID)\n	f.number(\"expires_at\", 1<<40)\n"}},
+		edits: []edit{{"store/dynamostore/record.go",
+			"Name: key.Name,\n	}\n	return attributevalue.MarshalMap(w)\n",
+			"Name: key.Name,\n	}\n	it, err := attributevalue.MarshalMap(w)\n	it[\"expires_at\"] = num(1 << 40)\n	return it, err\n"}},
 		caught: by{"./store/dynamostore", "TestOnlyCopiesExpireAndOnlyHeadAndExpectAreIndexed"},
 	},
 	{
