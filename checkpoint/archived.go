@@ -13,8 +13,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// archivedVersions reads the versions of one checkpoint's history that the store does not hold any more from its mirror. It lists
-// that when it comes upon the first.
+// archivedVersions reads the versions of one checkpoint that the store does not hold any more, from
+// the mirror. It lists the mirror when it needs the first of them.
 type archivedVersions struct {
 	r      *reader
 	until  time.Time // versions that were saved later are left out; zero: none
@@ -37,7 +37,8 @@ func (r *reader) archived(ctx context.Context, version int64) (entry, error) {
 	return entry{}, fmt.Errorf("version %d of checkpoint %s: %w", version, r.key, store.ErrNotFound)
 }
 
-// yield yields the versions from high down to low that the mirror has, and reports whether to go on.
+// yield yields the versions from high down to low that the mirror has, and reports whether to go
+// on.
 func (p *archivedVersions) yield(ctx context.Context, high, low int64, yield func(entry, error) bool) bool {
 	for e, err := range p.between(ctx, high, low) {
 		if !yield(e, err) || err != nil && !errors.Is(err, store.ErrBadRecord) {
@@ -47,8 +48,8 @@ func (p *archivedVersions) yield(ctx context.Context, high, low int64, yield fun
 	return true
 }
 
-// between is the versions from high down to low that the mirror has. What cannot be trusted among them is an error, and the
-// next one follows; any other error is the last.
+// between yields the versions from high down to low that the mirror has. A damaged version is an
+// error, after which the next version follows. Any other error is the last.
 func (p *archivedVersions) between(ctx context.Context, high, low int64) func(func(entry, error) bool) {
 	return func(yield func(entry, error) bool) {
 		low = max(low, p.r.head.Born)
@@ -81,7 +82,8 @@ func (p *archivedVersions) between(ctx context.Context, high, low int64) func(fu
 
 func byVersion(id archive.ID, version int64) int { return cmp.Compare(id.Version, version) }
 
-// before leaves out those at the end that were saved after until: versions are saved one after the other.
+// before leaves out the versions at the end that were saved after until. Versions are saved one
+// after the other.
 func (p *archivedVersions) before(ctx context.Context, ids []archive.ID) ([]archive.ID, error) {
 	if p.until.IsZero() {
 		return ids, nil
@@ -90,14 +92,15 @@ func (p *archivedVersions) before(ctx context.Context, ids []archive.ID) ([]arch
 		e, err := p.read(ctx, id)
 		return e.SavedAt, err
 	})
-	if errors.Is(err, store.ErrBadRecord) { // it is yielded in its place
+	if errors.Is(err, store.ErrBadRecord) { // the error is yielded in the place of the version
 		return ids[:min(n+1, len(ids))], nil
 	}
 	return ids[:n], err
 }
 
-// savedUntil returns how many of the versions, which rise, were saved at that time or before. One that is damaged is placed by
-// its neighbours; where it may be the last of them, its error is returned.
+// savedUntil returns how many of the versions, which rise, were saved at that time or before. Its
+// neighbours decide the place of a damaged version; if that version may be the last one, the result
+// is its error.
 func savedUntil(ids []archive.ID, until time.Time, saved func(archive.ID) (time.Time, error)) (n int, err error) {
 	after := func(i int) (is, known bool, _ error) {
 		at, err := saved(ids[i])
@@ -120,7 +123,8 @@ func savedUntil(ids []archive.ID, until time.Time, saved func(archive.ID) (time.
 		err = failed
 		return known && is
 	})
-	// A damaged one between the last that was saved in time and the first that was not cannot be placed.
+	// A damaged version between the last that was saved in time and the first that was not has no
+	// certain place.
 	for _, i := range []int{n - 1, n} {
 		if i >= 0 && i < len(ids) && err == nil {
 			_, err = saved(ids[i])
@@ -137,7 +141,8 @@ func (p *archivedVersions) read(ctx context.Context, id archive.ID) (entry, erro
 	return entry{Copy: store.Copy{Version: m.Version}, archived: true}, nil
 }
 
-// list lists the versions of this line: those of the mirror that count behind HEAD, which alone says what is the newest.
+// list lists the versions of HEAD's history: those of the mirror that count and are older than
+// HEAD. HEAD alone says which version is the newest.
 func (p *archivedVersions) list(ctx context.Context) error {
 	if p.listed {
 		return nil
@@ -147,7 +152,9 @@ func (p *archivedVersions) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ids = slices.DeleteFunc(ids, func(id archive.ID) bool { return id.Version >= head.Version || id.Epoch > head.Epoch })
+	ids = slices.DeleteFunc(ids, func(id archive.ID) bool {
+		return id.Version >= head.Version || id.Epoch > head.Epoch
+	})
 	p.ids = archive.Counting(ids)
 	p.listed = true
 	return nil

@@ -11,8 +11,8 @@ import (
 )
 
 // place puts the state of the version that p is about to make where it belongs: into the record, or
-// into a body of this version's own, which is there before HEAD can point at it. If write is set, it
-// writes the state, of that content type.
+// into a body of this version's own, which is there before HEAD can point at it. If write is set,
+// it writes the state, of that content type.
 func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer) error, contentType string) (err error) {
 	v := &p.commit.Next
 	none := c.archive.Archive == nil
@@ -58,5 +58,5 @@ func loadBody(ctx context.Context, a archive.Archive, key store.Key, v *store.Ve
 
 func noArchive(key store.Key, body string) error {
 	return &RefusedError{Key: key, What: "state's place", Have: body, Want: "the store alone",
-		Hint: "it lies in an archive: name that, too"}
+		Hint: "the state lies in an archive: name the archive, too"}
 }

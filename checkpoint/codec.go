@@ -11,9 +11,9 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Codec turns a job's state into bytes and back. Encryption on the client's side is a codec.
+// Codec turns a job's state into bytes and back. Encryption by the job is a codec.
 type Codec interface {
-	// ContentType is saved with the state; a state of another one is refused.
+	// ContentType is saved with the state. A session refuses a state of another content type.
 	ContentType() string
 	// Marshal encodes v, the state itself. It is called under the session's lock.
 	Marshal(v any) ([]byte, error)
@@ -21,11 +21,11 @@ type Codec interface {
 	Unmarshal(data []byte, v any) error
 }
 
-// JSON is the default codec. Numbers survive exactly: an any decodes them as
-// [json.Number]. A [json.RawMessage] is kept byte for byte.
+// JSON is the default codec. It keeps numbers exactly: an any decodes them as [json.Number]. It
+// keeps a [json.RawMessage] byte for byte.
 var JSON Codec = jsonCodec{}
 
-// Bytes is the codec of a state that is a []byte: it is kept as it is.
+// Bytes is the codec of a state that is a []byte, which it keeps as it is.
 var Bytes Codec = bytesCodec{}
 
 const jsonType = "application/json"
@@ -85,7 +85,7 @@ func (bytesCodec) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// codecFor is the codec of a state of type T.
+// codecFor returns the codec of a state of type T.
 func codecFor[T any](chosen Codec) Codec {
 	if streams[T]() {
 		return Bytes
@@ -105,14 +105,14 @@ func streams[T any]() bool {
 	return ok
 }
 
-// packed is encoded state as it is stored.
+// packed returns encoded state as it is stored.
 func packed(data []byte, contentType string) *store.State {
 	s := archive.Pack(data)
 	s.ContentType = storedType(contentType)
 	return s
 }
 
-// storedType is a content type as it is stored: "" is JSON.
+// storedType returns a content type as it is stored: "" for JSON.
 func storedType(contentType string) string {
 	if contentType == jsonType {
 		return ""

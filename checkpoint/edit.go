@@ -91,20 +91,20 @@ func (n named) resetLost(ctx context.Context, o *EditOptions) (*Edit, error) {
 		return nil, nil
 	}
 	var planned *Edit
-	made, err := n.leadOn(ctx, o, func(ctx context.Context, l *line) (leading, error) {
-		newest, ok := archive.Newest(l.ids)
+	made, err := n.leadOn(ctx, o, func(ctx context.Context, t *traces) (leading, error) {
+		newest, ok := archive.Newest(t.ids)
 		if !ok {
 			return leading{}, errNothingLost
 		}
-		if err := o.condition(n.reader(l.records)); err != nil {
+		if err := o.condition(n.reader(t.records)); err != nil {
 			return leading{}, err
 		}
-		content := store.Version{Reason: o.Reason, Ended: store.EndedDone, Born: l.next()}
-		if v, err := l.version(ctx, newest); err == nil && !v.Deleted { // else what was before is not to be shown
+		content := store.Version{Reason: o.Reason, Ended: store.EndedDone, Born: t.next()}
+		if v, err := t.version(ctx, newest); err == nil && !v.Deleted { // else what was before is not to be shown
 			content.Born = v.Born
 		}
 		after := content
-		after.Number, after.SavedAt = l.next(), l.records.Clock.Time()
+		after.Number, after.SavedAt = t.next(), t.records.Clock.Time()
 		cp, err := view(n.key, "HEAD", &after)
 		planned = &Edit{After: cp}
 		return leading{content: content}, err

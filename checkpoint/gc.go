@@ -11,22 +11,22 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// GCOptions say how [GC] works. The zero value is useful.
+// GCOptions say how [Namespace.GC] works. The zero value is useful.
 type GCOptions struct {
-	// DryRun removes nothing, and returns what would be.
+	// DryRun removes nothing, and returns what would be removed.
 	DryRun bool
 
-	// Progress is called as the work goes on, with how many bodies were looked at of how many.
+	// Progress is called during the work, with how many of how many bodies were checked.
 	Progress func(done, total int64)
 }
 
-// Collected is what [GC] removed, or with DryRun would.
+// Collected is what [Namespace.GC] removed, or would remove without DryRun.
 type Collected struct {
 	Namespace, Name string
-	Bodies          []Body // that no version points at
-	Kept            int64  // bodies that stay
-	Deleting        bool   // a deletion had been interrupted, and was finished
-	Versions        int64  // of former lives that it, or a late write, had left; not known with DryRun
+	Bodies          []Body // those that no version points at
+	Kept            int64  // how many bodies stay
+	Deleting        bool   // an interrupted deletion was finished
+	Versions        int64  // of former lives, left by that deletion or a late write; 0 with DryRun
 }
 
 // Body is one body in the archive.
@@ -37,9 +37,10 @@ type Body struct {
 	Size     int64 // bytes as stored
 }
 
-// GC removes the bodies of a checkpoint that no version points at and none ever will, and finishes a deletion that
-// was interrupted. It takes no lease, and may run at any time beside anything: a body that is being pointed at while it runs stays. Without an
-// Archive there are no bodies.
+// GC removes the bodies of a checkpoint that no version points at and no version ever will, and
+// finishes a deletion that was interrupted. It takes no lease, and may run at any time next to
+// anything: a body stays if a version begins to point at it while GC runs. Without an Archive there
+// are no bodies.
 func (n Namespace) GC(ctx context.Context, name string, opts *GCOptions) (*Collected, error) {
 	var o GCOptions
 	if opts != nil {
@@ -87,7 +88,7 @@ func (n named) collect(ctx context.Context, o *GCOptions, done *Collected) error
 		}
 	}
 	total := int64(len(listed))
-	// Most of them the mirror has for good: those need no closer look.
+	// The mirror points at most of them, forever: those need no other check.
 	listed, err := n.withoutMirror(ctx, listed)
 	if err != nil {
 		return err
@@ -117,12 +118,13 @@ func (n named) collect(ctx context.Context, o *GCOptions, done *Collected) error
 	return nil
 }
 
-// gcChunk is how many bodies are looked at before those among them that nothing points at are removed.
+// gcChunk is how many bodies are checked before the unused ones among them are removed.
 const gcChunk = 256
 
-// unreferenced returns those of the listed bodies that no version points at, and none ever will. HEAD, the copies and the mirror
-// are read after the listing, and in this order, which is that in which a pointer to a body comes to be: so wherever it is, it
-// is seen. A body above HEAD may be that of a save that is slow.
+// unreferenced returns the listed bodies that no version points at and no version ever will. It
+// reads HEAD, the copies and the mirror after the listing, and in this order: a pointer to a body
+// moves in the same order, so unreferenced sees the pointer wherever it is. A body above HEAD may
+// belong to a slow save.
 func (n named) unreferenced(ctx context.Context, listed []archive.ListedBody) ([]archive.ListedBody, error) {
 	found, err := n.look(ctx)
 	if err != nil {
@@ -159,7 +161,8 @@ func (n named) withoutMirror(ctx context.Context, bodies []archive.ListedBody) (
 	return slices.DeleteFunc(bodies, func(b archive.ListedBody) bool { _, is := mirrored[b.ID]; return is }), err
 }
 
-// mirroredOf is what the mirror holds of the versions that have those bodies, and of those between.
+// mirroredOf returns the versions in the mirror from the lowest to the highest that these bodies
+// belong to.
 func (n named) mirroredOf(ctx context.Context, bodies []archive.ListedBody) (map[archive.BodyID]archive.ID, error) {
 	if len(bodies) == 0 {
 		return nil, nil
@@ -182,8 +185,10 @@ func (n named) mirroredOf(ctx context.Context, bodies []archive.ListedBody) (map
 	return mirrored, nil
 }
 
-// discard removes bodies, and with them what has come to point at one of them since the mirror was listed: a version that was mirrored after
-// its copy had expired. Who mirrors looks for the body when its object is there, and this for the object when the body is gone: one of them sees the other.
+// discard removes bodies. It also removes an object of the mirror that has begun to point at one of
+// them since the mirror was listed: a version that was mirrored after its copy had expired. A
+// mirror checks for the body once its object is there, and discard checks for the object once the
+// body is gone. So one of them sees the other.
 func (n named) discard(ctx context.Context, bodies []archive.ListedBody) error {
 	for _, body := range bodies {
 		if err := n.Archive.Delete(ctx, body.Object.Key); err != nil {
@@ -212,14 +217,16 @@ func (n named) discard(ctx context.Context, bodies []archive.ListedBody) error {
 
 func byBodyVersion(a, b archive.ListedBody) int { return cmp.Compare(a.ID.Version, b.ID.Version) }
 
-// mostSwept bounds what a closing session looks at.
+// mostSwept is how many bodies a closing session checks at most.
 const mostSwept = 10_000
 
-// sweep removes what saves that failed, and sessions that died on their first one, have left among the bodies of the
-// versions since the session began. It is one listing, and more only where there is something to remove.
+// sweep removes the bodies that failed saves, and sessions that died on their first save, have left
+// among the versions since this session began. It takes one listing, and more requests only if
+// there is something to remove.
 func (c *committer) sweep(ctx context.Context) {
 	if err := c.sweepSince(ctx, c.from); err != nil {
-		c.log.Warn("bodies that failed saves may have left were not looked for; gc does it", "checkpoint", c.key.String(), "error", err)
+		c.log.Warn("the session did not check for bodies that failed saves have left; gc removes them",
+			"checkpoint", c.key.String(), "error", err)
 	}
 }
 

@@ -14,44 +14,46 @@ import (
 )
 
 const (
-	// mostFresh is how many versions that were just committed wait in memory for the mirror. What does not
-	// fit is read again from the store, so that nothing is dropped.
+	// mostFresh is how many versions that were just committed wait in memory for the mirror. The
+	// mirror reads the others again from the store, so that it drops none.
 	mostFresh = 64
 	// mirrorChunk is how many versions that wait in memory are mirrored in one step.
 	mirrorChunk = 32
-	// mirrorPatience is how long a closing session waits for its mirror: the next one, or Sync, does the rest.
+	// mirrorPatience is how long a closing session waits for its mirror. The next session, or Sync,
+	// does the rest.
 	mirrorPatience = 5 * time.Second
-	// mirrorMoment is how long a closing commit waits, to say of earlier sessions' versions that they are mirrored.
+	// mirrorMoment is how long a closing commit waits, so that it can say that the versions of
+	// earlier sessions are mirrored.
 	mirrorMoment = time.Second
-	// mirrorPause is the longest that passes between two tries.
+	// mirrorPause is the longest time between two attempts.
 	mirrorPause = 30 * time.Second
 )
 
-// mirror mirrors, in the background, what a session commits, and what those before it could not. No save ever
-// waits for it.
+// mirror mirrors, in the background, the versions that a session commits, and those that earlier
+// sessions could not mirror. No save ever waits for it.
 type mirror struct {
 	c      *committer
 	policy MirrorPolicy
-	base   int64 // what the session started from: the last version of the one before
-	born   int64 // the first version of that one's life
-	began  int64 // through at the beginning; 0: there was no archive before, for all that is known
+	base   int64 // the version that the session started from: the last of the session before
+	born   int64 // the first version of this life
+	began  int64 // through at the beginning; 0: no version is known to have been mirrored before
 
 	cancel context.CancelFunc
 	wake   chan struct{} // there is something to do
-	moved  chan struct{} // it has come further, or a try has failed
+	moved  chan struct{} // through has risen, or an attempt has failed
 	ending chan struct{} // closed when no more versions come
 	done   chan struct{} // closed when the goroutine has ended
 
-	// The goroutine's:
+	// Only the goroutine uses these:
 	have  map[int64][]archive.ID // what the mirror holds above through; nil: not known
-	epoch int64                  // of the last version that was looked at; 0: not known
+	epoch int64                  // of version through; 0: not known
 
 	mu      sync.Mutex
 	through int64
-	newest  store.Version   // that was committed
-	fresh   []store.Version // the newest of those committed, in order, as far as memory holds them
+	newest  store.Version   // the last that was committed
+	fresh   []store.Version // the newest that were committed, in order, at most mostFresh
 	gaps    []archive.Gap
-	err     error // why the last try failed
+	err     error // why the last attempt failed
 }
 
 // mirroring is how far a mirror has come.
@@ -65,8 +67,10 @@ type mirroring struct {
 func newMirror(ctx context.Context, c *committer, policy MirrorPolicy) *mirror {
 	m := &mirror{
 		c: c, policy: policy,
-		base: c.base.Number, born: c.base.Born, newest: c.base, through: c.base.ArchivedThrough, began: c.base.ArchivedThrough,
-		wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}),
+		base: c.base.Number, born: c.base.Born, newest: c.base,
+		through: c.base.ArchivedThrough, began: c.base.ArchivedThrough,
+		wake: make(chan struct{}, 1), moved: make(chan struct{}, 1),
+		ending: make(chan struct{}), done: make(chan struct{}),
 	}
 	ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go m.run(ctx)
@@ -90,18 +94,20 @@ func (m *mirror) offer(v store.Version) {
 	}
 }
 
-// throughAt is up to where the mirror holds all that it is to hold once that version is committed.
+// throughAt returns the version up to which the mirror holds all that it should, as the commit of
+// version next says it.
 func (m *mirror) throughAt(next int64) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.policy == MirrorSessions && m.through >= m.base {
-		return next - 1 // of this session only the last is to be mirrored, and that is none of those before
+		return next - 1 // only the last version of this session is to be mirrored, and that one is still to come
 	}
 	return m.through
 }
 
-// await gives the mirror a moment to look what the sessions before have left, so that one that is short can say that it is there: else
-// jobs of one save each would never say so. A mirror that fails is not waited for, and neither are the session's own versions.
+// await gives the mirror a moment to mirror what earlier sessions have left, so that a short
+// session can say that it is mirrored. Without it, jobs of one save each would never say so. await
+// does not wait for a mirror that fails, nor for the session's own versions.
 func (m *mirror) await(ctx context.Context) {
 	moment, cancel := context.WithTimeout(ctx, mirrorMoment)
 	defer cancel()
@@ -120,7 +126,7 @@ func (m *mirror) await(ctx context.Context) {
 	}
 }
 
-// hasMoved wakes who awaits it.
+// hasMoved wakes the caller of await.
 func (m *mirror) hasMoved() {
 	select {
 	case m.moved <- struct{}{}:
@@ -154,7 +160,7 @@ func (m *mirror) finish(ctx context.Context) {
 	<-m.done
 }
 
-// finishArchive gives the mirror, and then the sweep, some time to come to the end of a session.
+// finishArchive gives the mirror, and then the sweep, some time to finish at the end of a session.
 func (c *committer) finishArchive(ctx context.Context) {
 	if c.archive.Archive == nil {
 		return
@@ -181,14 +187,14 @@ func (m *mirror) run(ctx context.Context) {
 	intervals := retries.Pace()
 	intervals.MaxInterval = mirrorPause
 	for {
-		last := m.ended() // then what follows is all that there is
+		last := m.ended() // read first: then advance sees all versions that there will be
 		err := m.advance(ctx, last)
 		m.note(err)
 		switch {
 		case ctx.Err() != nil, err == nil && last:
 			return
 		case err != nil:
-			m.have = nil // it is not known what has landed
+			m.have = nil // it is not known what was written
 			m.pause(ctx, intervals.NextBackOff(), last)
 			continue
 		}
@@ -210,7 +216,7 @@ func (m *mirror) ended() bool {
 	}
 }
 
-// pause passes the time until the next try, which is soon once the session is closing.
+// pause waits until the next attempt, which comes soon if the session is closing.
 func (m *mirror) pause(ctx context.Context, d time.Duration, last bool) {
 	if last {
 		retries.Sleep(ctx, min(d, 200*time.Millisecond))
@@ -225,18 +231,19 @@ func (m *mirror) pause(ctx context.Context, d time.Duration, last bool) {
 	}
 }
 
-// note keeps what became of a try, and speaks of the first one that failed.
+// note keeps the result of an attempt, and logs the first one that failed.
 func (m *mirror) note(err error) {
 	m.mu.Lock()
 	before := m.err
 	m.err = err
 	if errors.Is(err, context.Canceled) && before != nil {
-		m.err = before // the reason, and not that the session would not wait for it
+		m.err = before // the reason, and not that the session stopped waiting
 	}
 	m.mu.Unlock()
 	m.hasMoved()
 	if err != nil && before == nil {
-		m.c.log.Warn("not mirrored; it is tried again", "checkpoint", m.c.key.String(), "error", err)
+		m.c.log.Warn("a version was not mirrored; the next attempt follows",
+			"checkpoint", m.c.key.String(), "error", err)
 	}
 }
 
@@ -299,7 +306,8 @@ func (m *mirror) catchUp(ctx context.Context, low, target int64, newest store.Ve
 	return nil
 }
 
-// put mirrors those versions, which are all that lacks up to and with version high but for the gaps.
+// put mirrors these versions. With the gaps, they are all that the mirror does not hold up to
+// version high.
 func (m *mirror) put(ctx context.Context, versions []store.Version, gaps []archive.Gap, high int64) error {
 	latest, refused, err := m.c.archive.PutVersions(ctx, versions)
 	if err != nil {
@@ -311,15 +319,18 @@ func (m *mirror) put(ctx context.Context, versions []store.Version, gaps []archi
 		return err
 	}
 	for _, r := range refused {
-		m.c.log.Error("a version cannot be mirrored", "checkpoint", m.c.key.String(), "version", r.Version, "error", r.Err)
+		m.c.log.Error("a version cannot be mirrored",
+			"checkpoint", m.c.key.String(), "version", r.Version, "error", r.Err)
 		gaps = append(gaps, archive.Gap{First: r.Version, Last: r.Version})
 	}
 	for _, g := range gaps {
 		if g.First <= max(m.born, 1) && m.began == 0 {
-			m.c.log.Warn("versions from before there was an archive have expired", "checkpoint", m.c.key.String(), "first", g.First, "last", g.Last)
+			m.c.log.Warn("versions from before there was an archive have expired",
+				"checkpoint", m.c.key.String(), "first", g.First, "last", g.Last)
 			continue
 		}
-		m.c.log.Error("versions expired before they were mirrored", "checkpoint", m.c.key.String(), "first", g.First, "last", g.Last)
+		m.c.log.Error("versions expired before they were mirrored",
+			"checkpoint", m.c.key.String(), "first", g.First, "last", g.Last)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -13,19 +13,19 @@ import (
 
 // PruneOptions say how [Namespace.Prune] works. The zero value is useful.
 type PruneOptions struct {
-	// DryRun removes nothing, and returns what would be.
+	// DryRun removes nothing, and returns what would be removed.
 	DryRun bool
 
-	// Progress is called as the work goes on, with how many versions were looked at of how many.
+	// Progress is called during the work, with how many of how many versions were checked.
 	Progress func(done, total int64)
 }
 
-// Pruned is what [Prune] removed, or with DryRun would.
+// Pruned is what [Namespace.Prune] removed, or would remove without DryRun.
 type Pruned struct {
 	Namespace, Name string
 	Versions        []PrunedVersion // newest first
-	Kept            int64           // versions that stay, the newest among them
-	Unmirrored      int64           // of those, such as stay only until they are mirrored: see [Sync]
+	Kept            int64           // versions that stay, including the newest
+	Unmirrored      int64           // those of them that stay only until they are mirrored: see [Namespace.Sync]
 }
 
 // PrunedVersion is one version that was removed.
@@ -34,14 +34,16 @@ type PrunedVersion struct {
 	SavedAt time.Time
 }
 
-// Prune removes the versions of a checkpoint that are older than RetainAge, but for the newest, savepoints, and the
-// versions that the newest RetainStarts sessions started from, and such as are not mirrored yet. The mirror keeps them; bodies that nothing
-// points at any more are for [GC]. It takes no lease, and may run at any time beside anything. One whose record cannot be
-// trusted stays, and is an error that matches [store.ErrBadRecord] once all others are done. No such checkpoint is [store.ErrNotFound].
+// Prune removes the versions of a checkpoint that are older than RetainAge. These stay: the newest
+// version, savepoints, the versions that the newest RetainStarts sessions started from, and
+// versions that are not mirrored yet. The mirror keeps what Prune removes; [Namespace.GC] removes
+// bodies that no version points at any more. Prune takes no lease, and may run at any time next to
+// anything. A damaged version stays, and is an error that matches [store.ErrBadRecord] once all
+// others are done. If there is no such checkpoint, the error is [store.ErrNotFound].
 //
-// A negative RetainStarts keeps no version for the reason that a session started from it. With an Archive, a version stays until it is
-// mirrored there, if Mirror says that it will be. Without one, or with MirrorOff, what is newer than HEAD says was mirrored stays, if
-// HEAD says so of any.
+// A negative RetainStarts keeps no version because a session started from it. With an Archive, a
+// version stays until it is mirrored there, if Mirror says that it will be. Without an Archive, or
+// with MirrorOff, HEAD decides: if it says up to where the mirror has come, newer versions stay.
 func (n Namespace) Prune(ctx context.Context, name string, opts *PruneOptions) (*Pruned, error) {
 	var o PruneOptions
 	if opts != nil {
@@ -128,8 +130,8 @@ func (r *reader) prunedMirror(ctx context.Context) (*prunedMirror, error) {
 	return m, nil
 }
 
-// awaits reports whether a version is to be mirrored, and is not yet. What HEAD says is not asked where the mirror was: sync does not tell it, nor
-// does who takes an object away.
+// awaits reports whether a version is to be mirrored, and is not yet. What HEAD says is not asked
+// where the mirror was: sync does not tell it, nor does who takes an object away.
 func (m *prunedMirror) awaits(v *store.Version, last bool) bool {
 	if m.have == nil {
 		return m.through > 0 && v.Number > m.through
@@ -137,8 +139,8 @@ func (m *prunedMirror) awaits(v *store.Version, last bool) bool {
 	return (m.policy == MirrorEvery || last) && !m.have[archive.IDOf(v)]
 }
 
-// prune removes a copy, and reports whether it did. It lets it expire first, for that spares one that was pinned meanwhile, and one that has expired
-// cannot be pinned.
+// prune removes a copy, and reports whether it did. It lets it expire first, for that spares one
+// that was pinned meanwhile, and one that has expired cannot be pinned.
 func (o *PruneOptions) prune(ctx context.Context, r *reader, c *store.Copy) (bool, error) {
 	if o.DryRun {
 		return true, nil

@@ -10,12 +10,12 @@ import (
 
 // Purged counts what a deletion removes from the archive.
 type Purged struct {
-	Objects int64 // of the mirror, latest.json among them
+	Objects int64 // of the mirror, including latest.json
 	Bodies  int64
 	Bytes   int64 // of both
 }
 
-// count adds bodies; on nil, it does nothing.
+// count adds bodies. On a nil Purged it does nothing.
 func (p *Purged) count(bodies []Body) {
 	if p == nil {
 		return
@@ -26,7 +26,7 @@ func (p *Purged) count(bodies []Body) {
 	}
 }
 
-// countPurge counts all that the archive has of a checkpoint.
+// countPurge counts all that the archive holds of a checkpoint.
 func (n named) countPurge(ctx context.Context) (*Purged, error) {
 	p := &Purged{}
 	for object, err := range n.Archive.List(ctx, archive.VersionPrefix(n.key), &archive.ListOptions{Delimiter: true}) {
@@ -50,7 +50,8 @@ func (n named) countPurge(ctx context.Context) (*Purged, error) {
 	return p, nil
 }
 
-// purgeMirror removes the mirror of a deleted checkpoint, up to its tombstone: the next life may have begun.
+// purgeMirror removes the mirror of a deleted checkpoint up to its tombstone. The next life may
+// have begun already, and stays.
 func (n named) purgeMirror(ctx context.Context, tombstone *store.Head, done *Purged) error {
 	size, removed, err := archive.DropLatest(ctx, n.Archive, n.key, tombstone.CommitEpoch)
 	if err != nil {

@@ -12,45 +12,50 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// RestoreOptions say what [Restore] restores. The zero value is the newest version, into a store that has nothing of
-// the checkpoint.
+// RestoreOptions say what [Namespace.Restore] restores. The zero value restores the newest version,
+// into a store that has nothing of the checkpoint.
 type RestoreOptions struct {
 	// At restores the newest version that was saved at that time or before. Zero: the newest.
 	At time.Time
 
-	// Behind restores into a store that has the checkpoint and is behind the mirror, such as a table that was brought back
-	// from a backup. Without it that is a [*RefusedError].
+	// Behind restores into a store that has the checkpoint and is behind the mirror, such as a
+	// table that came from a backup. Without it that is a [*RefusedError].
 	Behind bool
 
-	// Deleted brings back a checkpoint that was deleted, as of At. Without both that is a [*RefusedError].
+	// Deleted brings back a checkpoint that was deleted, as of At. Without both, a deleted
+	// checkpoint is a [*RefusedError].
 	Deleted bool
 
 	// Reason is kept on the version, for people.
 	Reason string
 
-	// DryRun changes nothing, takes no lease, and returns what would be.
+	// DryRun changes nothing, takes no lease, and returns what a restore would do.
 	DryRun bool
 
 	// Lease says who restores, and how long to wait for a lease that is held.
 	Lease lease.Options
 
-	// Progress is called as the work goes on, with how many versions were brought back of how many.
+	// Progress is called during the work, with how many of how many older versions are back.
 	Progress func(done, total int64)
 }
 
-// Restored is what [Restore] did. With DryRun After has neither CommitID nor epoch yet.
+// Restored is what [Namespace.Restore] did. With DryRun, After has neither CommitID nor epoch yet.
 type Restored struct {
 	Before *Checkpoint // what the store had; nil: nothing
 	From   *Checkpoint // the version of the mirror whose content it now has
 	After  *Checkpoint
-	Copies int64 // older versions that were brought back into the store; the others are read from the archive
+	Copies int64 // how many older versions are back in the store; the others are read from the archive
 }
 
-// Restore brings a checkpoint that the store has lost back from its mirror: it makes a version above all that
-// were mirrored, with the content of the newest, as a commit under the lease and an epoch that is 1,000,000 above any seen,
-// so that whoever worked on it before the loss is fenced. Where the store is not behind the mirror it is a [*RefusedError]; where there is no
-// mirror, or no version as of At, [store.ErrNotFound]. A damaged newest version is [store.ErrBadRecord], and nothing older stands in
-// for it: At chooses one. A restore that was interrupted is run again. Otherwise as [Rollback].
+// Restore brings a checkpoint that the store has lost back from its mirror. It makes a version
+// above all that were mirrored, with the content of the newest. That is a commit under the lease
+// and under an epoch 1,000,000 above any seen, so that every process that worked on the checkpoint
+// before the loss is fenced.
+//
+// If the store is not behind the mirror, the error is a [*RefusedError]. If there is no mirror, or
+// no version as of At, it is [store.ErrNotFound]. A damaged newest version is [store.ErrBadRecord]:
+// Restore never takes an older version instead, but At can choose one. If a restore was
+// interrupted, run it again. In all else it is like [Namespace.Rollback].
 func (n Namespace) Restore(ctx context.Context, name string, opts *RestoreOptions) (*Restored, error) {
 	var o RestoreOptions
 	if opts != nil {
@@ -63,14 +68,15 @@ func (n Namespace) Restore(ctx context.Context, name string, opts *RestoreOption
 	if err != nil {
 		return nil, err
 	}
-	one.Mirror = MirrorEvery // what it makes
+	one.Mirror = MirrorEvery // the version that it makes is mirrored
 	var planned *Restored
-	made, err := one.leadOn(ctx, &EditOptions{Reason: o.Reason, Lease: o.Lease}, func(ctx context.Context, l *line) (plan leading, err error) {
-		r := &restoring{line: l, o: &o}
+	edit := &EditOptions{Reason: o.Reason, Lease: o.Lease}
+	made, err := one.leadOn(ctx, edit, func(ctx context.Context, t *traces) (plan leading, err error) {
+		r := &restoring{traces: t, o: &o}
 		if planned, err = r.plan(ctx); err != nil || o.DryRun {
 			return leading{}, err
 		}
-		return leading{content: r.content(), beside: r.copies}, nil
+		return leading{content: r.content(), before: r.copies}, nil
 	}, o.DryRun)
 	if err != nil || o.DryRun {
 		return planned, err
@@ -81,16 +87,16 @@ func (n Namespace) Restore(ctx context.Context, name string, opts *RestoreOption
 
 // restoring is one Restore under way.
 type restoring struct {
-	o    *RestoreOptions
-	line *line
+	o *RestoreOptions
+	*traces
 
 	from  store.Version   // the content to restore
-	older []store.Version // of the same line, which go back into the store, newest first
+	older []store.Version // earlier versions that go back into the store, newest first
 }
 
-// plan says what would be, on what mirror and store hold now.
+// plan returns what a restore would do with what mirror and store have now.
 func (r *restoring) plan(ctx context.Context) (*Restored, error) {
-	l := r.line
+	t := r.traces
 	if err := r.allowed(); err != nil {
 		return nil, err
 	}
@@ -100,18 +106,18 @@ func (r *restoring) plan(ctx context.Context) (*Restored, error) {
 	}
 	r.from = *target
 	planned := &Restored{}
-	if planned.From, err = view(l.key, "mirror", target); err != nil {
+	if planned.From, err = view(t.key, "mirror", target); err != nil {
 		return nil, err
 	}
 	planned.From.Archived = true
-	if h := l.records.Head; h != nil && h.Exists() {
-		if planned.Before, err = viewHead(l.key, h); err != nil {
+	if h := t.records.Head; h != nil && h.Exists() {
+		if planned.Before, err = viewHead(t.key, h); err != nil {
 			return nil, err
 		}
 	}
 	after := r.content()
-	after.Number, after.SavedAt = l.next(), l.records.Clock.Time()
-	if planned.After, err = view(l.key, "HEAD", &after); err != nil {
+	after.Number, after.SavedAt = t.next(), t.records.Clock.Time()
+	if planned.After, err = view(t.key, "HEAD", &after); err != nil {
 		return nil, err
 	}
 	if err := r.readOlder(ctx); err != nil {
@@ -121,19 +127,20 @@ func (r *restoring) plan(ctx context.Context) (*Restored, error) {
 	return planned, nil
 }
 
-const deletedHint = "it was deleted with that version: name a time before it, or let it rest"
+const deletedHint = "it was deleted with that version: name a time before it to bring it back"
 
-// allowed refuses where nothing is lost, and where the store has an older version, unless that was expected.
+// allowed refuses a restore if nothing is lost, or if the store has an older version and Behind is
+// not set.
 func (r *restoring) allowed() error {
-	newest, ok := archive.Newest(r.line.ids)
+	newest, ok := archive.Newest(r.ids)
 	if !ok {
-		return fmt.Errorf("the mirror of checkpoint %s: %w", r.line.key, store.ErrNotFound)
+		return fmt.Errorf("the mirror of checkpoint %s: %w", r.key, store.ErrNotFound)
 	}
-	h := r.line.records.Head
+	h := r.records.Head
 	if h == nil || h.Number == 0 {
 		return nil
 	}
-	refused := &RefusedError{Key: r.line.key, What: "version in the store", Have: archive.IDOf(&h.Version).String()}
+	refused := &RefusedError{Key: r.key, What: "version in the store", Have: archive.IDOf(&h.Version).String()}
 	switch {
 	case archive.Compare(archive.IDOf(&h.Version), newest) >= 0 && h.Deleted:
 		if r.o.Deleted && !r.o.At.IsZero() {
@@ -142,10 +149,12 @@ func (r *restoring) allowed() error {
 		refused.Hint = deletedHint
 		return refused
 	case archive.Compare(archive.IDOf(&h.Version), newest) >= 0:
-		refused.Hint = fmt.Sprintf("the newest in the mirror is %v, so nothing is lost: rollback goes back to an older version", newest)
+		refused.Hint = fmt.Sprintf("the newest in the mirror is %v, so nothing is lost: "+
+			"rollback goes back to an older version", newest)
 		return refused
 	case !r.o.Behind:
-		refused.Hint = fmt.Sprintf("the newest in the mirror is %v: restore over it only if the store was brought back from a backup", newest)
+		refused.Hint = fmt.Sprintf("the newest in the mirror is %v: "+
+			"restore over it only if the store came from a backup", newest)
 		return refused
 	}
 	return nil
@@ -153,12 +162,12 @@ func (r *restoring) allowed() error {
 
 // target is the version whose content is restored.
 func (r *restoring) target(ctx context.Context) (*store.Version, error) {
-	l := r.line
-	id, _ := archive.Newest(l.ids)
+	t := r.traces
+	id, _ := archive.Newest(t.ids)
 	if !r.o.At.IsZero() {
-		ids := archive.Counting(l.ids)
+		ids := archive.Counting(t.ids)
 		n, err := savedUntil(ids, r.o.At, func(id archive.ID) (time.Time, error) {
-			v, err := l.version(ctx, id)
+			v, err := t.version(ctx, id)
 			if err != nil {
 				return time.Time{}, err
 			}
@@ -168,14 +177,14 @@ func (r *restoring) target(ctx context.Context) (*store.Version, error) {
 		case err != nil:
 			return nil, err
 		case n == 0:
-			return nil, fmt.Errorf("a version of checkpoint %s in the mirror as of %s: %w", l.key, r.o.At.UTC().Format(time.RFC3339), store.ErrNotFound)
+			return nil, fmt.Errorf("a version of checkpoint %s in the mirror as of %s: %w",
+				t.key, r.o.At.UTC().Format(time.RFC3339), store.ErrNotFound)
 		}
 		id = ids[n-1]
 	}
-	v, err := l.version(ctx, id)
+	v, err := t.version(ctx, id)
 	if err == nil && v.Deleted {
-		return nil, &RefusedError{Key: l.key, What: "mirror", Have: id.String(),
-			Hint: deletedHint}
+		return nil, &RefusedError{Key: t.key, What: "mirror", Have: id.String(), Hint: deletedHint}
 	}
 	return v, err
 }
@@ -188,23 +197,23 @@ func (r *restoring) content() store.Version {
 	}
 }
 
-// readOlder reads the versions that the store would still hold, but for the loss.
+// readOlder reads the earlier versions that the store would still hold without the loss.
 func (r *restoring) readOlder(ctx context.Context) error {
-	now := r.line.records.Clock.Time()
+	now := r.records.Clock.Time()
 	starts := r.content().Starts
-	old := false // those before were saved earlier
-	for _, id := range slices.Backward(archive.Counting(r.line.ids)) {
+	old := false // the version was saved before RetainAge, and so were all before it
+	for _, id := range slices.Backward(archive.Counting(r.ids)) {
 		if id.Version < r.from.Born || old && !slices.Contains(starts, id.Version) {
 			continue
 		}
-		v, err := r.line.version(ctx, id)
+		v, err := r.version(ctx, id)
 		switch {
-		case errors.Is(err, store.ErrBadRecord): // verify names it, and what reads it later says so
+		case errors.Is(err, store.ErrBadRecord): // verify names it, and so does every later read
 			continue
 		case err != nil:
 			return err
 		}
-		old = old || !v.SavedAt.Add(r.line.RetainAge).After(now)
+		old = old || !v.SavedAt.Add(r.RetainAge).After(now)
 		if !v.Deleted && (!old || slices.Contains(starts, v.Number)) {
 			r.older = append(r.older, *v)
 		}
@@ -212,17 +221,18 @@ func (r *restoring) readOlder(ctx context.Context) error {
 	return nil
 }
 
-// copies puts the older versions back into the store. One that is there is left alone.
+// copies puts the older versions back into the store. A version that is there already stays as it
+// is.
 func (r *restoring) copies(ctx context.Context) error {
 	starts := r.content().Starts
 	for i, v := range r.older {
 		c := store.Copy{Version: v}
 		if !slices.Contains(starts, v.Number) {
-			c.ExpiresAt = v.SavedAt.Add(r.line.RetainAge).Truncate(time.Second)
+			c.ExpiresAt = v.SavedAt.Add(r.RetainAge).Truncate(time.Second)
 		}
-		err := persist(ctx, editTimeout, func(ctx context.Context) error { return r.line.Store.Copy(ctx, r.line.key, c) })
+		err := persist(ctx, editTimeout, func(ctx context.Context) error { return r.Store.Copy(ctx, r.key, c) })
 		if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict {
-			return wrap(fmt.Sprintf("bring back version %d of", v.Number), r.line.key, err)
+			return wrap(fmt.Sprintf("bring back version %d of", v.Number), r.key, err)
 		}
 		if r.o.Progress != nil {
 			r.o.Progress(int64(i+1), int64(len(r.older)))

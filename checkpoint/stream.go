@@ -10,20 +10,22 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Stream is the T of a session whose state does not fit in memory: it is written by [SaveStream] and read
-// by [Session.OpenState], and never held whole. Its content type is that of [Bytes], so that a []byte can be made
-// of it and it of a []byte.
+// Stream is the T of a session whose state does not fit in memory. [SaveStream] writes the state
+// and [Session.OpenState] reads it; it is never held whole. Its content type is that of [Bytes], so
+// a session of []byte can read it, and the other way round.
 //
-// Every save of such a session that brings no state of its own, one of marks and the closing one among them,
-// takes the state over from the version before, and where that lies in the archive copies it there.
+// A save of such a session that brings no state, such as one of marks or the closing save, takes
+// the state over from the version before. If that state lies in the archive, the save copies it
+// there.
 type Stream struct{}
 
-// SaveStream saves cursor, with the counts as they are, and with the state that write writes. The state goes to the
-// archive while it is written, compressed and hashed, and needs some tens of MiB of memory whatever its size; one
-// that is below the inline limit, or any where the session has no archive, is held in memory.
+// SaveStream saves cursor, with the counts as they are and the state that write writes. The state
+// goes to the archive while it is written, compressed and hashed, and needs some tens of MiB of
+// memory whatever its size. A state below the inline limit is held in memory, and so is any state
+// if the session has no archive.
 //
-// write is called once. Its error aborts the save and is returned: nothing is left then. Until the outcome is known,
-// marks wait. The errors are those of [Session.SaveStep].
+// write is called once. If it fails, SaveStream aborts the save, leaves nothing, and returns the
+// error. Until the outcome is known, marks wait. The errors are those of [Session.SaveStep].
 func SaveStream(ctx context.Context, s *Session[Stream], cursor string, write func(io.Writer) error) error {
 	if err := s.begin(ctx, writesSave); err != nil {
 		return err
@@ -36,9 +38,11 @@ func SaveStream(ctx context.Context, s *Session[Stream], cursor string, write fu
 	return s.commitStep(ctx, snap, undo, write, nil)
 }
 
-// OpenState reads the state of the newest save that has landed, as it was encoded; at first that of the version that the
-// session resumed from. It must be closed, and ends with ctx. What was read is the state only once io.EOF was returned: a body that is
-// damaged is a [*archive.BodyError] there. No state was saved: [store.ErrNotFound].
+// OpenState returns a reader of the state of the newest save that has landed, as it was encoded.
+// Before the first save it is the state of the version that the session resumed from. The reader
+// must be closed, and ends with ctx. What was read is the state only once the reader has returned
+// io.EOF: there a damaged body is a [*archive.BodyError]. If no state was saved, the error is
+// [store.ErrNotFound].
 func (s *Session[T]) OpenState(ctx context.Context) (io.ReadCloser, error) {
 	s.mu.Lock()
 	v := s.kept
@@ -46,8 +50,9 @@ func (s *Session[T]) OpenState(ctx context.Context) (io.ReadCloser, error) {
 	return openState(ctx, s.c.archive.Archive, s.c.key, &v)
 }
 
-// OpenState reads the state of cp, as it was encoded, from the archive where it lies there. It needs little memory whatever
-// the size. Otherwise as [Session.OpenState]. A nil a where the state lies in an archive is a [*RefusedError].
+// OpenState returns a reader of the state of cp, as it was encoded. It reads from a if the state
+// lies in the archive; then a nil a is a [*RefusedError]. It needs little memory whatever the size.
+// In all else it is like [Session.OpenState].
 func (cp *Checkpoint) OpenState(ctx context.Context, a archive.Archive) (io.ReadCloser, error) {
 	if cp.State != nil {
 		return io.NopCloser(bytes.NewReader(cp.State)), nil

@@ -12,25 +12,25 @@ import (
 
 // SyncOptions say how [Namespace.Sync] works. The zero value is useful.
 type SyncOptions struct {
-	// DryRun writes nothing, and returns what would be.
+	// DryRun writes nothing, and returns what would be written.
 	DryRun bool
 
-	// Progress is called as the work goes on, with how many versions are mirrored of how many.
+	// Progress is called during the work, with how many of how many versions are mirrored.
 	Progress func(done, total int64)
 }
 
-// Synced is what [Sync] did.
+// Synced is what [Namespace.Sync] did.
 type Synced struct {
 	Namespace, Name string
-	Mirrored        int64         // versions that were mirrored, or with DryRun would be
-	Present         int64         // that were mirrored before
-	Gaps            []archive.Gap // that can be mirrored no more
+	Mirrored        int64         // versions that were mirrored, or would be without DryRun
+	Present         int64         // versions that had been mirrored before
+	Gaps            []archive.Gap // what can never be mirrored
 	Moved           bool          // latest.json was moved forward
 }
 
-// Sync mirrors what the store holds of a checkpoint and the archive does not: all of it, whatever
-// the mirror is said to hold. It takes no lease, may run at any time beside anything, and again. A checkpoint of
-// which neither holds anything is [store.ErrNotFound].
+// Sync mirrors all that the store holds of a checkpoint and the archive does not, whatever HEAD
+// says about the mirror. It takes no lease, and may run at any time next to anything, and again. If
+// neither holds anything of the checkpoint, the error is [store.ErrNotFound].
 func (n Namespace) Sync(ctx context.Context, name string, opts *SyncOptions) (*Synced, error) {
 	var o SyncOptions
 	if opts != nil {
@@ -44,7 +44,8 @@ func (n Namespace) Sync(ctx context.Context, name string, opts *SyncOptions) (*S
 		return nil, err
 	}
 	if one.Mirror == MirrorOff {
-		return nil, fmt.Errorf("sync the mirror of checkpoint %s: it is to hold every version, or each session's last", one.key)
+		return nil, fmt.Errorf("sync the mirror of checkpoint %s: "+
+			"Mirror must be every version, or the last of each session", one.key)
 	}
 	w := &syncing{
 		named: one, o: &o, done: &Synced{Namespace: one.key.Namespace, Name: name},
@@ -62,8 +63,8 @@ type syncing struct {
 	o       *SyncOptions
 	to      archive.Writer
 	done    *Synced
-	ids     []archive.ID // that the mirror holds by now
-	refused []error      // of versions that no mirror can hold
+	ids     []archive.ID // what the mirror holds by now
+	refused []error      // why some versions can never be mirrored
 }
 
 func (w *syncing) sync(ctx context.Context) error {
@@ -91,7 +92,7 @@ func (w *syncing) sync(ctx context.Context) error {
 	return err
 }
 
-// fill mirrors what lacks.
+// fill mirrors the versions that the mirror does not hold.
 func (w *syncing) fill(ctx context.Context, h *store.Head, have map[int64][]archive.ID) error {
 	s := &archive.Missing{
 		Store: w.Store, Key: w.key, SessionsOnly: w.Mirror == MirrorSessions,

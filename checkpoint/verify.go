@@ -16,58 +16,60 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// VerifyOptions say how [Verify] looks. The zero value is useful.
+// VerifyOptions say how [Namespace.Verify] works. The zero value is useful.
 type VerifyOptions struct {
-	// KnownBefore says that gaps are known which end before a version of that time: they are Notes. What a mirror has
-	// lost never comes back, and must not be told as news for ever. Zero: none is known.
+	// KnownBefore says which gaps are known: those that end before a version of that time. They are
+	// Notes and not Findings, since what a mirror has lost never comes back and is no news. Zero:
+	// no gap is known.
 	KnownBefore time.Time
 
-	// Progress is called as the work goes on, with how many objects were read of how many.
+	// Progress is called during the work, with how many of how many objects were read.
 	Progress func(done, total int64)
 }
 
-// FindingKind says what [Verify] found.
+// FindingKind says what [Namespace.Verify] found.
 type FindingKind string
 
-// What [Verify] can find.
+// What [Namespace.Verify] can find.
 const (
 	FindingDamaged      FindingKind = "damaged"       // an object that fails its hash, or is not what its key says
-	FindingMissing      FindingKind = "missing"       // a version is in the store, and ought to be in the mirror and is not: sync mends it
+	FindingMissing      FindingKind = "missing"       // in the store, and missing in the mirror: sync repairs it
 	FindingBodyMissing  FindingKind = "body_missing"  // a version points at a body that is not there
-	FindingForeign      FindingKind = "foreign"       // an object that this project does not make
+	FindingForeign      FindingKind = "foreign"       // an object that Milepost does not make
 	FindingGap          FindingKind = "gap"           // versions that neither the store nor the mirror holds
-	FindingDiffers      FindingKind = "differs"       // the mirror's version is another than the store's
-	FindingAhead        FindingKind = "ahead"         // the mirror is ahead of the store, which has lost versions: restore mends it
-	FindingLatestBehind FindingKind = "latest_behind" // latest.json is older than the newest object: sync mends it
+	FindingDiffers      FindingKind = "differs"       // the mirror's version is not the store's
+	FindingAhead        FindingKind = "ahead"         // the store has lost versions that the mirror has: restore repairs it
+	FindingLatestBehind FindingKind = "latest_behind" // latest.json is older than the newest object: sync repairs it
 	FindingLatestAhead  FindingKind = "latest_ahead"  // latest.json is of a version that has no object
 )
 
-// Finding is one thing that is not as it should be.
+// Finding is one thing that is wrong.
 type Finding struct {
 	Kind   FindingKind
-	Object string // the key in the archive; "" where it is about versions
-	First  int64  // the versions that it is about; 0: none
+	Object string // the key in the archive; "" if it is about versions
+	First  int64  // the versions from First to Last; 0: none
 	Last   int64
 	Detail string
 }
 
-// Verified is what [Verify] looked at, and found.
+// Verified is what [Namespace.Verify] read and found.
 type Verified struct {
 	Namespace, Name string
-	Objects         int64 // of the mirror, latest.json among them
+	Objects         int64 // of the mirror, including latest.json
 	Bodies          int64
-	Bytes           int64 // that were read
-	Waiting         int64 // versions that are not mirrored yet, as is normal just after they were saved
+	Bytes           int64 // how many were read
+	Waiting         int64 // versions that are not mirrored yet, which is normal just after a save
 	Findings        []Finding
 
-	// Notes are gaps that nobody need look into: those below the first version of the mirror, which are from before the archive was
-	// set, and those that are known.
+	// Notes are gaps that need no attention: those below the first version of the mirror, which are
+	// from before there was an archive, and those that are known.
 	Notes []Finding
 }
 
-// Verify reads every object of a checkpoint's mirror and every body that a version points at, holds each against its
-// hash and all against the store. What is wrong is a Finding, not an error. It changes nothing. A checkpoint of which neither store nor
-// archive holds anything, not even the body of a save that never landed, is [store.ErrNotFound].
+// Verify reads every object of a checkpoint's mirror and every body that a version points at. It
+// compares each with its hash, and all with the store. What is wrong is a Finding, not an error.
+// Verify changes nothing. If neither store nor archive holds anything of the checkpoint, not even
+// the body of a save that never landed, the error is [store.ErrNotFound].
 func (n Namespace) Verify(ctx context.Context, name string, opts *VerifyOptions) (*Verified, error) {
 	var o VerifyOptions
 	if opts != nil {
@@ -96,7 +98,8 @@ func (n Namespace) Verify(ctx context.Context, name string, opts *VerifyOptions)
 	return w.found, nil
 }
 
-// verifying is one Verify under way. The store is read first: what is mirrored by then must be in the listing that follows.
+// verifying is one Verify under way. It reads the store first: what is mirrored by then must be in
+// the listing that follows.
 type verifying struct {
 	named
 	o *VerifyOptions
@@ -104,13 +107,13 @@ type verifying struct {
 	records store.Records
 	ids     []archive.ID
 	have    map[int64][]archive.ID
-	stored  int // bodies, whether anything points at them or not
+	stored  int // how many bodies there are, whether a version points at them or not
 
 	mu     sync.Mutex
 	found  *Verified
-	prints map[archive.ID][sha256.Size]byte // of the objects that are sound
-	bodies map[string]bool                  // that were looked at
-	saved  map[int64]time.Time              // when versions were, wherever they are
+	prints map[archive.ID][sha256.Size]byte // of the objects that match their hash
+	bodies map[string]bool                  // those that were read
+	saved  map[int64]time.Time              // when each version was saved, wherever it is
 	read   int64
 }
 
@@ -150,14 +153,14 @@ func (w *verifying) verify(ctx context.Context) error {
 	return w.latest(ctx)
 }
 
-// list lists the mirror, and what is foreign there and among the bodies.
+// list lists the mirror and the bodies, and finds foreign objects in both.
 func (w *verifying) list(ctx context.Context) error {
 	for listed, err := range archive.Versions(ctx, w.Archive, w.key) {
 		switch {
 		case err != nil:
 			return wrap("list the mirror of", w.key, err)
 		case listed.Foreign:
-			w.about(FindingForeign, listed.Object.Key, 0, "it lies in the mirror, and is no version's")
+			w.about(FindingForeign, listed.Object.Key, 0, "it is in the mirror, and is not a version")
 		default:
 			w.ids = append(w.ids, listed.ID)
 			w.have[listed.ID.Version] = append(w.have[listed.ID.Version], listed.ID)
@@ -168,7 +171,7 @@ func (w *verifying) list(ctx context.Context) error {
 			return wrap("list the bodies of", w.key, err)
 		}
 		if body.Foreign {
-			w.about(FindingForeign, body.Object.Key, 0, "it lies among the bodies, and is none")
+			w.about(FindingForeign, body.Object.Key, 0, "it is among the bodies, and is not a body")
 		}
 		w.stored++
 	}
@@ -178,7 +181,7 @@ func (w *verifying) list(ctx context.Context) error {
 // verifyAtOnce is how many objects are read at once.
 const verifyAtOnce = 8
 
-// objects reads every object, some at once, and the bodies that they point at.
+// objects reads every object, some at once, and the bodies that the objects point at.
 func (w *verifying) objects(ctx context.Context) error {
 	return parallel.Each(ctx, len(w.ids), verifyAtOnce, func(ctx context.Context, i int) error {
 		id := w.ids[i]
@@ -188,7 +191,7 @@ func (w *verifying) objects(ctx context.Context) error {
 		case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat), errors.Is(err, store.ErrTooLarge):
 			w.about(FindingDamaged, name, id.Version, err.Error())
 		case errors.Is(err, store.ErrNotFound): // removed since it was listed
-			w.about(FindingMissing, name, id.Version, "it was listed, and is not there")
+			w.about(FindingMissing, name, id.Version, "it was listed, and is not there any more")
 		case err != nil:
 			return wrap("read "+name+" of", w.key, err)
 		default:
@@ -211,7 +214,7 @@ func (w *verifying) progress() {
 	}
 }
 
-// sound takes an object that is what its hash says, and looks at its body.
+// sound takes an object that matches its hash, and reads its body.
 func (w *verifying) sound(ctx context.Context, m *archive.Mirrored) error {
 	sum, err := fingerprint(w.key, &m.Version)
 	if err != nil {
@@ -226,7 +229,8 @@ func (w *verifying) sound(ctx context.Context, m *archive.Mirrored) error {
 	return w.body(ctx, &m.Version)
 }
 
-// fingerprint is the hash of all that is the same wherever a version is kept and wherever its state lies.
+// fingerprint is the hash of the part of a version that does not depend on where the version is
+// kept and where its state lies.
 func fingerprint(key store.Key, v *store.Version) ([sha256.Size]byte, error) {
 	m := archive.NewMirrored(key, v)
 	if m.State != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// againstStore holds the mirror against the store's versions, and the bodies of those.
+// againstStore compares the mirror with the store's versions, and reads the bodies of those.
 func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 	counting := map[int64][]archive.ID{}
 	for _, id := range archive.Counting(w.ids) {
@@ -27,7 +27,7 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 			return err
 		}
 	}
-	var first, last int64 // of this life's in the mirror
+	var first, last int64 // versions of this life in the mirror
 	for version := range counting {
 		if version >= h.Born {
 			first, last = min(cmp.Or(first, version), version), max(last, version)
@@ -39,10 +39,11 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 			w.found.Waiting++
 			continue
 		}
-		w.about(FindingMissing, archive.VersionKey(w.key, archive.IDOf(v)), v.Number, "the store has the version, and the mirror is said to, or has later ones")
+		w.about(FindingMissing, archive.VersionKey(w.key, archive.IDOf(v)), v.Number,
+			"the store has the version, and HEAD says that the mirror has it or the mirror has later ones")
 	}
 	if w.Mirror == MirrorOff {
-		return nil // what expired was not to be mirrored
+		return nil // versions that expired were not to be mirrored
 	}
 	for _, g := range s.Gaps {
 		w.gap(g, first, h)
@@ -50,15 +51,16 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 	return nil
 }
 
-// gap judges a run of versions that neither has. first is the first of the mirror; 0: it has none.
+// gap decides whether a run of versions that neither has is a Finding or a Note. first is the first
+// version of the mirror; 0: it has none.
 func (w *verifying) gap(g archive.Gap, first int64, h *store.Head) {
 	f := Finding{Kind: FindingGap, First: g.First, Last: g.Last}
 	above := w.saved[g.Last+1]
 	switch {
 	case g.Last < first, first == 0 && h.ArchivedThrough == 0:
-		f.Detail = "they expired before the archive was set: the mirror begins above them"
+		f.Detail = "they expired before there was an archive: the mirror begins above them"
 	case !above.IsZero() && above.Before(w.o.KnownBefore):
-		f.Detail = "neither the store nor the mirror holds them any more, as is known"
+		f.Detail = "neither the store nor the mirror holds them any more, which is known"
 	default:
 		f.Detail = "neither the store nor the mirror holds them any more"
 		w.finding(f)
@@ -67,12 +69,13 @@ func (w *verifying) gap(g archive.Gap, first int64, h *store.Head) {
 	w.found.Notes = append(w.found.Notes, f)
 }
 
-// beingMirrored reports whether a session runs, or has just ended: its mirror may be at several versions at once.
+// beingMirrored reports whether a session runs or has just ended. Its mirror may be writing several
+// versions at once.
 func (w *verifying) beingMirrored(h *store.Head) bool {
 	return w.beingWritten() || w.records.Clock.Time().Sub(h.SavedAt) < 2*mirrorPatience
 }
 
-// version holds one version of the store against the mirror's.
+// version compares one version of the store with the mirror's.
 func (w *verifying) version(ctx context.Context, v *store.Version, mirrored []archive.ID) error {
 	id := archive.IDOf(v)
 	w.saved[v.Number] = v.SavedAt
@@ -83,20 +86,20 @@ func (w *verifying) version(ctx context.Context, v *store.Version, mirrored []ar
 	}
 	if sum, is := w.prints[id]; is {
 		if own, err := fingerprint(w.key, v); err == nil && own != sum {
-			w.about(FindingDiffers, archive.VersionKey(w.key, id), v.Number, "its content is another than the store's")
+			w.about(FindingDiffers, archive.VersionKey(w.key, id), v.Number, "its content is not the store's")
 		}
 	}
 	return w.body(ctx, v)
 }
 
-// ahead looks for versions above HEAD: the store has lost them.
+// ahead finds versions above HEAD: the store has lost them.
 func (w *verifying) ahead(ctx context.Context) error {
 	newest, ok := archive.Newest(w.ids)
 	if !ok || !w.isAhead(newest) {
 		return nil
 	}
 	var err error
-	if w.records, err = w.look(ctx); err != nil { // a job that runs has moved it on
+	if w.records, err = w.look(ctx); err != nil { // a running job may have moved HEAD
 		return err
 	}
 	if !w.isAhead(newest) {
@@ -115,7 +118,7 @@ func (w *verifying) isAhead(newest archive.ID) bool {
 	return h == nil || archive.Compare(newest, archive.IDOf(&h.Version)) > 0
 }
 
-// latest holds latest.json against the newest object.
+// latest compares latest.json with the newest object.
 func (w *verifying) latest(ctx context.Context) error {
 	newest, any := archive.Newest(w.ids)
 	name := archive.LatestKey(w.key)
@@ -140,7 +143,7 @@ func (w *verifying) latest(ctx context.Context) error {
 			w.about(FindingLatestBehind, name, id.Version, fmt.Sprintf("it is %v, and the newest is %v", id, newest))
 		}
 	case !slices.Contains(w.ids, id):
-		_, err := archive.ReadVersion(ctx, w.Archive, w.key, id) // it may have come since the listing
+		_, err := archive.ReadVersion(ctx, w.Archive, w.key, id) // it may have been written since the listing
 		if errors.Is(err, store.ErrNotFound) {
 			w.about(FindingLatestAhead, name, id.Version, fmt.Sprintf("it is %v, of which there is no object", id))
 		} else if err := unlessAny(err, store.ErrBadRecord); err != nil {
@@ -150,7 +153,8 @@ func (w *verifying) latest(ctx context.Context) error {
 	return nil
 }
 
-// beingWritten reports whether a session runs, whose mirror may be between an object and latest.json.
+// beingWritten reports whether a session runs, whose mirror may be between an object and
+// latest.json.
 func (w *verifying) beingWritten() bool {
 	held, _ := w.records.Lease.HeldAt(w.records.Clock)
 	return held

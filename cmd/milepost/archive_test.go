@@ -126,7 +126,7 @@ func TestALargeStateGoesToTheArchiveAndComesBackByteForByte(t *testing.T) {
 
 		r := milepost(t, without(env), "get", "orders/eu", "--state-to", to)
 		assert.Equal(t, 6, r.exit, r.stderr)
-		assert.Contains(t, r.stderr, "it lies in an archive: name that, too")
+		assert.Contains(t, r.stderr, "the state lies in an archive: name the archive, too")
 	})
 }
 

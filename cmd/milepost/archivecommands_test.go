@@ -337,7 +337,7 @@ func TestVersionsFromBeforeTheArchiveAreNoted(t *testing.T) {
 			must(t, env, "set", "flights", "--cursor", fmt.Sprint(i+4), "--execute")
 		}
 		out := must(t, env, "archive", "verify")
-		assert.Regexp(t, `(?m)^flights +gap \(note\) +1 +– +they expired before the archive was set`, out)
+		assert.Regexp(t, `(?m)^flights +gap \(note\) +1 +– +they expired before there was an archive`, out)
 		assert.Contains(t, out, ": 0 findings, 1 note\n")
 
 		require.NoError(t, a.Delete(t.Context(), keys(t, a, "v/default/flights/00000000000000000004")[0]))

@@ -165,8 +165,8 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: a damaged newest version is passed over",
 		breaks: "an error naming it, never a silent step back to an older version",
-		edits: []edit{{"checkpoint/restore.go", "	v, err := l.version(ctx, id)\n	if err == nil && v.Deleted {",
-			"	v, err := l.version(ctx, id)\n	if older := archive.Counting(l.ids); errors.Is(err, store.ErrBadRecord) && len(older) > 1 {\n		v, err = l.version(ctx, older[len(older)-2])\n	}\n	if err == nil && v.Deleted {"}},
+		edits: []edit{{"checkpoint/restore.go", "	v, err := t.version(ctx, id)\n	if err == nil && v.Deleted {",
+			"	v, err := t.version(ctx, id)\n	if older := archive.Counting(t.ids); errors.Is(err, store.ErrBadRecord) && len(older) > 1 {\n		v, err = t.version(ctx, older[len(older)-2])\n	}\n	if err == nil && v.Deleted {"}},
 		caught: ofSessions("TestADamagedNewestVersionIsNeverReplacedByAnOlderOne"),
 	},
 }
