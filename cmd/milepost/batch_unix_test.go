@@ -341,7 +341,7 @@ func TestBadInputsExitWithTheirCodeAndASentence(t *testing.T) {
 	}{
 		"missing file":         {[]string{"a", good + ".none", "--", "cat"}, 1, "no such file or directory"},
 		"a directory":          {[]string{"a", t.TempDir(), "--", "cat"}, 1, "is a directory: name a file"},
-		"bad gzip":             {[]string{"a", writeFile(t, "x", []byte("\x1f\x8bxx")), "--", "cat"}, 1, "begins like gzip and is not"},
+		"bad gzip":             {[]string{"a", writeFile(t, "x", []byte("\x1f\x8bxx")), "--", "cat"}, 1, "begins like gzip but is not valid gzip"},
 		"truncated gzip":       {[]string{"a", truncated, "--every", "10", "--", "true"}, 1, "is it complete?"},
 		"open quote":           {[]string{"a", writeFile(t, "x", []byte("a\n\"b\n")), "--csv", "--", "cat"}, 1, "never closed"},
 		"no command":           {[]string{"a", good}, 2, "the command is missing"},

@@ -18,10 +18,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Options are those of an agent. All except Observer are required.
+// Options are the options of an agent. All except Observer are required.
 type Options struct {
-	Namespace string // of clients that name none
-	Release   string // of this binary, which clients are told
+	Namespace string // the namespace of clients that name none
+	Release   string // the release of this binary, which the agent reports to clients
 	Logger    *slog.Logger
 	Observer  func(store.Key, lease.Event) // of all leases and sessions; may be nil
 
@@ -29,7 +29,7 @@ type Options struct {
 	Open func(context.Context, Place) (*Store, error)
 }
 
-// Place is how a client names a store and its archive. "" is the agent's own.
+// Place is how a client names a store and its archive. "" is the agent's default.
 type Place struct {
 	Store, Archive string
 
@@ -39,7 +39,7 @@ type Place struct {
 
 // Store is an open store with the archive that belongs to it.
 type Store struct {
-	Namespace checkpoint.Namespace // without a name: each request has its own
+	Namespace checkpoint.Namespace // without a name: each request names its namespace
 
 	Close func()
 }
@@ -51,7 +51,7 @@ func (s *Store) in(name string) checkpoint.Namespace {
 	return n
 }
 
-// Agent has what the conversations with clients share.
+// Agent has what the conversations with all clients share.
 type Agent struct {
 	o Options
 
@@ -74,7 +74,8 @@ func (a *Agent) Close() {
 	}
 }
 
-// store returns the store of a place. A client that only reads takes one that was opened for writing.
+// store returns the store of a place. A client that only reads uses a store that was opened for
+// writing, if there is one.
 func (a *Agent) store(ctx context.Context, p Place) (*Store, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -91,7 +92,7 @@ func (a *Agent) store(ctx context.Context, p Place) (*Store, error) {
 	return st, nil
 }
 
-// Whether a request makes a store that is missing.
+// Whether a request creates a store that is missing.
 const (
 	mustExist = false
 	mayCreate = true

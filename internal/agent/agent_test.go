@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// optionsOf are those of an agent that knows one store.
+// optionsOf returns options of an agent that knows one store.
 func optionsOf(st *memstore.Store) Options {
 	return Options{
 		Namespace: store.DefaultNamespace, Release: "test", Logger: slog.New(slog.DiscardHandler),
@@ -35,7 +35,7 @@ func optionsOf(st *memstore.Store) Options {
 	}
 }
 
-// testClient talks to an agent in this process, over pipes of the system.
+// testClient talks to an agent in this process, over pipes of the operating system.
 type testClient struct {
 	t       *testing.T
 	in      *os.File
@@ -117,7 +117,7 @@ func newest(t *testing.T, st store.Store, name string) *checkpoint.Checkpoint {
 	return cp
 }
 
-func TestWhatIsReadLateIsWhatWouldHaveBeenReadEarly(t *testing.T) {
+func TestALateReaderGetsWhatAnEarlyReaderWouldHaveGot(t *testing.T) {
 	c, st := startAgent(t)
 	session := c.open("a", `"duration_ms":6000`)
 	const requests = 20_000
@@ -142,15 +142,15 @@ func TestWhatIsReadLateIsWhatWouldHaveBeenReadEarly(t *testing.T) {
 	assert.EqualValues(t, requests, newest(t, st, "a").Processed)
 }
 
-func TestAClientThatIsGoneAndDoesNotReadHoldsNothingUp(t *testing.T) {
+func TestAClientThatIsGoneAndDoesNotReadBlocksNothing(t *testing.T) {
 	c, st := startAgent(t)
 	session := c.open("a")
 	c.send(`{"method":"mark","session":%v,"cursor":"x"}`, session)
-	for i := range 1000 { // more than the pipe takes
+	for i := range 1000 { // more than fits into the pipe
 		c.send(`{"id":"i%d","method":"info","session":%v}`, i, session)
 	}
 	require.NoError(t, c.in.Close())
-	require.NoError(t, <-c.ended, "nobody reads its output")
+	require.NoError(t, <-c.ended, "no one reads its output")
 	assert.Equal(t, "x", newest(t, st, "a").Cursor)
 }
 
@@ -172,7 +172,7 @@ func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
 	require.NoError(t, c.end())
 }
 
-func TestAQueueHoldsUpWhoPushesTooMuchAndLosesNothing(t *testing.T) {
+func TestAFullQueueBlocksItsProducerAndLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
 		pushed := 0

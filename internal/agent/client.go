@@ -9,7 +9,8 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// Client is a conversation of a process with the milepost run around it. One request is made at a time.
+// Client is a conversation of a process with the milepost run that started it. It makes one request
+// at a time.
 type Client struct {
 	conn    net.Conn
 	replies *bufio.Reader
@@ -20,7 +21,7 @@ type Client struct {
 func Dial(path string) (*Client, error) {
 	conn, err := net.Dial("unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("reach the milepost run around this: %w", err)
+		return nil, fmt.Errorf("reach the milepost run that started this command: %w", err)
 	}
 	c := &Client{conn: conn, replies: bufio.NewReader(conn)}
 	reply, err := c.ask(toJSON(map[string]any{"id": 0, "method": "hello", "protocol": Protocol, "client": "milepost"}))
@@ -39,7 +40,7 @@ func Dial(path string) (*Client, error) {
 // Close ends the conversation.
 func (c *Client) Close() { _ = c.conn.Close() }
 
-// Progress is what a process says of its progress. A nil field is not sent.
+// Progress is what a process reports of its progress. A nil field is not sent.
 type Progress struct {
 	Cursor            *string
 	Processed, Failed *int64
@@ -63,8 +64,8 @@ func (c *Client) request(method string, id int, p Progress) []byte {
 	return withState(toJSON(fields), p.State, "")
 }
 
-// Mark says how far the job is, and returns when that has arrived. If the session goes no further, the
-// error has the kind of the reason.
+// Mark reports how far the job is. It returns when the report has arrived. If the session has
+// ended, the error has the kind of the reason.
 func (c *Client) Mark(p Progress) error {
 	if err := c.send(c.request("mark", 0, p)); err != nil {
 		return err
@@ -87,7 +88,7 @@ func (c *Client) Mark(p Progress) error {
 // Save saves what was marked and p, and returns the result as JSON when it is durable.
 func (c *Client) Save(p Progress) (json.RawMessage, error) { return c.ask(c.request("save", 1, p)) }
 
-// State returns the result that has the job's cursor and state, as marked last.
+// State returns the result that has the job's cursor and state, as last marked.
 func (c *Client) State() (json.RawMessage, error) { return c.ask(c.request("state", 1, Progress{})) }
 
 func (c *Client) send(line []byte) error {
@@ -95,7 +96,8 @@ func (c *Client) send(line []byte) error {
 	return err
 }
 
-// ask sends a request and returns its result. What a line before it got wrong is an error as well.
+// ask sends a request and returns its result. An error about an earlier line is an error of ask as
+// well.
 func (c *Client) ask(line []byte) (json.RawMessage, error) {
 	if err := c.send(line); err != nil {
 		return nil, err
@@ -103,7 +105,7 @@ func (c *Client) ask(line []byte) (json.RawMessage, error) {
 	for {
 		line, err := c.replies.ReadBytes('\n')
 		if err != nil {
-			return nil, fmt.Errorf("the milepost run around this has ended: %w", err)
+			return nil, fmt.Errorf("the milepost run that started this command has ended: %w", err)
 		}
 		var reply struct {
 			Event  string
@@ -112,7 +114,7 @@ func (c *Client) ask(line []byte) (json.RawMessage, error) {
 		}
 		switch err := json.Unmarshal(line, &reply); {
 		case err != nil:
-			return nil, fmt.Errorf("the milepost run around this said %.100q: %w", line, err)
+			return nil, fmt.Errorf("the milepost run that started this command answered %.100q: %w", line, err)
 		case reply.Event != "":
 		case reply.Error != nil:
 			return nil, &toldError{*reply.Error}
@@ -122,7 +124,7 @@ func (c *Client) ask(line []byte) (json.RawMessage, error) {
 	}
 }
 
-// toldError is an error of the agent. It has the same kind here.
+// toldError is an error that the agent reported. It has the same kind here.
 type toldError struct{ kinds.ErrorJSON }
 
 func (e *toldError) Error() string { return e.ErrorJSON.Error }

@@ -20,47 +20,47 @@ const Protocol = 1
 // Bounds of a conversation.
 const (
 	mostWaiting  = 1000             // requests outside sessions at once
-	readPatience = 10 * time.Second // for them, when the client is gone
-	sendPatience = time.Second      // for a client that sends nothing more and does not read
+	readPatience = 10 * time.Second // for these requests, when the client is gone
+	sendPatience = time.Second      // for a client that has stopped sending and does not read
 )
 
-// errCancelled is why a request ended that the client has cancelled.
+// errCancelled is the cause of a request that the client has cancelled.
 var errCancelled = fmt.Errorf("cancelled by the client: %w", kinds.ErrInterrupted)
 
-// Conversation is one client's, from the first line to the last.
+// Conversation is the conversation with one client, from its first line to its last.
 type Conversation struct {
 	agent *Agent
-	own   *session // of milepost run: the session that the client works on; it opens none
+	own   *session // under milepost run: the session of the client, which opens no other
 	out   *outbox
 
 	line    int64 // the number of the line being read
 	greeted bool
 
-	life    context.Context // of requests
+	life    context.Context // the context of requests
 	kill    context.CancelFunc
-	opening context.Context // of those that wait for a lease
+	opening context.Context // the context of requests that wait for a lease
 	leave   context.CancelCauseFunc
-	beside  atomic.Int64   // requests outside sessions
-	serving sync.WaitGroup // of requests, of sessions that were opened, and of who watches them
+	outside atomic.Int64   // requests outside sessions
+	serving sync.WaitGroup // requests, opened sessions, and the goroutines that watch them
 
 	mu       sync.Mutex
-	requests map[string]*request // not answered yet, by id
+	requests map[string]*request // the unanswered ones, by id
 	sessions map[int64]*session
-	opened   int64 // how many
+	opened   int64 // how many sessions were opened
 	ending   bool
 }
 
-// request is one that is answered by its id.
+// request is a request with an id, by which the agent answers it.
 type request struct {
 	c       *Conversation
 	id      []byte
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	migrate chan migrated // of an open that waits for the client to migrate
-	after   func()        // done when it was answered
+	migrate chan migrated // for an open that waits for the client to migrate
+	after   func()        // called after the answer
 }
 
-// newConversation answers to w. own may be nil.
+// newConversation returns a conversation that answers to w. own may be nil.
 func newConversation(a *Agent, own *session, w io.Writer) *Conversation {
 	c := &Conversation{
 		agent: a, own: own, out: newOutbox(w),
@@ -74,7 +74,7 @@ func newConversation(a *Agent, own *session, w io.Writer) *Conversation {
 	return c
 }
 
-// Read carries out the lines of a client, until there are no more. An error is the reader's.
+// Read carries out the lines of a client until there are no more. Its errors are those of r.
 func (c *Conversation) Read(r io.Reader) error {
 	lines := newLineReader(r, MaxLine)
 	var f fields
@@ -94,7 +94,7 @@ func (c *Conversation) Read(r io.Reader) error {
 	}
 }
 
-// handle carries out a line, or hands it to who will.
+// handle carries out a line, or hands it to the goroutine that will.
 func (c *Conversation) handle(f *fields, line []byte) {
 	s := scanner{line: line}
 	if s.space(); s.at == len(line) {
@@ -136,7 +136,7 @@ func (c *Conversation) admit(method string) error {
 	return nil
 }
 
-// begin plans a request and starts it. Its error says that nothing was done.
+// begin plans a request and starts it. If it returns an error, nothing was done.
 func (c *Conversation) begin(method string, id []byte, f *fields) error {
 	plan, ok := methods[method]
 	if !ok {
@@ -154,8 +154,8 @@ func (c *Conversation) begin(method string, id []byte, f *fields) error {
 	if err == nil && work.in != nil && !work.in.push(task{do: func() { r.answer(work.do(r.ctx)) }}, len(id)) {
 		err = errors.New("the session is closed")
 	}
-	if beside := work.in == nil && !work.atOnce; err == nil && beside && c.beside.Add(1) > mostWaiting {
-		c.beside.Add(-1)
+	if isOutside := work.in == nil && !work.atOnce; err == nil && isOutside && c.outside.Add(1) > mostWaiting {
+		c.outside.Add(-1)
 		err = fmt.Errorf("%d requests outside sessions wait to be answered", mostWaiting)
 	}
 	if err != nil {
@@ -170,13 +170,14 @@ func (c *Conversation) begin(method string, id []byte, f *fields) error {
 	default:
 		go func() {
 			r.answer(work.do(r.ctx))
-			c.beside.Add(-1)
+			c.outside.Add(-1)
 		}()
 	}
 	return nil
 }
 
-// work is what a request is to do: in a queue, at once, or beside all else. Its result is an object as JSON.
+// work is what a request will do: in a queue, at once, or outside sessions. Its result is an object
+// as JSON.
 type work struct {
 	in     *queue
 	atOnce bool
@@ -191,7 +192,7 @@ func (c *Conversation) newRequest(id []byte) (*request, error) {
 		return nil, errLeaving
 	}
 	if c.requests[string(id)] != nil {
-		return nil, fmt.Errorf("id %s is that of a request that was not answered yet", id)
+		return nil, fmt.Errorf("id %s belongs to a request that is not answered yet", id)
 	}
 	r.ctx, r.cancel = context.WithCancelCause(c.life)
 	c.requests[string(id)] = r
@@ -199,7 +200,7 @@ func (c *Conversation) newRequest(id []byte) (*request, error) {
 	return r, nil
 }
 
-// forget ends a request: its id is free.
+// forget ends a request, so that its id is free again.
 func (r *request) forget() {
 	r.c.mu.Lock()
 	delete(r.c.requests, string(r.id))
@@ -221,14 +222,14 @@ func (r *request) answer(result []byte, err error) {
 
 func (c *Conversation) answer(id, result []byte, err error) { c.out.send(replyLine(id, result, err)) }
 
-// refuse tells of a line that cannot be answered by its id.
+// refuse reports a line that cannot be answered by an id.
 func (c *Conversation) refuse(line int64, err error) {
 	c.out.send(replyLine(nil, nil, &lineError{Line: line, Err: err}))
 }
 
 func (c *Conversation) push(event any) { c.out.send(toJSON(event)) }
 
-// add takes a session in and serves it, unless the conversation is at its end.
+// add adds a session and serves it, unless the conversation is at its end.
 func (c *Conversation) add(opened *checkpoint.Session[json.RawMessage], o *openRequest, cancel context.CancelCauseFunc) *session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -253,7 +254,7 @@ func (c *Conversation) watch(s *session) {
 	c.serving.Go(func() { s.watch(c.opening.Done(), func(e sessionEvent) { c.push(e) }) })
 }
 
-// session is the one that a request names.
+// session returns the session that a request names.
 func (c *Conversation) session(f *fields) *session {
 	id := f.whole("session", 0, 1, 1<<53)
 	if !f.has("session") {
@@ -268,8 +269,8 @@ func (c *Conversation) session(f *fields) *session {
 	return s
 }
 
-// End closes the sessions that the client has left open, and waits for all that was begun. Its error is
-// that of closing them.
+// End closes the sessions that the client has left open, and waits for everything that was begun.
+// Its error is that of closing the sessions.
 func (c *Conversation) End() error {
 	c.leave(errLeaving)
 	defer c.kill()

@@ -9,7 +9,7 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 )
 
-// planEdit plans a change of a checkpoint by a client that holds no session of it.
+// planEdit plans a change of a checkpoint by a client that holds no session of that checkpoint.
 func planEdit(r *request, f *fields, create bool, edit func(context.Context, checkpoint.Namespace, string, *checkpoint.EditOptions) (int64, error)) work {
 	p := r.c.target(f)
 	o := &checkpoint.EditOptions{Lease: lease.Options{Logger: r.c.agent.o.Logger, Observer: r.c.agent.o.Observer}}
@@ -40,7 +40,7 @@ func planCommit(r *request, f *fields, create bool, edit func(context.Context, c
 		case done.Before != nil:
 			return done.Before.Version + 1, nil
 		}
-		return 0, fmt.Errorf("%s: nothing was there, and nothing was made", name)
+		return 0, fmt.Errorf("%s: there was no checkpoint, and none was made", name)
 	})
 }
 

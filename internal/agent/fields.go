@@ -11,22 +11,22 @@ import (
 	"unicode/utf8"
 )
 
-// maxFields is the most fields of a request; open has the most, and fewer.
+// maxFields is the most fields that a request may have. No method has as many.
 const maxFields = 32
 
-// fields are the members of one JSON object, a request. They are taken by name and type; an
-// error is kept, and [fields.end] returns the first. A mark is one of 200,000 a second, and
-// encoding/json takes as long for it as all else together; it also takes a name in any case, a name
-// given twice, and half a surrogate pair.
+// fields are the members of one JSON object, a request. They are taken by name and type. The first
+// error is kept, and [fields.end] returns it. The agent does not use encoding/json: up to 200,000
+// marks arrive each second, and decoding would take as long as everything else together.
+// encoding/json also accepts a name in any case, a name given twice, and half a surrogate pair.
 type fields struct {
-	all   []field // valid until the line is
-	taken uint64  // which of them, by bit
+	all   []field // valid as long as the line
+	taken uint64  // a bit for each field that was taken
 	err   error
 }
 
 type field struct{ name, value []byte }
 
-// scan finds the members of the object on the line. What their values hold is looked at when they are taken.
+// scan finds the members of the object on the line. Values are checked when they are taken.
 func (f *fields) scan(line []byte) error {
 	f.all, f.taken, f.err = f.all[:0], 0, nil
 	if !utf8.Valid(line) {
@@ -77,7 +77,7 @@ func (f *fields) add(quoted, value []byte) error {
 	}
 	for i := range f.all {
 		if bytes.Equal(f.all[i].name, name) {
-			return fmt.Errorf("field %q is there twice", name)
+			return fmt.Errorf("field %q is given twice", name)
 		}
 	}
 	if len(f.all) == maxFields {
@@ -87,7 +87,7 @@ func (f *fields) add(quoted, value []byte) error {
 	return nil
 }
 
-// take returns the raw value of a field, nil if it is not there.
+// take returns the raw value of a field, or nil if there is no such field.
 func (f *fields) take(name string) []byte {
 	for i := range f.all {
 		if string(f.all[i].name) == name {
@@ -104,7 +104,7 @@ func (f *fields) fail(format string, args ...any) {
 	}
 }
 
-// end returns the first error; a field that was not taken is one.
+// end returns the first error. A field that was not taken is an error.
 func (f *fields) end() error {
 	for i := range f.all {
 		if f.taken&(1<<i) == 0 {
@@ -114,7 +114,7 @@ func (f *fields) end() error {
 	return f.err
 }
 
-// has reports whether the field is there. It does not take it.
+// has reports whether there is such a field. It does not take the field.
 func (f *fields) has(name string) bool {
 	for i := range f.all {
 		if string(f.all[i].name) == name {
@@ -124,7 +124,7 @@ func (f *fields) has(name string) bool {
 	return false
 }
 
-// text takes a string, "" if it is not there.
+// text takes a string, "" if there is no such field.
 func (f *fields) text(name string) string {
 	raw := f.take(name)
 	if raw == nil {
@@ -137,7 +137,7 @@ func (f *fields) text(name string) string {
 	return text
 }
 
-// required is text for a field that has to be there.
+// required is text for a field that must be there.
 func (f *fields) required(name string) string {
 	if !f.has(name) {
 		f.fail("field %q is missing", name)
@@ -145,7 +145,7 @@ func (f *fields) required(name string) string {
 	return f.text(name)
 }
 
-// choice takes one of some strings; the first is the default.
+// choice takes a string that is one of several, and returns its index. The first is the default.
 func (f *fields) choice(name string, of ...string) int {
 	if !f.has(name) {
 		return 0
@@ -156,11 +156,11 @@ func (f *fields) choice(name string, of ...string) int {
 			return i
 		}
 	}
-	f.fail("field %q: %q is none of %q", name, text, of)
+	f.fail("field %q: %q is not one of %q", name, text, of)
 	return 0
 }
 
-// flag takes a boolean, false if it is not there.
+// flag takes a boolean, false if there is no such field.
 func (f *fields) flag(name string) bool {
 	switch raw := f.take(name); string(raw) {
 	case "true":
@@ -172,7 +172,7 @@ func (f *fields) flag(name string) bool {
 	return false
 }
 
-// whole takes an integer in that range, and absent if it is not there.
+// whole takes an integer in that range, and absent if there is no such field.
 func (f *fields) whole(name string, absent, least, most int64) int64 {
 	raw := f.take(name)
 	if raw == nil {
@@ -185,10 +185,10 @@ func (f *fields) whole(name string, absent, least, most int64) int64 {
 	return n
 }
 
-// count takes a number of records, 0 if it is not there.
+// count takes a number of records, 0 if there is no such field.
 func (f *fields) count(name string) int64 { return f.whole(name, 0, 0, math.MaxInt64) }
 
-// millis takes a duration; absent says what it is if it is not there.
+// millis takes a duration, and absent if there is no such field.
 func (f *fields) millis(name string, absent time.Duration) time.Duration {
 	n := f.whole(name, -1, 0, math.MaxInt64/int64(time.Millisecond))
 	if n < 0 {
@@ -197,7 +197,7 @@ func (f *fields) millis(name string, absent time.Duration) time.Duration {
 	return time.Duration(n) * time.Millisecond
 }
 
-// time takes a time, the zero one if it is not there.
+// time takes a time, the zero time if there is no such field.
 func (f *fields) time(name string) time.Time {
 	if !f.has(name) {
 		return time.Time{}
@@ -232,7 +232,7 @@ func (f *fields) state() json.RawMessage {
 	return raw
 }
 
-// id takes the bytes of an id as they are; nil if there is none.
+// id takes the bytes of an id unchanged; nil if there is none.
 func (f *fields) id(name string) []byte {
 	raw := f.take(name)
 	if raw == nil {
@@ -249,7 +249,7 @@ func (f *fields) id(name string) []byte {
 	return nil
 }
 
-// integer reads an integer as JSON writes it, without sign.
+// integer reads an integer without sign, as JSON writes it.
 func integer(raw []byte) (int64, bool) {
 	if len(raw) == 0 || len(raw) > 19 || raw[0] == '0' && len(raw) > 1 {
 		return 0, false

@@ -41,7 +41,7 @@ func TestAMarkIsReadExactly(t *testing.T) {
 	assert.False(t, m.hasCursor)
 }
 
-func TestWhatIsNoRequestIsRefusedWithAReason(t *testing.T) {
+func TestALineThatIsNotARequestIsRefusedWithAReason(t *testing.T) {
 	many := strings.Builder{}
 	for i := range maxFields + 1 {
 		many.WriteString(`"f` + strings.Repeat("x", i) + `":1,`)
@@ -64,7 +64,7 @@ func TestWhatIsNoRequestIsRefusedWithAReason(t *testing.T) {
 		`{"cursor":"\udc00\ud800"}`:            "half a surrogate pair",
 		`{"cursor":"\ud800\ud800"}`:            "half a surrogate pair",
 		`{"cursor":"\ud800x\udc00"}`:           "half a surrogate pair",
-		`{"cursor":"x","cursor":"x"}`:          `"cursor" is there twice`,
+		`{"cursor":"x","cursor":"x"}`:          `"cursor" is given twice`,
 		`{"cursor":null}`:                      "a string is wanted",
 		`{"Cursor":"x"}`:                       `unknown field "Cursor"`,
 		`{"processed":"1"}`:                    "an integer from 0",
@@ -89,7 +89,8 @@ func TestWhatIsNoRequestIsRefusedWithAReason(t *testing.T) {
 	}
 }
 
-// FuzzFields holds the scanner to encoding/json: what it takes, that takes with the same values.
+// FuzzFields compares the scanner with encoding/json: what the scanner accepts, encoding/json
+// accepts with the same values.
 func FuzzFields(f *testing.F) {
 	for _, seed := range []string{
 		`{"method":"mark","session":1,"cursor":"ord-1","processed":1,"failed":0,"state":{"a":[1.0,"x"]}}`,
@@ -100,7 +101,7 @@ func FuzzFields(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		if bytes.IndexByte(line, '\n') >= 0 {
-			return // it would be two
+			return // a line end would make two lines
 		}
 		kept := bytes.Clone(line)
 		var all fields
@@ -171,12 +172,12 @@ func TestALineOfAnyLengthTakesBoundedMemory(t *testing.T) {
 	assert.Len(t, next(), most-1)
 	_, err = lines.next()
 	require.ErrorIs(t, err, errLongLine)
-	assert.Equal(t, "three", next(), "a last line need not end")
+	assert.Equal(t, "three", next(), "a last line needs no line end")
 	_, err = lines.next()
 	assert.Equal(t, io.EOF, err)
 }
 
-// endless is a reader of x.
+// endless is a reader that returns x without end.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return copy(p, many), nil }
@@ -202,7 +203,7 @@ func BenchmarkFields(b *testing.B) {
 	}
 }
 
-// BenchmarkFieldsByEncodingJSON is what the scanner stands in for.
+// BenchmarkFieldsByEncodingJSON measures what the scanner replaces.
 func BenchmarkFieldsByEncodingJSON(b *testing.B) {
 	line := []byte(`{"method":"mark","session":1,"cursor":"ord-88123","processed":1,"failed":0,"state":{"sum":12.5,"rows":100}}`)
 	b.ReportAllocs()

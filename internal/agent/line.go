@@ -6,10 +6,10 @@ import (
 	"io"
 )
 
-// MaxLine is the most bytes of a line of the agent's protocol.
+// MaxLine is the longest line of the agent's protocol, in bytes.
 const MaxLine = 32 << 20
 
-// errLongLine says that a line was too long. It was read to its end, and not kept.
+// errLongLine says that a line was too long. It was read to its end and dropped.
 var errLongLine = errors.New("the line is longer than 33554432 bytes")
 
 // lineReader reads lines of bounded length.
@@ -23,9 +23,9 @@ func newLineReader(r io.Reader, most int) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, min(most, 256<<10)), most: most}
 }
 
-// next returns the next line without its end, valid until the call after. Its errors are errLongLine,
-// after which the next line can be read, and those of the reader. A last line that does not
-// end is one, too.
+// next returns the next line without its end. The line is valid until the next call. The errors are
+// errLongLine, after which the next line can be read, and those of the reader. A last line without
+// a line end counts as a line.
 func (l *lineReader) next() ([]byte, error) {
 	line, err := l.r.ReadSlice('\n')
 	if err == bufio.ErrBufferFull {
@@ -43,10 +43,10 @@ func (l *lineReader) next() ([]byte, error) {
 	return line, nil
 }
 
-// gather reads on to the end of a line that began with start.
+// gather reads the rest of a line that began with start.
 func (l *lineReader) gather(start []byte) ([]byte, error) {
 	if cap(l.long) > 1<<20 {
-		l.long = nil // one large line must not hold its memory for ever
+		l.long = nil // one long line must not hold its memory for the rest of the conversation
 	}
 	l.long = append(l.long[:0], start...)
 	tooLong := false

@@ -11,11 +11,11 @@ import (
 	"github.com/milepost-dev/milepost/internal/survey"
 )
 
-// methods are the requests that are answered. A plan takes all it needs from the fields, which
-// are not valid any more when the work is done.
+// methods are the requests that get a reply. A plan takes everything that it needs from the fields,
+// which are no longer valid when the work is done.
 var methods map[string]func(r *request, f *fields) work
 
-// silent are those that have no reply. Their errors are about the line.
+// silent are the requests that have no reply. Their errors name the line.
 var silent map[string]func(c *Conversation, f *fields, size int) error
 
 func init() {
@@ -39,7 +39,7 @@ func planHello(r *request, f *fields) work {
 	c := r.c
 	return work{atOnce: true, do: func(context.Context) ([]byte, error) {
 		if c.greeted {
-			return nil, kinds.Usagef("hello was said already")
+			return nil, kinds.Usagef("hello was already said")
 		}
 		if asked != Protocol {
 			return nil, &protocolError{Asked: asked, Speaks: []int64{Protocol}}
@@ -120,7 +120,7 @@ func onFinish(c *Conversation, f *fields, size int) error {
 	return nil
 }
 
-// inSession plans what is done in order with a session's other requests.
+// inSession plans work that is done in order with the session's other requests.
 func inSession(r *request, f *fields, do func(ctx context.Context, s *session) ([]byte, error)) work {
 	s := r.c.session(f)
 	if s == nil {
@@ -210,7 +210,7 @@ func planClose(r *request, f *fields) work {
 	how := f.choice("ended", "", "done", "error", "yielded", "stopped")
 	text := f.text("error")
 	if text != "" && how > 0 && how != 2 {
-		f.fail("an error goes with \"ended\":\"error\" only")
+		f.fail("an error is allowed only with \"ended\":\"error\"")
 	}
 	if r.c.own != nil {
 		f.fail("milepost run closes its session itself, when its command has ended")
@@ -229,7 +229,7 @@ func planClose(r *request, f *fields) work {
 		case text != "":
 			err = errors.New(text)
 		case how == 2:
-			err = errors.New("the job failed, and said no more")
+			err = errors.New("the job failed, and gave no reason")
 		case how == 3:
 			err = checkpoint.ErrYielded
 		case how == 4:

@@ -16,7 +16,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// openRequest is open.
+// openRequest is the request open.
 type openRequest struct {
 	*request
 	target  target
@@ -31,7 +31,7 @@ type openRequest struct {
 func planOpen(r *request, f *fields) work {
 	o := &openRequest{request: r, target: r.c.target(f)}
 	if r.c.own != nil {
-		f.fail("this is the socket of milepost run, which holds its session already")
+		f.fail("this is the socket of milepost run, which already holds its session")
 	}
 	o.options = checkpoint.Options{
 		Codec: Codec{}, Logger: r.c.agent.o.Logger,
@@ -70,14 +70,15 @@ func planOpen(r *request, f *fields) work {
 	case e.Grace > 0 && e.Every == 0:
 		f.fail("field \"expect_grace_ms\" is added to expect_every_ms, which is missing")
 	case e.Every > 0 && e.Every < time.Second:
-		f.fail("field \"expect_every_ms\": 1000 at least")
+		f.fail("field \"expect_every_ms\": at least 1000")
 	}
 	return work{do: o.do}
 }
 
 const absent = -1
 
-// unlimited gives 0 the meaning that it has for a client: not by count, or not by time. Absent is the default.
+// unlimited gives 0 the meaning that it has for a client: no limit by count, or none by time. An absent
+// field has the library's default.
 func unlimited(o *checkpoint.Options) {
 	switch o.Every {
 	case absent:
@@ -125,7 +126,7 @@ func (o *openRequest) do(ctx context.Context) ([]byte, error) {
 	return s.opened()
 }
 
-// openResult is where a session stands when it is opened.
+// openResult is the reply to open: where the session is when it opens.
 type openResult struct {
 	Session int64 `json:"session"`
 	standing
@@ -133,7 +134,7 @@ type openResult struct {
 	AgeMS   *int64          `json:"age_ms,omitempty"`
 }
 
-// standing is where a session stands.
+// standing says where a session is.
 type standing struct {
 	Namespace string             `json:"namespace"`
 	Name      string             `json:"name"`
@@ -161,7 +162,7 @@ func (s *session) opened() ([]byte, error) {
 	return withState(toJSON(result), s.State(), ""), nil
 }
 
-// requestEvent is what the agent pushes about an open that was not answered yet.
+// requestEvent is what the agent pushes about an open that is not answered yet.
 type requestEvent struct {
 	Event   string           `json:"event"`
 	Request json.RawMessage  `json:"request"`
@@ -170,7 +171,7 @@ type requestEvent struct {
 	To      *int64           `json:"to,omitempty"`
 }
 
-// onWait tells of each holder once.
+// onWait reports each holder once.
 func (o *openRequest) onWait() func(*lease.HeldError) {
 	var told int64
 	return func(held *lease.HeldError) {
@@ -182,7 +183,7 @@ func (o *openRequest) onWait() func(*lease.HeldError) {
 	}
 }
 
-// migrated is what the client made of a state of a lower schema.
+// migrated is what the client made of a state of an older schema.
 type migrated struct {
 	state json.RawMessage
 	err   error
@@ -200,7 +201,7 @@ func (o *openRequest) askToMigrate(from int64, state []byte) ([]byte, error) {
 	}
 }
 
-// onMigrated is migrated.
+// onMigrated handles the request migrated.
 func onMigrated(c *Conversation, f *fields, _ int) error {
 	id := f.id("request")
 	m := migrated{state: f.state()}
@@ -208,7 +209,7 @@ func onMigrated(c *Conversation, f *fields, _ int) error {
 		m.err = errors.New(f.text("error"))
 	}
 	if (m.state == nil) == (m.err == nil) {
-		f.fail("one of state and error is wanted")
+		f.fail("give either state or error")
 	}
 	if err := f.end(); err != nil {
 		return err
@@ -223,5 +224,5 @@ func onMigrated(c *Conversation, f *fields, _ int) error {
 		default:
 		}
 	}
-	return fmt.Errorf("no request %s waits for that", id)
+	return fmt.Errorf("request %s does not wait for a migrated state", id)
 }

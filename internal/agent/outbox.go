@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// outbox writes lines to a client one after another. Who sends waits while the client does not read,
-// until it is given up.
+// outbox writes lines to a client, one after another. A sender waits while the client does not
+// read, until the outbox gives the client up.
 type outbox struct {
 	lines chan []byte
-	stop  chan struct{} // closed when nothing more is to be written than what was sent
+	stop  chan struct{} // closed when no line will be added to those already sent
 	done  chan struct{} // closed when the writer has ended
-	gone  chan struct{} // closed when nobody reads any more
+	gone  chan struct{} // closed when no one reads any more
 	leave sync.Once
 }
 
@@ -65,7 +65,7 @@ func (o *outbox) send(line []byte) {
 
 func (o *outbox) giveUp() { o.leave.Do(func() { close(o.gone) }) }
 
-// close waits until all that was sent is written, or the client was given up.
+// close waits until all lines are written, or the client is given up.
 func (o *outbox) close() {
 	close(o.stop)
 	select {

@@ -2,7 +2,7 @@ package agent
 
 import "sync"
 
-// What waits in a queue before the agent stops reading.
+// How much may wait in a queue before the agent stops reading.
 const (
 	queuedTasks = 4096
 	queuedBytes = 64 << 20
@@ -14,7 +14,7 @@ type task struct {
 	do   func()
 }
 
-// queue holds what is to be done one after another.
+// queue holds tasks that are done one after another.
 type queue struct {
 	mu      sync.Mutex
 	changed sync.Cond
@@ -29,8 +29,8 @@ func newQueue() *queue {
 	return q
 }
 
-// push adds a task of some bytes, and waits while the queue is full. It reports false when the queue
-// was closed.
+// push adds a task of some bytes, and waits while the queue is full. It reports false if the queue
+// is closed.
 func (q *queue) push(t task, bytes int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -48,7 +48,7 @@ func (q *queue) push(t task, bytes int) bool {
 	return true
 }
 
-// close lets serve end when it has done what is in the queue.
+// close lets serve return when it has done everything in the queue.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -56,7 +56,7 @@ func (q *queue) close() {
 	q.changed.Broadcast()
 }
 
-// serve does what is in the queue, in order, until it is closed and empty.
+// serve does the tasks of the queue, in order, until the queue is closed and empty.
 func (q *queue) serve(do func(*task)) {
 	var batch []task
 	for {

@@ -11,7 +11,7 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// toJSON is v as one line; what is sent can always be encoded.
+// toJSON returns v as one line of JSON. All values that are sent can be encoded.
 func toJSON(v any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -36,7 +36,7 @@ func replyLine(id, result []byte, err error) []byte {
 	return append(append(append(line, what...), result...), '}')
 }
 
-// withState adds a state to an object, with its bytes kept where a line can hold them.
+// withState adds a state to an object. It keeps the state's bytes if a line can hold them.
 func withState(object []byte, state []byte, contentType string) []byte {
 	if state == nil {
 		return object
@@ -61,7 +61,7 @@ func withState(object []byte, state []byte, contentType string) []byte {
 	return append(object, '}')
 }
 
-// checkpointObject is cp as milepost get -o json prints it, but for the state.
+// checkpointObject returns cp as milepost get -o json prints it, except for the state.
 func checkpointObject(cp *checkpoint.Checkpoint, state bool) []byte {
 	bare := *cp
 	bare.State, bare.ContentType = nil, ""
@@ -77,7 +77,7 @@ func checkpointObject(cp *checkpoint.Checkpoint, state bool) []byte {
 	return withState(object, cp.State, cp.ContentType)
 }
 
-// toErrorJSON is err as the agent answers with it.
+// toErrorJSON returns err as the agent answers with it.
 func toErrorJSON(err error) *kinds.ErrorJSON {
 	e := kinds.ToErrorJSON(err)
 	if line, ok := errors.AsType[*lineError](err); ok {
@@ -105,7 +105,7 @@ type protocolError struct {
 }
 
 func (e *protocolError) Error() string {
-	return fmt.Sprintf("the client speaks protocol %d, and this binary %v: install the two in releases that belong together", e.Asked, e.Speaks)
+	return fmt.Sprintf("the client speaks protocol %d, and this binary %v: install releases of the two that belong together", e.Asked, e.Speaks)
 }
 
 func (e *protocolError) Unwrap() error { return kinds.ErrUsage }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// scanner goes through a line of JSON.
+// scanner walks through a line of JSON.
 type scanner struct {
 	line []byte
 	at   int
@@ -19,7 +19,7 @@ func (s *scanner) space() {
 	}
 }
 
-// next goes past the character after white space, if it is this one.
+// next skips white space, and then the next character if it is c.
 func (s *scanner) next(c byte) bool {
 	s.space()
 	if s.at == len(s.line) || s.line[s.at] != c {
@@ -36,7 +36,7 @@ func (s *scanner) wrong(wanted string) error {
 	return fmt.Errorf("%s is wanted at byte %d of the line", wanted, s.at)
 }
 
-// string goes past a string, and returns it with its quotes.
+// string skips a string, and returns it with its quotes.
 func (s *scanner) string() ([]byte, error) {
 	if !s.next('"') {
 		return nil, s.wrong("a string")
@@ -48,7 +48,7 @@ func (s *scanner) string() ([]byte, error) {
 	return s.line[start:s.at], nil
 }
 
-// rest goes past what is left of a string.
+// rest skips the rest of a string.
 func (s *scanner) rest() error {
 	for ; s.at < len(s.line); s.at++ {
 		switch c := s.line[s.at]; {
@@ -65,7 +65,7 @@ func (s *scanner) rest() error {
 	return s.wrong("the string's end")
 }
 
-// value goes past any value, and returns it.
+// value skips any value, and returns it.
 func (s *scanner) value() ([]byte, error) {
 	s.space()
 	if s.at == len(s.line) {
@@ -90,7 +90,7 @@ func (s *scanner) value() ([]byte, error) {
 	return s.line[start:s.at], nil
 }
 
-// nested goes past an object or an array, to where as many were closed as were opened.
+// nested skips an object or an array: up to where as many were closed as were opened.
 func (s *scanner) nested() error {
 	depth := 0
 	for s.at < len(s.line) {
@@ -112,8 +112,8 @@ func (s *scanner) nested() error {
 	return s.wrong("the end of an object or array")
 }
 
-// unquote reads a JSON string. Half a surrogate pair is an error: the string could not be
-// given back as it was.
+// unquote reads a JSON string. Half a surrogate pair is an error: the string could not be returned
+// as it came.
 func unquote(raw []byte) (string, error) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", errors.New("a string is wanted")
@@ -142,13 +142,14 @@ func unquote(raw []byte) (string, error) {
 		}
 		if isSurrogate(unit, "cdefCDEF") || len(inner) < at+6 || inner[at] != '\\' || inner[at+1] != 'u' ||
 			!isSurrogate(inner[at+2:at+6], "cdefCDEF") {
-			return "", errors.New("half a surrogate pair is no character")
+			return "", errors.New("half a surrogate pair is not a character")
 		}
 		at += 6
 	}
 }
 
-// isSurrogate reports whether four hexadecimal digits are a surrogate whose second digit is one of some.
+// isSurrogate reports whether four hexadecimal digits are a surrogate whose second digit is in
+// second.
 func isSurrogate(digits []byte, second string) bool {
 	return (digits[0] == 'd' || digits[0] == 'D') && bytes.IndexByte([]byte(second), digits[1]) >= 0
 }

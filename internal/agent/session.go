@@ -17,10 +17,10 @@ import (
 )
 
 var (
-	// errClientGone is how a session ends whose client has not closed it.
+	// errClientGone ends a session whose client is gone and has not closed it.
 	errClientGone = errors.New("the client is gone, and has not closed the session")
 
-	// errLeaving ends what waits when the client is gone: marks then wait for nothing.
+	// errLeaving ends every wait when the client is gone. Marks then wait for nothing.
 	errLeaving = errors.New("the agent ends")
 )
 
@@ -35,7 +35,7 @@ func (Codec) Marshal(v any) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("a state as JSON is wanted, not a %T", v)
 	}
-	return state, nil // it is never changed, only replaced
+	return state, nil // a state is never changed, only replaced
 }
 
 func (Codec) Unmarshal(data []byte, v any) error {
@@ -43,31 +43,31 @@ func (Codec) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// mark is what a client says of its progress.
+// mark is what a client reports of its progress.
 type mark struct {
 	cursor            string
 	hasCursor         bool
 	processed, failed int64
 	state             json.RawMessage // nil: it has not changed
 
-	from *Conversation // whose line it is
+	from *Conversation // the conversation that the line came from
 	line int64
 }
 
-// session is a session that clients talk to. Its requests are carried out one after another.
+// session is a session that clients use. Its requests are carried out one after another.
 type session struct {
 	*checkpoint.Session[json.RawMessage]
 	id     int64
-	cancel context.CancelCauseFunc // of the context that it was opened with
-	within time.Duration           // how long it has when a handoff is wanted
-	whole  bool                    // its cursors are integers
+	cancel context.CancelCauseFunc // ends the context that the session was opened with
+	within time.Duration           // how long the session has when another run wants a handoff
+	whole  bool                    // the session's cursors are integers
 
 	queue  *queue
-	starts *queue        // of start, which may wait for a later finish
-	done   chan struct{} // closed when it is being closed
+	starts *queue        // for the request start, which may wait for a later finish
+	done   chan struct{} // closed when the session is being closed
 
-	// Of the goroutine that serves the queue.
-	state  json.RawMessage // as marked
+	// Used only by the goroutine that serves the queue.
+	state  json.RawMessage // as last marked
 	closed bool
 
 	mu      sync.Mutex
@@ -81,7 +81,7 @@ func newSession(id int64, s *checkpoint.Session[json.RawMessage], within time.Du
 	}
 }
 
-// serve carries out what is in the queue until it is closed.
+// serve carries out the tasks of the queue until it is closed.
 func (s *session) serve() {
 	var starting sync.WaitGroup
 	starting.Go(func() { s.starts.serve(func(t *task) { t.do() }) })
@@ -102,7 +102,7 @@ func (s *session) mark(m *mark) error {
 		return s.isClosed()
 	}
 	if s.whole && !isInteger(m.cursor) {
-		return kinds.Usagef("cursor %q is no integer, and the session has declared that order", m.cursor)
+		return kinds.Usagef("cursor %q is not an integer, and the session has declared that its cursors are", m.cursor)
 	}
 	if m.state == nil {
 		s.MarkBatch(m.cursor, m.processed, m.failed, nil)
@@ -114,7 +114,7 @@ func (s *session) mark(m *mark) error {
 	return nil
 }
 
-// save is a last mark and its save.
+// save applies a last mark and saves.
 func (s *session) save(ctx context.Context, m mark) error {
 	if s.closed {
 		return s.isClosed()
@@ -133,13 +133,13 @@ func (s *session) save(ctx context.Context, m mark) error {
 
 func (s *session) isClosed() error { return kinds.Usagef("session %d is closed", s.id) }
 
-// start waits until the record at cursor may begin, and reports whether it is to be skipped.
+// start waits until the record at cursor may begin, and reports whether to skip the record.
 func (s *session) start(cursor string) (skip bool, err error) {
 	s.mu.Lock()
 	_, started := s.records[cursor]
 	s.mu.Unlock()
 	if started {
-		return false, kinds.Usagef("the record at cursor %q is started, and not finished", cursor)
+		return false, kinds.Usagef("the record at cursor %q was started and is not finished", cursor)
 	}
 	record, ok := s.Start(cursor)
 	if !ok {
@@ -179,7 +179,7 @@ func (s *session) finish(m *mark) error {
 	return nil
 }
 
-// close ends the session, err saying how, and the queue with it.
+// close ends the session, with err as its outcome, and ends the queue.
 func (s *session) close(ctx context.Context, err error) error {
 	s.closed = true
 	close(s.done)
@@ -188,7 +188,7 @@ func (s *session) close(ctx context.Context, err error) error {
 	return closeErr
 }
 
-// ended is why the session can go no further; nil while it can.
+// ended returns why the session has ended, or nil while it goes on.
 func (s *session) ended() error {
 	cause := context.Cause(s.Context())
 	for _, own := range []error{checkpoint.ErrClosed, errLeaving, errStopped} {
@@ -207,7 +207,8 @@ type sessionEvent struct {
 	Error    *kinds.ErrorJSON `json:"error,omitempty"`
 }
 
-// watch pushes what happens to the session, each at most once, until it is closed, or stop is.
+// watch pushes what happens to the session, each event at most once, until the session or stop is
+// closed.
 func (s *session) watch(stop <-chan struct{}, push func(sessionEvent)) {
 	wanted := s.HandoffWanted()
 	for {
@@ -232,7 +233,7 @@ func (s *session) watch(stop <-chan struct{}, push func(sessionEvent)) {
 	}
 }
 
-// isInteger reports whether a cursor is one, of any length.
+// isInteger reports whether a cursor is an integer, of any length.
 func isInteger(cursor string) bool {
 	digits := strings.TrimPrefix(cursor, "-")
 	for i := range len(digits) {
@@ -243,8 +244,8 @@ func isInteger(cursor string) bool {
 	return digits != ""
 }
 
-// byInteger orders cursors that are integers. Others, which an earlier job may have left, come
-// before them.
+// byInteger orders cursors that are integers. Other cursors, which an earlier job may have left,
+// come before them.
 func byInteger(a, b string) int {
 	switch x, y := isInteger(a), isInteger(b); {
 	case x && y:

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// lastWords is how long after the end of a process what it sent may take to arrive.
+	// lastWords is how long what a process sent may take to arrive after the process has ended.
 	lastWords = time.Second
 
-	// readWithin is how long a process may leave unread what it asked for: others wait for it.
+	// readWithin is how long a process may leave its replies unread: other processes wait for it.
 	readWithin = 5 * time.Second
 )
 
@@ -30,7 +30,7 @@ type Shared struct {
 	session  *session
 	dir      string // has the socket and the checkpoint's file
 	listener net.Listener
-	served   chan struct{} // closed when the session's queue is served no more
+	served   chan struct{} // closed when the session's queue has been served
 	serving  sync.WaitGroup
 
 	mu   sync.Mutex
@@ -38,9 +38,9 @@ type Shared struct {
 	over bool
 }
 
-// Share lets the processes of a command share a session of st, which stays the caller's. options are those
-// that the session was opened with, and cancel ends its context. The session is the caller's as well if
-// Share returns an error; else [Shared.Close] closes it.
+// Share lets the processes of a command share a session of st. options are the options that the
+// session was opened with, and cancel ends its context. The caller keeps st. If Share returns an
+// error, the caller keeps the session too; otherwise [Shared.Close] closes it.
 func Share(o Options, st *Store, opened *checkpoint.Session[json.RawMessage], within time.Duration, cancel context.CancelCauseFunc) (*Shared, error) {
 	dir, err := privateDir()
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Shared) socket() string { return filepath.Join(s.dir, "socket") }
 
 func (s *Shared) checkpointFile() string { return filepath.Join(s.dir, "checkpoint.json") }
 
-// Env returns the variables that tell the command of its session.
+// Env returns the variables that tell the command about its session.
 func (s *Shared) Env() []string {
 	env := []string{
 		"MILEPOST_NAME=" + s.session.Name(),
@@ -88,7 +88,7 @@ func (s *Shared) Env() []string {
 	return env
 }
 
-// checkpoint is what the session resumes from, as JSON.
+// checkpoint returns what the session resumes from, as JSON.
 func (s *Shared) checkpoint() []byte {
 	if cp := s.session.Resumed(); cp != nil {
 		return checkpointObject(cp, true)
@@ -96,8 +96,8 @@ func (s *Shared) checkpoint() []byte {
 	return toJSON(s.session.standing())
 }
 
-// Close takes in what the processes of the command have sent, and then closes the session; err says how
-// the job ended. The processes must have ended.
+// Close takes in what the processes of the command have sent, and then closes the session with err
+// as the job's outcome. The processes must have ended.
 func (s *Shared) Close(err error) error {
 	s.mu.Lock()
 	s.over = true
@@ -135,7 +135,7 @@ func (s *Shared) accept() {
 func (s *Shared) serve(conn net.Conn) {
 	c := newConversation(s.agent, s.session, impatient{conn})
 	_ = c.Read(conn) // the process is gone
-	_ = c.End()      // it has opened nothing
+	_ = c.End()      // the conversation has opened nothing
 	s.mu.Lock()
 	delete(s.open, conn)
 	s.mu.Unlock()
@@ -144,7 +144,7 @@ func (s *Shared) serve(conn net.Conn) {
 
 func (s *Shared) hurry(conn net.Conn) { _ = conn.SetReadDeadline(time.Now().Add(lastWords)) }
 
-// impatient writes to a process that reads.
+// impatient writes to a process, and gives it up if it does not read.
 type impatient struct{ net.Conn }
 
 func (w impatient) Write(line []byte) (int, error) {
@@ -154,7 +154,8 @@ func (w impatient) Write(line []byte) (int, error) {
 	return w.Conn.Write(line)
 }
 
-// privateDir makes a directory that only this user can read, with a path short enough for a socket in it.
+// privateDir makes a directory that only this user can read. Its path is short enough for a socket
+// in it.
 func privateDir() (string, error) {
 	dir, err := os.MkdirTemp("", "milepost-*")
 	if err == nil && len(dir)+len("/socket") > maxSocketPath() {
@@ -167,7 +168,8 @@ func privateDir() (string, error) {
 	return dir, nil
 }
 
-// maxSocketPath is the longest path of a socket. Every Unix takes 103 bytes; macOS takes the fewest.
+// maxSocketPath is the longest path of a socket, in bytes. Every Unix allows 103; macOS allows the
+// fewest.
 func maxSocketPath() int {
 	if runtime.GOOS == "windows" {
 		return 107

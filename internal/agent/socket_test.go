@@ -74,7 +74,7 @@ func TestAMarkAfterTheLeaseIsLostHasTheKindOfTheLoss(t *testing.T) {
 	cursor := "late"
 	assert.ErrorIs(t, c.Mark(Progress{Cursor: &cursor}), lease.ErrLost)
 	c.Close()
-	_ = shared.Close(nil) // the store still has the lease
+	_ = shared.Close(nil) // the lease is still held in the store
 }
 
 func TestInASharedSessionNothingIsOpenedOrClosed(t *testing.T) {

@@ -38,7 +38,7 @@ func (j *Job) runCommand(ctx context.Context, b *records.Batch) error {
 			if errors.Is(err, context.Cause(j.stop)) {
 				return j.stopped()
 			}
-			return err // it could not be started, or the session has ended
+			return err // the command could not be started, or the session has ended
 		}
 		failed := &CommandError{Argv: j.o.Command.Argv, First: b.First, Last: b.Last, Attempts: attempt, Err: err}
 		if attempt > j.o.Retries {

@@ -21,7 +21,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Options are those of a job. All are required.
+// Options are the options of a job. All are required.
 type Options struct {
 	Key      store.Key
 	Identity string // of the checkpoint
@@ -34,7 +34,7 @@ type Options struct {
 
 	StartOver string // the command line that starts the checkpoint over, for a hint
 
-	Say   func(format string, args ...any)                     // says something to people
+	Say   func(format string, args ...any)                     // prints a message for people
 	Began func(records int64, fraction float64)                // called when the input is in place
 	Saved func(records int64, fraction float64, version int64) // called after each save except the last
 }
@@ -62,10 +62,11 @@ func Open(o Options) (*Job, error) {
 // Close closes the input.
 func (j *Job) Close() { j.in.Close() }
 
-// Run processes the input from where the session's checkpoint stands. It returns nil at the end of the
-// input, [checkpoint.ErrYielded] if another run asked, and the cause of a context that ended: of stop,
-// after the batch in hand, or of ctx, at once. When stop ends, Run calls end, which ends the session's
-// context. A [*CommandError] says that the command failed.
+// Run processes the input from where the session's checkpoint is. It returns nil at the end of the
+// input and [checkpoint.ErrYielded] if another run asked for the lease. When ctx ends, Run stops at
+// once; when stop ends, Run stops after the batch in hand, and calls end, which ends the session's
+// context. Both return the cause of the context that ended. A [*CommandError] says that the command
+// failed.
 func (j *Job) Run(ctx, stop context.Context, end context.CancelCauseFunc, s *checkpoint.Session[records.Position]) error {
 	j.stop, j.end, j.session = stop, end, s
 	if j.stop.Err() != nil {
@@ -87,12 +88,12 @@ func (j *Job) Run(ctx, stop context.Context, end context.CancelCauseFunc, s *che
 		}
 		b, err := j.in.Next(j.o.Every)
 		if errors.Is(err, io.EOF) {
-			if s.Resumed() == nil { // there is nothing in it: done all the same
+			if s.Resumed() == nil { // the input is empty: save that the job is done
 				s.MarkBatch("0", 0, 0, func(at *records.Position) { *at = records.Position{Input: j.o.Path} })
 			}
 			return nil
 		}
-		if j.stop.Err() != nil { // it may have been interrupted while reading a pipe
+		if j.stop.Err() != nil { // a read of a pipe may have been interrupted
 			return j.stopped()
 		}
 		if err != nil {
@@ -122,9 +123,9 @@ func (j *Job) stopped() error {
 	return context.Cause(j.stop)
 }
 
-// Prepare brings the input to where the checkpoint stands before the lease is taken, if no run holds
-// the lease. So another input is refused without a trace in the checkpoint's history. The session finds
-// what else is wrong, and what has changed by then.
+// Prepare brings the input to where the checkpoint is, before the lease is taken and if no run
+// holds the lease. So another input is refused and leaves no trace in the checkpoint's history. The
+// session finds what else is wrong, and what changes after Prepare.
 func (j *Job) Prepare(ctx context.Context, ns checkpoint.Namespace) error {
 	o, err := lease.Observe(ctx, ns.Store, j.o.Key)
 	if err != nil || o.Lease == nil || o.Lease.Status == store.Held || !j.in.IsFile() {
@@ -142,7 +143,7 @@ func (j *Job) Prepare(ctx context.Context, ns checkpoint.Namespace) error {
 	return j.place(ctx, cp, was)
 }
 
-// resume brings the input to where the session's checkpoint stands.
+// resume brings the input to where the session's checkpoint is.
 func (j *Job) resume(ctx context.Context) error {
 	s := j.session
 	from := ""
@@ -167,7 +168,7 @@ func (j *Job) resume(ctx context.Context) error {
 	return nil
 }
 
-// place brings a freshly opened input to where a checkpoint stands.
+// place brings a freshly opened input to where a checkpoint is.
 func (j *Job) place(ctx context.Context, cp *checkpoint.Checkpoint, was records.Position) error {
 	var done int64
 	if cp.Cursor != "" {

@@ -39,7 +39,7 @@ func newJobs(t *testing.T, content string) *jobs {
 	return j
 }
 
-// run runs a script on batches of two records.
+// run runs a script on batches of two records each.
 func (j *jobs) run(stop context.Context, script string, retries int) error {
 	j.t.Helper()
 	ctx, end := context.WithCancelCause(j.t.Context())

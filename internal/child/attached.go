@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// sweepAfter is how long processes that a command left running may take to end. In a container whose
-// first process does not reap the dead, they are seen that long.
+// sweepAfter is how long processes that a command left running may take to end. In a container
+// whose first process does not reap dead processes, a dead process stays visible that long.
 const sweepAfter = time.Second
 
 // Attached is a command that runs on this process's own standard streams, and on its terminal.
 type Attached struct {
 	*process
-	takeBack func() // the terminal; nil: it was not lent
+	takeBack func() // takes the terminal back; nil: it was not lent
 }
 
 // Start starts cmd, whose arguments, environment and standard streams are set. If its standard input
@@ -59,7 +59,7 @@ func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-ch
 			a.forward(s)
 			if Stops(s) && !told() {
 				end.Signal = s
-				if s != os.Interrupt { // at SIGINT some go on, as a shell does
+				if s != os.Interrupt { // some commands go on at SIGINT, as a shell does
 					kill = time.After(grace)
 				}
 			}
@@ -88,7 +88,7 @@ func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-ch
 	}
 }
 
-// sweep ends what the command left running: it would go on without the lease.
+// sweep ends what the command left running: those processes would go on without the lease.
 func (a *Attached) sweep() {
 	a.returnTerminal()
 	a.close()
@@ -110,8 +110,8 @@ func (a *Attached) returnTerminal() {
 	}
 }
 
-// interrupted reports whether the command ended by a SIGINT of the terminal, which this process does
-// not get while the terminal is lent.
+// interrupted reports whether a SIGINT of the terminal ended the command. This process does not get
+// that signal while the terminal is lent.
 func (a *Attached) interrupted(err error) bool {
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || a.takeBack == nil {

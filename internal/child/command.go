@@ -72,7 +72,7 @@ func (c *Command) wait(ctx, stop context.Context, p *process) error {
 		err = <-p.done
 	}
 	if err == nil {
-		return nil // it was told to end, and finished its batch
+		return nil // the program got SIGTERM and still finished its batch
 	}
 	return cause
 }

@@ -30,7 +30,7 @@ func script(t *testing.T, text string) (*Command, *bytes.Buffer, *bytes.Buffer) 
 	}, &stdout, &stderr
 }
 
-func TestTheCommandGetsTheBatchAndItsPlaceAndItsOutputPasses(t *testing.T) {
+func TestTheCommandGetsTheBatchAndItsOutputIsPassedOn(t *testing.T) {
 	c, stdout, stderr := script(t, `cat; echo "$MILEPOST_FIRST" >&2`)
 	require.NoError(t, c.Run(t.Context(), t.Context(), []byte("a\x00\nb"), "MILEPOST_FIRST=41"))
 	assert.Equal(t, "a\x00\nb", stdout.String())
@@ -42,7 +42,7 @@ func TestACommandNeedNotReadItsInput(t *testing.T) {
 	assert.NoError(t, c.Run(t.Context(), t.Context(), bytes.Repeat([]byte("x"), 10<<20)))
 }
 
-func TestACommandsFailureIsItsStatus(t *testing.T) {
+func TestTheErrorOfACommandThatFailedHasItsStatus(t *testing.T) {
 	c, _, _ := script(t, `exit 3`)
 	err := c.Run(t.Context(), t.Context(), nil)
 	var exit *exec.ExitError
@@ -68,12 +68,12 @@ func TestAStopLeavesTheCommandItsGrace(t *testing.T) {
 	assert.Equal(t, "finished\n", stdout.String())
 }
 
-func TestPastItsGraceTheCommandAndItsChildrenAreEnded(t *testing.T) {
+func TestAfterItsGraceTheCommandAndItsChildrenAreEnded(t *testing.T) {
 	for name, text := range map[string]string{
-		"ends on SIGTERM":   `sleep 1000 & echo $! >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; wait`,
-		"ignores SIGTERM":   `trap '' TERM; sleep 1000 & echo $! >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; wait; wait`,
-		"fails on SIGTERM":  `trap 'exit 7' TERM; sleep 1000 & echo $! >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; wait`,
-		"a pipe's last one": `echo $$ >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; sleep 1000 | sleep 1000`,
+		"ends on SIGTERM":  `sleep 1000 & echo $! >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; wait`,
+		"ignores SIGTERM":  `trap '' TERM; sleep 1000 & echo $! >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; wait; wait`,
+		"fails on SIGTERM": `trap 'exit 7' TERM; sleep 1000 & echo $! >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; wait`,
+		"is a pipeline":    `echo $$ >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"; sleep 1000 | sleep 1000`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			pids := filepath.Join(t.TempDir(), "pids")
@@ -107,7 +107,7 @@ func TestACommandThatFinishesWhenToldToEndHasDoneItsBatch(t *testing.T) {
 	assert.NoError(t, c.Run(t.Context(), stop, nil, "READY="+ready))
 }
 
-func TestSomeoneLeftBehindWithTheOutputIsNotWaitedFor(t *testing.T) {
+func TestAProcessLeftBehindThatHoldsTheOutputIsNotWaitedFor(t *testing.T) {
 	c, stdout, _ := script(t, `sleep 1000 & echo $!`)
 	require.NoError(t, c.Run(t.Context(), t.Context(), nil))
 	pid, err := strconv.Atoi(strings.TrimSpace(stdout.String()))

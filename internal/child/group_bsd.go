@@ -4,5 +4,5 @@ package child
 
 import "syscall"
 
-// dieWithParent does nothing: the system offers no such thing.
+// dieWithParent does nothing: the system cannot kill a child together with its parent.
 func dieWithParent(*syscall.SysProcAttr) {}

@@ -32,7 +32,7 @@ func (g *group) kill() { g.signal(syscall.SIGKILL) }
 func (g *group) forward(s os.Signal) { g.signal(s.(syscall.Signal)) }
 
 func (g *group) signal(s syscall.Signal) {
-	// The group may be gone already, which is what was wanted.
+	// An error says that the group is gone, which is what the caller wants.
 	_ = syscall.Kill(-g.cmd.Process.Pid, s)
 }
 

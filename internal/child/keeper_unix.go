@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// startKeeper starts a process in the group that removes dir and kills all of the group when this
-// process is killed, which closes this process's end of a pipe. It returns nil where there is no
-// shell, or where the command has ended already.
+// startKeeper starts a process in the group that removes dir and kills the whole group when this
+// process is killed. The keeper notices because this process's end of a pipe closes. startKeeper
+// returns nil if there is no shell, or if the command has already ended.
 func startKeeper(g *group, dir string) *exec.Cmd {
 	keeper := exec.Command("/bin/sh", "-c", `trap '' INT TERM HUP QUIT USR1 USR2; read _; rm -rf -- "$0"; kill -KILL 0`, dir)
 	keeper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.cmd.Process.Pid}

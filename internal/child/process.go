@@ -16,19 +16,19 @@ import (
 	"time"
 )
 
-// pipeDelay is how long to wait for what a program's children still write when the program has
-// ended.
+// pipeDelay is how long to wait, after a program has ended, for the output that its children still
+// write.
 const pipeDelay = 2 * time.Second
 
 // process is a running program of the user, in a group with the processes that it starts. They die
-// with this process where the system can do that.
+// with this process where the system allows it.
 type process struct {
 	*group
 	keeper *exec.Cmd  // ends the group when this process is killed; nil: there is none
 	done   chan error // gets how the program ended
 }
 
-// launch starts cmd, whose group is newGroup's. dir is removed if this process is killed; empty: none.
+// launch starts cmd in group. When this process is killed, dir is removed; "" names no directory.
 func launch(cmd *exec.Cmd, group *group, dir string) (*process, error) {
 	cmd.WaitDelay = pipeDelay
 	p := &process{group: group, done: make(chan error, 1)}
@@ -50,7 +50,7 @@ func launch(cmd *exec.Cmd, group *group, dir string) (*process, error) {
 		}
 		err = cmd.Wait()
 		if errors.Is(err, exec.ErrWaitDelay) {
-			err = nil // it exited with 0, and a process that it left holds its output
+			err = nil // the program exited with 0; a process that it left running holds its output
 		}
 		p.done <- err
 	}()
@@ -62,8 +62,8 @@ func launch(cmd *exec.Cmd, group *group, dir string) (*process, error) {
 	return p, nil
 }
 
-// close ends the keeper and releases the group. What the program left running goes on on Unix, and
-// is killed on Windows.
+// close ends the keeper and releases the group. What the program left running continues on Unix,
+// and is killed on Windows.
 func (p *process) close() {
 	if p.keeper != nil {
 		_ = p.keeper.Process.Kill()

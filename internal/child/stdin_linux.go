@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileOf returns a file that holds data and has no name. It is in memory, so that a container's
-// read-only or tiny disk does not matter.
+// fileOf returns a file that holds data and has no name. The file is in memory, so a read-only or
+// very small disk of a container does not matter.
 func fileOf(data []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("batch", unix.MFD_CLOEXEC)
 	if err != nil {

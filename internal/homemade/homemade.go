@@ -1,8 +1,8 @@
-// Package homemade reads the checkpoints that jobs keep in S3 by themselves: one object
+// Package homemade reads the checkpoints that jobs keep in S3 without Milepost: one object
 // checkpoint_<unix seconds>.json for each save.
 //
-// It puts the objects in order, and says which of them it cannot read and whose order nothing shows.
-// It writes nothing and prints nothing.
+// It puts the objects in order, and names the objects that it cannot read and those whose order is
+// unknown. It writes nothing and prints nothing.
 package homemade
 
 import (
@@ -28,18 +28,18 @@ const (
 	readers   = 16
 )
 
-// objectName allows a fraction of the seconds, and a suffix. Some jobs add a suffix to tell apart what
-// was saved in one second.
+// objectName allows a fraction of the seconds, and a suffix. Some jobs add a suffix to the names of
+// objects that were saved in one second.
 var objectName = regexp.MustCompile(`^checkpoint_([0-9]{1,12}(?:\.[0-9]{1,9})?)(?:[-_.][A-Za-z0-9_-]+)?\.json$`)
 
 // Object is one object of that layout.
 type Object struct {
 	Key        string
 	Named      time.Time              // by its name
-	Checkpoint *checkpoint.Checkpoint // nil: it cannot be read
+	Checkpoint *checkpoint.Checkpoint // nil: the object cannot be read
 	Err        error                  // why it cannot be read
 
-	recorded time.Time // by the record's timestamp; zero: the record has none that can be read
+	recorded time.Time // by the record's timestamp; zero: there is no readable timestamp
 	data     []byte
 }
 
@@ -49,16 +49,16 @@ type History struct {
 	Versions []*Object // in order, numbered from 1
 
 	Unreadable []*Object
-	Ties       [][]*Object // objects whose order nothing shows; they have that of their keys
-	Repeated   []*Object   // objects that are there under another key
+	Ties       [][]*Object // objects whose order is unknown; they are in the order of their keys
+	Repeated   []*Object   // objects that exist under another key too
 	Skipped    []string
 	Foreign    []string // objects with another kind of name
 	Folders    []string // folders of the versions; ".": the prefix itself
 }
 
-// Read reads all objects below the root of source. place names the source in errors. Objects whose keys
-// are in skip are left out. progress is called after each object, by one goroutine at a time. An error
-// is one of source, or of a key in skip that is not there.
+// Read reads all objects below the root of source. place names the source in errors. Objects whose
+// keys are in skip are left out. progress is called after each object, by one goroutine at a time.
+// Read fails if source fails, or if a key in skip does not exist.
 func Read(ctx context.Context, source archive.Archive, place string, skip []string, progress func(done, total int64)) (*History, error) {
 	h := &History{Place: place}
 	var found []*Object
@@ -110,7 +110,7 @@ func timeOfName(name string) (time.Time, bool) {
 	return time.Unix(seconds, nanos).UTC(), true
 }
 
-// readAll reads several objects at once. Some thousands, one after the other, would take minutes.
+// readAll reads several objects at once: thousands of them, one after another, would take minutes.
 func readAll(ctx context.Context, source archive.Archive, objects []*Object, progress func(done, total int64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -142,7 +142,7 @@ func readAll(ctx context.Context, source archive.Archive, objects []*Object, pro
 	return context.Cause(ctx)
 }
 
-// read sets o.Err if the object is wrong, and returns an error of the source.
+// read sets o.Err if the object is wrong. It returns an error only if source fails.
 func (o *Object) read(ctx context.Context, source archive.Archive) error {
 	data, _, err := archive.ReadAll(ctx, source, o.Key, maxObject)
 	switch {
@@ -155,7 +155,8 @@ func (o *Object) read(ctx context.Context, source archive.Archive) error {
 		o.Checkpoint, o.recorded, o.Err = parse(o.data)
 	}
 	if o.Checkpoint != nil {
-		// The name's time comes from the machine's clock and sets the order. A record's may be of any zone.
+		// The name's time comes from the machine's clock and sets the order. A record's time may be
+		// in any zone.
 		o.Checkpoint.SavedAt = o.Named
 		if o.recorded.Truncate(time.Second).Equal(o.Named) {
 			o.Checkpoint.SavedAt = o.recorded

@@ -38,7 +38,7 @@ func cursorsOf(h *History) (cursors []string) {
 	return cursors
 }
 
-func TestARecordMadeAtHomeIsReadInBothFormsAndKeptWhole(t *testing.T) {
+func TestAHomeMadeRecordIsReadInBothFormsAndKeptWhole(t *testing.T) {
 	h := homeMadeOf(t, map[string]string{
 		"checkpoint_1712484000.json": `{"last_processed_id": "record-123", "timestamp": "2024-04-07T10:00:00Z", ` +
 			`"batch_statistics": {"processed_records": 1000, "failed_records": 5}, "custom_state": {"current_aggregation": 42.0}, "ours": 1e400}`,
@@ -105,16 +105,16 @@ func TestTiesAreReportedAndTheNewestIsNeverGuessed(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "c", "e"}, cursorsOf(h))
 }
 
-func TestWhatCannotBeReadIsNamedAndDoesNotHideBehindAnOlderOne(t *testing.T) {
+func TestAnUnreadableObjectIsNamedAndNoOlderOneReplacesIt(t *testing.T) {
 	bad := map[string]string{
 		"":                                    "it is empty",
 		"{":                                   "unexpected end of JSON input",
-		`[]`:                                  "it is no JSON object",
+		`[]`:                                  "it is not a JSON object",
 		`{"last_processed_id": NaN}`:          "invalid character",
 		`{"last_processed_id": true}`:         "neither a text nor a number",
 		`{"last_processed_id": {"a": 1}}`:     "neither a text nor a number",
-		`{"records_processed": -1}`:           "how many were processed: -1 is no count",
-		`{"records_processed": 1.5}`:          "how many were processed: 1.5 is no count",
+		`{"records_processed": -1}`:           "how many were processed: -1 is not a count",
+		`{"records_processed": 1.5}`:          "how many were processed: 1.5 is not a count",
 		`{"records_processed": "x"}`:          "invalid number literal",
 		`{"batch_statistics": 3}`:             "batch_statistics",
 		"{\"last_processed_id\": \"a\xffb\"}": "it is not valid UTF-8",
@@ -152,7 +152,7 @@ func TestAnObjectToBeSkippedIsThere(t *testing.T) {
 	assert.ErrorIs(t, err, kinds.ErrUsage)
 }
 
-func TestASourceThatFailsIsNoObjectThatCannotBeRead(t *testing.T) {
+func TestASourceThatFailsIsNotTakenForAnUnreadableObject(t *testing.T) {
 	dir, err := dirarchive.Open(t.TempDir())
 	require.NoError(t, err)
 	for i := range 40 {

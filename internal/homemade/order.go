@@ -11,8 +11,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// order sorts the versions by the time in the name, then by the time in the record, and finds the
-// versions that these do not put in order.
+// order sorts the versions by the time in the name, then by the time in the record. It finds the
+// versions whose order these times do not show.
 func (h *History) order() {
 	slices.SortFunc(h.Versions, func(a, b *Object) int {
 		if c := a.Named.Compare(b.Named); c != 0 {
@@ -41,7 +41,8 @@ func (h *History) order() {
 	}
 }
 
-// sameSecond takes objects of one time by name, in order, and returns them without repetitions.
+// sameSecond takes objects that have the same time in their names, in order, and returns them
+// without repetitions.
 func (h *History) sameSecond(group []*Object) []*Object {
 	var kept []*Object
 	for _, o := range group {
@@ -51,7 +52,7 @@ func (h *History) sameSecond(group []*Object) []*Object {
 			kept = append(kept, o)
 		}
 	}
-	if len(kept) > 1 && kept[0].recorded.IsZero() { // it may be before any of the others, or after
+	if len(kept) > 1 && kept[0].recorded.IsZero() { // the first one may belong before or after any other
 		h.Ties = append(h.Ties, kept)
 		return kept
 	}
@@ -82,7 +83,7 @@ func (h *History) Doubt() error {
 	newest := h.Versions[len(h.Versions)-1]
 	for _, o := range h.Unreadable {
 		if !o.Named.Before(newest.Named) {
-			return refused("%s, the newest by its name, cannot be read, and an older one does not stand in for it: %v", o.Key, o.Err)
+			return refused("%s, the newest by its name, cannot be read, and an older one does not replace it: %v", o.Key, o.Err)
 		}
 	}
 	for _, tie := range h.Ties {

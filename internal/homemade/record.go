@@ -32,7 +32,7 @@ func parse(data []byte) (*checkpoint.Checkpoint, time.Time, error) {
 	case !utf8.Valid(data):
 		return nil, time.Time{}, errors.New("it is not valid UTF-8")
 	case data[0] != '{':
-		return nil, time.Time{}, errors.New("it is no JSON object")
+		return nil, time.Time{}, errors.New("it is not a JSON object")
 	}
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return nil, time.Time{}, err
@@ -84,7 +84,7 @@ func countOf(n *json.Number) (int64, error) {
 	}
 	count, err := n.Int64()
 	if err != nil || count < 0 {
-		return 0, fmt.Errorf("%s is no count", n)
+		return 0, fmt.Errorf("%s is not a count", n)
 	}
 	return count, nil
 }

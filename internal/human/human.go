@@ -21,7 +21,7 @@ func Thousands(n int64) string {
 	return sign + digits
 }
 
-// Size writes a number of bytes as people say it: 1.5 GiB.
+// Size writes a number of bytes in binary units: 1.5 GiB.
 func Size(n int64) string {
 	const unit = 1024
 	if n < unit {
@@ -35,7 +35,7 @@ func Size(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", size, "KMGTP"[exponent])
 }
 
-// Rate writes a number of records a second: 8.4/s, 1,203/s; "–" where it is not known.
+// Rate writes a number of records per second: 8.4/s, 1,203/s; "–" if it is not known.
 func Rate(perSecond float64) string {
 	switch {
 	case perSecond <= 0:
@@ -46,7 +46,7 @@ func Rate(perSecond float64) string {
 	return Thousands(int64(perSecond)) + "/s"
 }
 
-// Span writes a duration as people say it: 28 s, 3 min 12 s, 2 h 5 min, 3 days.
+// Span writes a duration in its largest units: 28 s, 3 min 12 s, 2 h 5 min, 3 days.
 func Span(d time.Duration) string {
 	two := func(n time.Duration, unit string, rest time.Duration, restUnit string) string {
 		if rest == 0 {
@@ -65,7 +65,7 @@ func Span(d time.Duration) string {
 	return fmt.Sprintf("%d days", d/(24*time.Hour))
 }
 
-// Ago writes how long before now t was; "–" for the zero time.
+// Ago writes how long t was before now; "–" for the zero time.
 func Ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "–"
@@ -81,7 +81,7 @@ func Clock(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// Note is what sets a version apart from others. It has no last error.
+// Note returns what is special about a version, except its last error.
 func Note(cp *checkpoint.Checkpoint) string {
 	var notes []string
 	if cp.Ended != "" {

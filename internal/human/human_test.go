@@ -32,7 +32,7 @@ func TestNumbersAndTimesReadWell(t *testing.T) {
 	assert.Equal(t, "–", human.Ago(time.Time{}, at))
 }
 
-func TestWhatATextHidesIsWrittenOut(t *testing.T) {
+func TestHiddenPartsOfATextAreWrittenOut(t *testing.T) {
 	for text, want := range map[string]struct{ visible, line string }{
 		"plain é 中 \uFFFD":     {"plain é 中 \uFFFD", "plain é 中 \uFFFD"},
 		"two\nlines\tand":      {"two\nlines\tand", `"two\nlines\tand"`},

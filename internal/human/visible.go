@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Visible writes out what a text hides: bytes that are not UTF-8, control characters, and characters
-// that direct or join the text around them. A terminal obeys nothing in it, and a page shows all of it.
-// Line ends and tabs stay.
+// Visible returns s with its hidden parts written as escapes: bytes that are not UTF-8, control
+// characters, and characters that direct or join the text around them. So a terminal obeys nothing
+// in the text, and a page shows all of it. Line ends and tabs stay.
 func Visible(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, hidden) {
 		return s
@@ -29,12 +29,12 @@ func Visible(s string) string {
 	return b.String()
 }
 
-// Line is [Visible] on one line: a text with something to write out, or of several lines, is quoted.
+// Line is [Visible] on one line. It quotes a text of several lines, and one that has hidden parts.
 func Line(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, hidden) && !strings.ContainsAny(s, "\n\t") {
 		return s
 	}
-	return Visible(strconv.Quote(s)) // Quote leaves some that are hidden
+	return Visible(strconv.Quote(s)) // Quote leaves some hidden characters
 }
 
 func hidden(r rune) bool {
@@ -42,7 +42,7 @@ func hidden(r rune) bool {
 		(unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) || unicode.Is(unicode.Variation_Selector, r))
 }
 
-// Shorten keeps a text to a number of characters.
+// Shorten cuts a text to at most that many characters.
 func Shorten(s string, most int) string {
 	if len(s) <= most {
 		return s

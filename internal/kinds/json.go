@@ -16,8 +16,8 @@ type ErrorJSON struct {
 	Exit  int    `json:"exit"`
 	Error string `json:"error"` // the message
 
-	Line      int64   `json:"line,omitempty"`      // the agent's: of a line whose id cannot be read
-	Protocols []int64 `json:"protocols,omitempty"` // the agent's: those that it speaks
+	Line      int64   `json:"line,omitempty"`      // from the agent: the line whose id cannot be read
+	Protocols []int64 `json:"protocols,omitempty"` // from the agent: the protocols that it speaks
 
 	Namespace string             `json:"namespace,omitempty"`
 	Name      string             `json:"name,omitempty"`

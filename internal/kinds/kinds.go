@@ -39,8 +39,8 @@ func (k Kind) Is(target error) bool {
 	return slices.ContainsFunc(k.is, func(sentinel error) bool { return errors.Is(sentinel, target) })
 }
 
-// Table is every kind. An error is of the first kind that it matches, so the protocol's kinds come
-// before those that such an error may wrap.
+// Table has every kind. An error is of the first kind that it matches, so the protocol's kinds come
+// before the kinds of the errors that they may wrap.
 var Table = []Kind{
 	{0, "ok", http.StatusOK, "", nil},
 	{1, "store_regressed", http.StatusInternalServerError, "the store knows less than it did, as after a restore from a backup", []error{lease.ErrStoreRegressed}},
@@ -75,7 +75,7 @@ func Named(name string) Kind {
 	return Named("error")
 }
 
-// Of returns the kind of err: "ok" for nil.
+// Of returns the kind of err. The kind of nil is "ok".
 func Of(err error) Kind {
 	if err == nil {
 		return Named("ok")
@@ -95,7 +95,7 @@ func ByExit() []Kind {
 	return slices.SortedStableFunc(slices.Values(Table), func(a, b Kind) int { return a.Exit - b.Exit })
 }
 
-// Usage makes err one of wrong usage, with the same text.
+// Usage returns err as an error of wrong usage, with the same text.
 func Usage(err error) error { return usageError{err} }
 
 // Usagef returns an error of wrong usage. It takes what [fmt.Errorf] takes.

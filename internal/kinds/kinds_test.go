@@ -35,10 +35,10 @@ func TestTheDocumentHasTheTable(t *testing.T) {
 	assert.Equal(t, want, table+"\n")
 }
 
-// ofTheCommand are the kinds that no answer of the agent's has.
+// ofTheCommand are the kinds that no answer of the agent has.
 var ofTheCommand = []string{"ok", "job_failed", "stale", "terminated"}
 
-func TestThePythonPackageHasAClassForEachKindOfTheAgents(t *testing.T) {
+func TestThePythonPackageHasAClassForEachKindOfTheAgent(t *testing.T) {
 	source, byKind, ok := strings.Cut(file(t, "python/src/milepost/errors.py"), "_BY_KIND")
 	require.True(t, ok)
 	exits := map[string]int{}

@@ -51,7 +51,7 @@ func ParseArchive(text string) (Archive, error) {
 		case rest == "":
 			return fail("the directory is missing: " + archiveForms)
 		case strings.HasPrefix(rest, "//") && !strings.HasPrefix(rest, "///"):
-			return fail("a directory follows the colon, without slashes of its own: file:" + strings.TrimPrefix(rest, "//"))
+			return fail("the directory follows the colon directly: write file:" + strings.TrimPrefix(rest, "//"))
 		}
 		u.Dir = rest
 	case "s3":
@@ -63,7 +63,7 @@ func ParseArchive(text string) (Archive, error) {
 		u.Bucket, u.Prefix, _ = strings.Cut(rest, "/")
 		u.Prefix = strings.Trim(u.Prefix, "/")
 		if !bucketName.MatchString(u.Bucket) {
-			return fail(fmt.Sprintf("%q is no bucket's name: %s", u.Bucket, archiveForms))
+			return fail(fmt.Sprintf("%q is not a bucket name: %s", u.Bucket, archiveForms))
 		}
 	default:
 		return fail("unknown kind of archive: " + archiveForms)
@@ -73,17 +73,17 @@ func ParseArchive(text string) (Archive, error) {
 		return fail(err.Error())
 	}
 	u.Region, u.Endpoint, u.Profile = params.Get("region"), params.Get("endpoint"), params.Get("profile")
-	// Few servers except AWS answer under the names of their buckets.
+	// Few S3 servers except AWS accept the bucket in the host name.
 	u.PathStyle = u.Endpoint != ""
 	if text := params.Get("path_style"); text != "" {
 		if u.PathStyle, err = strconv.ParseBool(text); err != nil {
-			return fail(fmt.Sprintf("path_style %q is neither true nor false", text))
+			return fail(fmt.Sprintf("path_style is %q: write true or false", text))
 		}
 	}
 	if text := params.Get("mirror"); text != "" {
 		var ok bool
 		if u.Mirror, ok = mirrorPolicies[text]; !ok {
-			return fail(fmt.Sprintf("mirror %q is none of every, sessions and off", text))
+			return fail(fmt.Sprintf("mirror is %q: write every, sessions or off", text))
 		}
 	}
 	return u, nil

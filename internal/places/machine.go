@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Machine is where this process runs, as far as it matters to a file that must outlive the process.
+// Machine describes the machine that this process runs on, as far as it matters to a file that must
+// outlive the process.
 type Machine struct {
 	goos      string
 	getenv    func(string) string
@@ -55,7 +56,7 @@ func (m Machine) stateDir() (string, error) {
 	return "", errors.New("$HOME is not set: name a store with --store or MILEPOST_STORE")
 }
 
-// Fleeting names the service whose local files vanish with each run. It returns "" elsewhere.
+// Fleeting names the service whose local files are gone after each run. It returns "" elsewhere.
 func (m Machine) Fleeting() string {
 	execution := m.getenv("AWS_EXECUTION_ENV")
 	switch {
@@ -70,7 +71,8 @@ func (m Machine) Fleeting() string {
 	return ""
 }
 
-// IsContainerWithoutVolume reports whether this is a container in which path is on no volume.
+// IsContainerWithoutVolume reports whether this process runs in a container and path is not on a
+// volume.
 func (m Machine) IsContainerWithoutVolume(path string) bool {
 	if m.goos != "linux" {
 		return false

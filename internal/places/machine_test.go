@@ -73,10 +73,10 @@ func TestServicesWhoseFilesVanishAreKnownByTheirVariables(t *testing.T) {
 func TestAContainerWithoutAVolumeIsNoticed(t *testing.T) {
 	docker := machineWith("linux", nil, "/.dockerenv")
 	assert.True(t, docker.IsContainerWithoutVolume("/home/job/.local/state/milepost/milepost.db"))
-	assert.True(t, docker.IsContainerWithoutVolume("/database/milepost.db"), "beside /data, not in it")
+	assert.True(t, docker.IsContainerWithoutVolume("/database/milepost.db"), "next to /data, not in it")
 	assert.False(t, docker.IsContainerWithoutVolume("/data/milepost.db"))
 	assert.False(t, docker.IsContainerWithoutVolume("/my volume/milepost.db"))
 	assert.True(t, machineWith("linux", map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1"}).IsContainerWithoutVolume("/x"))
-	assert.False(t, machineWith("linux", nil).IsContainerWithoutVolume("/x"), "no container")
+	assert.False(t, machineWith("linux", nil).IsContainerWithoutVolume("/x"), "not a container")
 	assert.False(t, machineWith("darwin", nil, "/.dockerenv").IsContainerWithoutVolume("/x"))
 }

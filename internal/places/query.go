@@ -18,13 +18,13 @@ func parameters(query, example, forms string, allowed ...string) (url.Values, er
 			return nil, fmt.Errorf("unknown parameter %q: %s", name, forms)
 		}
 		if len(values) != 1 || values[0] == "" {
-			return nil, fmt.Errorf("parameter %q wants one value", name)
+			return nil, fmt.Errorf("parameter %q needs exactly one value", name)
 		}
 	}
 	if endpoint := params.Get("endpoint"); endpoint != "" {
 		e, err := url.Parse(endpoint)
 		if err != nil || e.Host == "" || e.Scheme != "http" && e.Scheme != "https" {
-			return nil, fmt.Errorf("endpoint %q is no URL such as %s", endpoint, example)
+			return nil, fmt.Errorf("endpoint %q is not a URL such as %s", endpoint, example)
 		}
 	}
 	return params, nil

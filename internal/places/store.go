@@ -39,7 +39,7 @@ func ParseStore(text string) (Store, error) {
 		case rest == ":memory:" || strings.HasPrefix(rest, "file:"):
 			return bad("name a plain path of a file")
 		case strings.HasPrefix(rest, "//") && !strings.HasPrefix(rest, "///"):
-			return bad("a path follows the colon, without slashes of its own: sqlite:" + strings.TrimPrefix(rest, "//"))
+			return bad("the path follows the colon directly: write sqlite:" + strings.TrimPrefix(rest, "//"))
 		}
 		return Store{Path: rest}, nil
 	case "dynamodb":
@@ -57,7 +57,7 @@ func ParseStore(text string) (Store, error) {
 func parseTable(rest string, bad func(string) (Store, error)) (Store, error) {
 	table, query, _ := strings.Cut(rest, "?")
 	if !tableName.MatchString(table) {
-		return bad(fmt.Sprintf("%q is no table's name (3 to 255 of A–Z a–z 0–9 _ . -) or ARN: %s", table, storeForms))
+		return bad(fmt.Sprintf("%q is not a table name (3 to 255 of A–Z a–z 0–9 _ . -) or ARN: %s", table, storeForms))
 	}
 	params, err := parameters(query, "http://localhost:8000", storeForms, "region", "endpoint", "profile")
 	if err != nil {

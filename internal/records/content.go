@@ -15,7 +15,7 @@ import (
 
 const contentBuffer = 256 << 10
 
-// openContent opens a file, but no directory, and what decompresses it.
+// openContent opens a file that is not a directory, and decompresses it if needed.
 func openContent(path string) (*Input, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -36,7 +36,8 @@ func openContent(path string) (*Input, error) {
 		in.size = info.Size()
 	}
 
-	// The buffer is small, so that the bytes read of a compressed file say how far it is.
+	// The buffer is small, so that the count of bytes read shows how far into a compressed file the
+	// reader is.
 	stored := bufio.NewReaderSize(&countingReader{file, &in.stored}, 16<<10)
 	magic, err := stored.Peek(8)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -48,21 +49,21 @@ func openContent(path string) (*Input, error) {
 		z, err := gzip.NewReader(stored)
 		if err != nil {
 			in.Close()
-			return nil, fmt.Errorf("input %s begins like gzip and is not: %w", path, err)
+			return nil, fmt.Errorf("input %s begins like gzip but is not valid gzip: %w", path, err)
 		}
 		in.content = bufio.NewReaderSize(z, contentBuffer)
 	case isZstd(magic):
 		z, err := zstd.NewReader(stored, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			in.Close()
-			return nil, fmt.Errorf("input %s begins like zstd and is not: %w", path, err)
+			return nil, fmt.Errorf("input %s begins like zstd but is not valid zstd: %w", path, err)
 		}
 		in.closeAll = func() { z.Close(); _ = file.Close() }
 		in.content = bufio.NewReaderSize(z, contentBuffer)
 	default:
 		if what := notRecords(magic); what != "" {
 			in.Close()
-			return nil, fmt.Errorf("input %s is %s: this reads plain text, gzip and zstd; convert it first", path, what)
+			return nil, fmt.Errorf("input %s is %s: only plain text, gzip and zstd can be read; convert it first", path, what)
 		}
 		in.content, in.plain = bufio.NewReaderSize(stored, contentBuffer), in.size >= 0
 	}

@@ -16,7 +16,7 @@ const (
 // field begins, so that 5" in a plain field is harmless.
 func (f csvField) after(chunk []byte, delimiter byte) csvField {
 	if f != inQuotes && f != afterQuote && bytes.IndexByte(chunk, '"') < 0 {
-		// No quote, so no state but that of the chunk's last byte matters.
+		// Without a quote, only the last byte of the chunk matters.
 		chunk = chunk[max(0, len(chunk)-1):]
 	}
 	for _, c := range chunk {
@@ -28,7 +28,7 @@ func (f csvField) after(chunk []byte, delimiter byte) csvField {
 		case c == delimiter || c == '\n':
 			f = atStart
 		case c == '"' && f != unquoted:
-			f = inQuotes // it opens, or it was the first of two
+			f = inQuotes // an opening quote, or the second of two
 		default:
 			f = unquoted
 		}

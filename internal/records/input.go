@@ -31,10 +31,10 @@ type Input struct {
 	path string
 
 	file     *os.File
-	size     int64 // of the file as stored; -1 where there is none, as of a pipe
+	size     int64 // of the file as stored; -1 for a pipe
 	stored   atomic.Int64
 	content  *bufio.Reader // decompressed
-	plain    bool          // the content is the file, so that one can seek in it
+	plain    bool          // the file is not compressed, so the reader can seek in it
 	closeAll func()
 
 	buf       []byte // of the batch in hand
@@ -53,8 +53,8 @@ type Batch struct {
 	Final       bool // nothing follows in the input
 }
 
-// Open opens path and reads as far as the header. The first bytes of the file say whether it is
-// compressed, not its name. Opening a pipe waits for a writer.
+// Open opens path and reads up to the end of the header. The first bytes of the file, not its name,
+// say whether it is compressed. Opening a pipe waits for a writer.
 func Open(path string, format Format) (*Input, error) {
 	in, err := openContent(path)
 	if err != nil {
@@ -110,12 +110,12 @@ func (in *Input) Next(n int) (*Batch, error) {
 	return b, nil
 }
 
-// maxBatchBytes bounds the memory that one batch may take. A longer record is probably a quote that
-// never closes.
+// maxBatchBytes bounds the memory that one batch may take. A record that is longer is probably a
+// quote that is never closed.
 const maxBatchBytes = 1 << 30
 
 var errBatchTooLarge = fmt.Errorf("the records of one batch would take more than %d MiB of memory: "+
-	"lower --every, and if it is 1 already look for a line that never ends", maxBatchBytes>>20)
+	"lower --every; if it is 1 already, look for a line that never ends", maxBatchBytes>>20)
 
 // appendRecord appends the next record to dst, its line end included. At the end of the content it
 // returns io.EOF with dst as it was. The last record need not have a line end. delimiter 0 means that
@@ -137,7 +137,7 @@ func appendRecord(dst []byte, r *bufio.Reader, delimiter byte) ([]byte, error) {
 		case errors.Is(err, io.EOF) && len(dst) == start:
 			return dst, io.EOF
 		case errors.Is(err, io.EOF) && field == inQuotes:
-			return dst[:start], errors.New("it ends inside a quoted field: a quote was opened and never closed")
+			return dst[:start], errors.New("it ends inside a quoted field: close the quote")
 		case errors.Is(err, io.EOF):
 			return dst, nil
 		case err != nil:
@@ -171,8 +171,8 @@ func (in *Input) Fraction() float64 {
 	return min(1, float64(in.stored.Load())/float64(in.size))
 }
 
-// Interrupt ends a read of a pipe that nobody writes to. Files never wait. It may be called while
-// another goroutine reads.
+// Interrupt ends a read of a pipe that has no writer. A read of a file never waits. Interrupt may
+// be called while another goroutine reads.
 func (in *Input) Interrupt() { _ = in.file.SetReadDeadline(time.Now()) }
 
 // Close closes the file.

@@ -120,13 +120,13 @@ func TestDamagedCompressionIsAnErrorAfterTheWholeRecords(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoFileOfRecordsIsRefusedWithAReason(t *testing.T) {
+func TestAFileThatHoldsNoRecordsIsRefusedWithAReason(t *testing.T) {
 	for name, test := range map[string]struct {
 		path, want string
 	}{
 		"missing":     {filepath.Join(t.TempDir(), "none"), "no such file"},
 		"a directory": {t.TempDir(), "is a directory"},
-		"gzip magic":  {writeFile(t, "in", []byte("\x1f\x8bnonsense")), "begins like gzip and is not"},
+		"gzip magic":  {writeFile(t, "in", []byte("\x1f\x8bnonsense")), "begins like gzip but is not valid gzip"},
 		"xz":          {writeFile(t, "in", []byte("\xfd7zXZ\x00..")), "is an xz file"},
 		"zip":         {writeFile(t, "in", []byte("PK\x03\x04....")), "is a zip file"},
 		"parquet":     {writeFile(t, "in", []byte("PAR1....")), "is a Parquet file"},

@@ -10,23 +10,23 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// window is how many bytes of an input's beginning, and how many bytes before the cursor, have a hash
-// in a position.
+// window is the size in bytes of the two parts of an input that a position has a hash of: the
+// beginning of the input, and what is before the cursor.
 const window = 64 << 10
 
-// Position says where in an input a reader is, and how to tell that input from another. It is the state
-// of a batch job's checkpoint. Offsets count decompressed bytes, so that a file may be compressed, or
-// compressed again, between two runs.
+// Position says where in an input a reader is, and how to tell that input from another. It is the
+// state of a batch job's checkpoint. Offsets count decompressed bytes, so a file may be compressed,
+// or compressed again, between two runs.
 type Position struct {
 	Input   string `json:"input"` // as it was named, for people
 	Records int64  `json:"records"`
 	Offset  int64  `json:"offset"`
 	Size    int64  `json:"size"` // of the file as stored, for people
 
-	// Open says that the last record had no line end, being the last of the file.
+	// Open says that the last record had no line end: it was the last one of the file.
 	Open bool `json:"open_record,omitempty"`
 
-	Head  string `json:"head_sha256"`  // of the first 64 KiB, or of all before Offset if that is less
+	Head  string `json:"head_sha256"`  // of the first 64 KiB, or of everything before Offset if that is less
 	Tail  string `json:"tail_sha256"`  // of the 64 KiB before Offset
 	Chain string `json:"chain_sha256"` // over the whole blocks before Offset: see [fingerprint]
 }
@@ -37,7 +37,7 @@ type Position struct {
 // tail's bytes, and the checkpoint keeps no bytes of the input.
 type fingerprint struct {
 	head, block []byte
-	tail        []byte // the last window, and sometimes what was before that
+	tail        []byte // the last window, and sometimes bytes before it
 	chain       [sha256.Size]byte
 }
 
@@ -46,7 +46,7 @@ func (f *fingerprint) write(content []byte) {
 		f.head = append(f.head, content[:min(missing, len(content))]...)
 	}
 	f.tail = append(f.tail, content[max(0, len(content)-window):]...)
-	if len(f.tail) > 8*window { // rarely: moving a window for each record would cost more than reading it
+	if len(f.tail) > 8*window { // seldom: moving a window for each record would cost more than reading the record
 		f.tail = append(f.tail[:0], f.last()...)
 	}
 	for len(content) > 0 {
@@ -93,14 +93,14 @@ func (e *OtherInputError) Error() string {
 	if e.Size >= 0 {
 		now += fmt.Sprintf(" (%s bytes)", human.Thousands(e.Size))
 	}
-	return fmt.Sprintf("input %s is not the one that the checkpoint began with, %s (%s bytes, stands at record %s, byte %s): %s",
+	return fmt.Sprintf("input %s is not the one that the checkpoint began with, %s (%s bytes, at record %s, byte %s): %s",
 		now, e.Was.Input, human.Thousands(e.Was.Size), human.Thousands(e.Was.Records), human.Thousands(e.Was.Offset), e.Why)
 }
 
 // Is makes the error match [checkpoint.ErrRefused].
 func (e *OtherInputError) Is(target error) bool { return target == checkpoint.ErrRefused }
 
-// As makes the error a [*checkpoint.RefusedError] too.
+// As lets [errors.As] take the error as a [*checkpoint.RefusedError].
 func (e *OtherInputError) As(target any) bool {
 	refused, ok := target.(**checkpoint.RefusedError)
 	if ok {

@@ -10,8 +10,9 @@ import (
 )
 
 // Resume brings a freshly opened input to the position was. It returns an [*OtherInputError] if the
-// input is not the same. An input that has grown is the same. In a plain file Resume seeks; a compressed
-// one it reads up to there. With verify, it hashes everything before the position.
+// input is not the same. An input that has grown is the same. In a plain file Resume seeks to the
+// position; a compressed file it reads up to the position. With verify, Resume hashes everything
+// before the position.
 func (in *Input) Resume(ctx context.Context, was Position, verify bool) error {
 	other := func(format string, args ...any) error {
 		return &OtherInputError{Was: was, Path: in.path, Size: in.size, Why: fmt.Sprintf(format, args...)}
@@ -73,7 +74,7 @@ func (in *Input) seek(offset int64) error {
 	return nil
 }
 
-// readTo reads from the start up to offset; io.EOF: the input ends before it.
+// readTo reads from the start up to offset. It returns io.EOF if the input ends before offset.
 func (in *Input) readTo(ctx context.Context, offset int64) error {
 	in.print = fingerprint{}
 	in.pass(in.header)
@@ -91,7 +92,7 @@ func (in *Input) readTo(ctx context.Context, offset int64) error {
 	return nil
 }
 
-// closeRecord handles an input whose last record had no line end. A line end that was added since
+// closeRecord handles an input whose last record had no line end. A line end that was added later
 // still belongs to that record.
 func (in *Input) closeRecord(other func(string, ...any) error) error {
 	for _, end := range []string{"\n", "\r\n"} {
@@ -102,7 +103,7 @@ func (in *Input) closeRecord(other func(string, ...any) error) error {
 		}
 	}
 	if got, _ := in.content.Peek(1); len(got) > 0 {
-		return other("record %s was the last one and had no line end when it was processed, and has grown since", human.Thousands(in.at.Records))
+		return other("record %s was the last one and had no line end when it was processed; it has grown since", human.Thousands(in.at.Records))
 	}
 	in.at.Open = true
 	return nil

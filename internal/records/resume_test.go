@@ -89,7 +89,7 @@ func TestResumeInAPlainFileReadsLittle(t *testing.T) {
 	assert.ErrorContains(t, again.Resume(t.Context(), b.After, true), "something before that byte has changed")
 }
 
-func TestAnotherInputIsRefusedNamingBoth(t *testing.T) {
+func TestAnotherInputIsRefusedAndTheErrorNamesBoth(t *testing.T) {
 	content := numbered(20_000)
 	path := writeFile(t, "first.txt", content)
 	first, err := Open(path, Lines)

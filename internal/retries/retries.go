@@ -12,14 +12,14 @@ import (
 )
 
 // Transient reports whether the same request may succeed a moment later. A deadline or a
-// cancellation is that of one attempt: the caller checks its own context first.
+// cancellation counts as that of one attempt: the caller checks its own context first.
 func Transient(err error) bool {
 	return errors.Is(err, store.ErrThrottled) || errors.Is(err, store.ErrUnavailable) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// Pace returns the intervals between the attempts of one request: from 50 ms to 2 s, unless the caller
-// changes that.
+// Pace returns the intervals between the attempts of one request: 50 ms to 2 s, unless the caller
+// changes them.
 func Pace() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, 2*time.Second
