@@ -16,9 +16,9 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// window is how far back the compression of a body looks. It decides how much memory it takes to
-// write or read one.
-const window = 4 << 20
+// zstdWindow is how far back the compression of a body looks. It decides how much memory it takes
+// to write or read one.
+const zstdWindow = 4 << 20
 
 // ErrBodyMissing: the body of a state is missing or damaged. See [BodyError].
 var ErrBodyMissing = errors.New("the state's body is missing or damaged")
@@ -92,7 +92,7 @@ func CreateBody(ctx context.Context, a Archive, key store.Key, id BodyID) (*Body
 	w.pipe = pipe
 	encoder, err := zstd.NewWriter(io.MultiWriter(pipe, w.sum),
 		zstd.WithEncoderConcurrency(1), // no goroutines, less memory; the network is slower
-		zstd.WithWindowSize(window))
+		zstd.WithWindowSize(zstdWindow))
 	if err != nil {
 		return nil, w.failed(err)
 	}
@@ -192,7 +192,7 @@ func OpenBody(ctx context.Context, a Archive, key store.Key, v *store.Version) (
 		r.decoder, err = zstd.NewReader(r.stored,
 			zstd.WithDecoderConcurrency(1), // no goroutines, less memory
 			zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(4*window))
+			zstd.WithDecoderMaxWindow(4*zstdWindow))
 		if err != nil {
 			return nil, errors.Join(r.failed(err), source.Close())
 		}

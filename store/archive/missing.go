@@ -43,7 +43,7 @@ const missingChunk = 32
 
 // Start chooses the first version to examine, low or above. Below this life there is nothing but
 // its tombstone; and where only the last version of each session is mirrored, the versions before
-// it need no look if all of them are of one session.
+// it need not be examined if all of them are of one session.
 func (s *Missing) Start(ctx context.Context, low int64) error {
 	low = max(low, s.Born-1, 1)
 	same, err := s.oneSession(ctx, low)

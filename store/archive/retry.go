@@ -9,8 +9,8 @@ import (
 	"github.com/milepost-dev/milepost/internal/retries"
 )
 
-// retry calls try, at these intervals, until try reports that another attempt is not needed or of no
-// use, or ctx ends.
+// retry calls try, at these intervals, until try reports that another attempt is not needed or of
+// no use, or ctx ends.
 func retry(ctx context.Context, intervals backoff.BackOff, try func() (again bool, err error)) error {
 	for {
 		again, err := try()

@@ -1,6 +1,5 @@
-// Package archivetest is the conformance suite of archives: every sentence of
-// the comments of [archive.Archive], and what package archive builds on it, held
-// against an engine.
+// Package archivetest is the conformance suite of archives. It tests an engine against every
+// sentence of the comments of [archive.Archive], and against what package archive builds on it.
 package archivetest
 
 import (
@@ -17,21 +16,21 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Factory returns an archive that is empty, and nobody else's, until the test ends.
+// Factory returns an empty archive that only this test uses until it ends.
 type Factory func(t *testing.T) archive.Archive
 
-// Options say what an engine, or the server behind it, cannot be held to. Nil is nothing.
+// Options say which rules an engine, or the server behind it, cannot keep. Nil is none.
 type Options struct {
-	// NotEveryKey: keys such as a/b beside a/b/c, or with a segment of 500 bytes,
-	// cannot be held, as by an S3 server whose objects are files.
+	// NotEveryKey: the engine cannot hold both a/b and a/b/c, or a key with a segment of 500 bytes.
+	// So it is with an S3 server whose objects are files.
 	NotEveryKey bool
 
-	// LostReplies: replies get lost, so that a Replace that was refused may say
-	// that its outcome is unknown.
+	// LostReplies: replies get lost, so that the outcome of a Replace that was refused may be
+	// unknown.
 	LostReplies bool
 }
 
-// refused reports whether err says so of a Replace that has changed nothing.
+// refused reports whether err says that a Replace was refused and has changed nothing.
 func (o *Options) refused(err error) bool {
 	return errors.Is(err, archive.ErrPrecondition) || o.LostReplies && errors.Is(err, archive.ErrWriteUnknown)
 }
@@ -62,7 +61,7 @@ func Run(t *testing.T, factory Factory, opts *Options) {
 	})
 }
 
-// Large is more than what an engine may send in one piece.
+// Large is the size of an object that an engine must send in several pieces.
 const Large = 12<<20 + 345
 
 // noise returns n bytes that do not compress, the same for the same seed.

@@ -126,7 +126,7 @@ func runDelete(t *testing.T, factory Factory, opts *Options) {
 		require.NoError(t, a.Delete(t.Context(), "a/b/2"))
 		assert.Equal(t, []string{"a/c/"}, keys(t, a, "a/", &archive.ListOptions{Delimiter: true}), "no trace of a/b/")
 	})
-	t.Run("creating and deleting beside one another disturb neither", func(t *testing.T) {
+	t.Run("creating and deleting next to each other disturb neither", func(t *testing.T) {
 		a := factory(t)
 		if opts.NotEveryKey { // a server whose objects are files removes and makes directories here, not always in time
 			create(t, a, "dir/below/stays", nil)

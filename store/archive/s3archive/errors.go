@@ -70,9 +70,9 @@ var byCode = map[string]kind{
 	"RequestTimeTooSkewed":       clockOff,
 }
 
-// judge decides what an error of the SDK means. An error that is not known to be definite is
+// kindOf decides what an error of the SDK means. An error that is not known to be definite is
 // ambiguous.
-func judge(err error) kind {
+func kindOf(err error) kind {
 	var reply interface{ HTTPStatusCode() int }
 	var dns *net.DNSError
 	var op *net.OpError
@@ -127,7 +127,7 @@ func (a *Archive) failed(ctx context.Context, what, key string, err error) error
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w: %w", what, a.name(key), context.Cause(ctx), err)
 	}
-	kind := judge(err)
+	kind := kindOf(err)
 	hint := ""
 	if kind.hint != "" {
 		hint = " (" + kind.hint + ")"

@@ -70,7 +70,7 @@ func (w *write) settled(ctx context.Context, size int64, send func(once func(*s3
 		if err == nil {
 			return w.object(size, aws.ToString(etag)), nil
 		}
-		switch kind := judge(err); {
+		switch kind := kindOf(err); {
 		case (kind.unmet || kind.gone) && w.open != nil:
 			return w.find(ctx, size)
 		case kind.unmet || kind.gone && w.what == "replace":
