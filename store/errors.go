@@ -8,8 +8,8 @@ import (
 // Sentinels, tested with errors.Is. An error may match several.
 var (
 	// ErrNotApplied says that this one request changed nothing and never will. It is about one
-	// attempt only: an earlier attempt of the same write may still land. A write's error that does not
-	// match it is ambiguous.
+	// attempt only: an earlier attempt of the same write may still land. A write's error that does
+	// not match it is ambiguous.
 	ErrNotApplied = errors.New("not applied")
 
 	// ErrThrottled says that the request was refused for now: it was throttled, it was in conflict
@@ -103,8 +103,8 @@ func (e *SizeError) Error() string {
 // Is makes a SizeError match [ErrTooLarge] and [ErrNotApplied].
 func (e *SizeError) Is(target error) bool { return target == ErrTooLarge || target == ErrNotApplied }
 
-// WriteError says that one of the caller's writes was refused. This attempt wrote neither that write,
-// nor the others, nor the checkpoint. WriteError matches [ErrNotApplied] and its cause.
+// WriteError says that one of the caller's writes was refused. This attempt wrote neither that
+// write, nor the others, nor the checkpoint. WriteError matches [ErrNotApplied] and its cause.
 type WriteError struct {
 	Key   Key
 	Index int   // of the write, in the order given, from 0

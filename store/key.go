@@ -22,8 +22,8 @@ type Key struct {
 	Name      string
 }
 
-// String returns namespace#name, or the name alone in the default namespace. The key of a listing has
-// no name; then String returns "namespace" and the namespace.
+// String returns namespace#name, or the name alone in the default namespace. The key of a listing
+// has no name; then String returns "namespace" and the namespace.
 func (k Key) String() string {
 	if k.Name == "" {
 		return "namespace " + k.Namespace
@@ -34,8 +34,8 @@ func (k Key) String() string {
 	return k.Namespace + "#" + k.Name
 }
 
-// Validate returns an error that wraps [ErrName], and says what is wrong with the key and what would
-// be right. Names are bytes: nothing is normalised.
+// Validate returns an error that wraps [ErrName], and says what is wrong with the key and what
+// would be right. Names are bytes: nothing is normalised.
 func (k Key) Validate() error {
 	if err := ValidateNamespace(k.Namespace); err != nil {
 		return err
@@ -43,8 +43,8 @@ func (k Key) Validate() error {
 	return validateName(k.Name)
 }
 
-// ValidateNamespace is [Key.Validate] for the namespace alone. A namespace has no '#' and no '/': with
-// them, two keys could be the same partition key in a table, or the same path in a bucket.
+// ValidateNamespace is [Key.Validate] for the namespace alone. A namespace has no '#' and no '/':
+// with them, two keys could be the same partition key in a table, or the same path in a bucket.
 func ValidateNamespace(ns string) error {
 	bad := func(why string) error {
 		return fmt.Errorf("namespace %s: %w: %s", quoted(ns), ErrName, why)

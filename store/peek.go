@@ -5,8 +5,9 @@ import (
 	"errors"
 )
 
-// PeekEach is [Store]'s Peek where a record that cannot be read hides no other: bad has its error, at its
-// key's place, and nil for the others. It peeks again at halves of the keys until the bad ones are alone.
+// PeekEach is [Store]'s Peek where a record that cannot be read hides no other: bad has its error,
+// at its key's place, and nil for the others. It peeks again at halves of the keys until the bad
+// ones are alone.
 func PeekEach(ctx context.Context, st Store, keys []Key) (all []Records, bad []error, err error) {
 	all, err = st.Peek(ctx, keys)
 	switch {

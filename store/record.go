@@ -14,8 +14,8 @@ const Format = 1
 const MaxLastError = 1024
 
 // Holder says who holds a lease or made a commit. People read it. The protocol uses ID (rule b of
-// docs/protocol.md), and the last three fields, by which a process on the same machine sees that the
-// holder's process is gone (rule e).
+// docs/protocol.md), and the last three fields, by which a process on the same machine sees that
+// the holder's process is gone (rule e).
 type Holder struct {
 	ID    string // stable: it can be the same when the same job starts again
 	Host  string
@@ -33,9 +33,9 @@ type Fence struct {
 	LeaseID string
 }
 
-// Clock is one reading of the store's own clock: a service's Date, or the clocks of the machine that
-// an embedded store's processes share. In a record an engine keeps a reading of the kind that its own
-// clock gives: Wall, Boot with Uptime, both, or none. It need not keep any other.
+// Clock is one reading of the store's own clock: a service's Date, or the clocks of the machine
+// that an embedded store's processes share. In a record an engine keeps a reading of the kind that
+// its own clock gives: Wall, Boot with Uptime, both, or none. It need not keep any other.
 type Clock struct {
 	Wall time.Time // zero: the store has no clock to offer
 
@@ -69,8 +69,8 @@ func (c Clock) Add(d time.Duration) Clock {
 }
 
 // PassedBy reports whether now is later than c by more than slack. A reading of another boot has
-// passed, because the machine has restarted since. If the two readings cannot be compared, c has not
-// passed.
+// passed, because the machine has restarted since. If the two readings cannot be compared, c has
+// not passed.
 func (c Clock) PassedBy(now Clock, slack time.Duration) bool {
 	switch {
 	case c.IsZero() || now.IsZero():
@@ -118,8 +118,8 @@ type Lease struct {
 // Fence returns the fence that the lease's holder raises.
 func (l *Lease) Fence() Fence { return Fence{Epoch: l.Epoch, LeaseID: l.LeaseID} }
 
-// HeldAt reports whether the lease is held and has not run out by the store's clock, and how long it
-// still runs: 0 where no end is recorded in wall time. A nil lease is not held.
+// HeldAt reports whether the lease is held and has not run out by the store's clock, and how long
+// it still runs: 0 where no end is recorded in wall time. A nil lease is not held.
 func (l *Lease) HeldAt(now Clock) (held bool, left time.Duration) {
 	if l == nil || l.Status != Held || l.Until.PassedBy(now, 0) {
 		return false, 0
@@ -130,16 +130,27 @@ func (l *Lease) HeldAt(now Clock) (held bool, left time.Duration) {
 	return true, left
 }
 
-// SameAs reports whether l and other are one state of the record. The condition of an acquisition and
-// rule (d) compare states. Nil is an absent record.
+// SameAs reports whether l and other are one state of the record. The condition of an acquisition
+// and rule (d) compare states. Nil is an absent record.
 func (l *Lease) SameAs(other *Lease) bool {
+	return l.SameExceptBeat(other) && (l == nil || l.Beat == other.Beat)
+}
+
+// SameExceptBeat is [Lease.SameAs] without the beat: what [Store.Steal] compares.
+func (l *Lease) SameExceptBeat(other *Lease) bool {
 	if l == nil || other == nil {
 		return l == other
 	}
-	return l.Epoch == other.Epoch && l.LeaseID == other.LeaseID && l.Beat == other.Beat && l.Status == other.Status
+	return l.Fence() == other.Fence() && l.Status == other.Status
 }
 
-// Ended says how a session ended. Its closing commit has it. A session without a closing commit died.
+// HeldUnder reports whether the lease is held and has that fence. A nil lease is not held.
+func (l *Lease) HeldUnder(fence Fence) bool {
+	return l != nil && l.Fence() == fence && l.Status == Held
+}
+
+// Ended says how a session ended. Its closing commit has it. A session without a closing commit
+// died.
 type Ended string
 
 // How a session ended.
@@ -167,8 +178,8 @@ type Range struct {
 	Last  string
 }
 
-// Content is what a job saves: its cursor, its counts and its state. A rollback, an import and a fork
-// take the whole content of one version over into another.
+// Content is what a job saves: its cursor, its counts and its state. A rollback, an import and a
+// fork take the whole content of one version over into another.
 type Content struct {
 	Cursor    string
 	Finished  []Range // above Cursor, finished out of order
@@ -199,8 +210,8 @@ type Version struct {
 	Born   int64   // the first version since the last deletion; older ones are never shown
 	Starts []int64 // the newest versions that sessions started from, oldest first
 
-	// ArchivedThrough is the version up to which the mirror was known to be complete. The mirror may
-	// have more.
+	// ArchivedThrough is the version up to which the mirror was known to be complete. The mirror
+	// may have more.
 	ArchivedThrough int64
 }
 

@@ -155,7 +155,7 @@ func (f fixture) winner(t *testing.T) *lease.Lease {
 	return won[0]
 }
 
-// distrustRules hold that records which cannot be trusted are never taken for absent.
+// distrustRules require that a record that cannot be trusted never counts as absent.
 func distrustRules(s suite) []rule {
 	var rules []rule
 	for record, damages := range map[string][]storetest.Damage{
@@ -189,7 +189,7 @@ func distrustRules(s suite) []rule {
 	return rules
 }
 
-// A store that has gone backward is never a fresh start.
+// regressionRules require that a store that has gone backward is never a fresh start.
 var regressionRules = []rule{
 	{"no HEAD though LEASE knows a version", func(t *testing.T, f fixture) {
 		f.acquire(t, idleLease(1, 5))
@@ -249,7 +249,7 @@ var regressionRules = []rule{
 	}},
 }
 
-// saved acquires the lease and saves so many versions.
+// saved acquires the lease and saves that many versions.
 func (f fixture) saved(t testing.TB, versions int64) *lease.Lease {
 	t.Helper()
 	l := f.open(t, f.Store, f.as("a"))
@@ -271,7 +271,7 @@ func (f fixture) refusedAsRegressed(t *testing.T) {
 	require.NotErrorIs(t, err, store.ErrNotFound)
 }
 
-// until waits for what another goroutine will do: at most four lease durations.
+// until waits at most four lease durations for what another goroutine does.
 func (f fixture) until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(f.real(4 * f.duration())); !holds(); time.Sleep(20 * time.Millisecond) {

@@ -6,15 +6,15 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// elsewhere shows the checkpoint of another key as that of every key: to a session it is
-// a table that was lost, or brought back older.
+// elsewhere is a store that has one checkpoint, under every key. To a session it is a table that
+// was lost, or restored to an older state.
 type elsewhere struct {
 	store.Store
 	key store.Key
 }
 
-// otherWorld returns a fixture of an empty checkpoint, and the store in which the fixture's
-// own session would find it in place of its own.
+// otherWorld returns a fixture of an empty checkpoint, and a store in which f's session finds that
+// checkpoint in place of its own.
 func (f fixture) otherWorld() (fixture, store.Store) {
 	other := f
 	other.key.Name += "/elsewhere"

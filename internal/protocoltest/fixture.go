@@ -50,7 +50,7 @@ func idleLease(epoch, version int64) store.Lease {
 	return store.Lease{Epoch: epoch, LeaseID: "l", Status: store.Free, Holder: us, Duration: 30 * time.Second, Version: version}
 }
 
-// Short ways to put them there without a session, and to see what is there.
+// Short ways to write such records, and to read the fixture's checkpoint.
 
 func (f fixture) acquire(t testing.TB, l store.Lease) {
 	t.Helper()

@@ -17,7 +17,7 @@ import (
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
 
-// What other checkpoint stores got wrong, each by the complaint of its users.
+// checkpointPeerRules are about what other checkpoint stores got wrong. Users complained of each.
 var checkpointPeerRules = []rule{
 	{"a crash at any point of a save must not leave the newest version without its state", func(t *testing.T, f fixture) {
 		f.eachRequest(t, dying(faultstore.LoseReply), func(at fixture, _ *run) {
@@ -136,7 +136,7 @@ var checkpointPeerRules = []rule{
 	}},
 }
 
-// idle lets years go by where time is virtual, and what the engine sweeps be swept.
+// idle lets years pass if the time is virtual, and removes expired copies if the engine can.
 func (f fixture) idle(t *testing.T) {
 	t.Helper()
 	if f.suite.virtual {

@@ -13,7 +13,7 @@ import (
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
 
-// What other lease libraries got wrong, each by the complaint of its users.
+// leasePeerRules are about what other lease libraries got wrong. Users complained of each.
 var leasePeerRules = []rule{
 	{"one lost reply must not stop the renewals", func(t *testing.T, f fixture) {
 		line := f.line()

@@ -1,8 +1,8 @@
-// Package protocoltest tests packages lease and checkpoint over an engine: whole leases and sessions,
-// while calls fail, come late and come twice. A failure here is one of theirs, since package
-// storetest alone holds an engine to its contract.
+// Package protocoltest tests packages lease and checkpoint over an engine: it runs whole leases and
+// sessions while calls fail, come late and come twice. Package storetest tests the engine itself.
+// So if an engine passes that, a failure here is a fault of lease or checkpoint.
 //
-// Each subtest is named for the rule of docs/protocol.md that it holds.
+// Each subtest has the name of the rule of docs/protocol.md that it tests.
 package protocoltest
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/milepost-dev/milepost/store/storetest"
 )
 
-// Run runs the suite over an engine, whose own tests package storetest has.
+// Run runs the suite over an engine.
 func Run(t *testing.T, e storetest.Engine) {
 	shared := e.New(t)
 	suite{Engine: e}.run(t, func(t *testing.T, r rule, f fixture) {
@@ -30,8 +30,8 @@ func Run(t *testing.T, e storetest.Engine) {
 	})
 }
 
-// RunVirtual is [Run] in virtual time, for an engine whose stores live in this process's memory alone
-// and take the time from time.Now.
+// RunVirtual is [Run] in virtual time. The engine's stores must be in this process's memory and
+// take the time from time.Now.
 func RunVirtual(t *testing.T, e storetest.Engine) {
 	suite{Engine: e, virtual: true}.run(t, func(t *testing.T, r rule, f fixture) {
 		synctest.Test(t, func(t *testing.T) {
@@ -79,7 +79,7 @@ func (s suite) run(t *testing.T, hold func(*testing.T, rule, fixture)) {
 // line is one session's own way to the store, on which its calls can fail.
 func (f fixture) line() *faultstore.Store { return faultstore.New(f.Store) }
 
-// cut makes the session at this end of the line a dead one: nothing it sends arrives.
+// cut makes the line's session a dead one: nothing that it sends arrives.
 func cut(line *faultstore.Store) {
 	line.Clear()
 	line.On("", 0, faultstore.LoseRequest)
@@ -105,8 +105,8 @@ func (f fixture) as(id string) *lease.Options {
 	}
 }
 
-// over returns options that take the lease of that holder at once, by rule (b): the
-// way to overtake a holder that believes to be alive, without waiting.
+// over returns options that take the lease of that holder at once, by rule (b). So a test can
+// overtake a living holder without a wait.
 func (f fixture) over(id string) *lease.Options {
 	o := f.as(id)
 	o.Holder.PID, o.SameHolder = 4711, true
@@ -122,7 +122,7 @@ func (f fixture) open(t testing.TB, st store.Store, o *lease.Options) *lease.Lea
 	return l
 }
 
-// release ends a lease whatever became of its line.
+// release ends a lease, even if its line is dead.
 func release(l *lease.Lease) {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
@@ -141,8 +141,8 @@ func (f fixture) save(t testing.TB, st store.Store, l *lease.Lease, version int6
 	return err
 }
 
-// lostBy requires that the lease is lost for that reason, at the latest after
-// limit, and that its context says so.
+// lostBy requires that the lease is lost for that reason, after limit at the latest, and that the
+// cause of its context says so.
 func (f fixture) lostBy(t testing.TB, l *lease.Lease, reason lease.LossReason, limit time.Duration) *lease.LostError {
 	t.Helper()
 	select {
@@ -178,11 +178,11 @@ var faults = map[string]faultstore.Fault{
 	"it is slower than the beat": faultstore.Delay(800 * time.Millisecond),
 }
 
-// takesTime names the faults that are over only when a timeout is.
+// takesTime has the faults that last until a timeout.
 var takesTime = map[string]bool{"nobody answers": true, "it is applied and silent": true, "it is slower than the beat": true}
 
-// deliverLate delivers what was held back, twice. What it says is not asked for: what
-// the store then holds is.
+// deliverLate delivers each held call twice, and ignores the replies. The test looks at the store
+// afterwards.
 func deliverLate(t testing.TB, line *faultstore.Store) {
 	t.Helper()
 	for range 2 {

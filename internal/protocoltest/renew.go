@@ -13,7 +13,7 @@ import (
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
 
-// stays requires that a lease, or a session with its lease, lives through so many durations.
+// stays requires that a lease, or a session with its lease, is not lost for that many durations.
 func (f fixture) stays(t *testing.T, holder interface{ Context() context.Context }, durations int) {
 	t.Helper()
 	time.Sleep(time.Duration(durations) * f.duration())
@@ -308,7 +308,7 @@ var handoffRules = []rule{
 	}},
 }
 
-// waiter waits for the lease in a goroutine of its own, and tells how that ended.
+// waiter waits for the lease in a goroutine, and sends the error of that on the channel.
 func (f fixture) waiter(t *testing.T, takeOver bool, wait time.Duration) <-chan error {
 	done := make(chan error, 1)
 	o := f.as("waiter")

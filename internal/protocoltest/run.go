@@ -33,8 +33,8 @@ func (f fixture) newRun(t *testing.T) *run {
 	return r
 }
 
-// kill ends the run as a kill of its process would: nothing that it sends arrives any more, and it
-// closes nothing.
+// kill ends the run as a kill of its process does: nothing that it sends arrives any more, and
+// nothing is closed.
 func (r *run) kill() {
 	cut(r.line)
 	r.end()
@@ -68,8 +68,9 @@ func (r *run) goOn(t *testing.T, f fixture, first, last int) {
 	}
 }
 
-// eachRequest repeats a run on checkpoints of their own, with the first, the second, … request of
-// each made to fail, until a run has fewer. Each comes after a run that has saved cursors 1 and 2.
+// eachRequest repeats a run, each time on another checkpoint. The first request fails in the first
+// run, the second request in the second run, and so on, until a run has fewer requests. Before each
+// run, another one has saved cursors 1 and 2.
 func (f fixture) eachRequest(t *testing.T, fault func(at fixture, r *run) faultstore.Fault, check func(at fixture, r *run)) {
 	t.Helper()
 	for n := 1; ; n++ {
@@ -197,8 +198,8 @@ func wholeSessionRules(s suite) []rule {
 	}...)
 }
 
-// overtakeOnce overtakes the session, and does not save a cursor that is no number, which
-// would not go with its state.
+// overtakeOnce overtakes the session. It saves no cursor that is not a number, because that would
+// not belong to its state.
 func (f fixture) overtakeOnce(t *testing.T) {
 	o := f.options(f.over("a"))
 	s, err := checkpoint.Open[tally](context.Background(), f.in(f.Store), f.key.Name, o)

@@ -33,7 +33,7 @@ func instead(f func()) faultstore.Fault {
 	}
 }
 
-// slowly gives what goes on beside a call the time to happen first.
+// slowly delays a call, so that what runs at the same time happens first.
 var slowly = faultstore.Delay(10 * time.Millisecond)
 
 func saveRules(s suite) []rule {
@@ -238,7 +238,7 @@ func saveRules(s suite) []rule {
 	return append(rules, writesSaveRules(s.Writes)...)
 }
 
-// writesSaveRules hold saves with writes of the caller's to the same rule.
+// writesSaveRules are the rules of a save for one with the caller's own writes.
 func writesSaveRules(writes func(testing.TB, store.Store) storetest.Writes) []rule {
 	if writes == nil {
 		return nil

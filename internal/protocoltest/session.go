@@ -20,7 +20,7 @@ import (
 // tally is the state of the jobs here.
 type tally struct{ Sum int64 }
 
-// session is one of package checkpoint's, and the line that it speaks on.
+// session is a session of package checkpoint, and the line that it uses.
 type session struct {
 	*checkpoint.Session[tally]
 	line *faultstore.Store
@@ -38,7 +38,7 @@ func (f fixture) options(o *lease.Options) *checkpoint.Options {
 	return &checkpoint.Options{Lease: *o, Interval: 1000 * time.Hour}
 }
 
-// session opens the fixture's checkpoint on a line of its own, and closes it when the test ends.
+// session opens the fixture's checkpoint on a new line, and closes it when the test ends.
 func (f fixture) session(t testing.TB, o *lease.Options) session {
 	t.Helper()
 	return f.sessionOn(t, f.line(), f.options(o))
@@ -72,8 +72,8 @@ func (f fixture) soon(t testing.TB) context.Context {
 	return ctx
 }
 
-// overtake opens the checkpoint in another process by rule (b), as if the lease of the session's
-// holder had run out, saves so many versions, with cursors of its own, and closes.
+// overtake opens the checkpoint as another process by rule (b), as if the lease of the session's
+// holder had run out. It saves that many versions, with other cursors, and closes.
 func (f fixture) overtake(t testing.TB, saves int) {
 	t.Helper()
 	o := f.options(f.over("a"))
@@ -87,9 +87,9 @@ func (f fixture) overtake(t testing.TB, saves int) {
 	assert.NoError(t, s.Close(context.Background(), nil))
 }
 
-// history reads HEAD and the copies below it raw, oldest first, and requires that there is no hole,
-// that each version was committed by an epoch not below the one before, and that the newest copy, if
-// it is there, is HEAD's.
+// history reads HEAD and the copies below it from the store, oldest first. It requires that there
+// is no hole, that epochs never fall, and that the copy of HEAD's version, if there is one, has
+// HEAD's commit.
 func (f fixture) history(t testing.TB) []store.Version {
 	t.Helper()
 	h := f.head(t)
@@ -125,12 +125,12 @@ func (f fixture) saw(t testing.TB, cursors ...string) {
 	assert.Equal(t, cursors, got, "the cursors of the versions")
 }
 
-// ledger keeps what a session's saves have said.
+// ledger keeps what a session's saves returned.
 type ledger struct {
 	saved, failed []string // commit ids; a save that failed may have none
 }
 
-// put saves and notes what was said of it.
+// put saves, and notes what the save returned.
 func (l *ledger) put(ctx context.Context, s session, n int) error {
 	before := len(s.line.Calls("Commit"))
 	err := s.put(ctx, n)

@@ -13,8 +13,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Cost is what requests have cost so far, as the service reported it. The service does not report the
-// units of a request whose condition failed, so those count as 0.
+// Cost is what requests have cost so far, as the service reported it. The service does not report
+// the units of a request whose condition failed, so those count as 0.
 type Cost struct {
 	Requests   int64   // sent, including the SDK's own retries of reads
 	ReadUnits  float64 // read capacity units
@@ -51,8 +51,8 @@ func (s *Store) spend(op string, d Cost) {
 	s.cost[op] = c
 }
 
-// call is one call of a method of [store.Store]. As a middleware of the SDK it is the last step before
-// the transport.
+// call is one call of a method of [store.Store]. As a middleware of the SDK it is the last step
+// before the transport.
 type call struct {
 	store *Store
 	op    string

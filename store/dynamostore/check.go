@@ -33,9 +33,9 @@ type Finding struct {
 
 func (f Finding) String() string { return fmt.Sprintf("%s: %s: %s", f.Severity, f.Problem, f.Remedy) }
 
-// Check reads the table's settings, not its records. It returns what is wrong and how to fix it, worst
-// first, and nothing for a table that [CreateTable] made. A missing table is a finding. An error says
-// that the settings could not be read; it matches those of package store.
+// Check reads the table's settings, not its records. It returns what is wrong and how to fix it,
+// worst first, and nothing for a table that [CreateTable] made. A missing table is a finding. An
+// error says that the settings could not be read; it matches those of package store.
 func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 	described, err := s.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
 	var missing *types.ResourceNotFoundException
@@ -204,7 +204,8 @@ func (s *Store) checkRecovery(ctx context.Context) ([]Finding, error) {
 	}}, nil
 }
 
-// unseen makes a finding of a setting that this user may not read, so that the rest is still checked.
+// unseen makes a finding of a setting that this user may not read, so that the rest is still
+// checked.
 func (s *Store) unseen(ctx context.Context, what string, err error) ([]Finding, error) {
 	if e := tableError(ctx, "check", s.table, err); errors.Is(e, store.ErrCredentials) {
 		return []Finding{{Notable, "its " + what + " could not be read", e.Error()}}, nil

@@ -9,12 +9,12 @@
 //	V#…      the copy of each version, the only record that expires
 //
 // Each write is one conditional request, and is sent once. This package turns the SDK's retries off
-// for writes: with a retry that the caller does not see, a write that landed can seem to have failed.
-// The same reply has what the condition found, so a failure costs no second read.
+// for writes: with a retry that the caller does not see, a write that landed can seem to have
+// failed. The same reply has what the condition found, so a failure costs no second read.
 //
-// Not supported: eventually consistent global tables (the last writer wins, so conditions do not hold
-// across regions), transactional saves on strongly consistent ones, and DAX. [Store.Check] reports
-// the first two.
+// Not supported: eventually consistent global tables (the last writer wins, so conditions do not
+// hold across regions), transactional saves on strongly consistent ones, and DAX. [Store.Check]
+// reports the first two.
 package dynamostore
 
 import (
@@ -39,17 +39,17 @@ type Store struct {
 	cost map[string]Cost // by method
 }
 
-// New returns the store in that table, which [CreateTable] makes. The table is a name or an ARN. The
-// client is used as it is, with its region, endpoint, credentials and HTTP client; only its retries
-// are turned off for writes, call by call. New sends nothing: a missing table is an error of the first
-// call, and [Store.Check] says more.
+// New returns the store in that table, which [CreateTable] makes. The table is a name or an ARN.
+// The client is used as it is, with its region, endpoint, credentials and HTTP client; only its
+// retries are turned off for writes, call by call. New sends nothing: a missing table is an error
+// of the first call, and [Store.Check] says more.
 func New(client *dynamodb.Client, table string) *Store {
 	return &Store{client: client, table: table, cost: make(map[string]Cost)}
 }
 
-// Look reads HEAD, LEASE and EXPECT in one consistent query: their sort keys are neighbours, and the
-// copies sort after them. An item has at most 400 KB, and LEASE and EXPECT are small, so one page of 1
-// MB has them all.
+// Look reads HEAD, LEASE and EXPECT in one consistent query: their sort keys are neighbours, and
+// the copies sort after them. An item has at most 400 KB, and LEASE and EXPECT are small, so one
+// page of 1 MB has them all.
 func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) {
 	c := s.call("Look", key)
 	var found store.Records
@@ -72,8 +72,8 @@ func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) 
 	return found, nil
 }
 
-// Expect puts EXPECT, or deletes it. Nothing races over EXPECT, so the condition only protects a record
-// of a newer format.
+// Expect puts EXPECT, or deletes it. Nothing races over EXPECT, so the condition only protects a
+// record of a newer format.
 func (s *Store) Expect(ctx context.Context, key store.Key, e *store.Expectation) error {
 	c := s.call("Expect", key)
 	readable := values{":fmt": num(store.Format)}

@@ -86,8 +86,8 @@ var (
 	}
 )
 
-// byCode has the codes that are definite. A code that is not here is ambiguous: the request may have
-// gone through whatever answered with that code.
+// byCode has the codes that are definite. A code that is not here is ambiguous: the request may
+// have gone through whatever answered with that code.
 var byCode = map[string]verdict{
 	"ProvisionedThroughputExceededException": throttled,
 	"RequestLimitExceeded":                   throttled,
@@ -198,11 +198,12 @@ func judgeUnsent(err error) verdict {
 	return noCredentials
 }
 
-// credentialsMissing reports whether the SDK found no credentials. The SDK has no type for that error,
-// and a test checks that these are still its words.
+// credentialsMissing reports whether the SDK found no credentials. The SDK has no type for that
+// error, and a test checks that these are still its words.
 func credentialsMissing(err error) bool { return strings.Contains(err.Error(), "get identity") }
 
-// neverConnected reports whether the error can only come before the first byte of a request is sent.
+// neverConnected reports whether the error can only come before the first byte of a request is
+// sent.
 func neverConnected(err error) bool {
 	var dns *net.DNSError
 	var op *net.OpError
@@ -231,8 +232,8 @@ func reason(err error) string {
 	return s
 }
 
-// unmet makes the error of a write that failed. If its condition did not hold, read decodes the item
-// that the condition found, from the reply into the error.
+// unmet makes the error of a write that failed. If its condition did not hold, read decodes the
+// item that the condition found, from the reply into the error.
 func (c *call) unmet(ctx context.Context, err error, read reader) error {
 	var failed *types.ConditionalCheckFailedException
 	if !c.sent || !errors.As(err, &failed) {

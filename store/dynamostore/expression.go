@@ -10,8 +10,8 @@ import (
 // values are the values of an expression's :placeholders.
 type values map[string]types.AttributeValue
 
-// expression is a condition or an update. It writes each attribute as #name, because half of ours (name,
-// status, state, …) are reserved words.
+// expression is a condition or an update. It writes each attribute as #name, because half of ours
+// (name, status, state, …) are reserved words.
 type expression struct {
 	text  string
 	names map[string]string
@@ -27,9 +27,9 @@ func express(text string) expression {
 	return e
 }
 
-// The conditions of the protocol. Each also fails on a record of a newer format. A comparison with an
-// attribute that is missing, or of another type, is false. So a damaged record fails the condition
-// too, and the error then names the record.
+// The conditions of the protocol. Each also fails on a record of a newer format. A comparison with
+// an attribute that is missing, or of another type, is false. So a damaged record fails the
+// condition too, and the error then names the record.
 var (
 	ifAbsent   = express(`attribute_not_exists(#pk)`)
 	ifReadable = express(`attribute_not_exists(#pk) OR #fmt <= :fmt`)

@@ -102,8 +102,8 @@ const (
 	leaseReserve = len("wanted_by") + maxWantedBy + len("wanted_n") + 11 + 64
 )
 
-// leaseItem is LEASE. What only people read is cut, so that the item is at most maxLease long. With a
-// very long name it may be longer, because the protocol's fields are never cut.
+// leaseItem is LEASE. What only people read is cut, so that the item is at most maxLease long. With
+// a very long name it may be longer, because the protocol's fields are never cut.
 func leaseItem(key store.Key, l store.Lease) (item, error) {
 	w := toLease(key, l)
 	w.WantedBy = cut(w.WantedBy, maxWantedBy)

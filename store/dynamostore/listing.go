@@ -45,10 +45,10 @@ func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter
 	}
 }
 
-// namesQuery is a query for the names that begin with prefix and come after the name after. It reports
-// false if there can be none. A key condition can be a prefix or a bound, so for both it is a range:
-// no name with the prefix is above the prefix followed by the highest character, up to the longest
-// length. Half a character is not valid text, so the caller has to compare that part.
+// namesQuery is a query for the names that begin with prefix and come after the name after. It
+// reports false if there can be none. A key condition can be a prefix or a bound, so for both it is
+// a range: no name with the prefix is above the prefix followed by the highest character, up to the
+// longest length. Half a character is not valid text, so the caller has to compare that part.
 func namesQuery(namespace, prefix, after string) (*dynamodb.QueryInput, bool) {
 	if after > prefix && !strings.HasPrefix(after, prefix) {
 		return nil, false // after comes after all of them
@@ -84,8 +84,8 @@ func wholeCharacters(s string) string {
 	return s
 }
 
-// Peek implements [store.Store]. If some records are damaged, it returns the others together with the
-// error that names the damaged ones.
+// Peek implements [store.Store]. If some records are damaged, it returns the others together with
+// the error that names the damaged ones.
 func (s *Store) Peek(ctx context.Context, keys []store.Key) ([]store.Records, error) {
 	if len(keys) > store.MaxPeek {
 		return nil, fmt.Errorf("peek at %d keys: the limit is %d", len(keys), store.MaxPeek)

@@ -147,9 +147,10 @@ func decodeCopy(key store.Key, sk string, it item) (*store.Copy, error) {
 	return &store.Copy{Version: v, ExpiresAt: fromSeconds(w.ExpiresAt), Label: w.Label}, nil
 }
 
-// decode reads an item into the struct of its kind, and accepts it only if that struct, written again,
-// is the same item. So nothing is dropped, converted or invented: an unknown attribute, another type,
-// a number that is not whole, and a missing attribute that is required are all a difference.
+// decode reads an item into the struct of its kind, and accepts it only if that struct, written
+// again, is the same item. So nothing is dropped, converted or invented: an unknown attribute,
+// another type, a number that is not whole, and a missing attribute that is required are all a
+// difference.
 func decode[W any](key store.Key, sk string, it item) (*W, error) {
 	if err := known(it); err != nil {
 		return nil, bad(key, sk, err)
@@ -191,8 +192,8 @@ func sameItem(a, b item) bool {
 	return maps.EqualFunc(a, b, same)
 }
 
-// same compares the types that records have. With reflect.DeepEqual this comparison took half the time
-// of reading a record.
+// same compares the types that records have. With reflect.DeepEqual this comparison took half the
+// time of reading a record.
 func same(a, b types.AttributeValue) bool {
 	switch a := a.(type) {
 	case *types.AttributeValueMemberS:

@@ -31,8 +31,8 @@ func (c *call) put(ctx context.Context, it item, condition expression, v values,
 	return clock(out.ResultMetadata), nil
 }
 
-// update changes the record under a sort key if the condition holds. The output has the attributes that
-// returning asks for.
+// update changes the record under a sort key if the condition holds. The output has the attributes
+// that returning asks for.
 func (c *call) update(
 	ctx context.Context, sk string, change string, condition expression, v values, returning types.ReturnValue, found reader,
 ) (*dynamodb.UpdateItemOutput, error) {

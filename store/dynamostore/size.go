@@ -14,8 +14,8 @@ import (
 const (
 	maxItem = 400 * 1024 // bytes, attribute names included: the service's limit
 
-	// What a record must have left when it is written: for the next holder's name on HEAD, and for a
-	// label and an expiry on the copy.
+	// What a record must have left when it is written: for the next holder's name on HEAD, and for
+	// a label and an expiry on the copy.
 	itemReserve = 4 * 1024
 )
 

@@ -21,12 +21,12 @@ type CreateOptions struct {
 }
 
 // CreateTable makes the table that a [Store] needs, and waits until it can be used, which takes AWS
-// about ten seconds. The table has on-demand capacity, the index of names, expiry of copies, deletion
-// protection, and point-in-time recovery if the endpoint has it.
+// about ten seconds. The table has on-demand capacity, the index of names, expiry of copies,
+// deletion protection, and point-in-time recovery if the endpoint has it.
 //
 // If the table exists and its keys and index are right, only expiry and point-in-time recovery are
-// turned on. So a second call finishes one that was interrupted. If its keys or index are wrong, the
-// error says so, and nothing is changed. Errors match those of package store.
+// turned on. So a second call finishes one that was interrupted. If its keys or index are wrong,
+// the error says so, and nothing is changed. Errors match those of package store.
 func CreateTable(ctx context.Context, client *dynamodb.Client, table string, opts *CreateOptions) error {
 	if opts == nil {
 		opts = &CreateOptions{}

@@ -21,8 +21,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Put writes an item of the caller's together with the checkpoint, without a condition. [PutIf] has a
-// condition. The item must not change before the save has returned.
+// Put writes an item of the caller's together with the checkpoint, without a condition. [PutIf] has
+// a condition. The item must not change before the save has returned.
 func Put(table string, item map[string]types.AttributeValue) store.Write {
 	return types.TransactWriteItem{Put: &types.Put{TableName: &table, Item: item}}
 }
@@ -78,8 +78,8 @@ func (c *call) transact(ctx context.Context, head item, v values, commit store.C
 	return clock(out.ResultMetadata), nil
 }
 
-// token is a hash of the commit's id, which all attempts share, and of the table and key, because the
-// service tells tokens apart by account and region only. A token has at most 36 characters.
+// token is a hash of the commit's id, which all attempts share, and of the table and key, because
+// the service tells tokens apart by account and region only. A token has at most 36 characters.
 func (c *call) token(commitID string) string {
 	sum := sha256.Sum256([]byte(c.store.table + "\x00" + partition(c.key) + "\x00" + commitID))
 	return hex.EncodeToString(sum[:16])
@@ -150,9 +150,9 @@ func tableName(nameOrARN string) string {
 	return name
 }
 
-// cancelled returns why a transaction was not applied. HEAD's condition comes first: if it failed, the
-// lease is lost and nothing else matters. Then come the caller's writes, then what is worth another
-// try.
+// cancelled returns why a transaction was not applied. HEAD's condition comes first: if it failed,
+// the lease is lost and nothing else matters. Then come the caller's writes, then what is worth
+// another try.
 func (c *call) cancelled(ctx context.Context, err error) error {
 	var cancelled *types.TransactionCanceledException
 	if !c.sent || !errors.As(err, &cancelled) {
@@ -202,8 +202,8 @@ func invalid(err error) bool {
 	return errors.As(err, &params) || errors.As(err, &api) && api.ErrorCode() == "ValidationException"
 }
 
-// canonical makes a request's body the same bytes each time. The SDK writes maps in Go's random order,
-// and a token is valid for one body only.
+// canonical makes a request's body the same bytes each time. The SDK writes maps in Go's random
+// order, and a token is valid for one body only.
 func canonical(o *dynamodb.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Build.Add(middleware.BuildMiddlewareFunc("MilepostCanonical", sortBody), middleware.Before)

@@ -10,10 +10,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// The records on the wire. A field without omitempty is required. Any other field is absent if it has
-// its zero value. Times are whole numbers: microseconds since 1970, or what the name says. Names are
-// part of an item's size, and so of each save's price: names that the protocol or an operator needs
-// are spelled out, and the others are short.
+// The records on the wire. A field without omitempty is required. Any other field is absent if it
+// has its zero value. Times are whole numbers: microseconds since 1970, or what the name says.
+// Names are part of an item's size, and so of each save's price: names that the protocol or an
+// operator needs are spelled out, and the others are short.
 
 type wireKey struct {
 	PK  string `dynamodbav:"pk"`
@@ -234,8 +234,8 @@ func (w *wireExpect) expectation() (store.Expectation, error) {
 	return store.Expectation{Every: every, Grace: grace, SetBy: w.SetBy, SetAt: fromMicros(w.SetAt)}, err
 }
 
-// readable makes valid UTF-8 of a text that is for people. Any other text that is not valid UTF-8 is
-// refused, since the service would not return it as it was.
+// readable makes valid UTF-8 of a text that is for people. Any other text that is not valid UTF-8
+// is refused, since the service would not return it as it was.
 func readable(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func toMicros(t time.Time) int64 {

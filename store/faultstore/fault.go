@@ -7,8 +7,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Fault is what happens to a call instead of being passed on. The fault may pass the call on itself,
-// with [Call.Deliver]. Its error is the reply.
+// Fault is what happens to a call instead of being passed on. The fault may pass the call on
+// itself, with [Call.Deliver]. Its error is the reply.
 type Fault func(ctx context.Context, c *Call) error
 
 // LoseReply applies the call and loses the reply. The error is ambiguous.
@@ -68,8 +68,8 @@ func Delay(d time.Duration) Fault {
 	}
 }
 
-// Before calls f and then passes the call on. So f acts between the caller's last call and this one. f
-// may block, and may use the other store.
+// Before calls f and then passes the call on. So f acts between the caller's last call and this
+// one. f may block, and may use the other store.
 func Before(f func()) Fault {
 	return func(ctx context.Context, c *Call) error {
 		f()

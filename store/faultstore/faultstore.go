@@ -1,6 +1,6 @@
-// Package faultstore is a store that fails on purpose, for tests. It passes calls on to another store.
-// Rules make chosen calls lose the reply, come late, come twice, be throttled, or hang. It also keeps
-// a list of the calls.
+// Package faultstore is a store that fails on purpose, for tests. It passes calls on to another
+// store. Rules make chosen calls lose the reply, come late, come twice, be throttled, or hang. It
+// also keeps a list of the calls.
 //
 //	s := faultstore.New(memstore.New(nil))
 //	s.On("Commit", 2, faultstore.LoseReply) // the second Commit from now on
@@ -16,8 +16,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Store is a [store.Store] that passes each call on to another store, unless a rule says otherwise. It
-// starts no goroutine.
+// Store is a [store.Store] that passes each call on to another store, unless a rule says otherwise.
+// It starts no goroutine.
 type Store struct {
 	mu    sync.Mutex
 	inner store.Store
@@ -37,17 +37,17 @@ type rule struct {
 // New returns a store that passes all calls on to inner until a rule is given.
 func New(inner store.Store) *Store { return &Store{inner: inner} }
 
-// Use passes all further calls on to another store, as if the table was lost or restored. Calls that
-// are held go to it too.
+// Use passes all further calls on to another store, as if the table was lost or restored. Calls
+// that are held go to it too.
 func (s *Store) Use(inner store.Store) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inner = inner
 }
 
-// On makes the call-th further call of method, counted from 1, meet the fault. With 0 each call does.
-// An empty method is any method. If several rules fit, the one given first strikes, and the others
-// wait for the next call.
+// On makes the call-th further call of method, counted from 1, meet the fault. With 0 each call
+// does. An empty method is any method. If several rules fit, the one given first strikes, and the
+// others wait for the next call.
 func (s *Store) On(method string, call int, fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,8 +89,8 @@ type Call struct {
 
 func (c *Call) String() string { return c.Method + " " + c.Key.String() }
 
-// Deliver passes the call on to the other store, and returns its error. It may be called any number of
-// times.
+// Deliver passes the call on to the other store, and returns its error. It may be called any number
+// of times.
 func (c *Call) Deliver(ctx context.Context) error { return c.apply(ctx) }
 
 // do makes a call: it records the call, which then meets the first rule that fits.

@@ -7,8 +7,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// A call may be held back and delivered later, when its caller may have changed its records. So each
-// call keeps copies of them.
+// A call may be held back and delivered later, when its caller may have changed its records. So
+// each call keeps copies of them.
 
 type none = struct{}
 

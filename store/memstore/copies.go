@@ -70,7 +70,8 @@ func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commit
 	})
 }
 
-// writeCopy calls apply with the copy that it finds, or nil. If apply returns false, it is a conflict.
+// writeCopy calls apply with the copy that it finds, or nil. If apply returns false, it is a
+// conflict.
 func (s *Store) writeCopy(ctx context.Context, op string, key store.Key, version int64, apply func(c *checkpoint, there *store.Copy) bool) error {
 	_, err := s.write(ctx, op, key, store.CopyRecord(version), func(c *checkpoint) error {
 		var there *store.Copy

@@ -7,10 +7,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Do makes a write of the caller's for [store.Commit]. The commit calls do if its condition holds, in
-// the order of the writes, and is applied if all of them return nil. If do returns an error, the
-// commit is refused, as by a condition of the caller's on other engines. What an earlier do did then
-// stays, because memory has no transactions. do must not use the store.
+// Do makes a write of the caller's for [store.Commit]. The commit calls do if its condition holds,
+// in the order of the writes, and is applied if all of them return nil. If do returns an error, the
+// commit is refused, as by a condition of the caller's on other engines. What an earlier do did
+// then stays, because memory has no transactions. do must not use the store.
 func Do(do func() error) store.Write { return write(do) }
 
 type write func() error

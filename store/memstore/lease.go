@@ -13,12 +13,7 @@ func (s *Store) Acquire(ctx context.Context, key store.Key, observed *store.Leas
 
 // Steal implements [store.Store].
 func (s *Store) Steal(ctx context.Context, key store.Key, observed *store.Lease, next store.Lease) (store.Clock, error) {
-	return s.takeLease(ctx, "Steal", key, next, func(l *store.Lease) bool {
-		if l == nil || observed == nil {
-			return l == observed
-		}
-		return l.Fence() == observed.Fence() && l.Status == observed.Status
-	})
+	return s.takeLease(ctx, "Steal", key, next, func(l *store.Lease) bool { return l.SameExceptBeat(observed) })
 }
 
 func (s *Store) takeLease(ctx context.Context, op string, key store.Key, next store.Lease, asObserved func(*store.Lease) bool) (store.Clock, error) {
@@ -35,7 +30,7 @@ func (s *Store) takeLease(ctx context.Context, op string, key store.Key, next st
 func (s *Store) Renew(ctx context.Context, key store.Key, r store.Renewal) (store.Lease, store.Clock, error) {
 	var now store.Lease
 	clock, err := s.write(ctx, "Renew", key, store.RecordLease, func(c *checkpoint) error {
-		if !c.heldUnder(r.Fence) || c.lease.Beat >= r.Beat {
+		if !c.lease.HeldUnder(r.Fence) || c.lease.Beat >= r.Beat {
 			return leaseConflict("Renew", key, c)
 		}
 		c.lease.Beat, c.lease.Until, c.lease.RenewedAt, c.lease.Version = r.Beat, r.Until, r.RenewedAt, r.Version
@@ -60,17 +55,13 @@ func (s *Store) Release(ctx context.Context, key store.Key, fence store.Fence, v
 // Want implements [store.Store].
 func (s *Store) Want(ctx context.Context, key store.Key, fence store.Fence, wanted store.Wanted) error {
 	_, err := s.write(ctx, "Want", key, store.RecordLease, func(c *checkpoint) error {
-		if !c.heldUnder(fence) {
+		if !c.lease.HeldUnder(fence) {
 			return leaseConflict("Want", key, c)
 		}
 		c.lease.Wanted = &wanted
 		return nil
 	})
 	return err
-}
-
-func (c *checkpoint) heldUnder(fence store.Fence) bool {
-	return c.lease != nil && c.lease.Fence() == fence && c.lease.Status == store.Held
 }
 
 func leaseConflict(op string, key store.Key, c *checkpoint) error {

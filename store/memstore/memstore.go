@@ -1,6 +1,6 @@
-// Package memstore is the engine that keeps everything in memory. It is for tests and examples, and it
-// is the model of the other engines: it does exactly what the contract in package store says, and
-// nothing lags.
+// Package memstore is the engine that keeps everything in memory. It is for tests and examples, and
+// it is the model of the other engines: it does exactly what the contract in package store says,
+// and nothing lags.
 //
 // It reads the time with time.Now only, so a testing/synctest bubble gives it virtual time.
 package memstore
@@ -59,8 +59,8 @@ func kept(v *store.Version) store.Version {
 
 func wall() store.Clock { return store.Clock{Wall: time.Now().Round(0)} }
 
-// Sweep removes the copies that have expired, and returns how many. A service does so by itself, some
-// time later. This store never does.
+// Sweep removes the copies that have expired, and returns how many. A service does so by itself,
+// some time later. This store never does.
 func (s *Store) Sweep() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +126,8 @@ func (s *Store) at(key store.Key) *checkpoint {
 	return &checkpoint{}
 }
 
-// made returns the checkpoint of key for a write, and makes it if it is absent. The caller holds s.mu.
+// made returns the checkpoint of key for a write, and makes it if it is absent. The caller holds
+// s.mu.
 func (s *Store) made(key store.Key) *checkpoint {
 	c := s.checkpoints[key]
 	if c == nil {

@@ -16,9 +16,9 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Problem + ": " + f.Remedy }
 
-// Check reads the file's filesystem, format, encoding, journal mode and integrity. It returns what is
-// wrong and how to fix it. It reads the whole file and changes nothing. An error says that the file
-// could not be read.
+// Check reads the file's filesystem, format, encoding, journal mode and integrity. It returns what
+// is wrong and how to fix it. It reads the whole file and changes nothing. An error says that the
+// file could not be read.
 func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 	var found []Finding
 	if name, network := s.filesystem(filepath.Dir(s.path)); network {

@@ -19,7 +19,8 @@ import (
 
 const maxReaders = 4
 
-// conn is one connection to the file, with its prepared statements. One goroutine uses it at a time.
+// conn is one connection to the file, with its prepared statements. One goroutine uses it at a
+// time.
 type conn struct {
 	db      *sql.DB
 	conn    *sql.Conn
@@ -27,8 +28,8 @@ type conn struct {
 	guarded bool                 // while the caller's statements run; see guard
 }
 
-// connect opens a connection. No pool replaces it, so its pragmas need not be in the DSN. In the DSN, no
-// context would end their wait for a locked file.
+// connect opens a connection. No pool replaces it, so its pragmas need not be in the DSN. In the
+// DSN, no context would end their wait for a locked file.
 func (s *Store) connect(ctx context.Context, pragmas ...string) (_ *conn, err error) {
 	path := filepath.ToSlash(s.path)
 	if !strings.HasPrefix(path, "/") {
@@ -121,8 +122,8 @@ func (c *conn) rows(ctx context.Context, query string, args ...any) ([]*row, err
 	return all, found.Err()
 }
 
-// write runs apply in one immediate transaction of w, which is s.commits or s.beats, and commits it. An
-// error before the COMMIT is definite.
+// write runs apply in one immediate transaction of w, which is s.commits or s.beats, and commits
+// it. An error before the COMMIT is definite.
 func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, apply func(context.Context, *conn) error) (store.Clock, error) {
 	if err := s.enter(ctx); err != nil {
 		return store.Clock{}, s.failed(op, key, err, true)
@@ -149,8 +150,8 @@ func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, ap
 	return s.clock(), nil
 }
 
-// neverWait is for connections for which untilUnlocked waits. SQLite's own tries get 100 ms apart. A
-// process that writes without a pause then starves the others and their heartbeats.
+// neverWait is for connections for which untilUnlocked waits. SQLite's own tries get 100 ms apart.
+// A process that writes without a pause then starves the others and their heartbeats.
 const neverWait = "busy_timeout(0)"
 
 // untilUnlocked calls do again while the file is locked, until timeout or ctx ends the wait.
@@ -245,8 +246,8 @@ func (s *Store) reading(ctx context.Context, query func(context.Context, *conn) 
 	return query(ctx, r)
 }
 
-// guard stops the caller's statements from changing Milepost's tables, from ending their transaction,
-// and from reaching other files.
+// guard stops the caller's statements from changing Milepost's tables, from ending their
+// transaction, and from reaching other files.
 func (c *conn) guard(driverConn any) error {
 	registerer, ok := driverConn.(sqlite.AuthorizerRegisterer)
 	if !ok {

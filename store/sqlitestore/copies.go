@@ -11,8 +11,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Copy implements [store.Store]. It also removes a few copies of any checkpoint that expired over an
-// hour ago.
+// Copy implements [store.Store]. It also removes a few copies of any checkpoint that expired over
+// an hour ago.
 func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error {
 	return s.writeCopy(ctx, "Copy", key, next.Number, func(ctx context.Context, w *conn, there *store.Copy) error {
 		switch {
@@ -104,8 +104,8 @@ func (s *Store) putCopy(ctx context.Context, w *conn, key store.Key, c *store.Co
 	return err
 }
 
-// Each new copy removes a few expired ones, an hour after they expired. Until then a slow session can
-// still read one to settle a save, and a clock that is set forward and back does no harm.
+// Each new copy removes a few expired ones, an hour after they expired. Until then a slow session
+// can still read one to settle a save, and a clock that is set forward and back does no harm.
 const (
 	sweepAfter = time.Hour
 	sweepMost  = 16

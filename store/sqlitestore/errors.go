@@ -41,9 +41,9 @@ func isOfTheFile(err error) bool {
 	return false
 }
 
-// rolledBack reports whether a COMMIT that failed with err has certainly changed nothing. After a failed
-// write or sync that is not certain: all frames may be in the log, and a recovery after a crash would
-// find them.
+// rolledBack reports whether a COMMIT that failed with err has certainly changed nothing. After a
+// failed write or sync that is not certain: all frames may be in the log, and a recovery after a
+// crash would find them.
 func rolledBack(err error) bool {
 	switch code(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT:
@@ -76,8 +76,8 @@ func explained(err error) error {
 	return err
 }
 
-// failed adds to an error what was being done, to which checkpoint, and in which file. definite says
-// that nothing was applied. A conflict has all that already.
+// failed adds to an error what was being done, to which checkpoint, and in which file. definite
+// says that nothing was applied. A conflict has all that already.
 func (s *Store) failed(op string, key store.Key, err error, definite bool) error {
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) {

@@ -10,14 +10,14 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Exec returns a statement that a [store.Commit] runs in its transaction, in the same file: both are
-// applied, or nothing is. The arguments are those of [database/sql.DB.Exec].
+// Exec returns a statement that a [store.Commit] runs in its transaction, in the same file: both
+// are applied, or nothing is. The arguments are those of [database/sql.DB.Exec].
 //
 // If the statement fails, the commit fails with a [*store.WriteError] around SQLite's error. A
 // statement must not change Milepost's tables, end the transaction, set a pragma, or attach another
 // file, because in WAL mode a transaction over several files is not atomic. Such a statement is
-// refused with [store.ErrWrite]. Several statements in one text run in order. A statement that changes
-// no row has not failed.
+// refused with [store.ErrWrite]. Several statements in one text run in order. A statement that
+// changes no row has not failed.
 func Exec(query string, args ...any) store.Write { return statement{query, args} }
 
 type statement struct {
@@ -40,8 +40,8 @@ func statements(writes []store.Write) ([]statement, error) {
 	return all, nil
 }
 
-// run runs the caller's statements. They are not kept prepared: their number has no bound, and the guard
-// sees a statement only when it is prepared.
+// run runs the caller's statements. They are not kept prepared: their number has no bound, and the
+// guard sees a statement only when it is prepared.
 func (c *conn) run(ctx context.Context, key store.Key, all []statement) error {
 	c.guarded = true
 	defer func() { c.guarded = false }()

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// filesystem returns the name of dir's filesystem, and whether it is on the network or may be shared with
-// another machine. Both are zero if the system does not say.
+// filesystem returns the name of dir's filesystem, and whether it is on the network or may be
+// shared with another machine. Both are zero if the system does not say.
 func filesystem(dir string) (name string, network bool) {
 	var at unix.Statfs_t
 	if err := unix.Statfs(dir, &at); err != nil {

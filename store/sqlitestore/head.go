@@ -100,7 +100,8 @@ func (s *Store) Commit(ctx context.Context, key store.Key, c store.Commit) (stor
 	return clock, err
 }
 
-// checkedValues are the values of v in versionColumns. They are an error if v is not valid or too large.
+// checkedValues are the values of v in versionColumns. They are an error if v is not valid or too
+// large.
 func (s *Store) checkedValues(key store.Key, v *store.Version) ([]any, error) {
 	if err := v.Validate(); err != nil {
 		return nil, err

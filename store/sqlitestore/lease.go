@@ -15,12 +15,7 @@ func (s *Store) Acquire(ctx context.Context, key store.Key, observed *store.Leas
 
 // Steal implements [store.Store].
 func (s *Store) Steal(ctx context.Context, key store.Key, observed *store.Lease, next store.Lease) (store.Clock, error) {
-	return s.takeLease(ctx, "Steal", key, next, func(l *store.Lease) bool {
-		if l == nil || observed == nil {
-			return l == observed
-		}
-		return l.Fence() == observed.Fence() && l.Status == observed.Status
-	})
+	return s.takeLease(ctx, "Steal", key, next, func(l *store.Lease) bool { return l.SameExceptBeat(observed) })
 }
 
 func (s *Store) takeLease(ctx context.Context, op string, key store.Key, next store.Lease, allowed func(*store.Lease) bool) (store.Clock, error) {
@@ -36,7 +31,7 @@ func (s *Store) takeLease(ctx context.Context, op string, key store.Key, next st
 // Renew implements [store.Store].
 func (s *Store) Renew(ctx context.Context, key store.Key, r store.Renewal) (store.Lease, store.Clock, error) {
 	return s.writeLease(ctx, s.beats, "Renew", key, func(there *store.Lease) *store.Lease {
-		if !heldUnder(there, r.Fence) || there.Beat >= r.Beat {
+		if !there.HeldUnder(r.Fence) || there.Beat >= r.Beat {
 			return nil
 		}
 		renewed := *there
@@ -61,7 +56,7 @@ func (s *Store) Release(ctx context.Context, key store.Key, fence store.Fence, v
 // Want implements [store.Store].
 func (s *Store) Want(ctx context.Context, key store.Key, fence store.Fence, wanted store.Wanted) error {
 	_, _, err := s.writeLease(ctx, s.beats, "Want", key, func(there *store.Lease) *store.Lease {
-		if !heldUnder(there, fence) {
+		if !there.HeldUnder(fence) {
 			return nil
 		}
 		asked := *there
@@ -71,12 +66,8 @@ func (s *Store) Want(ctx context.Context, key store.Key, fence store.Fence, want
 	return err
 }
 
-func heldUnder(l *store.Lease, fence store.Fence) bool {
-	return l != nil && l.Fence() == fence && l.Status == store.Held
-}
-
-// writeLease replaces LEASE by what next makes of the LEASE that it finds (nil: none). If next returns
-// nil, it is a conflict.
+// writeLease replaces LEASE by what next makes of the LEASE that it finds (nil: none). If next
+// returns nil, it is a conflict.
 func (s *Store) writeLease(ctx context.Context, w *conn, op string, key store.Key, next func(*store.Lease) *store.Lease) (store.Lease, store.Clock, error) {
 	var written store.Lease
 	clock, err := s.write(ctx, w, op, key, func(ctx context.Context, w *conn) error {

@@ -50,8 +50,8 @@ const (
 		"UNION SELECT name FROM milepost_expect WHERE ns = ?1 AND name >= ?2 ORDER BY name LIMIT ?3"
 )
 
-// Names implements [store.Store]. It does not lag. It reads in pages, so that no snapshot lasts as long
-// as a slow caller.
+// Names implements [store.Store]. It does not lag. It reads in pages, so that no snapshot lasts as
+// long as a slow caller.
 func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for {

@@ -10,9 +10,9 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// row is one row as read. Each field is taken out of it by name, with the type that it must have. If a
-// field cannot be taken, err has the first error. A field that is left at the end is one that this
-// release does not know.
+// row is one row as read. Each field is taken out of it by name, with the type that it must have.
+// If a field cannot be taken, err has the first error. A field that is left at the end is one that
+// this release does not know.
 type row struct {
 	fields map[string]any
 	err    error
@@ -94,8 +94,8 @@ func (r *row) json(name string, target any) {
 	}
 }
 
-// key takes the fields that each record begins with. In a format that this release does not know, no
-// other field is known.
+// key takes the fields that each record begins with. In a format that this release does not know,
+// no other field is known.
 func (r *row) key() {
 	_, _ = r.text("ns"), r.text("name")
 	switch format := r.int("fmt"); {
@@ -107,8 +107,8 @@ func (r *row) key() {
 	}
 }
 
-// done returns a [store.BadRecordError] if something is wrong with the row, or with the record that was
-// made of it.
+// done returns a [store.BadRecordError] if something is wrong with the row, or with the record that
+// was made of it.
 func (r *row) done(key store.Key, record string, validate func() error) error {
 	for name, value := range r.fields {
 		if value != nil {

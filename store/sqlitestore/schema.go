@@ -14,8 +14,8 @@ var schema string
 
 // openFile makes the file's tables if they are missing, and returns the connection for commits.
 //
-// While processes race for a new file, the change to WAL fails with SQLITE_BUSY at once, even with a
-// busy timeout.
+// While processes race for a new file, the change to WAL fails with SQLITE_BUSY at once, even with
+// a busy timeout.
 func (s *Store) openFile(ctx context.Context, mustExist bool, pragmas []string) (*conn, error) {
 	return untilUnlocked(ctx, s.busyTimeout, func() (*conn, error) {
 		c, err := s.connect(ctx, append(pragmas, "synchronous(FULL)", neverWait)...)
@@ -68,8 +68,8 @@ func (c *conn) makeTables(ctx context.Context, mustExist bool) error {
 	return err
 }
 
-// hasTables reports whether the file has Milepost's tables. A format that this release does not know is
-// an error.
+// hasTables reports whether the file has Milepost's tables. A format that this release does not
+// know is an error.
 func (c *conn) hasTables(ctx context.Context) (bool, error) {
 	tables, err := c.rows(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'milepost\_%' ESCAPE '\'`)
 	if err != nil || len(tables) == 0 {

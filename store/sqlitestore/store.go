@@ -19,20 +19,20 @@ import (
 // Options of a [Store].
 type Options struct {
 	// BusyTimeout is how long a call waits while other processes write to the file or lock it. Then
-	// the call fails with [store.ErrThrottled]. A context that ends sooner ends the wait. 0 means five
-	// seconds.
+	// the call fails with [store.ErrThrottled]. A context that ends sooner ends the wait. 0 means
+	// five seconds.
 	BusyTimeout time.Duration
 
-	// CreateDir makes the missing directories above the file, readable for this user only. Without it,
-	// [Open] fails if the directory is missing.
+	// CreateDir makes the missing directories above the file, readable for this user only. Without
+	// it, [Open] fails if the directory is missing.
 	CreateDir bool
 
 	// MustExist makes Open fail with [store.ErrNoTable] if the file, or its tables, do not exist.
 	// Without it, Open creates them.
 	MustExist bool
 
-	// Clock reads the clock that the file's processes share. Nil means the system's wall clock and, on
-	// Linux and macOS, its boot-time clock.
+	// Clock reads the clock that the file's processes share. Nil means the system's wall clock and,
+	// on Linux and macOS, its boot-time clock.
 	Clock func() store.Clock
 
 	// filesystem replaces the system's answer, in tests.
@@ -61,22 +61,22 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the checkpoints in the file at path, and creates the file if it does not exist. Any number
-// of processes on this machine can open one file. Nil options are the defaults.
+// Open opens the checkpoints in the file at path, and creates the file if it does not exist. Any
+// number of processes on this machine can open one file. Nil options are the defaults.
 //
-// Open fails, and changes nothing, if a newer release wrote the file ([store.ErrNewerFormat]), if it is
-// a damaged SQLite database or none ([store.ErrBadRecord]), if it is on a network filesystem, or if it
-// cannot be created. Open blocks while other processes lock the file, until ctx ends or
+// Open fails, and changes nothing, if a newer release wrote the file ([store.ErrNewerFormat]), if
+// it is a damaged SQLite database or none ([store.ErrBadRecord]), if it is on a network filesystem,
+// or if it cannot be created. Open blocks while other processes lock the file, until ctx ends or
 // [Options.BusyTimeout] has passed ([store.ErrThrottled]). A read-only file opens if it needs no
 // change. Then each write fails.
 func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 	return open(ctx, path, opts)
 }
 
-// New opens the checkpoints in the file of the caller's db, together with the caller's own tables, so
-// that [Exec] can write to them. Otherwise it is [Open]: the store makes its own connections to that
-// file and sets the file to WAL. It does not use db again, and leaves its pool and pragmas alone.
-// Close does not close db. [Exec] enforces foreign keys if db does.
+// New opens the checkpoints in the file of the caller's db, together with the caller's own tables,
+// so that [Exec] can write to them. Otherwise it is [Open]: the store makes its own connections to
+// that file and sets the file to WAL. It does not use db again, and leaves its pool and pragmas
+// alone. Close does not close db. [Exec] enforces foreign keys if db does.
 //
 // db must use the driver modernc.org/sqlite, because two copies of SQLite in one process would undo
 // each other's file locks. A database in memory is refused.
@@ -144,8 +144,8 @@ func open(ctx context.Context, path string, opts *Options, pragmas ...string) (_
 	return s, nil
 }
 
-// checkedPath returns the absolute path, if a database can be there. It must not open the file: to close
-// it would drop the locks that this process has on it.
+// checkedPath returns the absolute path, if a database can be there. It must not open the file: to
+// close it would drop the locks that this process has on it.
 func (s *Store) checkedPath(path string, opts *Options) (string, error) {
 	if path == "" || path == ":memory:" {
 		return "", errors.New("a database in memory would be lost, and no other process would see it; use a file, or memstore")

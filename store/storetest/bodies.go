@@ -8,7 +8,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// bodyRules hold what a record says of an archive: where the state lies, and how far the mirror is.
+// bodyRules are about what a record says of an archive: where the state is, and how far the mirror
+// is complete.
 var bodyRules = []rule{
 	{"HEAD and its copy say where it lies, and how far the mirror is", func(t *testing.T, f fixture) {
 		f.raise(t, 1)

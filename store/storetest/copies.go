@@ -12,8 +12,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Copies expire by the wall clock, since they are removed by it: years away, so
-// that no engine removes one while the suite runs.
+// farAway is the expiry of copies here. Engines remove copies by the wall clock, so it is years
+// ahead, and no engine removes one while the suite runs.
 var farAway = time.Date(2090, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func fullCopy(version, epoch int64, commitID string) store.Copy {
@@ -216,7 +216,7 @@ var versionRules = []rule{
 	}},
 }
 
-// versions reads a range, and requires that it holds the wanted versions in order.
+// versions reads a range, and requires that it has the wanted versions in order.
 func (f fixture) versions(t *testing.T, from, to int64, want ...int64) {
 	t.Helper()
 	var got []int64

@@ -16,25 +16,25 @@ type Record struct {
 	Version int64  // of a copy; 0: it is not a copy
 }
 
-// Damage is a way in which a record cannot be trusted.
+// Damage is a reason why a record cannot be trusted.
 type Damage string
 
-// The damages. All of the record but what they name stays as it was.
+// The damages. The rest of the record stays as it was.
 const (
 	NewerFormat    Damage = "is of a newer format"
-	UnknownField   Damage = "has a field that nobody knows"
-	WrongType      Damage = "has an epoch that is no number" // in a copy, the commit's epoch
-	WithoutVersion Damage = "has no version"                 // HEAD only
-	NegativeCount  Damage = "has a negative count"           // HEAD and copies only: processed is -1
+	UnknownField   Damage = "has an unknown field"
+	WrongType      Damage = "has an epoch that is not a number" // in a copy, the commit's epoch
+	WithoutVersion Damage = "has no version"                    // HEAD only
+	NegativeCount  Damage = "has a negative count"              // HEAD and copies only: processed is -1
 )
 
 // damagedRecord says what must hold for one record damaged in one way.
 type damagedRecord struct {
 	record Record // without its key
 	damage Damage
-	reads  []string // must fail with the record's name
-	writes []string // must be refused, and leave the record as it is
-	loads  []string // write, but must not take what they read for sound
+	reads  []string // methods that must fail with the record's name
+	writes []string // methods that must be refused, and leave the record as it is
+	loads  []string // methods that may write, but must fail with the record's name
 }
 
 var (

@@ -167,8 +167,7 @@ func spoil(v store.Version) {
 	clear(v.Starts)
 }
 
-// everything returns what the store has of the fixture's checkpoint, but for the
-// time.
+// everything returns all records of the fixture's checkpoint, without the time.
 func (f fixture) everything(t *testing.T) []any {
 	t.Helper()
 	r := f.look(t)

@@ -16,7 +16,7 @@ var raiseRules = []rule{
 		require.NoError(t, err)
 		assert.Zero(t, h.Number)
 		assert.Equal(t, fence(1<<53+1), h.Fence)
-		assert.Equal(t, plainHolder(them), plainHolder(h.Holder))
+		assert.Equal(t, them.WithoutProcess(), h.Holder.WithoutProcess())
 		assert.False(t, h.Listed)
 		assert.Equal(t, h, f.head(t))
 		f.names(t, "", "")
@@ -37,7 +37,7 @@ var raiseRules = []rule{
 			for _, h := range []store.Head{h, f.head(t)} {
 				equalVersion(t, want, h.Version)
 				assert.Equal(t, fence(epoch), h.Fence)
-				assert.Equal(t, plainHolder(them), plainHolder(h.Holder))
+				assert.Equal(t, them.WithoutProcess(), h.Holder.WithoutProcess())
 				assert.True(t, h.Listed)
 			}
 		}
@@ -80,7 +80,7 @@ var commitRules = []rule{
 		h := f.head(t)
 		equalVersion(t, want, h.Version)
 		assert.Equal(t, fence(1), h.Fence)
-		assert.Equal(t, plainHolder(us), plainHolder(h.Holder))
+		assert.Equal(t, us.WithoutProcess(), h.Holder.WithoutProcess())
 		assert.True(t, h.Listed)
 	}},
 	{"leaves nothing of the version before", func(t *testing.T, f fixture) {
@@ -184,7 +184,7 @@ var commitRules = []rule{
 	}},
 }
 
-// foreign is a write that no engine has made.
+// foreign is a write that no engine made.
 type foreign struct{}
 
 func writesRules(e Engine) []rule {

@@ -39,7 +39,7 @@ var lookRules = []rule{
 	}},
 }
 
-// seen returns the lease as it lies in the store, changed.
+// seen returns the lease that is in the store, with a change.
 func (f fixture) seen(t *testing.T, change func(*store.Lease)) *store.Lease {
 	l := f.look(t).Lease
 	require.NotNil(t, l)
@@ -47,7 +47,7 @@ func (f fixture) seen(t *testing.T, change func(*store.Lease)) *store.Lease {
 	return l
 }
 
-// Any one of these makes a lease another than the one observed.
+// Each of these changes makes a lease differ from the one observed.
 var otherThanObserved = map[string]func(*store.Lease){
 	"a lower epoch":    func(l *store.Lease) { l.Epoch-- },
 	"a higher epoch":   func(l *store.Lease) { l.Epoch++ },
@@ -160,7 +160,7 @@ var stealRules = []rule{
 	}},
 }
 
-// Renewals, releases and wants are bound to one lease: these are others.
+// otherFences are of other leases than ourFence. Renew, Release and Want must refuse them.
 var otherFences = map[string]store.Fence{
 	"a lower epoch":    {Epoch: 4, LeaseID: "l5"},
 	"a higher epoch":   {Epoch: 6, LeaseID: "l5"},

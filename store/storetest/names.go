@@ -56,8 +56,8 @@ var expectRules = []rule{
 	}},
 }
 
-// list makes checkpoints of these names in the fixture's namespace, some by a
-// HEAD and some by an EXPECT.
+// list makes checkpoints of these names in the fixture's namespace, half of them with a HEAD and
+// half with an EXPECT.
 func (f fixture) list(t *testing.T, names ...string) {
 	t.Helper()
 	for i, name := range names {
@@ -171,7 +171,7 @@ var namesRules = []rule{
 	}},
 }
 
-// untilTaken repeats what the engine turns away for now, as callers do.
+// untilTaken repeats do while the engine refuses it for now, as callers do.
 func untilTaken(ctx context.Context, do func() error) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		err := do()

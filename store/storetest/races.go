@@ -14,7 +14,7 @@ import (
 
 const racers = 50
 
-// race lets all try at once and returns who was not refused.
+// race lets all racers try at once, and returns those that were not refused.
 func race(t *testing.T, try func(ctx context.Context, i int) error) []int {
 	t.Helper()
 	var mu sync.Mutex
@@ -39,7 +39,7 @@ func race(t *testing.T, try func(ctx context.Context, i int) error) []int {
 	return won
 }
 
-// oneWins is race where exactly one may win.
+// oneWins is a race that exactly one must win.
 func oneWins(t *testing.T, try func(ctx context.Context, i int) error) int {
 	t.Helper()
 	won := race(t, try)

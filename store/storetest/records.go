@@ -14,7 +14,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Times in records are kept to the millisecond at least, those of expiry to the second.
+// Engines keep times to the millisecond at least, and expiries to the second.
 var someTime = time.Date(2026, 3, 1, 12, 30, 15, 123_000_000, time.UTC)
 
 const hostile = "a\x00b \"'`%_*?[]\\ \n\r\t\u2028 é e\u0301 🚂 \U0010FFFF"
@@ -42,8 +42,8 @@ func (f fixture) fullLease(epoch int64, id string) store.Lease {
 	return l
 }
 
-// reading is one of the kind that the store's own clock gives, as far ahead as told. No engine must
-// keep a reading of another kind.
+// reading is a reading of the kind that the store's own clock gives, that far ahead. An engine need
+// not keep another kind.
 func (f fixture) reading(ahead time.Duration) store.Clock {
 	r := f.clock.Add(ahead)
 	if !r.Wall.IsZero() {
@@ -77,7 +77,7 @@ func fullVersion(version, epoch int64, commitID string) store.Version {
 	return v
 }
 
-// withBody is fullVersion with a state that lies in an archive.
+// withBody is fullVersion with a state in an archive.
 func withBody(version, epoch int64, commitID string) store.Version {
 	v := fullVersion(version, epoch, commitID)
 	v.State.Data, v.State.Body = nil, "body/default/"+hostile
@@ -97,11 +97,12 @@ func allBytes() []byte {
 	return all
 }
 
-// What may differ between a record and itself read again: the zone of a time, an
-// empty slice for none, and the part of a holder that only LEASE keeps.
+// A record that is read again may differ from what was written: in the zone of a time, in an empty
+// slice for nil, and in the part of a holder that only LEASE keeps. These functions remove the
+// difference.
 
 func plainVersion(v store.Version) store.Version {
-	v.By = plainHolder(v.By)
+	v.By = v.By.WithoutProcess()
 	v.SavedAt = v.SavedAt.UTC().Round(0)
 	if len(v.Finished) == 0 {
 		v.Finished = nil
@@ -117,10 +118,6 @@ func plainVersion(v store.Version) store.Version {
 		v.State = &s
 	}
 	return v
-}
-
-func plainHolder(h store.Holder) store.Holder {
-	return store.Holder{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
 }
 
 func plainLease(l store.Lease) store.Lease {
@@ -157,7 +154,7 @@ func conflict(t testing.TB, err error) *store.ConflictError {
 	return c
 }
 
-// Short ways to put a checkpoint into a state.
+// Short ways to write and read the fixture's checkpoint.
 
 func (f fixture) look(t testing.TB) store.Records {
 	t.Helper()
@@ -210,7 +207,7 @@ func (f fixture) notCopied(t testing.TB, version int64) {
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
 
-// names returns what Names yields, which may lag: with want it waits for that.
+// names waits until Names, which may lag, yields the wanted names.
 func (f fixture) names(t testing.TB, prefix, after string, want ...string) {
 	t.Helper()
 	if len(want) == 0 {
@@ -229,7 +226,7 @@ func (f fixture) names(t testing.TB, prefix, after string, want ...string) {
 	})
 }
 
-// eventually waits for what may lag. An engine that does not lag waits for nothing.
+// eventually waits until holds returns true, for methods that may lag.
 func eventually(t testing.TB, holds func() bool, message func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(20 * time.Millisecond) {

@@ -1,7 +1,8 @@
 // Package storetest holds an engine to the contract of package store: call [Run] from a test of the
-// engine. A failure is the engine's, since nothing but package store and the engine runs.
+// engine. Only package store and the engine run here, so a failure is the engine's.
 //
-// The subtests take the methods one by one. Each is named for the rule that it holds.
+// There is a group of subtests for each method. Each subtest has the name of the rule that it
+// tests.
 package storetest
 
 import (
@@ -26,18 +27,18 @@ type Engine struct {
 	// damages one record without a method of the contract.
 	Damage map[Damage]func(t testing.TB, s store.Store, r Record)
 
-	// Writes returns ways to write beside a commit in s.
+	// Writes returns writes that a commit to s can have.
 	Writes func(t testing.TB, s store.Store) Writes
 
 	// Limit is about the largest record that the engine takes, in bytes.
 	Limit int64
 }
 
-// Writes are writes of the caller's beside a commit.
+// Writes are the caller's own writes in a commit.
 type Writes struct {
-	Make    func(name string) store.Write // leaves something by that name
-	Refused store.Write                   // its own condition never holds
-	Made    func(name string) bool        // whether something by that name is there
+	Make    func(name string) store.Write // makes a write that leaves something with that name
+	Refused store.Write                   // a write whose condition never holds
+	Made    func(name string) bool        // reports whether something with that name exists
 }
 
 // Run runs the suite.
