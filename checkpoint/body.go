@@ -4,20 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// place puts the state of the version that p is about to make where it belongs: into the record, or
-// into a body of this version's own, which is there before HEAD can point at it. If write is set,
-// it writes the state, of that content type.
-func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer) error, contentType string) (err error) {
-	v := &p.commit.Next
+// place puts the state of a save where it belongs: into the record, or into a body of this version's
+// own, which is there before HEAD can point at it.
+func (c *committer) place(ctx context.Context, sv *save) (err error) {
+	v := &sv.commit.Next
 	none := c.archive.Archive == nil
 	switch {
-	case write != nil:
+	case sv.write != nil:
 	case v.State == nil || none && v.State.Body == "":
 		return nil
 	case none:
@@ -25,10 +23,10 @@ func (c *committer) place(ctx context.Context, p *pending, write func(io.Writer)
 	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	if write == nil {
-		p.body, err = c.archive.PlaceState(ctx, v)
-	} else if p.body, err = c.archive.WriteState(ctx, v, write); err == nil {
-		v.State.ContentType = storedType(contentType)
+	if sv.write == nil {
+		sv.body, err = c.archive.PlaceState(ctx, v)
+	} else if sv.body, err = c.archive.WriteState(ctx, v, sv.write); err == nil {
+		v.State.ContentType = storedType(sv.contentType)
 	}
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)

@@ -102,10 +102,10 @@ func (s *Session[T]) saveLast(ctx context.Context, ended store.Ended, lastErr er
 	if ended == store.EndedDone {
 		s.window.before = nil // the input does not have them any more
 	}
-	snap, err := s.snapshot()
+	sv, err := s.take()
 	s.mu.Unlock()
 	if err == nil {
-		err = s.commitLast(ctx, snap.packed(), ended, lastErr, snap)
+		err = s.commitLast(ctx, sv, ended, lastErr)
 	}
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) || !permanent(err) && !errors.Is(err, errUnsavable) {
 		return errors.Join(err, report)
@@ -113,16 +113,18 @@ func (s *Session[T]) saveLast(ctx context.Context, ended store.Ended, lastErr er
 	if lastErr == nil {
 		lastErr = err
 	}
-	again := store.Version{Content: s.c.base.Content}
-	return errors.Join(err, report, s.commitLast(ctx, again, store.EndedError, lastErr, snapshot{}))
+	again := newSave(store.Version{Content: s.c.base.Content})
+	again.settled = func(landed bool) { s.settled(again, landed) }
+	return errors.Join(err, report, s.commitLast(ctx, again, store.EndedError, lastErr))
 }
 
-func (s *Session[T]) commitLast(ctx context.Context, next store.Version, ended store.Ended, lastErr error, snap snapshot) error {
+func (s *Session[T]) commitLast(ctx context.Context, sv *save, ended store.Ended, lastErr error) error {
+	next := &sv.commit.Next
 	next.Ended = ended
 	if lastErr != nil {
 		next.LastError = s.opts.lastError(lastErr)
 	}
-	return s.c.commit(ctx, next, nil, s.landing(snap))
+	return s.c.commit(ctx, sv)
 }
 
 // lastError is the text of err as it is saved.

@@ -308,7 +308,7 @@ func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, e
 		return nil, err
 	}
 	defer e.c.end()
-	if err := e.c.commit(ctx, next, nil, nil); err != nil {
+	if err := e.c.commit(ctx, newSave(next)); err != nil {
 		return nil, err
 	}
 	if next.Deleted {

@@ -126,7 +126,7 @@ func wrap(doing string, key store.Key, err error) error {
 	return fmt.Errorf("%s %s: %w", doing, key, err)
 }
 
-// permanent reports whether sending the same again is of no use.
+// permanent reports whether sending the same request again is of no use.
 func permanent(err error) bool {
 	for _, target := range []error{
 		store.ErrTooLarge, store.ErrWrite, store.ErrBadRecord, store.ErrNewerFormat, store.ErrNoTable, store.ErrName, ErrRefused,

@@ -137,7 +137,9 @@ func (im *importing) commit(ctx context.Context, next store.Version, rec *record
 	if contentType == "" {
 		contentType = jsonType
 	}
-	if err := c.commitDraft(ctx, draft{next: next, write: rec.write, typed: contentType}); err != nil {
+	sv := newSave(next)
+	sv.write, sv.contentType = rec.write, contentType
+	if err := c.commit(ctx, sv); err != nil {
 		return err
 	}
 	if rec.cp.Label == "" {

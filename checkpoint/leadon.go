@@ -132,7 +132,8 @@ func (t *traces) lead(ctx context.Context, o *EditOptions, planned leading) (*Ch
 	}
 	defer e.c.end()
 	var own archive.ID
-	err = e.c.commitDraft(ctx, draft{next: next, before: func(ctx context.Context, v *store.Version) error {
+	sv := newSave(next)
+	sv.before = func(ctx context.Context, v *store.Version) error {
 		own = archive.IDOf(v)
 		if err := t.mirrorFirst(ctx, e.c, v); err != nil {
 			return err
@@ -141,7 +142,8 @@ func (t *traces) lead(ctx context.Context, o *EditOptions, planned leading) (*Ch
 			return planned.before(ctx)
 		}
 		return nil
-	}})
+	}
+	err = e.c.commit(ctx, sv)
 	if err != nil {
 		if own.Version > 0 && !errors.Is(err, ErrOutcomeUnknown) {
 			t.unmirror(ctx, e.c, own)

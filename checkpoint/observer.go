@@ -48,13 +48,13 @@ const (
 	savedError     = "error"
 )
 
-// tellSaved tells the observer how the save p ended. base is the version that it builds on.
-func (c *committer) tellSaved(p *pending, outcome string, base *store.Version) {
-	if p.began.IsZero() { // no attempt was sent
+// tellSaved tells the observer how a save ended. base is the version that it builds on.
+func (c *committer) tellSaved(sv *save, outcome string, base *store.Version) {
+	if sv.began.IsZero() { // no attempt was sent
 		return
 	}
-	next := &p.commit.Next
-	e := Saved{Outcome: outcome, Context: p.ctx, Version: next.Number, By: next.By, Took: time.Since(p.began)}
+	next := &sv.commit.Next
+	e := Saved{Outcome: outcome, Context: sv.ctx, Version: next.Number, By: next.By, Took: time.Since(sv.began)}
 	if outcome == savedOK {
 		if next.State != nil {
 			e.Bytes = next.State.Size

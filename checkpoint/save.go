@@ -4,22 +4,61 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"time"
 	"unicode/utf8"
 
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Save sets cursor and state, as a mark would, and saves them with the counts as they are. It
-// returns nil once they are durable: one request to the store, if the copy of the version before was
-// written meanwhile (the first save of a session makes sure of the version it started from, too). The
-// session keeps state: what it points to must not change any more.
+// A save goes through these files, in this order:
 //
-// An error that matches [ErrOutcomeUnknown] says that ctx ended, or the lease, before anything could
-// be learned; the next call of a method that saves first settles it, and where either carries the
-// caller's own writes returns a [*SettledError]. Any other error is definite: this call has saved
-// nothing and never will. It matches [lease.ErrLost] when the lease is gone, [lease.ErrStoreRegressed] when
-// the store has gone backward, [store.ErrTooLarge] when the record passes the store's limit.
+//	save.go       the session takes what is to be saved: a save
+//	turn.go       it waits for its turn, until a commit may start
+//	commit.go     it becomes the next version, and its state gets its place
+//	settle.go     it is sent until its outcome is known
+//	copies.go     the copy of the version is written behind it
+//	retention.go  the version says which versions stay, and old ones expire again
+//
+// step.go, stream.go, autosave.go, close.go and edit.go are other ways in.
+
+// save is one save, from what the caller gives to its outcome.
+type save struct {
+	commit      store.Commit                                // Next has the content; commit adds the rest
+	state       []byte                                      // as encoded; nil: Next has the state, or write does, or there is none
+	contentType string                                      // of state, and of what write writes
+	write       func(io.Writer) error                       // writes the state; nil: state or Next has it
+	before      func(context.Context, *store.Version) error // called last before the first attempt; its error fails the save
+	settled     func(landed bool)                           // called once, when the outcome is known; may be nil
+
+	marked int64  // how many marked records it has
+	undo   func() // puts the session back to before the step; nil: there is none
+
+	body      string // the body that was made for it; "": none
+	reported  bool   // the caller must be told what became of it
+	ambiguous bool   // an attempt had no definite answer; it stays so until the outcome is known
+	refused   bool   // an unexplained definite error was seen once
+	refusals  int    // how often the caller's own write was refused after an ambiguous attempt
+
+	began  time.Time       // when the first attempt was sent; zero: none was
+	ctx    context.Context // of the call that sent it
+	failed string          // the outcome if it fails; "": savedError
+}
+
+// newSave returns a save of next's content. The committer adds number, ids and times.
+func newSave(next store.Version) *save { return &save{commit: store.Commit{Next: next}} }
+
+// Save sets cursor and state, as a mark would, and saves them with the counts as they are. It
+// returns nil once they are durable. That takes one request to the store if the copy of the version
+// before is written by then. (The first save of a session also makes sure of the version that the
+// session started from.) The session keeps state: what it points to must not change any more.
+//
+// An error that matches [ErrOutcomeUnknown] says that ctx or the lease ended before the outcome was
+// known. The next call of a method that saves settles it first. If either save carries the caller's
+// own writes, that call returns a [*SettledError]. Any other error is definite: this call has saved
+// nothing and never will. It matches [lease.ErrLost] if the lease is lost, [lease.ErrStoreRegressed]
+// if the store has gone backward, and [store.ErrTooLarge] if the record passes the store's limit.
 // What was marked stays marked, for the next save.
 func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
 	encoded, err := s.codec.Marshal(state)
@@ -33,7 +72,8 @@ func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
 	return s.saveUpTo(ctx, marked)
 }
 
-// set is a mark that waits for nothing but a step in flight. It returns how many records are marked.
+// set is a mark that waits for nothing except a step in flight. It returns how many records are
+// marked.
 func (s *Session[T]) set(cursor string, state T, encoded []byte) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,8 +91,8 @@ func (s *Session[T]) set(cursor string, state T, encoded []byte) (int64, error) 
 	return s.marked, nil
 }
 
-// Flush saves what was marked, and returns nil once everything marked before the call is durable.
-// Its errors are those of [Session.Save].
+// Flush saves what was marked. It returns nil once everything that was marked before the call is
+// durable. Its errors are those of [Session.Save].
 func (s *Session[T]) Flush(ctx context.Context) error {
 	s.mu.Lock()
 	marked := s.marked
@@ -64,27 +104,27 @@ func (s *Session[T]) saveUpTo(ctx context.Context, marked int64) error {
 	return s.save(ctx, plainSave, func() bool { return s.saved >= marked })
 }
 
-// save commits what is marked, unless enough, called with s.mu held, says that there is no need to.
+// save saves what is marked. It does nothing if enough, which is called with s.mu held, says so.
 func (s *Session[T]) save(ctx context.Context, why purpose, enough func() bool) error {
 	if err := s.begin(ctx, why); err != nil {
 		return err
 	}
 	defer s.c.end()
 	s.mu.Lock()
-	if enough != nil && enough() {
+	if enough() {
 		s.mu.Unlock()
 		return nil
 	}
-	snap, err := s.snapshot()
+	sv, err := s.take()
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return s.c.commit(ctx, snap.packed(), nil, s.landing(snap))
+	return s.c.commit(ctx, sv)
 }
 
-// begin is the committer's, for a session: it refuses when the session is over, and learns of
-// what was reported.
+// begin waits for the committer's turn. It refuses if the session is over, and notes that the
+// caller hears of an earlier save.
 func (s *Session[T]) begin(ctx context.Context, why purpose) error {
 	if why != closingSave {
 		s.mu.Lock()
@@ -108,8 +148,8 @@ func (s *Session[T]) begin(ctx context.Context, why purpose) error {
 	return wrap("save", s.c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, err))
 }
 
-// over reports whether nothing can be saved any more, nor is there anything left to report. It
-// is called with s.mu held.
+// over reports whether nothing can be saved any more and nothing is left to report. It is called
+// with s.mu held.
 func (s *Session[T]) over() bool {
 	return s.closed || s.c.lease.Lost() != nil && s.unreported == nil
 }
@@ -122,88 +162,72 @@ func (s *Session[T]) whyOver() error {
 	return wrap("save", s.c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, why))
 }
 
-// snapshot is what a save takes from the session.
-type snapshot struct {
-	version     store.Version
-	state       []byte // nil: none
-	contentType string
-	carried     *store.State // of a stream: the state of the version before; nil: none
-	marked      int64        // how many records it holds
-}
-
-// packed compresses the state, after the lock was given up.
-func (s snapshot) packed() store.Version {
-	if s.state != nil {
-		s.version.State = packed(s.state, s.contentType)
-	} else if s.carried != nil {
-		s.version.State = s.carried
-	}
-	return s.version
-}
-
-// errUnsavable: saving again the same will not go better.
+// errUnsavable: saving the same again is of no use.
 var errUnsavable = errors.New("the state cannot be saved")
 
 func (s *Session[T]) unsavable(err error) error {
 	return wrap("save", s.c.key, fmt.Errorf("%w: %w: %w", store.ErrNotApplied, errUnsavable, err))
 }
 
-// snapshot encodes the state and takes what belongs to it. It is called with s.mu held, and
-// by who has the committer's turn.
-func (s *Session[T]) snapshot() (snapshot, error) {
+// take encodes the state and takes what belongs to it. It is called with s.mu held, by the owner
+// of the committer's turn.
+func (s *Session[T]) take() (*save, error) {
 	if s.torn {
-		return snapshot{}, s.unsavable(errors.New("an update did not return, and left it belonging to no cursor"))
+		return nil, s.unsavable(errors.New("an update did not return, so the state belongs to no cursor"))
 	}
-	snap := snapshot{marked: s.marked, contentType: s.codec.ContentType(), version: store.Version{Content: store.Content{
+	content := store.Content{
 		Cursor: s.cursor, Finished: s.window.ranges(), Processed: s.processed, Failed: s.failed,
 		Identity: s.from.identity, Schema: s.opts.Schema,
-	}}}
-	if err := asText(&snap.version); err != nil {
-		return snapshot{}, s.unsavable(err)
+	}
+	if err := validText(&content); err != nil {
+		return nil, s.unsavable(err)
 	}
 	if err := s.inOrder(s.cursor); err != nil {
-		return snapshot{}, err
+		return nil, err
 	}
+	sv := newSave(store.Version{Content: content})
+	sv.contentType, sv.marked = s.codec.ContentType(), s.marked
+	sv.settled = func(landed bool) { s.settled(sv, landed) }
 	switch any(s.state).(type) {
 	case struct{}:
 	case Stream:
-		snap.carried = s.kept.State
+		sv.commit.Next.State = s.kept.State
 	default:
 		if s.encodedAt != s.marked || s.encoded == nil {
 			data, err := s.codec.Marshal(s.state)
 			if err != nil {
-				return snapshot{}, s.unsavable(err)
+				return nil, s.unsavable(err)
 			}
 			s.encoded = data
 		}
-		snap.state, s.encoded = s.encoded, nil
+		sv.state, s.encoded = s.encoded, nil
 	}
 	s.taken = s.marked
 	select {
-	case <-s.wake: // whoever asked for a save has it with this one
+	case <-s.wake: // this save is also the one that was asked for
 	default:
 	}
-	return snap, nil
+	return sv, nil
 }
 
-// asText refuses what not every engine, nor the archive, could give back as it was.
-func asText(v *store.Version) error {
-	texts := []string{v.Cursor, v.Identity}
-	for _, r := range v.Finished {
+// validText refuses text that not every engine and archive can give back unchanged.
+func validText(c *store.Content) error {
+	texts := []string{c.Cursor, c.Identity}
+	for _, r := range c.Finished {
 		texts = append(texts, r.First, r.Last)
 	}
 	for _, text := range texts {
 		if !utf8.ValidString(text) {
-			return fmt.Errorf("%.80q is not valid UTF-8, which cursors and identities must be; base64 makes text of bytes", text)
+			return fmt.Errorf("%.80q is not valid UTF-8: cursors and identities must be; base64 turns bytes into text", text)
 		}
 	}
 	return nil
 }
 
-// inOrder holds the cursor to the order that the job declared.
+// inOrder refuses a cursor that is before the last one, in the order that the job declared.
 func (s *Session[T]) inOrder(cursor string) error {
 	before := s.c.base.Cursor
-	afresh := s.c.first && s.from.checkpoint == nil // the version before is not what the session goes on from
+	afresh := s.c.first && s.from.checkpoint == nil // the session does not go on from the version before
 	if s.opts.Order == nil || cursor == "" || before == "" || afresh || s.opts.Order(cursor, before) >= 0 {
 		return nil
 	}
@@ -212,19 +236,18 @@ func (s *Session[T]) inOrder(cursor string) error {
 	}))
 }
 
-// landing is told what became of a save.
-func (s *Session[T]) landing(snap snapshot) func(landed bool) {
-	return func(landed bool) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.landed(snap, landed)
+// settled notes the outcome of a save.
+func (s *Session[T]) settled(sv *save, landed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sv.undo != nil {
+		s.stepping = false
+		if !landed {
+			sv.undo()
+		}
 	}
-}
-
-// landed takes note of what became of a save. It is called with s.mu held.
-func (s *Session[T]) landed(snap snapshot, landed bool) {
 	if landed {
-		s.saved, s.kept = max(s.saved, snap.marked), s.c.base
+		s.saved, s.kept = max(s.saved, sv.marked), s.c.base
 	} else {
 		s.taken = s.saved
 	}

@@ -159,7 +159,7 @@ func newSession[T any](ctx context.Context, n named, l *lease.Lease, o *Options,
 		s.announce()
 	})
 	s.saving, s.stopSaving = context.WithCancel(l.Context())
-	s.background.Go(s.saveNowAndThen)
+	s.background.Go(s.autosave)
 	s.tellOpened()
 	if o.Lease.Yield {
 		s.background.Go(s.yieldWhenWanted)

@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"context"
 	"errors"
-	"io"
 
 	"github.com/milepost-dev/milepost/store"
 )
@@ -21,44 +20,34 @@ type Step[T any] struct {
 // one transaction. The writes are made by the engine's constructors (dynamostore.Put,
 // sqlitestore.Exec, …), at most [store.MaxWrites].
 //
-// Until its outcome is known, marks wait. On a definite error nothing of the step is left, in the store or in
-// the session: a condition of the caller's that did not hold is a [*store.WriteError] with the write's index and
-// what was found; the others are those of [Session.Save]. After one that matches
-// [ErrOutcomeUnknown] the next call of a method that saves returns a [*SettledError], which says whether
-// the step landed, and session and store agree from then on; a mark before that ends the session.
+// Until the outcome is known, marks wait. After a definite error nothing of the step is left, in the
+// store or in the session. If a condition of the caller's did not hold, the error is a
+// [*store.WriteError] with the write's index and what was found. The other errors are those of
+// [Session.Save]. After an error that matches [ErrOutcomeUnknown], the next call of a method that
+// saves returns a [*SettledError], which says whether the step landed. From then on session and store
+// agree. A mark before that ends the session.
 func (s *Session[T]) SaveStep(ctx context.Context, step Step[T]) error {
 	if err := s.begin(ctx, writesSave); err != nil {
 		return err
 	}
 	defer s.c.end()
-	snap, undo, err := s.take(step)
+	sv, err := s.takeStep(step)
 	if err != nil {
 		return err
 	}
-	return s.commitStep(ctx, snap, undo, nil, step.Writes)
+	sv.commit.Writes = step.Writes
+	return s.commitStep(ctx, sv)
 }
 
-// commitStep commits what take took, with the state that write writes, if it is not nil.
-func (s *Session[T]) commitStep(ctx context.Context, snap snapshot, undo func(), write func(io.Writer) error, writes []store.Write) error {
+// commitStep commits what takeStep took. Until the outcome is known, marks wait.
+func (s *Session[T]) commitStep(ctx context.Context, sv *save) error {
 	returned := false
 	defer func() {
-		if !returned { // write panicked
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			undo()
-			s.stepping = false
-			s.announce()
+		if !returned { // sv.write panicked
+			s.settled(sv, false)
 		}
 	}()
-	err := s.c.commitDraft(ctx, draft{next: snap.packed(), write: write, typed: snap.contentType, writes: writes, after: func(landed bool) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !landed {
-			undo()
-		}
-		s.stepping = false
-		s.landed(snap, landed)
-	}})
+	err := s.c.commit(ctx, sv)
 	returned = true
 	if errors.Is(err, ErrOutcomeUnknown) {
 		s.mu.Lock()
@@ -69,32 +58,34 @@ func (s *Session[T]) commitStep(ctx context.Context, snap snapshot, undo func(),
 	return err
 }
 
-// take applies the step and takes a snapshot; undo takes the step back.
-func (s *Session[T]) take(step Step[T]) (snap snapshot, undo func(), err error) {
+// takeStep applies the step and takes a save of it, which can undo it.
+func (s *Session[T]) takeStep(step Step[T]) (*save, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over() {
-		return snap, nil, s.whyOver()
+		return nil, s.whyOver()
 	}
-	undo, err = s.remember(step.Update != nil)
+	undo, err := s.remember(step.Update != nil)
 	if err != nil {
-		return snap, nil, err
+		return nil, err
 	}
 	s.change(step.Update)
 	s.cursor = step.Cursor
 	s.processed += max(step.Processed, 0)
 	s.failed += max(step.Failed, 0)
 	s.count(0, 0)
-	if snap, err = s.snapshot(); err != nil {
+	sv, err := s.take()
+	if err != nil {
 		undo()
-		return snap, nil, err
+		return nil, err
 	}
+	sv.undo = undo
 	s.stepping = true
 	s.announce()
-	return snap, undo, nil
+	return sv, nil
 }
 
-// remember returns what puts the session back to where it is now. An update may change
+// remember returns what puts the session back to its present condition. An update may change
 // anything that the state points to, so the state is put back by encoding and decoding.
 func (s *Session[T]) remember(deep bool) (undo func(), err error) {
 	cursor, processed, failed, state := s.cursor, s.processed, s.failed, s.state

@@ -31,11 +31,12 @@ func SaveStream(ctx context.Context, s *Session[Stream], cursor string, write fu
 		return err
 	}
 	defer s.c.end()
-	snap, undo, err := s.take(Step[Stream]{Cursor: cursor})
+	sv, err := s.takeStep(Step[Stream]{Cursor: cursor})
 	if err != nil {
 		return err
 	}
-	return s.commitStep(ctx, snap, undo, write, nil)
+	sv.write = write
+	return s.commitStep(ctx, sv)
 }
 
 // OpenState returns a reader of the state of the newest save that has landed, as it was encoded.

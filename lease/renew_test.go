@@ -319,3 +319,20 @@ func TestASlowReleaseStallsNoOtherLease(t *testing.T) {
 		require.NoError(t, other.Release(t.Context()))
 	})
 }
+
+func TestAWaiterThatIsCancelledWhileItAsksForTheLeaseReturnsTheCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := faultstore.New(memstore.New(nil))
+		acquire(t, st, as("a"))
+		why := errors.New("the machine goes down")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		st.On("Want", 1, func(ctx context.Context, c *faultstore.Call) error {
+			cancel(why)
+			return faultstore.Hang(ctx, c)
+		})
+		b := as("b")
+		b.TakeOver, b.Wait = true, time.Hour
+		_, err := Acquire(ctx, st, key, b)
+		assert.ErrorIs(t, err, why)
+	})
+}

@@ -5,28 +5,28 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "a throttle after a lost reply counts as a failure",
 		breaks: "a commit is ambiguous from its first attempt without an answer, whatever later ones say †",
-		edits:  []edit{{"checkpoint/settle.go", "	case retries.Transient(err):\n		return undecided, err\n", "	case retries.Transient(err):\n		p.ambiguous = false\n		return undecided, err\n"}},
+		edits:  []edit{{"checkpoint/settle.go", "	case retries.Transient(err):\n		return undecided, err\n", "	case retries.Transient(err):\n		sv.ambiguous = false\n		return undecided, err\n"}},
 		caught: overMemory("A save/a throttle after a lost reply proves nothing: the outcome is unknown"),
 	},
 	{
 		name:   "a cancel after a lost reply counts as a failure",
 		breaks: "a commit is ambiguous from its first attempt without an answer, whatever later ones say †",
-		edits:  []edit{{"checkpoint/settle.go", "		p.ambiguous = true\n", "		p.ambiguous = ctx.Err() == nil\n"}},
+		edits:  []edit{{"checkpoint/settle.go", "		sv.ambiguous = true\n", "		sv.ambiguous = ctx.Err() == nil\n"}},
 		caught: overMemory("A save/a cancel after a lost reply proves nothing: the outcome is unknown"),
 	},
 	{
 		name:   "a higher epoch alone counts as a failure",
 		breaks: "a higher epoch alone proves nothing: the commit may have landed before the other took over",
 		edits: []edit{
-			{"checkpoint/settle.go", "head.CommitID == p.commit.Next.CommitID:", "head.CommitID == p.commit.Next.CommitID && head.Fence == mine:"},
-			{"checkpoint/settle.go", "&& p.ambiguous:\n		v, err = c.judgeCopy", "&& p.ambiguous && false:\n		v, err = c.judgeCopy"},
+			{"checkpoint/settle.go", "head.CommitID == sv.commit.Next.CommitID:", "head.CommitID == sv.commit.Next.CommitID && head.Fence == mine:"},
+			{"checkpoint/settle.go", "&& sv.ambiguous:\n		v, err = c.judgeCopy", "&& sv.ambiguous && false:\n		v, err = c.judgeCopy"},
 		},
 		caught: overMemory("A save/that landed before another took over is a success"),
 	},
 	{
 		name:   "HEAD further on counts as a failure",
 		breaks: "when HEAD is further on, version b+1 is V#(b+1)",
-		edits:  []edit{{"checkpoint/settle.go", "&& p.ambiguous:\n		v, err = c.judgeCopy", "&& p.ambiguous && false:\n		v, err = c.judgeCopy"}},
+		edits:  []edit{{"checkpoint/settle.go", "&& sv.ambiguous:\n		v, err = c.judgeCopy", "&& sv.ambiguous && false:\n		v, err = c.judgeCopy"}},
 		caught: overMemory("A save/is settled by the copy of its version when HEAD has gone on"),
 	},
 	{
@@ -46,39 +46,39 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "what is unknown is forgotten by the next save",
 		breaks: "the session settles the question before it does anything else",
-		edits:  []edit{{"checkpoint/commit.go", "	p := c.open\n	if p == nil {\n", "	p := c.open\n	if c.open = nil; p != nil {\n		return nil\n	}\n	if p == nil {\n"}},
+		edits:  []edit{{"checkpoint/turn.go", "	sv := c.open\n	if sv == nil {\n", "	sv := c.open\n	if c.open = nil; sv != nil {\n		return nil\n	}\n	if sv == nil {\n"}},
 		caught: overMemory("A save/what is unknown is settled before the next save, not skipped"),
 	},
 	{
 		name:   "an unknown save with writes is settled in silence",
 		breaks: "the next Save reports how the last was settled, instead of committing †",
-		edits:  []edit{{"checkpoint/commit.go", "		c.settled = s\n	}\n	return nil\n", "		_ = s\n	}\n	return nil\n"}},
+		edits:  []edit{{"checkpoint/turn.go", "		c.settled = s\n	}\n	return nil\n", "		_ = s\n	}\n	return nil\n"}},
 		caught: overMemory("A save/with writes that is unknown is reported as landed by the next one, which saves nothing"),
 	},
 	{
 		name:   "the first commit does not make sure of its base",
 		breaks: "before a session's first commit it makes sure of V#base †",
-		edits:  []edit{{"checkpoint/commit.go", "	if c.first {\n		if err := c.keepBase(ctx)", "	if c.first && c.base.Number < 0 {\n		if err := c.keepBase(ctx)"}},
+		edits:  []edit{{"checkpoint/turn.go", "	if c.first {\n		if err := c.keepBase(ctx)", "	if c.first && c.base.Number < 0 {\n		if err := c.keepBase(ctx)"}},
 		caught: overMemory("History/the first commit repairs the copy that the last holder could not write"),
 	},
 	{
 		name:   "the base is copied under the copier's epoch",
 		breaks: ":ce is the commit_epoch of the version copied, never the copier's own epoch †",
-		edits:  []edit{{"checkpoint/behind.go", "	v := c.base\n	if v.Number == 0 {", "	v := c.base\n	v.CommitEpoch = c.lease.Epoch()\n	if v.Number == 0 {"}},
+		edits:  []edit{{"checkpoint/copies.go", "	v := c.base\n	if v.Number == 0 {", "	v := c.base\n	v.CommitEpoch = c.lease.Epoch()\n	if v.Number == 0 {"}},
 		caught: overMemory("History/the first commit repairs the copy that the last holder could not write"),
 	},
 	{
 		name:   "a commit does not wait for the copy of the version before",
 		breaks: "the commit of n+1 does not start before V#n is durable",
-		edits:  []edit{{"checkpoint/commit.go", "	if err := c.copied(ctx); err != nil {\n		return err\n	}\n", ""}},
+		edits:  []edit{{"checkpoint/turn.go", "	if err := c.copied(ctx); err != nil {\n		return err\n	}\n", ""}},
 		caught: overMemory("History/the commit of a version does not start before the copy of the one before is durable"),
 	},
 	{
 		name:   "expiry is set by this machine's clock",
 		breaks: "V#n gets expires_at when it is written, from the service's clock †",
 		edits: []edit{
-			{"checkpoint/behind.go", "{Version: cp.version, ExpiresAt: c.expiry(c.lease.Clock().Time())}", "{Version: cp.version, ExpiresAt: c.expiry(store.Clock{}.Time())}"},
-			{"checkpoint/behind.go", "{Version: v, ExpiresAt: c.expiry(c.lease.Clock().Time())}", "{Version: v, ExpiresAt: c.expiry(store.Clock{}.Time())}"},
+			{"checkpoint/copies.go", "{Version: cp.version, ExpiresAt: c.expiry(c.lease.Clock().Time())}", "{Version: cp.version, ExpiresAt: c.expiry(store.Clock{}.Time())}"},
+			{"checkpoint/copies.go", "{Version: v, ExpiresAt: c.expiry(c.lease.Clock().Time())}", "{Version: v, ExpiresAt: c.expiry(store.Clock{}.Time())}"},
 		},
 		caught: overMemory("History/a copy gets its expiry when it is written, from the store's clock"),
 	},
@@ -93,7 +93,7 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "versions before a delete are shown again",
 		breaks: "the next life begins at born = n+2, and what is older is never shown †",
-		edits:  []edit{{"checkpoint/behind.go", "		next.Born, next.Starts = next.Number, nil\n", "		next.Born, next.Starts = max(c.base.Born, 1), nil\n"}},
+		edits:  []edit{{"checkpoint/retention.go", "		next.Born, next.Starts = next.Number, nil\n", "		next.Born, next.Starts = max(c.base.Born, 1), nil\n"}},
 		caught: overMemory("Edits/versions and epochs go on after a delete, and the new life shows nothing of the old"),
 	},
 	{

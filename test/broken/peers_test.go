@@ -59,7 +59,7 @@ var peerMutants = []*mutant{
 		edits: []edit{
 			{"lease/lease.go", "// renew sends one beat,", "// Busy is held by who saves.\nvar Busy sync.Mutex\n\n// renew sends one beat,"},
 			{"lease/lease.go", "func (l *Lease) renew() bool {\n", "func (l *Lease) renew() bool {\n	Busy.Lock()\n	defer Busy.Unlock()\n"},
-			{"checkpoint/settle.go", "	intervals := retries.Pace()\n	var last error\n", "	lease.Busy.Lock()\n	defer lease.Busy.Unlock()\n	intervals := retries.Pace()\n	var last error\n"},
+			{"checkpoint/settle.go", "	pauses := retries.Pace()\n	var last error\n", "	lease.Busy.Lock()\n	defer lease.Busy.Unlock()\n	pauses := retries.Pace()\n	var last error\n"},
 		},
 		caught: inRealTime("Leases as peers got them wrong/a busy or blocked job must not starve the renewals"),
 	},
@@ -123,7 +123,7 @@ var peerMutants = []*mutant{
 	{
 		name:   "peers: a save on error holds the values of the save before",
 		breaks: "save-on-error wrote the values from the start of the run",
-		edits:  []edit{{"checkpoint/close.go", "err = s.commitLast(ctx, snap.packed(), ended, lastErr, snap)", "err = s.commitLast(ctx, store.Version{Content: s.c.base.Content}, ended, lastErr, snap)"}},
+		edits:  []edit{{"checkpoint/close.go", "err = s.commitLast(ctx, sv, ended, lastErr)", "err = s.commitLast(ctx, newSave(store.Version{Content: s.c.base.Content}), ended, lastErr)"}},
 		caught: overMemory("Checkpoint stores as peers got them wrong/a save on error must hold the values of the last mark, not of the last save or the start"),
 	},
 	{

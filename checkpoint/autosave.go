@@ -8,12 +8,12 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 )
 
-// saveNowAndThen saves in the background what was marked: every so many records, or so much time
-// after the save before, whichever is first. One save is in flight at a time.
-func (s *Session[T]) saveNowAndThen() {
+// autosave saves in the background what was marked: after Options.Every records, or Options.Interval
+// after the save before, whichever comes first. One save is in flight at a time.
+func (s *Session[T]) autosave() {
 	timer := time.NewTimer(s.opts.Interval)
 	defer timer.Stop()
-	intervals := retries.Pace()
+	pauses := retries.Pace()
 	for {
 		select {
 		case <-s.wake:
@@ -26,7 +26,7 @@ func (s *Session[T]) saveNowAndThen() {
 		err := s.save(s.saving, backgroundSave, func() bool { return s.saved == s.marked })
 		switch {
 		case err == nil || err == errUnreported:
-			intervals.Reset()
+			pauses.Reset()
 			timer.Reset(s.opts.Interval)
 		case permanent(err) || errors.Is(err, errUnsavable):
 			s.mu.Lock()
@@ -37,7 +37,7 @@ func (s *Session[T]) saveNowAndThen() {
 			return
 		default:
 			s.opts.Logger.Warn("not saved in the background; it is tried again", "checkpoint", s.c.key.String(), "error", err)
-			timer.Reset(intervals.NextBackOff())
+			timer.Reset(pauses.NextBackOff())
 		}
 	}
 }

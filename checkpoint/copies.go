@@ -1,0 +1,131 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/milepost-dev/milepost/internal/retries"
+	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
+)
+
+// copying is the write of the copy V#n, behind the commit of version n.
+type copying struct {
+	version store.Version
+	done    chan struct{} // closed when the write has ended
+	err     error         // set before done is closed; nil: the copy is durable
+}
+
+// copyBehind has the copy of base written in the background. The next commit waits for it.
+func (c *committer) copyBehind() {
+	c.copying = &copying{version: c.base, done: make(chan struct{})}
+	c.copies <- c.copying
+}
+
+// writeCopies is the goroutine behind the commits. One goroutine that waits for the next copy costs a
+// save less than a new one for each copy (docs/benchmarks.md). It ends when closing is closed, after
+// the copies that were handed to it before.
+func (c *committer) writeCopies() {
+	for {
+		select {
+		case cp := <-c.copies:
+			c.writeCopy(cp)
+		case <-c.closing:
+			select {
+			case cp := <-c.copies:
+				c.writeCopy(cp)
+			default:
+			}
+			return
+		}
+	}
+}
+
+func (c *committer) writeCopy(cp *copying) {
+	defer close(cp.done)
+	cp.err = c.persist(c.life, func(ctx context.Context) error {
+		return c.st.Copy(ctx, c.key, store.Copy{Version: cp.version, ExpiresAt: c.expiry(c.lease.Clock().Time())})
+	})
+	if conflict, ok := errors.AsType[*store.ConflictError](cp.err); ok {
+		cp.err = c.loseTo(conflict)
+	}
+}
+
+// copied waits until the copy of base is durable.
+func (c *committer) copied(ctx context.Context) error {
+	if c.copying == nil {
+		return nil
+	}
+	select {
+	case <-c.copying.done:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.lost:
+		return context.Cause(c.lease.Context())
+	}
+	if err := c.copying.err; err != nil {
+		return wrap(fmt.Sprintf("copy version %d of", c.base.Number), c.key, err)
+	}
+	return nil
+}
+
+// keepBase makes sure that the version that this lease started from has a copy, which does not
+// expire: the last holder may have died before it wrote one. A tombstone's copy expires, because no
+// one goes back to a tombstone.
+func (c *committer) keepBase(ctx context.Context) error {
+	v := c.base
+	if v.Number == 0 {
+		return nil
+	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	err := c.persist(ctx, func(ctx context.Context) error {
+		if v.Deleted {
+			return c.st.Copy(ctx, c.key, store.Copy{Version: v, ExpiresAt: c.expiry(c.lease.Clock().Time())})
+		}
+		return c.st.KeepBase(ctx, c.key, v)
+	})
+	if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
+		err = c.loseTo(conflict)
+	}
+	if err != nil {
+		return wrap(fmt.Sprintf("keep version %d of", v.Number), c.key, err)
+	}
+	return nil
+}
+
+// loseTo ends the lease because another run's copy, of a higher epoch, is where ours should be: HEAD
+// was once further than it is now.
+func (c *committer) loseTo(conflict *store.ConflictError) error {
+	return c.lose(&lease.LostError{Reason: lease.Regressed, Err: conflict})
+}
+
+// persist is the function persist with the committer's timeout. The observer hears of throttles.
+func (c *committer) persist(ctx context.Context, write func(context.Context) error) error {
+	return persist(ctx, c.timeout, func(ctx context.Context) error {
+		err := write(ctx)
+		c.lease.Failed(err)
+		return err
+	})
+}
+
+// persist sends a write, which may be repeated, until it is applied, cannot be applied, or ctx ends.
+func persist(ctx context.Context, timeout time.Duration, write func(context.Context) error) error {
+	pauses := retries.Pace()
+	for {
+		bounded, cancel := context.WithTimeout(ctx, timeout)
+		err := write(bounded)
+		cancel()
+		if err == nil || permanent(err) {
+			return err
+		}
+		if _, conflict := errors.AsType[*store.ConflictError](err); conflict {
+			return err
+		}
+		if !retries.Sleep(ctx, pauses.NextBackOff()) {
+			return fmt.Errorf("%w; the last attempt: %w", context.Cause(ctx), err)
+		}
+	}
+}
