@@ -15,34 +15,35 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// agentGrace is how long the agent goes on after SIGTERM, for its client to close.
+// agentGrace is how long the agent continues after SIGTERM, so that its client can close.
 const agentGrace = 5 * time.Second
 
 func (a *app) agentCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "agent",
 		Short: "Hold sessions for a program in any language, over standard input and output",
-		Long: `Agent speaks JSON lines with the program that started it: one request and one reply a
+		Long: `Agent speaks JSON lines with the program that started it: one request and one reply on a
 line, as docs/agent-protocol.md describes. It holds any number of sessions. When the
-program ends, what it had marked is saved and its leases are released.
+program ends, the agent saves what the program had marked, and releases its leases.
 
---store and --namespace are the defaults of what the program opens.`,
+--store and --namespace are the defaults for what the program opens.`,
 		Example: `  echo '{"id":1,"method":"hello","protocol":1}' | milepost agent`,
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			if err := a.begin(); err != nil {
 				return err
 			}
-			a.output = "json" // for what it logs
+			a.output = "json" // its log is JSON
 			return a.runAgent()
 		},
 	}
 }
 
-// runAgent is milepost agent. It ends with its input: a client that is killed closes that, too.
+// runAgent runs milepost agent until its input ends. The input of a client that is killed ends,
+// too.
 func (a *app) runAgent() error {
-	// A terminal sends SIGINT and SIGHUP to the client as well, and the client decides. A client that no
-	// longer reads is no reason to die of SIGPIPE.
+	// A terminal sends SIGINT and SIGHUP to the client as well, and the client decides. The agent
+	// must not die of SIGPIPE when a client no longer reads.
 	ignored, terminate := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(ignored, os.Interrupt, syscall.SIGHUP, syscall.SIGPIPE)
 	signal.Notify(terminate, syscall.SIGTERM)
@@ -68,7 +69,8 @@ func (a *app) runAgent() error {
 	return errors.Join(err, c.End())
 }
 
-// agentOptions are those of an agent whose clients use the command's store, or one that they name.
+// agentOptions returns the options of an agent. Its clients use the command's store unless they
+// name another.
 func (a *app) agentOptions() agent.Options {
 	return agent.Options{
 		Namespace: a.namespace, Release: buildVersion().Version, Logger: a.logger(), Observer: a.observer(),
@@ -93,16 +95,17 @@ func (a *app) agentOptions() agent.Options {
 	}
 }
 
-// forAgent is the store as an agent takes it.
+// forAgent returns the store in the form that package agent takes.
 func (s *openStore) forAgent() *agent.Store {
 	return &agent.Store{
 		Namespace: s.in(""), Close: s.close,
 	}
 }
 
-// polled is r, or where r is standard input and a pipe, that pipe by a file of our own which does not block. Who waits for it
-// waits in Go's poller and goes on at once with what it wakes, while one that waits in the system hands that to another thread: a
-// fifth of the way there and back. To make standard input itself not block would do so to whoever shares it.
+// polled returns r. If r is standard input and a pipe, polled returns a separate, non-blocking file
+// of that pipe. A read then waits in Go's poller, and its goroutine continues at once. A read that
+// blocks in the system would make the scheduler move to another thread, which costs a fifth of each
+// round trip. Standard input itself stays blocking, since other processes may share it.
 func polled(r io.Reader) io.Reader {
 	if r != io.Reader(os.Stdin) {
 		return r

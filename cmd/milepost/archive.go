@@ -15,10 +15,10 @@ import (
 func (a *app) archiveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "archive",
-		Short: "Complete the mirror, verify it, and bring a lost table back from it",
+		Short: "Complete the mirror, verify it, and restore a lost table from it",
 		Args:  exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return kinds.Usagef("say what to do: milepost archive sync, verify or restore")
+			return kinds.Usagef("a command is missing: milepost archive sync, verify or restore")
 		},
 	}
 	cmd.AddCommand(a.syncCommand(), a.verifyCommand(), a.restoreCommand())
@@ -46,18 +46,18 @@ func (a *app) syncCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "sync [NAME…]",
-		Short: "Mirror what the store holds and the archive does not",
-		Long: `Sync completes the mirror of the checkpoints that are named, or of all. Jobs do so
-by themselves; it is for those that will not run again, for an archive that is new,
-and after verify has found something missing. It may run beside anything, and again.
-Versions that expired before they were mirrored are named: they are lost.`,
+		Short: "Mirror the versions that the archive does not have",
+		Long: `Sync completes the mirror of the checkpoints that are named, or of all. Jobs do so by
+themselves. Use sync for jobs that will not run again, for a new archive, and after verify
+has found something missing. It is safe to run at any time, and again. Sync names the
+versions that expired before they were mirrored: they are lost.`,
 		Example: `  milepost archive sync
   milepost archive sync flights --archive s3://my-bucket/milepost?region=eu-west-1
   milepost archive sync --prefix orders/ --dry-run`,
 		ValidArgsFunction: a.completeNames,
 	}
 	chosen.add(cmd)
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what is missing, and write nothing")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what is missing, and write nothing")
 	cmd.RunE = a.with(makesArchive, func(ctx context.Context, s *openStore, names []string) error {
 		if err := s.archive.must(); err != nil {
 			return err
@@ -102,13 +102,13 @@ func (a *app) printSynced(done *checkpoint.Synced, dryRun bool) error {
 		for _, g := range done.Gaps {
 			gaps = append(gaps, rangeText(g.First, g.Last))
 		}
-		text += "; lost, since they expired before they were mirrored: " + strings.Join(gaps, ", ")
+		text += "; lost, because they expired before they were mirrored: " + strings.Join(gaps, ", ")
 	}
 	_, err := fmt.Fprintln(a.stdout, text)
 	return err
 }
 
-// versionsText is 1 version, or 1,204 versions.
+// versionsText returns "1 version" or "1,204 versions".
 func versionsText(n int64) string { return countText(n, "version") }
 
 func countText(n int64, unit string) string {
@@ -121,7 +121,7 @@ func countText(n int64, unit string) string {
 	return human.Thousands(n) + " " + unit + "s"
 }
 
-// rangeText is version 7, or versions 7–12.
+// rangeText returns "version 7" or "versions 7–12".
 func rangeText(first, last int64) string {
 	if first == last {
 		return "version " + human.Thousands(first)

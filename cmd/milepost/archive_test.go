@@ -183,7 +183,7 @@ func TestHistoryGoesOnInTheArchive(t *testing.T) {
 		cp := object(t, must(t, env, "get", "flights", "--version", "2", "-o", "json"))
 		assert.Equal(t, "2", cp["cursor"])
 		assert.Equal(t, true, cp["archived"])
-		assert.Contains(t, must(t, env, "get", "flights", "--version", "2"), "in the archive alone")
+		assert.Contains(t, must(t, env, "get", "flights", "--version", "2"), "only in the archive")
 		assert.Equal(t, 3, milepost(t, without(env), "get", "flights", "--version", "2").exit)
 		assert.Contains(t, must(t, env, "rollback", "flights", "--to", "2"), "cursor   6  →  2")
 		must(t, env, "rollback", "flights", "--to", "2", "--execute")
@@ -258,7 +258,7 @@ func TestCheckProvesTheArchive(t *testing.T) {
 	absent := "MILEPOST_ARCHIVE=file:" + filepath.Join(t.TempDir(), "none")
 	r := milepost(t, append(env, absent), "check")
 	assert.Equal(t, 1, r.exit)
-	assert.Contains(t, r.stderr, "the first milepost batch makes it")
+	assert.Contains(t, r.stderr, "run milepost archive sync, or a first milepost batch")
 }
 
 // deaf is an archive that honours no condition, as some servers that speak S3.
@@ -303,7 +303,7 @@ func TestDeleteLeavesTheMirrorUnlessItPurges(t *testing.T) {
 		must(t, env, "set", "a", "--state", writeFile(t, "state", noise(9000)), "--execute")
 		before := keys(t, a, "")
 		plan := must(t, env, "delete", "a", "--purge")
-		assert.Regexp(t, `(?m)^Would delete in .*: 5 objects of the mirror and 3 bodies, \d+\.\d KiB\. A bucket that keeps versions keeps them\.$`, plan)
+		assert.Regexp(t, `(?m)^Would delete in .*: 5 objects of the mirror and 3 bodies, \d+\.\d KiB\. A bucket with versioning keeps them\.$`, plan)
 		assert.Equal(t, before, keys(t, a, ""), "a plan changes nothing")
 		out := object(t, must(t, env, "delete", "a", "--purge", "--execute", "-o", "json"))
 		assert.EqualValues(t, "3", out["purged"].(map[string]any)["bodies"])
@@ -324,7 +324,7 @@ func TestGCRemovesWhatNoVersionPointsAtAndNothingElse(t *testing.T) {
 		put(t, a, above, []byte("of a save that is under way"))
 
 		plan := must(t, env, "gc")
-		assert.Regexp(t, `^Would remove 1 body of flights, 27 bytes, that no version points at \(2 stay\):\n  body/default/flights/1-orphan  27 bytes\nNothing was changed\.`, plan)
+		assert.Regexp(t, `^Would remove 1 body of flights, 27 bytes, that no version refers to \(2 stay\):\n  body/default/flights/1-orphan  27 bytes\nNothing was changed\.`, plan)
 		assert.Len(t, keys(t, a, "body/"), 3)
 		item := object(t, must(t, env, "gc", "flights", "--execute", "-o", "json"))
 		assert.Equal(t, true, item["executed"])

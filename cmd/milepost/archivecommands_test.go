@@ -41,7 +41,7 @@ func TestSyncMirrorsWhatTheStoreHoldsAndNamesWhatIsLost(t *testing.T) {
 		require.NoError(t, s.Remove(t.Context(), key, 2, c.CommitID))
 
 		plan := must(t, env, "archive", "sync", "--dry-run")
-		assert.Equal(t, "flights: 4 versions not mirrored yet, 0 before; lost, since they expired before they were mirrored: version 2\n"+
+		assert.Equal(t, "flights: 4 versions not mirrored yet, 0 before; lost, because they expired before they were mirrored: version 2\n"+
 			"orders: 1 version not mirrored yet, 0 before\n", plan)
 		assert.Empty(t, keys(t, a, ""))
 		done := items(t, must(t, env, "archive", "sync", "-o", "json"))
@@ -107,7 +107,7 @@ func TestVerifyFindsWhatIsWrongAndExitsWithOne(t *testing.T) {
 		assert.Equal(t, 1, r.exit)
 		assert.Regexp(t, `(?m)^NAME +FINDING +VERSIONS +OBJECT +DETAIL$`, r.stdout)
 		assert.Regexp(t, `(?m)^flights +damaged +1 +`+objects[0]+` `, r.stdout)
-		assert.Contains(t, r.stderr, "is not as it should be: see above")
+		assert.Contains(t, r.stderr, "has errors: see above")
 		assert.Zero(t, milepost(t, env, "archive", "verify", "orders").exit)
 
 		must(t, env, "archive", "sync", "flights") // mends what it can
@@ -134,7 +134,7 @@ func TestAFileThatIsLostIsRestored(t *testing.T) {
 
 		r = milepost(t, env, "archive", "restore")
 		assert.Zero(t, r.exit, r.stderr)
-		assert.Contains(t, r.stderr, `"orders" is left as it is`)
+		assert.Contains(t, r.stderr, `"orders" is left unchanged`)
 		assert.Regexp(t, `(?m)^Would write version 4 of flights with the content of version 3 of epoch 3 \(\d{4}-.*Z\):$`, r.stdout)
 		assert.Regexp(t, `(?m)^  cursor +– +→ +three$`, r.stdout)
 		assert.Contains(t, r.stdout, "  with 3 versions before it\n")
@@ -210,7 +210,7 @@ func TestAnExportIsImportedIntoEachEngine(t *testing.T) {
 		assert.EqualValues(t, "3", done["versions"])
 		assert.Contains(t, must(t, env, "get", "orders/eu", "-o", "json"), `"sum":9223372036854775807,"rate":0.1,"huge":1e400,"none":null`)
 		assert.Equal(t, "good", object(t, must(t, env, "get", "orders/eu", "--version", "2", "-o", "json"))["label"])
-		assert.Contains(t, must(t, env, "import", file, "--execute"), "Imported 0 versions of orders/eu, where 3 were there already")
+		assert.Contains(t, must(t, env, "import", file, "--execute"), "Imported 0 versions of orders/eu, of which 3 are already there")
 
 		must(t, env, "set", "orders/eu", "--cursor", "moved on", "--execute")
 		r := milepost(t, env, "import", file, "--execute")
@@ -245,14 +245,14 @@ func TestADeletedCheckpointComesBackByNameAndTime(t *testing.T) {
 	must(t, env, "set", "flights", "--cursor", "7", "--execute")
 	saved := object(t, must(t, env, "get", "flights", "-o", "json"))["saved_at"].(string)
 	must(t, env, "delete", "flights", "--execute")
-	assert.Contains(t, must(t, env, "delete", "flights", "--purge"), "Would delete flights: what an earlier delete has left.")
+	assert.Contains(t, must(t, env, "delete", "flights", "--purge"), "Would delete flights: what an earlier delete left.")
 
 	refused := milepost(t, env, "archive", "restore", "flights")
 	assert.Equal(t, 6, refused.exit)
 	assert.Contains(t, refused.stderr, "it was deleted with that version: name a time before it")
 	all := milepost(t, env, "archive", "restore", "--at", saved, "--execute")
 	assert.Zero(t, all.exit, all.stderr)
-	assert.Contains(t, all.stderr, `"flights" is left as it is`, "of all, those that were deleted stay so")
+	assert.Contains(t, all.stderr, `"flights" is left unchanged`, "of all, those that were deleted stay so")
 	assert.Contains(t, must(t, env, "archive", "restore", "flights", "--at", saved, "--execute"), "Wrote version 3 of flights with the content of version 1")
 	assert.Equal(t, "7", object(t, must(t, env, "get", "flights", "-o", "json"))["cursor"])
 	must(t, env, "archive", "verify")
@@ -279,7 +279,7 @@ func TestPruneKeepsWhatItSays(t *testing.T) {
 	archived := append(env, "MILEPOST_ARCHIVE=file:"+t.TempDir()) // which was never synced
 	kept := milepost(t, archived, "prune", "--older-than", "1d")
 	assert.Equal(t, "There is nothing to remove; 6 versions stay.\n", kept.stdout)
-	assert.Equal(t, "milepost: 2 versions of flights stay until they are in the archive: milepost archive sync mirrors them\n", kept.stderr)
+	assert.Equal(t, "milepost: 2 versions of flights stay until they are mirrored: run milepost archive sync\n", kept.stderr)
 	must(t, archived, "archive", "sync")
 	assert.Contains(t, must(t, archived, "prune", "--older-than", "1d"), "Would remove 2 versions of flights (1, 3)")
 
@@ -312,7 +312,7 @@ func TestWhatAFirstSaveThatDiedHasLeftIsNoLostCheckpoint(t *testing.T) {
 		assert.Contains(t, must(t, env, "archive", "verify", "flights"), "1 checkpoint, 0 objects and 0 bodies read")
 		r := milepost(t, env, "archive", "restore", "--execute")
 		assert.Zero(t, r.exit, r.stderr)
-		assert.Contains(t, r.stderr, `"flights" is left as it is`)
+		assert.Contains(t, r.stderr, `"flights" is left unchanged`)
 		assert.Equal(t, 3, milepost(t, env, "archive", "restore", "flights").exit)
 		assert.Contains(t, must(t, env, "gc"), "There is nothing to remove; 1 body stay.")
 		must(t, env, "set", "flights", "--cursor", "1", "--execute")

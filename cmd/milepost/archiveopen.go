@@ -20,7 +20,7 @@ import (
 
 // openArchive is an archive and where it is.
 type openArchive struct {
-	archive.Archive // nil: there is none
+	archive.Archive // nil: no archive
 	url             places.Archive
 	closing         func()
 }
@@ -31,12 +31,12 @@ func (o *openArchive) close() {
 	}
 }
 
-// in is a namespace of the store, with its archive.
+// in returns a namespace of the store, with its archive.
 func (s *openStore) in(namespace string) checkpoint.Namespace {
 	return checkpoint.Namespace{Store: s.Store, Archive: s.archive.Archive, Name: namespace, Mirror: s.archive.url.Mirror}
 }
 
-// storeOnly is a namespace of the store without its archive.
+// storeOnly returns a namespace of the store, without its archive.
 func (s *openStore) storeOnly(namespace string) checkpoint.Namespace {
 	ns := s.in(namespace)
 	ns.Archive = nil
@@ -51,18 +51,18 @@ func (o *openArchive) must() error {
 	return nil
 }
 
-// openArchive opens the archive that the user named, or the one beside the default store; any
-// other store has none by default.
-func (a *app) openArchive(ctx context.Context, mode openMode, beside string) (openArchive, error) {
+// openArchive opens the archive that the user named, or the directory next to the default store,
+// whose path is defaultFile. Any other store has no archive by default.
+func (a *app) openArchive(ctx context.Context, mode openMode, defaultFile string) (openArchive, error) {
 	text := a.archiveText
 	if text == "" {
 		text = a.getenv("MILEPOST_ARCHIVE")
 	}
-	if text == "" && beside == "" {
+	if text == "" && defaultFile == "" {
 		return openArchive{}, nil
 	}
 	if text == "" {
-		u := places.Archive{Dir: filepath.Join(filepath.Dir(beside), "archive")}
+		u := places.Archive{Dir: filepath.Join(filepath.Dir(defaultFile), "archive")}
 		if _, err := os.Stat(u.Dir); mode&makesArchive == 0 && err != nil {
 			return openArchive{url: u}, nil // nothing was ever archived
 		}
@@ -78,7 +78,7 @@ func (a *app) openArchive(ctx context.Context, mode openMode, beside string) (op
 		return openBucket(ctx, u)
 	}
 	if _, err := os.Stat(u.Dir); mode&makesArchive == 0 && errors.Is(err, os.ErrNotExist) {
-		return openArchive{}, fmt.Errorf("open archive %s: %w: there is no such directory\nthe first milepost batch makes it, and milepost archive sync does",
+		return openArchive{}, fmt.Errorf("open archive %s: %w: there is no such directory\nto make it, run milepost archive sync, or a first milepost batch",
 			u, archive.ErrNoArchive)
 	}
 	return openDirectory(u)
@@ -104,9 +104,9 @@ func openBucket(ctx context.Context, u places.Archive) (openArchive, error) {
 	}
 	switch {
 	case settings.Region == "" && u.Endpoint == "":
-		return openArchive{}, kinds.Usagef("archive %s: no region is known: add ?region=…, or set AWS_REGION", u)
+		return openArchive{}, kinds.Usagef("archive %s: the region is not set: add ?region=…, or set AWS_REGION", u)
 	case settings.Region == "":
-		settings.Region = "us-east-1" // which a server that is not AWS takes
+		settings.Region = "us-east-1" // servers other than AWS accept any region
 	}
 	u.Region = settings.Region
 	client := s3.NewFromConfig(settings, func(o *s3.Options) {

@@ -27,18 +27,19 @@ func (a *app) restoreCommand() *cobra.Command {
 	var at, reason string
 	cmd := &cobra.Command{
 		Use:   "restore [NAME…]",
-		Short: "Bring checkpoints that the store has lost back from their mirror",
-		Long: `Restore writes a version with the content of the newest one that was mirrored, into
-a store that has nothing of the checkpoint: of those named, or of all in the
-namespace. Its epoch is far above any seen, so a job that worked on before the loss
-is fenced, and cannot save any more. Until it is done such a job is refused, and none
-starts from zero. Older versions are read from the archive. Of all in the namespace, those
-that are not lost, and those that were deleted, are left as they are.
+		Short: "Restore checkpoints that the store has lost from their mirror",
+		Long: `Restore makes a checkpoint that the store has lost again: it writes a version with the
+content of the newest mirrored version. It works on the checkpoints that are named, or
+on all in the namespace. The new epoch is far above any seen, so a job that was running
+before the loss is fenced and can no longer save. Until restore is done such a job is
+refused, and no job starts from zero. Older versions are read from the archive. When
+restore works on the whole namespace, it leaves alone the checkpoints that are not lost
+and those that were deleted.
 
-One that was deleted comes back by its name and a time before that.
+To restore a deleted checkpoint, give its name and a time before its deletion.
 
---behind does the same for a table that was brought back from a backup, and has
-older versions than the mirror.`,
+--behind does the same for a table that was restored from a backup and has older
+versions than the mirror.`,
 		Example: `  milepost table create && milepost archive restore
   milepost archive restore --execute --reason "table deleted, INC-123"
   milepost archive restore flights --at 2026-11-24T02:00:00Z
@@ -47,9 +48,9 @@ older versions than the mirror.`,
 	}
 	chosen.add(cmd)
 	flags := cmd.Flags()
-	flags.BoolVar(&execute, "execute", false, "do it; without, only the plan is shown")
-	flags.BoolVar(&behind, "behind", false, "restore into a store that has the checkpoint, and is behind its mirror")
-	flags.StringVar(&at, "at", "", "restore the newest version at this `time`: 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for that long ago")
+	flags.BoolVar(&execute, "execute", false, "do it; without this flag only the plan is shown")
+	flags.BoolVar(&behind, "behind", false, "restore into a store that has the checkpoint but is behind its mirror")
+	flags.StringVar(&at, "at", "", "restore the newest version at this `time`: 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for 90 minutes ago")
 	flags.StringVar(&reason, "reason", "", "why; kept with the new version")
 	cmd.RunE = a.with(makesStore, func(ctx context.Context, s *openStore, names []string) error {
 		if err := s.archive.must(); err != nil {
@@ -73,7 +74,7 @@ older versions than the mirror.`,
 			done, err := s.in(a.namespace).Restore(ctx, name, &one)
 			if len(names) == 0 && nothingLost(ctx, s.in(a.namespace), name, &one, err) {
 				bar.clear()
-				a.say("%q is left as it is: %v", name, err)
+				a.say("%q is left unchanged: %v", name, err)
 				return nil
 			}
 			if err != nil {
@@ -91,8 +92,9 @@ older versions than the mirror.`,
 	return cmd
 }
 
-// nothingLost reports whether a restore was refused because there is nothing to bring back, which among
-// all checkpoints is as it should be: the store has what was mirrored, or it was deleted, or nothing of it was ever mirrored.
+// nothingLost reports whether a restore was refused because there is nothing to restore. For one of
+// all checkpoints that is not an error: the store has what was mirrored, or the checkpoint was
+// deleted or never mirrored.
 func nothingLost(ctx context.Context, in checkpoint.Namespace, name string, options *checkpoint.RestoreOptions, refused error) bool {
 	if errors.Is(refused, store.ErrNotFound) {
 		return neverMirrored(ctx, in.Archive, store.Key{Namespace: in.Name, Name: name})
@@ -106,7 +108,7 @@ func nothingLost(ctx context.Context, in checkpoint.Namespace, name string, opti
 	return errors.Is(err, checkpoint.ErrRefused)
 }
 
-// neverMirrored reports whether all that the archive has of a checkpoint is what a first save that died has left.
+// neverMirrored reports whether the archive has only what a first save that died has left.
 func neverMirrored(ctx context.Context, in archive.Archive, key store.Key) bool {
 	for listed, err := range archive.Versions(ctx, in, key) {
 		if err != nil || !listed.Foreign {
@@ -139,7 +141,7 @@ func (a *app) printRestored(done *checkpoint.Restored, options *checkpoint.Resto
 	return err
 }
 
-// sayIfPlan ends a plan of more than one checkpoint.
+// sayIfPlan prints the last line of a plan for several checkpoints.
 func (a *app) sayIfPlan(dryRun bool) {
 	if dryRun && a.output != "json" {
 		_, _ = fmt.Fprintln(a.stdout, "Nothing was changed. Add --execute to do it.")

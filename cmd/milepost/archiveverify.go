@@ -21,10 +21,10 @@ type findingJSON struct {
 	First     int64  `json:"first_version,omitempty"`
 	Last      int64  `json:"last_version,omitempty"`
 	Detail    string `json:"detail,omitempty"`
-	Note      bool   `json:"note,omitempty"` // nothing to look into
+	Note      bool   `json:"note,omitempty"` // no action is needed
 }
 
-// verifyJSON is the last line of what verify prints as JSON.
+// verifyJSON is the last line that verify prints as JSON.
 type verifyJSON struct {
 	Checkpoints int64 `json:"checkpoints"`
 	Objects     int64 `json:"objects"`
@@ -40,22 +40,22 @@ func (a *app) verifyCommand() *cobra.Command {
 	var knownBefore string
 	cmd := &cobra.Command{
 		Use:   "verify [NAME…]",
-		Short: "Hold every object of the archive to its hash, and all of them to the store",
-		Long: `Verify reads every mirrored version and every body that one points at, of the
-checkpoints that are named or of all, and says what is damaged, missing, foreign or
-lost, and whether latest.json is the newest. It changes nothing, and exits with 1 if
-it has found anything. Versions that wait to be mirrored are no finding, and versions that
+		Short: "Check every object of the archive against its hash and against the store",
+		Long: `Verify reads every mirrored version and every body that a version refers to, of the
+checkpoints that are named or of all. It prints what is damaged, missing, foreign or lost,
+and whether latest.json is the newest version. It changes nothing, and exits with 1 if it
+has found anything. Versions that are not mirrored yet are not a finding. Versions that
 expired before there was an archive are only noted.
 
-What a mirror has lost never comes back. Once a gap was looked into, --known-before says
-so: gaps that end before that time are noted, too, and do not fail.`,
+What a mirror has lost never comes back. Once you have looked into a gap, use
+--known-before: gaps that end before that time are noted, too, and do not fail.`,
 		Example: `  milepost archive verify
   milepost archive verify flights -o json
   milepost archive verify --known-before 2026-11-24T02:00:00Z`,
 		ValidArgsFunction: a.completeNames,
 	}
 	chosen.add(cmd)
-	cmd.Flags().StringVar(&knownBefore, "known-before", "", "gaps that end before this `time` are known: note them, and do not fail")
+	cmd.Flags().StringVar(&knownBefore, "known-before", "", "gaps that end before this `time` are known: only note them, and do not fail")
 	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
 		if err := s.archive.must(); err != nil {
 			return err
@@ -122,7 +122,7 @@ func (a *app) addFinding(t *table, done *checkpoint.Verified, f checkpoint.Findi
 	if f.Last > f.First {
 		about += fmt.Sprintf("–%d", f.Last)
 	}
-	object := f.Object // whole: it is what one has to look for
+	object := f.Object // not shortened: people search for it
 	if object == "" {
 		object = "–"
 	}
@@ -156,7 +156,7 @@ func (a *app) printVerified(s *openStore, sum *verifyJSON, t *table) error {
 		}
 	}
 	if sum.Findings > 0 {
-		return fmt.Errorf("archive %s is not as it should be: see above", s.archive.url)
+		return fmt.Errorf("archive %s has errors: see above", s.archive.url)
 	}
 	return nil
 }

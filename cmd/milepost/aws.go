@@ -17,19 +17,20 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// How long a request may wait for its connection, and then for its answer.
+// How long a request may wait for its connection, and then for its reply.
 const (
 	connectWithin = 5 * time.Second
 	answerWithin  = 20 * time.Second
 )
 
-// awsSettings are what the AWS SDK finds by itself, but for a region and a profile that are named.
+// awsSettings returns the settings that the AWS SDK finds by itself, with the region and profile
+// that are named.
 func awsSettings(ctx context.Context, region, profile string) (aws.Config, error) {
-	// The SDK's own client waits half a minute for a connection, and for ever for an answer.
+	// The SDK's default client waits 30 s for a connection, and forever for a reply.
 	client := awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connectWithin }).
 		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerWithin })
-	// The SDK would write warnings of its own between ours, and between lines of JSON.
+	// The SDK would write warnings between our lines, and between lines of JSON.
 	options := []func(*config.LoadOptions) error{config.WithHTTPClient(client), config.WithLogger(logging.Nop{})}
 	if region != "" {
 		options = append(options, config.WithRegion(region))

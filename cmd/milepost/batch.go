@@ -16,7 +16,7 @@ import (
 	"github.com/milepost-dev/milepost/internal/records"
 )
 
-// killAfter is how long a command that was told to end may take to end.
+// killAfter is how long after SIGTERM a command gets SIGKILL.
 const killAfter = 5 * time.Second
 
 // batchFlags are the flags of milepost batch.
@@ -33,21 +33,21 @@ func (a *app) batchCommand() *cobra.Command {
 	var f batchFlags
 	cmd := &cobra.Command{
 		Use:   "batch NAME INPUT [flags] -- CMD [ARG…]",
-		Short: "Run a command on the records of a file, batch by batch, and go on where it stopped",
+		Short: "Run a command on each batch of a file's records; it resumes where the last run stopped",
 		Long: `Batch runs CMD once for every 1000 records (--every) of INPUT, with those records on
-its standard input. A batch whose CMD exits with 0 is saved in the checkpoint NAME;
-when the job dies, the same command goes on after the last batch that was saved.
-While it runs, no other run can have the same NAME.
+its standard input. When CMD exits with 0, batch saves the checkpoint NAME. When the
+job dies, the same command line resumes after the last batch that was saved. While it
+runs, no other run can have the same NAME.
 
 INPUT is plain text, gzip or zstd, whatever its name. A record is a line, or with
 --csv a CSV record; the header is then repeated before each batch.
 
-CMD finds in its environment MILEPOST_NAME, MILEPOST_EPOCH (rises with every run: a
-fence for what it writes to), MILEPOST_VERSION (the version this batch will be saved
-as), MILEPOST_FIRST and MILEPOST_LAST (record numbers, from 1). A batch may be run
-again when a run died within it, so what CMD does for one should be harmless twice.
+The environment of CMD has MILEPOST_NAME, MILEPOST_EPOCH (higher in every run: use it to
+fence what CMD writes to), MILEPOST_VERSION (the version that this batch will be saved
+as), MILEPOST_FIRST and MILEPOST_LAST (record numbers, from 1). A batch runs again if a
+run died within it, so CMD must do no harm when it gets the same batch twice.
 
-On SIGTERM or SIGINT the batch in hand may finish within --grace and is saved.`,
+After SIGTERM or SIGINT the batch in hand may finish within --grace, and is saved.`,
 		Example: `  milepost batch flights flights.jsonl.zst --every 1000 -- ./load.sh
   milepost batch orders orders.csv --csv --retries 3 -- psql -c '\copy orders from stdin csv header'
   milepost batch flights flights.jsonl.zst --wait 10m -- ./load.sh`,
@@ -58,7 +58,7 @@ On SIGTERM or SIGINT the batch in hand may finish within --grace and is saved.`,
 			case dash < 0 && len(args) == 2, dash == 2 && len(args) == 2:
 				return kinds.Usagef("the command is missing: milepost batch %s %s -- CMD [ARG…]", args[0], args[1])
 			case dash != 2:
-				return kinds.Usagef("batch takes a name and an input, then -- and a command\nsee milepost batch --help")
+				return kinds.Usagef("batch needs a name and an input, then -- and a command\nsee milepost batch --help")
 			}
 			return nil
 		},
@@ -71,13 +71,13 @@ On SIGTERM or SIGINT the batch in hand may finish within --grace and is saved.`,
 			a.endLease(args[0]))
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&f.every, "every", 1000, "records in a batch: one run of CMD, one saved version")
+	flags.IntVar(&f.every, "every", 1000, "records in a batch; each batch is one run of CMD and one saved version")
 	flags.BoolVar(&f.csv, "csv", false, "records are CSV; the header is repeated before each batch")
-	flags.BoolVar(&f.verify, "verify-input", false, "when resuming, hash all of the input before the cursor, not just 64 KiB at two places")
-	flags.IntVar(&f.retries, "retries", 0, "how often to run CMD again on a batch that failed, with growing pauses")
+	flags.BoolVar(&f.verify, "verify-input", false, "when resuming, hash all of the input before the cursor, not only 64 KiB in two places")
+	flags.IntVar(&f.retries, "retries", 0, "how often to run CMD again on a batch that failed; the pauses grow")
 	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long the batch in hand may go on after SIGTERM or SIGINT")
 	f.expect.add(flags)
-	f.add(flags, "hand over after the batch in hand when another run asks; exits with 10")
+	f.add(flags, "hand over after the batch in hand when another run asks; then exit with 10")
 	return cmd
 }
 
@@ -103,10 +103,12 @@ func (f *batchFlags) format() records.Format {
 	return records.Lines
 }
 
-// identity keeps a checkpoint of another kind of job, or of records read otherwise, from being resumed.
+// identity returns the job's identity. It keeps a checkpoint of another kind of job, or of records
+// in another format, from being resumed.
 func (f *batchFlags) identity() string { return "milepost batch, " + string(f.format()) }
 
-// options are those of the job's session. Every save is one that the job asks for: one a batch.
+// options returns the options of the job's session. The job asks for every save: one for each
+// batch.
 func (f *batchFlags) options(a *app) *checkpoint.Options {
 	return &checkpoint.Options{
 		Lease: f.lease(a),
@@ -117,7 +119,7 @@ func (f *batchFlags) options(a *app) *checkpoint.Options {
 	}
 }
 
-// batch is milepost batch.
+// batch runs milepost batch.
 func (a *app) batch(parent context.Context, f batchFlags, name, path string, argv []string) error {
 	key, err := a.beginOn(name)
 	if err != nil {
@@ -162,8 +164,8 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	if err := j.Prepare(stop, s.in(a.namespace)); err != nil {
 		return stoppedOr(stop, err)
 	}
-	// While the job waits for the lease, a signal ends it. From then on it ends after the batch in hand,
-	// or with the next signal.
+	// While the job waits for the lease, a signal ends it at once. From then on the first signal
+	// ends it after the batch in hand, and the next signal at once.
 	waiting := context.AfterFunc(stop, func() { cancel(context.Cause(stop)) })
 	defer context.AfterFunc(quit, func() { cancel(context.Cause(quit)) })()
 	var session *checkpoint.Session[records.Position]
@@ -179,7 +181,7 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	return stoppedOr(stop, err)
 }
 
-// howEnded says how a job ended, for people.
+// howEnded returns how a job ended, for people.
 func howEnded(err error) string {
 	switch kinds.Of(err).Name {
 	case "ok":

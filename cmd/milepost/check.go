@@ -12,7 +12,7 @@ import (
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// finding is what check says of a store, whatever the engine.
+// finding is a problem that check reports about a store of any engine.
 type finding struct {
 	Severity string `json:"severity"`
 	Problem  string `json:"problem"`
@@ -22,11 +22,11 @@ type finding struct {
 func (a *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
-		Short: "Say where store and archive are, and whether they are as they should be",
-		Long: `Check looks at the store's settings, not at its records, and says what is wrong and
-how to mend it. Of the archive it proves, with a scratch object that it removes, that it
-honours If-None-Match and If-Match, which not every server does that speaks S3. It exits
-with 1 if checkpoints are not safe there, or do not work.`,
+		Short: "Print where store and archive are, and check their settings",
+		Long: `Check reads the store's settings, not its records, and prints what is wrong and how to fix
+it. It also tests, with a scratch object that it removes, whether the archive honours
+If-None-Match and If-Match: not every server that speaks S3 does. It exits with 1 if
+checkpoints are not safe there, or do not work.`,
 		Example: `  milepost check
   milepost check --store 'dynamodb://milepost?region=eu-west-1' -o json`,
 		Args: exactly(),
@@ -66,9 +66,9 @@ func (a *app) printFindings(s *openStore, findings []finding) error {
 			_, _ = fmt.Fprintf(a.stdout, "%s: %s\n         %s\n", f.Severity, f.Problem, f.Remedy)
 		}
 		if len(findings) == 0 {
-			said := "it is as it should be"
+			said := "it is in order"
 			if s.archive.Archive != nil {
-				said = "they are as they should be: the archive honours If-None-Match and If-Match"
+				said = "both are in order: the archive honours If-None-Match and If-Match"
 			}
 			_, _ = fmt.Fprintln(a.stdout, said)
 		}
@@ -79,7 +79,7 @@ func (a *app) printFindings(s *openStore, findings []finding) error {
 	return nil
 }
 
-// check proves that the archive keeps its conditions. One that cannot be asked is an error.
+// check proves that the archive honours conditions. An archive that does not answer is an error.
 func (o *openArchive) check(ctx context.Context) ([]finding, error) {
 	if o.Archive == nil {
 		return nil, nil
@@ -88,7 +88,7 @@ func (o *openArchive) check(ctx context.Context) ([]finding, error) {
 	if err == nil || kinds.Of(err).Name != "error" {
 		return nil, err
 	}
-	return []finding{{string(dynamostore.Broken), err.Error(), "use a service or file system that does; states and mirror are not safe here"}}, nil
+	return []finding{{string(dynamostore.Broken), err.Error(), "use a service or file system that honours them; states and mirror are not safe here"}}, nil
 }
 
 func (s *openStore) check(ctx context.Context) ([]finding, error) {
@@ -111,7 +111,7 @@ func (s *openStore) check(ctx context.Context) ([]finding, error) {
 			findings = append(findings, finding{string(dynamostore.Broken), f.Problem, f.Remedy})
 		}
 	}
-	// The settings may be right, and the caller still not allowed to read.
+	// The settings may be right, but the caller may not be allowed to read.
 	key := store.Key{Namespace: store.DefaultNamespace, Name: "milepost-check"}
 	if len(findings) == 0 || findings[0].Severity != string(dynamostore.Broken) {
 		if _, err := s.Look(ctx, key); err != nil {

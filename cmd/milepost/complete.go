@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completeNames completes the first argument with names of checkpoints.
+// completeNames completes the first argument with the names of checkpoints.
 func (a *app) completeNames(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	const most = 100
 	if len(args) > 0 {

@@ -28,23 +28,23 @@ func (a *app) deleteCommand() *cobra.Command {
 	var purge bool
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
-		Short: "Delete a checkpoint and all its versions, savepoints too",
-		Long: `Delete takes the lease, so a job that runs is in its way. What milepost expect said of
-it goes, too. Epochs and versions go on from where they were if the name is used
-again. An interrupted delete is finished by another, or by gc.
+		Short: "Delete a checkpoint and all its versions, including savepoints",
+		Long: `Delete takes the lease, so it is refused while a job runs. It also deletes what milepost
+expect has set. If the name is used again, epochs and versions continue from where they
+were. Another delete, or gc, finishes an interrupted delete.
 
-The mirror in the archive stays: milepost archive restore NAME --at TIME brings the
-checkpoint back from it, as of a time before. With --purge it is removed, too, with all
-states there. A bucket that keeps versions keeps what is removed from it.`,
+The mirror in the archive stays: milepost archive restore NAME --at TIME restores the
+checkpoint from it, as of a time before the deletion. --purge removes the mirror, too, and
+all states in the archive. A bucket with versioning keeps what is removed from it.`,
 		Example: `  milepost delete flights
   milepost delete flights --purge
   milepost delete flights --if-version 62 --execute`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
 	}
-	cmd.Flags().BoolVar(&purge, "purge", false, "remove its mirror and states in the archive, too")
+	cmd.Flags().BoolVar(&purge, "purge", false, "also remove its mirror and states in the archive")
 	f.add(cmd)
-	f.addReason(cmd, "the version that says it is deleted")
+	f.addReason(cmd, "the version that marks it as deleted")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 		options, err := f.options(a, cmd)
 		if err != nil {
@@ -66,16 +66,16 @@ states there. A bucket that keeps versions keeps what is removed from it.`,
 		if options.DryRun {
 			verb = "Would delete"
 		}
-		what := "what an earlier delete has left"
+		what := "what an earlier delete left"
 		if e.Before != nil {
-			what = fmt.Sprintf("version %d (cursor %s, saved %s) and all before it, savepoints too",
+			what = fmt.Sprintf("version %d (cursor %s, saved %s) and all before it, including savepoints",
 				e.Before.Version, cell(e.Before.Cursor), human.Ago(e.Before.SavedAt, time.Now()))
 		}
 		if _, err := fmt.Fprintf(a.stdout, "%s %s: %s.\n", verb, key, what); err != nil {
 			return err
 		}
 		if p := e.Purged; p != nil {
-			if _, err := fmt.Fprintf(a.stdout, "%s in %s: %s of the mirror and %s, %s. A bucket that keeps versions keeps them.\n", verb,
+			if _, err := fmt.Fprintf(a.stdout, "%s in %s: %s of the mirror and %s, %s. A bucket with versioning keeps them.\n", verb,
 				s.archive.url, countText(p.Objects, "object"), countText(p.Bodies, "body"), human.Size(p.Bytes)); err != nil {
 				return err
 			}

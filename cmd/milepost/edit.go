@@ -15,7 +15,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// editFlags are those of every command that changes a checkpoint.
+// editFlags are the flags of every command that changes a checkpoint.
 type editFlags struct {
 	execute   bool
 	ifVersion int64
@@ -23,12 +23,12 @@ type editFlags struct {
 }
 
 func (f *editFlags) add(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.execute, "execute", false, "do it; without, only the plan is shown")
+	cmd.Flags().BoolVar(&f.execute, "execute", false, "do it; without this flag only the plan is shown")
 	cmd.Flags().Int64Var(&f.ifVersion, "if-version", 0, "do it only if the checkpoint is at this version")
 }
 
 func (f *editFlags) addReason(cmd *cobra.Command, kept string) {
-	cmd.Flags().StringVar(&f.reason, "reason", "", "why; kept with "+kept)
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why; it is kept with "+kept)
 }
 
 // options checks the flags.
@@ -49,7 +49,7 @@ type editJSON struct {
 	After    *checkpoint.Checkpoint `json:"after"`
 }
 
-// printEdit shows a plan, or what was done: each field that changes, from and to.
+// printEdit prints a plan, or what was done: each field that changes, with its old and new value.
 func (a *app) printEdit(action string, key store.Key, e *checkpoint.Edit, options *checkpoint.EditOptions, detail string) error {
 	if a.output == "json" {
 		return a.printJSON(editJSON{action, !options.DryRun, e.Before, e.After})
@@ -93,14 +93,14 @@ func printChanges(a *app, before, after *checkpoint.Checkpoint) error {
 		t.add("  state", cell(stateText(before)), "→", cell(stateText(after)))
 	}
 	if len(t.rows) == 0 {
-		t.add("  no field differs from what is there")
+		t.add("  no field changes")
 	}
-	t.header = t.rows[0] // these rows have none of their own
+	t.header = t.rows[0] // this table has no header
 	t.rows = t.rows[1:]
 	return t.print(a.stdout)
 }
 
-// stateFields are the fields of two states that are JSON objects both.
+// stateFields returns the fields of two states, if both are JSON objects.
 func stateFields(before, after *checkpoint.Checkpoint) (was, is map[string]json.RawMessage, ok bool) {
 	ok = json.Unmarshal(before.State, &was) == nil && json.Unmarshal(after.State, &is) == nil
 	return was, is, ok && was != nil && is != nil
@@ -112,14 +112,14 @@ func merged(was, is map[string]json.RawMessage) map[string]json.RawMessage {
 	return all
 }
 
-// unlessExecuted says that a plan is only a plan.
+// unlessExecuted prints that nothing was changed, if this is only a plan.
 func (a *app) unlessExecuted(dryRun bool, before *checkpoint.Checkpoint) error {
 	if !dryRun {
 		return nil
 	}
 	_, err := fmt.Fprintln(a.stdout, "Nothing was changed. Add --execute to do it.")
 	if err == nil && before != nil {
-		_, err = fmt.Fprintf(a.stdout, "With --if-version %d it is done only if nothing was saved since.\n", before.Version)
+		_, err = fmt.Fprintf(a.stdout, "Add --if-version %d to do it only if nothing is saved until then.\n", before.Version)
 	}
 	return err
 }

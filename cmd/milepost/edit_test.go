@@ -68,7 +68,7 @@ func TestRollbackShowsAndWritesTheContentOfAnOlderVersion(t *testing.T) {
 		plan := must(t, env, "rollback", "orders/eu", "--to", "1")
 		assert.Regexp(t, `^Would write version 4 of orders/eu with the content of version 1 \(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\):\n`+
 			`  cursor     three  →  one\n  processed  30     →  10\n  failed     1      →  0\n`+
-			`Nothing was changed. Add --execute to do it.\nWith --if-version 3 it is done only if nothing was saved since.\n$`, plan)
+			`Nothing was changed. Add --execute to do it.\nAdd --if-version 3 to do it only if nothing is saved until then.\n$`, plan)
 		out := must(t, env, "rollback", "orders/eu", "--to", "1", "--if-version", "3", "--reason", "bad prices", "--execute")
 		assert.Contains(t, out, "Wrote version 4 of orders/eu")
 		cp := object(t, must(t, env, "get", "orders/eu", "-o", "json"))

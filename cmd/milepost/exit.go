@@ -14,8 +14,8 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// untilSignal returns a context that ends, with a [*kinds.SignalError] as its cause, at the first SIGINT or
-// SIGTERM, and a second one that ends at the next.
+// untilSignal returns a context that ends at the first SIGINT or SIGTERM, and a second context that
+// ends at the next one. Their cause is a [*kinds.SignalError].
 func untilSignal(parent context.Context) (first, second context.Context, release func()) {
 	first, cancelFirst := context.WithCancelCause(parent)
 	second, cancelSecond := context.WithCancelCause(parent)
@@ -41,7 +41,7 @@ func untilSignal(parent context.Context) (first, second context.Context, release
 	}
 }
 
-// exitCodesTopic is `milepost help exit-codes`.
+// exitCodesTopic is the topic of milepost help exit-codes.
 func exitCodesTopic() *cobra.Command {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

@@ -34,26 +34,26 @@ func (a *app) expectCommand() *cobra.Command {
 	var none bool
 	cmd := &cobra.Command{
 		Use:   "expect NAME",
-		Short: "Say how often a job is expected to save, so that its silence is noticed",
-		Long: `Expect keeps in the store how often the checkpoint NAME is expected to be saved. It may
-be said before the job's first run: a job that never ran is noticed, too. When the
-time and its grace have passed without a save the checkpoint is overdue: milepost
-monitor counts it, milepost stale names it, milepost status puts it first.
+		Short: "Set how often a job is expected to save, so that a silent job is noticed",
+		Long: `Expect keeps in the store how often the checkpoint NAME is expected to be saved. You may
+set it before the job's first run: then a job that never runs is noticed, too. The
+checkpoint is overdue when the time and its grace have passed without a save. Then
+milepost monitor counts it, milepost stale lists it, and milepost status puts it first.
 
 A job may declare it by itself: with --expect-every under milepost batch and run, with
-expect_every in Python, with checkpoint.Options.Expect in Go. What is said here stays
-whatever the job declares, unless its Override is set, until --none.
+expect_every in Python, with checkpoint.Options.Expect in Go. What you set here wins over
+what the job declares, unless the job sets Override, until you use --none.
 
-Without flags it prints what is expected. Deleting a checkpoint deletes this, too.`,
+Without flags, expect prints what is expected. Deleting a checkpoint deletes this, too.`,
 		Example: `  milepost expect nightly --every 1d --grace 2h
   milepost expect nightly
   milepost expect nightly --none`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
 	}
-	cmd.Flags().Var(&every, "every", "how often it is saved at least, such as 15m, 6h, 1d or 1w")
-	cmd.Flags().Var(&grace, "grace", "how much later it may be before it is overdue")
-	cmd.Flags().BoolVar(&none, "none", false, "expect nothing any more")
+	cmd.Flags().Var(&every, "every", "the longest time between two saves, such as 15m, 6h, 1d or 1w")
+	cmd.Flags().Var(&grace, "grace", "how much later a save may come before the checkpoint is overdue")
+	cmd.Flags().BoolVar(&none, "none", false, "no longer expect anything")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		mode := mustExist
 		switch {
@@ -76,21 +76,21 @@ Without flags it prints what is expected. Deleting a checkpoint deletes this, to
 func checkExpectation(prefix string, every, grace longDuration) error {
 	switch {
 	case grace != 0 && every == 0:
-		return kinds.Usagef("--%[1]sgrace is added to --%[1]severy: give that, too", prefix)
+		return kinds.Usagef("--%[1]sgrace is added to --%[1]severy: give --%[1]severy, too", prefix)
 	case every != 0 && time.Duration(every) < time.Second:
-		return kinds.Usagef("--%severy %s: a second at least", prefix, every.String())
+		return kinds.Usagef("--%severy %s: it must be at least one second", prefix, every.String())
 	}
 	return nil
 }
 
-// expectFlags are how a job declares, when it is started, what is expected of it.
+// expectFlags are the flags with which a job that starts declares what is expected of it.
 type expectFlags struct {
 	every, grace longDuration
 }
 
 func (f *expectFlags) add(flags *pflag.FlagSet) {
-	flags.Var(&f.every, "expect-every", "how often this job saves at least, such as 15m, 6h, 1d or 1w, so that its silence is noticed (milepost expect)")
-	flags.Var(&f.grace, "expect-grace", "how much later a save may be before the checkpoint is overdue")
+	flags.Var(&f.every, "expect-every", "the longest time between two saves of this job, such as 15m, 6h, 1d or 1w (see milepost expect)")
+	flags.Var(&f.grace, "expect-grace", "how much later a save may come before the checkpoint is overdue")
 }
 
 func (f *expectFlags) check() error { return checkExpectation("expect-", f.every, f.grace) }
@@ -110,7 +110,7 @@ func (a *app) expect(ctx context.Context, s *openStore, key store.Key, every, gr
 		e = nil
 	case every != 0 && (e == nil || e.Every != every || e.Grace != grace || checkpoint.DeclaredByJob(e)):
 		next := &store.Expectation{Every: every, Grace: grace, SetBy: whoami(), SetAt: found.Clock.Time()}
-		if e != nil && e.Every == every && e.Grace == grace { // it is a person's word from now on, and goes on as before
+		if e != nil && e.Every == every && e.Grace == grace { // from now on a person has set it; the time that it counts from stays
 			next.SetAt = e.SetAt
 		}
 		next.SetAt = next.SetAt.UTC().Truncate(time.Millisecond)
@@ -153,7 +153,7 @@ func whoami() string {
 	return name + "@" + hostname()
 }
 
-// longDuration is a duration as a flag, which may be given in days and weeks as well.
+// longDuration is a flag's duration, which may be given in days and weeks as well.
 type longDuration time.Duration
 
 var daysAndRest = regexp.MustCompile(`^(?:(\d{1,5})w)?(?:(\d{1,5})d)?(.*)$`)
@@ -167,7 +167,7 @@ func (d *longDuration) Set(text string) error {
 	if rest := parts[3]; rest != "" || total == 0 {
 		more, err := time.ParseDuration(rest)
 		if err != nil {
-			return fmt.Errorf("%q is no duration such as 90s, 15m, 6h, 1d or 1w", text)
+			return fmt.Errorf("%q is not a duration such as 90s, 15m, 6h, 1d or 1w", text)
 		}
 		total += more
 	}
@@ -195,7 +195,7 @@ func (d longDuration) String() string {
 // Type implements pflag.Value.
 func (*longDuration) Type() string { return "duration" }
 
-// withoutZeros writes 2h for what its own String calls 2h0m0s.
+// withoutZeros writes 2h where [time.Duration.String] writes 2h0m0s.
 func withoutZeros(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

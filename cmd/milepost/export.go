@@ -18,19 +18,19 @@ func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [NAME…]",
 		Short: "Write checkpoints as JSON lines, for import into another store",
-		Long: `Export writes the versions of the checkpoints that are named, or of all in the
-namespace, to standard output: one line a version, as get -o json prints it, oldest
-first, and a last one that says how many there were. Milepost import reads them, into a
-store of any kind, and refuses an export that was cut short. A job may run meanwhile; what
-it saves from then on is not in it.`,
+		Long: `Export writes the versions of the checkpoints that are named, or of all in the namespace, to
+standard output: one line for each version, as get -o json prints it, oldest first. A last
+line says how many there were. Milepost import reads the lines into a store of any kind, and
+refuses an export that was cut short. A job may run meanwhile; the export does not have
+what the job saves from then on.`,
 		Example: `  milepost export > checkpoints.jsonl
   milepost export flights --store sqlite:jobs.db | milepost import --store dynamodb://milepost --execute
   milepost export --prefix orders/ --newest --to orders.jsonl`,
 		ValidArgsFunction: a.completeNames,
 	}
 	chosen.add(cmd)
-	cmd.Flags().BoolVar(&newest, "newest", false, "write the newest version of each alone")
-	cmd.Flags().StringVar(&to, "to", "", "write to this `FILE`, which is whole or not there, instead of to standard output")
+	cmd.Flags().BoolVar(&newest, "newest", false, "write only the newest version of each checkpoint")
+	cmd.Flags().StringVar(&to, "to", "", "write to this `FILE`, which is never left half written, instead of to standard output")
 	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
 		e := &export{app: a, store: s, chosen: chosen, names: names, newest: newest}
 		if to != "" {
@@ -56,8 +56,8 @@ type export struct {
 	checkpoints, versions int64
 }
 
-// run ends with the first error: what is imported of an export must not depend on where it broke off.
-// A checkpoint goes to w once all of it was read: half a history has an older newest version.
+// run ends at the first error: an import of the export must not depend on where it stopped. A
+// checkpoint goes to w once all of it was read: half a history would have an older newest version.
 func (e *export) run(ctx context.Context, w io.Writer) error {
 	spool, err := os.CreateTemp("", "milepost-export-*.jsonl")
 	if err != nil {

@@ -33,18 +33,18 @@ func (a *app) gcCommand() *cobra.Command {
 	var execute bool
 	cmd := &cobra.Command{
 		Use:   "gc [NAME…]",
-		Short: "Remove states in the archive that no version points at, and finish interrupted deletions",
-		Long: `Gc looks at the checkpoints that are named, or at all. What it removes was left by
-processes that died while they saved, or belongs to versions that have expired;
-what any version or mirrored object points at stays, and so does what a save that is
-under way may still point at. It may run beside anything. Jobs do as much for their own
-checkpoint when they close.`,
+		Short: "Remove states in the archive that no version refers to, and finish interrupted deletions",
+		Long: `Gc works on the checkpoints that are named, or on all. It removes states that were left
+by processes that died while they saved, and states of versions that have expired. It
+keeps every state that a version or a mirrored object refers to, or that a save in
+progress may still refer to. It is safe to run at any time. Jobs do the same for their
+own checkpoint when they close.`,
 		Example: `  milepost gc
   milepost gc flights --execute`,
 		ValidArgsFunction: a.completeNames,
 	}
 	chosen.add(cmd)
-	cmd.Flags().BoolVar(&execute, "execute", false, "do it; without, only the plan is shown")
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it; without this flag only the plan is shown")
 	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
 		bar := a.newWorkBar("gc")
 		defer bar.clear()
@@ -103,7 +103,7 @@ func (a *app) printCollected(done *checkpoint.Collected, dryRun bool) error {
 	for _, b := range done.Bodies {
 		bytes += b.Size
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s %s of %s, %s, that no version points at (%s stay):\n",
+	_, err := fmt.Fprintf(a.stdout, "%s %s of %s, %s, that no version refers to (%s stay):\n",
 		verb, countText(int64(len(done.Bodies)), "body"), cell(done.Name), human.Size(bytes), human.Thousands(done.Kept))
 	for _, b := range done.Bodies {
 		if err == nil {

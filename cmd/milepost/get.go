@@ -25,14 +25,14 @@ func (a *app) getCommand() *cobra.Command {
 		Example: `  milepost get flights
   milepost get flights --version 40 -o json
   milepost get flights --at 2026-11-24T02:00:00Z
-  milepost get flights --at 90m              # as of 90 minutes ago
+  milepost get flights --at 90m              # 90 minutes ago
   milepost get flights --state-to state.json # of any size`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
 	}
 	cmd.Flags().Int64Var(&version, "version", 0, "show this version (default: the newest)")
-	cmd.Flags().StringVar(&at, "at", "", "show the newest version at this `time`: 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for that long ago")
-	cmd.Flags().StringVar(&stateTo, "state-to", "", "write the state, as it was saved, to this `FILE`, which is whole or not there; - for standard output")
+	cmd.Flags().StringVar(&at, "at", "", "show the newest version at this `time`: 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for 90 minutes ago")
+	cmd.Flags().StringVar(&stateTo, "state-to", "", "write the state, as it was saved, to this `FILE`, which is never left half written; - for standard output")
 	cmd.MarkFlagsMutuallyExclusive("version", "at")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 		options := &checkpoint.ReadOptions{Version: version}
@@ -72,7 +72,7 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, kinds.Usagef("--%s %q: write 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for that long ago", flag, text)
+	return time.Time{}, kinds.Usagef("--%s %q: write 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for 90 minutes ago", flag, text)
 }
 
 func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {
@@ -106,7 +106,7 @@ func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {
 		t.add("expires", human.Clock(cp.ExpiresAt))
 	}
 	if cp.Archived {
-		t.add("kept", "in the archive alone")
+		t.add("kept", "only in the archive")
 	}
 	state := stateText(cp)
 	if cp.Body != "" {
@@ -123,8 +123,8 @@ func endedText(ended store.Ended) string {
 	return ", the session's last: " + string(ended)
 }
 
-// writeState writes the state, of any size, to a file or to standard output. On the latter what is damaged is
-// known at its end only.
+// writeState writes the state, of any size, to a file or to standard output. On standard output a
+// damaged state shows only at its end.
 func (a *app) writeState(ctx context.Context, s *openStore, cp *checkpoint.Checkpoint, path string) error {
 	bar := a.newWorkBar("state of")
 	defer bar.clear()
@@ -144,7 +144,7 @@ func (a *app) writeState(ctx context.Context, s *openStore, cp *checkpoint.Check
 	return writeWhole(path, write)
 }
 
-// counted tells how many bytes went through it.
+// counted reports how many bytes went through it.
 type counted struct {
 	w    io.Writer
 	n    int64
@@ -158,7 +158,7 @@ func (c *counted) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// stateText is a JSON state on one line, and the size of any other.
+// stateText returns a JSON state on one line, and the size of any other state.
 func stateText(cp *checkpoint.Checkpoint) string {
 	switch {
 	case cp.Body != "":

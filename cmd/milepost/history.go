@@ -31,7 +31,7 @@ func (a *app) historyCommand() *cobra.Command {
 	return cmd
 }
 
-// history goes on after a version that cannot be read, and fails in the end.
+// history continues after a version that cannot be read, and then fails at the end.
 func (a *app) history(ctx context.Context, s *openStore, key store.Key, limit int) error {
 	now := time.Now()
 	t := newTable("VERSION>", "CURSOR", "PROCESSED>", "FAILED>", "SAVED", "EPOCH>", "BY", "NOTE")

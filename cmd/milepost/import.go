@@ -39,34 +39,33 @@ func (a *app) importCommand() *cobra.Command {
 	var f importFlags
 	cmd := &cobra.Command{
 		Use:   "import [FILE] | import --from s3-json s3://BUCKET/PREFIX NAME",
-		Short: "Make the history of checkpoints from an export, or from files made at home in S3",
+		Short: "Import the history of checkpoints from an export, or from home-made files in S3",
 		Long: `Import reads what export has written, from FILE or standard input, and makes the same
-history in this store: a commit for each version, under the lease. A checkpoint that is
-there already is refused, unless an import of the same was interrupted: then it goes on.
-All of it is read and checked first. An export that was cut short is refused; where there
-is no other, --partial takes what there is of it.
+history in this store: a commit for each version, under the lease. A checkpoint that
+exists is refused, except when an import of the same export was interrupted: then it
+continues. Import reads and checks everything first. It refuses an export that was cut
+short; if you cannot export again, --partial takes what is there.
 
-With --from s3-json it reads what jobs have that keep their checkpoints in S3 by
-themselves: a file checkpoint_<unix seconds>.json for each save, with
-last_processed_id, timestamp, batch_statistics or records_processed, custom_state and
-error. It makes them the history of the checkpoint NAME, in the order of the times in
-their names and then of their timestamps; each file is the state of its version, with
-every field that it has. Files that cannot be read, and those whose order nothing tells,
-are named. Where it is one of these that is the newest, nothing is imported until
---skip says what to leave out.`,
+With --from s3-json it reads the files of jobs that keep their checkpoints in S3 without
+Milepost: one file checkpoint_<unix seconds>.json for each save, with last_processed_id,
+timestamp, batch_statistics or records_processed, custom_state and error. They become the
+history of the checkpoint NAME, in the order of the times in their names and then of
+their timestamps. The state of each version is the whole file. Import names the files
+that cannot be read and those whose order is unknown. If the newest file may be one of
+these, nothing is imported until --skip says which to leave out.`,
 		Example: `  milepost import checkpoints.jsonl
   milepost export --store sqlite:jobs.db | milepost import --store dynamodb://milepost --execute
   milepost import --from s3-json s3://my-checkpoint-bucket/my-job/checkpoints my-job --execute`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case f.from == "s3-json" && len(args) != 2:
-				return kinds.Usagef("import --from s3-json takes s3://BUCKET/PREFIX and the NAME of a checkpoint: it got %d arguments", len(args))
+				return kinds.Usagef("import --from s3-json needs s3://BUCKET/PREFIX and the NAME of a checkpoint; it got %d arguments", len(args))
 			case f.from == "milepost" && len(args) > 1:
-				return kinds.Usagef("import takes one FILE at the most, else standard input; it got %d arguments", len(args))
+				return kinds.Usagef("import takes at most one FILE, or standard input; it got %d arguments", len(args))
 			case f.from == "milepost" && len(f.skip) > 0:
-				return kinds.Usagef("--skip is for --from s3-json")
+				return kinds.Usagef("--skip works only with --from s3-json")
 			case f.from == "s3-json" && f.partial:
-				return kinds.Usagef("--partial is for an export")
+				return kinds.Usagef("--partial works only with an export, not with --from s3-json")
 			case f.from != "milepost" && f.from != "s3-json":
 				return kinds.Usagef("--from %q: write milepost or s3-json", f.from)
 			}
@@ -74,11 +73,11 @@ are named. Where it is one of these that is the newest, nothing is imported unti
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.from, "from", "milepost", "what is read: milepost, which export has written, or s3-json")
-	flags.BoolVar(&f.execute, "execute", false, "do it; without, all is read and checked, and only the plan is shown")
-	flags.BoolVar(&f.partial, "partial", false, "take what there is of an export that was cut short: the newest versions may be missing")
-	flags.StringVar(&f.reason, "reason", "", "why; kept with the versions")
-	flags.StringArrayVar(&f.skip, "skip", nil, "with s3-json: leave out the object of this `KEY`, as the report names it; may be repeated")
+	flags.StringVar(&f.from, "from", "milepost", "what to read: milepost, the format of export, or s3-json")
+	flags.BoolVar(&f.execute, "execute", false, "do it; without this flag everything is read and checked, and only the plan is shown")
+	flags.BoolVar(&f.partial, "partial", false, "import an export that was cut short: the newest versions may be missing")
+	flags.StringVar(&f.reason, "reason", "", "why; it is kept with the versions")
+	flags.StringArrayVar(&f.skip, "skip", nil, "with s3-json, leave out the object of this `KEY`, as the report names it; may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"milepost", "s3-json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		mode := mustExist
@@ -126,7 +125,8 @@ func (f *importFlags) options(a *app) *checkpoint.ImportOptions {
 	}
 }
 
-// readTwice makes of a pipe a file, so that all of it can be checked before anything is made of it.
+// readTwice copies a pipe into a file, so that everything can be checked before anything is
+// imported.
 func readTwice(in io.Reader) (spool io.Reader, remove func(), err error) {
 	if seeker, ok := in.(io.Seeker); ok {
 		if _, err := seeker.Seek(0, io.SeekCurrent); err == nil {
@@ -153,12 +153,12 @@ func readTwice(in io.Reader) (spool io.Reader, remove func(), err error) {
 
 func hintCutShort(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("%w\nexport again; where that cannot be, --partial takes what there is, which may lack the newest versions", err)
+		err = fmt.Errorf("%w\nexport again; if you cannot, --partial takes what is there, but the newest versions may be missing", err)
 	}
 	return err
 }
 
-// importLines goes on after a checkpoint that fails, and fails in the end.
+// importLines continues after a checkpoint that fails, and then fails at the end.
 func (a *app) importLines(ctx context.Context, in checkpoint.Namespace, lines io.Reader, options *checkpoint.ImportOptions) error {
 	bar := a.newWorkBar("import")
 	defer bar.clear()
@@ -195,7 +195,7 @@ func (a *app) printImported(done *checkpoint.Imported, dryRun bool) error {
 	}
 	text := fmt.Sprintf("%s %s of %s", verb, versionsText(done.Versions), store.Key{Namespace: done.Namespace, Name: done.Name})
 	if done.Present > 0 {
-		text += fmt.Sprintf(", where %s were there already", human.Thousands(done.Present))
+		text += fmt.Sprintf(", of which %s are already there", human.Thousands(done.Present))
 	}
 	if cp := done.Newest; cp != nil {
 		text += fmt.Sprintf(": the newest is at cursor %s, %s processed, saved at %s", cell(cp.Cursor), human.Thousands(cp.Processed), human.Clock(cp.SavedAt))

@@ -12,12 +12,12 @@ import (
 	"github.com/milepost-dev/milepost/internal/places"
 )
 
-// homeMadeJSON is the report on files made at home, as JSON.
+// homeMadeJSON is the report on home-made files, as JSON.
 type homeMadeJSON struct {
 	Source     string           `json:"source"`
 	Versions   int              `json:"versions"`
 	Unreadable []unreadableJSON `json:"unreadable"`
-	Ties       [][]string       `json:"ties"` // in the order that they are given
+	Ties       [][]string       `json:"ties"` // in the order that import gives them
 	Repeated   []string         `json:"repeated"`
 	Skipped    []string         `json:"skipped"`
 	Foreign    []string         `json:"foreign"`
@@ -29,7 +29,7 @@ type unreadableJSON struct {
 	Problem string `json:"problem"`
 }
 
-// importHomeMade makes the history of one checkpoint from files made at home.
+// importHomeMade makes the history of one checkpoint from home-made files.
 func (a *app) importHomeMade(ctx context.Context, in checkpoint.Namespace, place, name string, skip []string, options *checkpoint.ImportOptions) error {
 	u, err := places.ParseArchive(place)
 	if err != nil {
@@ -78,7 +78,8 @@ func (a *app) importHomeMade(ctx context.Context, in checkpoint.Namespace, place
 	return nil
 }
 
-// sayIfStale warns of what the home-made manager saves on an error: the id that the run began with.
+// sayIfStale warns about what the home-made manager saves on an error: the id that the run began
+// with.
 func (a *app) sayIfStale(h *homemade.History, done *checkpoint.Imported) {
 	last := h.Versions[len(h.Versions)-1].Checkpoint
 	if last.LastError == "" || len(h.Versions) < 2 {
@@ -89,12 +90,12 @@ func (a *app) sayIfStale(h *homemade.History, done *checkpoint.Imported) {
 		return
 	}
 	number := done.Present + done.Versions - 1
-	a.say("the newest was saved on an error, at cursor %s; the one before it, version %d, was at %s.\n"+
-		"          If the job saved where that run had begun, it repeats what lies between; %s leads back there",
+	a.say("the newest version was saved on an error, at cursor %s; version %d before it was at %s.\n"+
+		"          If the job saved the cursor that the run began with, it will repeat records. To go back: %s",
 		cell(last.Cursor), number, cell(before.Cursor), a.call("rollback %s --to %d", done.Name, number))
 }
 
-// printHomeMade reports what was found, all that is not as it should be by name.
+// printHomeMade reports what was found. It names every object that is not in order.
 func (a *app) printHomeMade(h *homemade.History) error {
 	if a.output == "json" {
 		return a.printJSON(toHomeMadeJSON(h))
@@ -105,22 +106,22 @@ func (a *app) printHomeMade(h *homemade.History) error {
 		text += fmt.Sprintf(", from %s to %s", human.Clock(h.Versions[0].Named), human.Clock(h.Versions[read-1].Named))
 	}
 	if len(h.Folders) > 1 {
-		text += fmt.Sprintf(", in %d folders, which are taken for those of one job: %s", len(h.Folders), someOf(h.Folders))
+		text += fmt.Sprintf(", in %d folders, all taken for the same job's: %s", len(h.Folders), someOf(h.Folders))
 	}
 	lines := []string{text}
 	for _, o := range h.Unreadable {
 		lines = append(lines, fmt.Sprintf("unreadable: %s: %v", cell(o.Key), o.Err))
 	}
 	for _, tie := range h.Ties {
-		lines = append(lines, fmt.Sprintf("tie: nothing tells the order of %s; they are given that of their names", someOf(homemade.Keys(tie))))
+		lines = append(lines, fmt.Sprintf("tie: the order of %s is unknown; they get the order of their names", someOf(homemade.Keys(tie))))
 	}
 	for _, left := range []struct {
 		why  string
 		keys []string
 	}{
-		{"the same again, and left out", homemade.Keys(h.Repeated)},
-		{"left out, as --skip says", h.Skipped},
-		{"no checkpoint_<unix seconds>.json, and left alone", h.Foreign},
+		{"left out, a repetition", homemade.Keys(h.Repeated)},
+		{"left out by --skip", h.Skipped},
+		{"left out, not named checkpoint_<unix seconds>.json", h.Foreign},
 	} {
 		if len(left.keys) > 0 {
 			lines = append(lines, fmt.Sprintf("%s: %s", left.why, someOf(left.keys)))

@@ -17,10 +17,10 @@ import (
 
 func (a *app) leaseCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lease", Short: "See who holds a checkpoint's lease, and end it",
+		Use: "lease", Short: "Show who holds a checkpoint's lease, and end a lease",
 		Args: exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return kinds.Usagef("say what to do: milepost lease show NAME, or milepost lease break NAME")
+			return kinds.Usagef("a command is missing: milepost lease show NAME, or milepost lease break NAME")
 		},
 	}
 	cmd.AddCommand(a.leaseShowCommand(), a.leaseBreakCommand())
@@ -94,10 +94,10 @@ func (a *app) leaseBreakCommand() *cobra.Command {
 	var now bool
 	cmd := &cobra.Command{
 		Use:   "break NAME --reason TEXT",
-		Short: "End a lease that somebody holds, so that another run can start",
-		Long: `Break watches the lease for half its duration and refuses if it is renewed in that
-time, unless --now: then its holder is alive. The holder is fenced: whatever it
-does, it saves nothing any more. The reason is kept with the lease and the next version.`,
+		Short: "End a lease that another run holds, so that a new run can start",
+		Long: `Break watches the lease for half its duration, and refuses if the holder renews it in
+that time: then the holder is alive. --now skips this. Break fences the holder: it can
+save nothing any more. The reason is kept with the lease and the next version.`,
 		Example: `  milepost lease break flights --reason "etl-7 hangs, INC-123"
   milepost lease break flights --reason "etl-7 hangs, INC-123" --execute`,
 		Args:              exactly("NAME"),
@@ -108,7 +108,7 @@ does, it saves nothing any more. The reason is kept with the lease and the next 
 	f.addReason(cmd, "the lease and the next version")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 		if f.reason == "" {
-			return kinds.Usagef("--reason is missing: it is kept for those who ask what happened")
+			return kinds.Usagef("--reason is missing: write why; it is kept with the lease and the next version")
 		}
 		if _, err := f.options(a, cmd); err != nil {
 			return err
@@ -153,8 +153,8 @@ func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, ifVer
 	return a.unlessExecuted(options.DryRun, nil)
 }
 
-// atVersion holds a checkpoint to --if-version (0: not given). A lease is broken by writes that know
-// nothing of versions, so a save may come between.
+// atVersion refuses unless the checkpoint is at the version of --if-version (0: not given). The
+// writes that break a lease do not check versions, so a save may come between.
 func atVersion(ctx context.Context, s *openStore, key store.Key, want int64) error {
 	if want == 0 {
 		return nil

@@ -18,13 +18,13 @@ func (a *app) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list [PREFIX]",
 		Short: "List checkpoints: how far each is, and who holds it",
-		Long:  "List reads at half the price and may lag by a moment.",
+		Long:  "List reads eventually consistent: at half the price, and possibly a moment behind.",
 		Example: `  milepost list
   milepost list orders/
   milepost list -o json | jq -r 'select(.failed > 0) | .name'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return kinds.Usagef("list takes one prefix at the most; it got %d arguments", len(args))
+				return kinds.Usagef("list takes at most one prefix; it got %d arguments", len(args))
 			}
 			return nil
 		},
@@ -39,7 +39,7 @@ func (a *app) listCommand() *cobra.Command {
 	}
 }
 
-// list goes on after a checkpoint that cannot be read, and fails in the end.
+// list continues after a checkpoint that cannot be read, and then fails at the end.
 func (a *app) list(ctx context.Context, s *openStore, prefix string) error {
 	now := time.Now()
 	t := newTable("NAME", "VERSION>", "CURSOR", "PROCESSED>", "FAILED>", "SAVED", "HELD BY", "LEASE")

@@ -1,5 +1,5 @@
-// Command milepost runs data jobs from checkpoint to checkpoint, and shows and
-// mends what they left.
+// Command milepost runs data jobs that resume from their last checkpoint. It also shows, edits and
+// repairs checkpoints.
 package main
 
 import (

@@ -17,9 +17,9 @@ import (
 func (a *app) manCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
-		Short: "Write the manual's pages into a directory",
-		Long: `Man writes a page for man(1) for each command. Packages have them already. The date in
-them is that of SOURCE_DATE_EPOCH, in seconds, where it is set, and today's otherwise.`,
+		Short: "Write the manual pages into a directory",
+		Long: `Man writes a page for man(1) for each command. Packages already have these pages. Their
+date is that of SOURCE_DATE_EPOCH, in seconds, if it is set, and otherwise today.`,
 		Example: `  milepost man ~/.local/share/man/man1`,
 		Args:    exactly("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,7 +30,7 @@ them is that of SOURCE_DATE_EPOCH, in seconds, where it is set, and today's othe
 			if epoch := a.getenv("SOURCE_DATE_EPOCH"); epoch != "" {
 				seconds, err := strconv.ParseInt(epoch, 10, 64)
 				if err != nil {
-					return kinds.Usagef("SOURCE_DATE_EPOCH %q: seconds since 1970 are wanted", epoch)
+					return kinds.Usagef("SOURCE_DATE_EPOCH %q: write seconds since 1970", epoch)
 				}
 				date = time.Unix(seconds, 0).UTC()
 			}
@@ -50,7 +50,8 @@ them is that of SOURCE_DATE_EPOCH, in seconds, where it is set, and today's othe
 	}
 }
 
-// asMarkdown has the indented lines of help texts kept as they are, as the manual's generator takes texts for Markdown.
+// asMarkdown keeps the indented lines of help texts as they are: the manual's generator reads texts
+// as Markdown.
 func asMarkdown(cmd *cobra.Command) {
 	cmd.Long = strings.ReplaceAll(cmd.Long, "\n  ", "\n      ")
 	for _, c := range cmd.Commands() {
@@ -58,7 +59,7 @@ func asMarkdown(cmd *cobra.Command) {
 	}
 }
 
-// exitStatus is a section of the manual, in Markdown.
+// exitStatus returns the section of the manual on exit codes, in Markdown.
 func exitStatus() string {
 	var b strings.Builder
 	b.WriteString("# EXIT STATUS\n")

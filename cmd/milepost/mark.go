@@ -14,7 +14,7 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// markFlags say what a process inside milepost run has done.
+// markFlags say how far a process inside milepost run is.
 type markFlags struct {
 	cursor            string
 	processed, failed int64
@@ -22,13 +22,13 @@ type markFlags struct {
 }
 
 func (f *markFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.cursor, "cursor", "", "where the job is: everything up to here is done with")
+	cmd.Flags().StringVar(&f.cursor, "cursor", "", "where the job is: everything up to here is processed")
 	cmd.Flags().Int64Var(&f.processed, "processed", 0, "how many records were processed since the last mark (default 1, if --failed is not given)")
-	cmd.Flags().Int64Var(&f.failed, "failed", 0, "how many records have failed since")
+	cmd.Flags().Int64Var(&f.failed, "failed", 0, "how many records have failed since the last mark")
 	cmd.Flags().StringVar(&f.state, "state", "", "`FILE` with the job's new state as JSON, or - for standard input")
 }
 
-// progress is what the flags that were given say.
+// progress returns what the given flags say.
 func (f *markFlags) progress(a *app, cmd *cobra.Command) (p agent.Progress, err error) {
 	if f.processed < 0 || f.failed < 0 {
 		return p, kinds.Usagef("--processed and --failed cannot be negative")
@@ -74,16 +74,16 @@ func (a *app) markCommand() *cobra.Command {
 	var f markFlags
 	cmd := &cobra.Command{
 		Use:   "mark --cursor CURSOR",
-		Short: "Inside milepost run: say how far the job is",
-		Long: `Mark tells the milepost run around it how far the job is, and what its state is there.
-It is saved in the background; milepost save waits for that. When the lease was lost
-it exits with 7.`,
+		Short: "Inside milepost run: report how far the job is",
+		Long: `Mark tells milepost run, which started this command, how far the job is and what its
+state is. The mark is saved in the background; milepost save waits until it is saved. If
+the lease was lost, mark exits with 7.`,
 		Example: `  milepost mark --cursor ord-88123 --processed 100
   milepost mark --cursor ord-88123 --state state.json`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("cursor") {
-				return kinds.Usagef("--cursor is missing: it says up to where everything is done with")
+				return kinds.Usagef("--cursor is missing: it says up to where everything is processed")
 			}
 			return a.inside(func(run *agent.Client) error {
 				p, err := f.progress(a, cmd)
@@ -102,13 +102,13 @@ func (a *app) saveCommand() *cobra.Command {
 	var f markFlags
 	cmd := &cobra.Command{
 		Use:   "save",
-		Short: "Inside milepost run: save what was marked, and return when it is durable",
+		Short: "Inside milepost run: save the last mark, and return when it is durable",
 		Example: `  milepost save --state state.json
   jq -n --argjson sum 12 '{$sum}' | milepost save --cursor ord-88123 --processed 100 --state -`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("cursor") && (cmd.Flags().Changed("processed") || cmd.Flags().Changed("failed")) {
-				return kinds.Usagef("--cursor is missing: counts belong to one")
+				return kinds.Usagef("--cursor is missing: --processed and --failed need it")
 			}
 			return a.inside(func(run *agent.Client) error {
 				p, err := f.progress(a, cmd)
@@ -131,9 +131,9 @@ func (a *app) stateCommand() *cobra.Command {
 	var cursor bool
 	cmd := &cobra.Command{
 		Use:   "state",
-		Short: "Inside milepost run: print the job's state, as marked last",
-		Long: `State prints the job's state byte for byte, and nothing where it has none. With
--o json it prints cursor and state.`,
+		Short: "Inside milepost run: print the job's state, as last marked",
+		Long: `State prints the job's state byte for byte, and nothing if it has none. With -o json it
+prints cursor and state.`,
 		Example: `  milepost state | jq .sum
   milepost state --cursor`,
 		Args: exactly(),
@@ -175,14 +175,14 @@ func (a *app) printLine(line []byte) error {
 	return err
 }
 
-// inside does something in a conversation with the milepost run around this process.
+// inside does something in a conversation with the milepost run that started this process.
 func (a *app) inside(do func(*agent.Client) error) error {
 	if err := a.begin(); err != nil {
 		return err
 	}
 	path := a.getenv("MILEPOST_SOCKET")
 	if path == "" {
-		return kinds.Usagef("MILEPOST_SOCKET is not set: this is for a command that runs under milepost run NAME -- CMD")
+		return kinds.Usagef("MILEPOST_SOCKET is not set: this works only in a command under milepost run NAME -- CMD")
 	}
 	run, err := agent.Dial(path)
 	if err != nil {

@@ -34,14 +34,15 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// How often a job's metrics go out, and how long one way out may take: in the background, and at the end.
+// How often a job's metrics are sent, and how long sending may take: in the background, and at the
+// end.
 const (
 	publishEvery  = time.Minute
 	publishWithin = 10 * time.Second
 	finishWithin  = 3 * time.Second
 )
 
-// metricsFlags say which metrics go out, and how.
+// metricsFlags say which metrics are sent, and how.
 type metricsFlags struct {
 	way, level string
 	most       int
@@ -51,11 +52,11 @@ func (f *metricsFlags) add(cmd *cobra.Command, usual string) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.way, "metrics", "", "`where` metrics go: emf (lines on standard output), emf:FILE, cloudwatch, prometheus:ADDR,\n"+
 		"auto (cloudwatch on Glue, else emf) or none (default: $MILEPOST_METRICS, else "+usual+")")
-	flags.StringVar(&f.level, "metrics-level", "summary", "how fine: none, summary (by namespace) or detail (by checkpoint, too)")
-	flags.IntVar(&f.most, "max-series", metrics.DefaultMaxSeries, "with detail, how many checkpoints have series of their own; the rest is "+metrics.Other)
+	flags.StringVar(&f.level, "metrics-level", "summary", "which metrics: none, summary (by namespace) or detail (by checkpoint, too)")
+	flags.IntVar(&f.most, "max-series", metrics.DefaultMaxSeries, "with detail, how many checkpoints have separate series; the rest share "+metrics.Other)
 }
 
-// emits gives a command the flags of metrics: what it opens is then counted.
+// emits gives a command the flags of metrics, and counts what its leases and sessions do.
 func (a *app) emits(cmd *cobra.Command) *cobra.Command {
 	var f metricsFlags
 	f.add(cmd, "none")
@@ -67,7 +68,7 @@ func (a *app) emits(cmd *cobra.Command) *cobra.Command {
 		}
 		t.observes, t.every = true, publishEvery
 		if cmd.Name() == "agent" {
-			t.lines = a.stderr // the other one is its client's
+			t.lines = a.stderr // standard output belongs to the agent's client
 		}
 		a.telemetry = t
 		defer t.close()
@@ -76,14 +77,14 @@ func (a *app) emits(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// telemetry is where metrics go. Nil, or one that is off, is nowhere.
+// telemetry is where metrics go. One that is nil or off sends nothing.
 type telemetry struct {
 	app      *app
 	flags    metricsFlags
 	way, to  string // emf, cloudwatch, prometheus, or ""; and the file or address
 	lines    io.Writer
 	observes bool          // leases and sessions are counted
-	every    time.Duration // 0: when flush is called
+	every    time.Duration // 0: only when flush is called
 
 	once     sync.Once
 	err      error
@@ -92,7 +93,7 @@ type telemetry struct {
 	metrics  atomic.Pointer[metrics.Metrics] // nil: nothing is counted
 }
 
-// newTelemetry checks the flags. Nothing is opened before it is started.
+// newTelemetry checks the flags. It opens nothing: start does.
 func (a *app) newTelemetry(f metricsFlags, usual string) (*telemetry, error) {
 	t := &telemetry{app: a, flags: f, lines: a.stdout}
 	text := f.way
@@ -112,17 +113,17 @@ func (a *app) newTelemetry(f metricsFlags, usual string) (*telemetry, error) {
 		way = ""
 	case way == "emf", way == "cloudwatch" && to == "", way == "prometheus" && to != "":
 	default:
-		return nil, kinds.Usagef("--metrics %q: it is emf, emf:FILE, cloudwatch, prometheus:ADDR, auto or none", text)
+		return nil, kinds.Usagef("--metrics %q: write emf, emf:FILE, cloudwatch, prometheus:ADDR, auto or none", text)
 	}
 	switch f.level {
 	case "none":
 		way = ""
 	case "summary", "detail":
 	default:
-		return nil, kinds.Usagef("--metrics-level %q: it is none, summary or detail", f.level)
+		return nil, kinds.Usagef("--metrics-level %q: write none, summary or detail", f.level)
 	}
 	if f.most < 1 {
-		return nil, kinds.Usagef("--max-series %d: at least 1", f.most)
+		return nil, kinds.Usagef("--max-series %d: it must be at least 1", f.most)
 	}
 	t.way, t.to = way, to
 	return t, nil
@@ -130,12 +131,13 @@ func (a *app) newTelemetry(f metricsFlags, usual string) (*telemetry, error) {
 
 func (t *telemetry) on() bool { return t != nil && t.way != "" }
 
-// options are those of what counts.
+// options returns the options of the counters.
 func (t *telemetry) options() metrics.Options {
 	return metrics.Options{Detail: t.flags.level == "detail", MaxSeries: t.flags.most}
 }
 
-// start opens the way out. region and profile are the store's, and what cloudwatch uses where the environment names no other.
+// start opens what the metrics are sent to. region and profile are the store's; cloudwatch uses
+// them if the environment names no others.
 func (t *telemetry) start(ctx context.Context, u places.Store) error {
 	t.once.Do(func() {
 		var reader metric.Reader
@@ -183,10 +185,10 @@ func (t *telemetry) startPut(ctx context.Context, u places.Store) (metric.Reader
 		return nil, err
 	}
 	if settings.Region == "" {
-		return nil, kinds.Usagef("--metrics cloudwatch: no region is known: set AWS_REGION")
+		return nil, kinds.Usagef("--metrics cloudwatch: the region is not set: set AWS_REGION")
 	}
 	client := cloudwatchservice.NewFromConfig(settings, func(o *cloudwatchservice.Options) {
-		// The one protocol of the service's that servers that are not AWS know as well.
+		// This is the only protocol of the service that servers other than AWS know as well.
 		o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801)
 	})
 	return t.periodic(cloudwatch.NewPut(client, t.instruments())), nil
@@ -200,7 +202,7 @@ func (t *telemetry) periodic(e metric.Exporter) metric.Reader {
 	return metric.NewPeriodicReader(told{e, t.app.logger()}, metric.WithInterval(every), metric.WithTimeout(publishWithin))
 }
 
-// told says in the log what went wrong: the SDK would print it.
+// told logs what went wrong. Otherwise the SDK would print it.
 type told struct {
 	metric.Exporter
 	log *slog.Logger
@@ -232,14 +234,15 @@ func (t *telemetry) startPrometheus() (metric.Reader, error) {
 	return reader, nil
 }
 
-// newPrometheus returns a reader, and what shows in Prometheus's text what it reads.
+// newPrometheus returns a reader, and a handler that shows what it reads as Prometheus's text.
 func newPrometheus() (metric.Reader, http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	reader, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
 	return reader, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), err
 }
 
-// properties are what people find beside the numbers in a line of EMF: of the job that saved last.
+// properties are the values next to the numbers in a line of EMF. They are those of the job that
+// saved last.
 func (t *telemetry) properties(namespace, checkpoint string) map[string]any {
 	m := t.metrics.Load()
 	if m == nil {
@@ -253,7 +256,7 @@ func (t *telemetry) properties(namespace, checkpoint string) map[string]any {
 }
 
 // count starts counting what leases and sessions do. A job does not fail because its metrics cannot
-// go out.
+// be sent.
 func (t *telemetry) count(ctx context.Context, u places.Store) {
 	if !t.on() || !t.observes {
 		return
@@ -274,7 +277,7 @@ func (t *telemetry) observe(key store.Key, e lease.Event) {
 	}
 }
 
-// observer is what the options of a lease take: nil where nothing is counted.
+// observer returns the observer for the options of a lease: nil if nothing is counted.
 func (a *app) observer() func(store.Key, lease.Event) {
 	if t := a.telemetry; t.on() && t.observes {
 		return t.observe
@@ -282,14 +285,14 @@ func (a *app) observer() func(store.Key, lease.Event) {
 	return nil
 }
 
-// flush sends out what there is.
+// flush sends what was counted.
 func (t *telemetry) flush(ctx context.Context) {
 	if t.provider != nil {
-		_ = t.provider.ForceFlush(ctx) // what goes wrong was told
+		_ = t.provider.ForceFlush(ctx) // told has logged any error
 	}
 }
 
-// close sends out what is left, within a bound.
+// close sends what is left, within a limited time.
 func (t *telemetry) close() {
 	if t.provider != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), finishWithin)

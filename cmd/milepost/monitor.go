@@ -26,14 +26,14 @@ func (a *app) monitorCommand() *cobra.Command {
 	f := monitorFlags{every: longDuration(time.Minute), gcEvery: longDuration(24 * time.Hour)}
 	cmd := &cobra.Command{
 		Use:   "monitor [PREFIX]",
-		Short: "Publish how the checkpoints are: what is overdue, and who is alive",
-		Long: `Monitor reads the store, and asks no job, so that a dead job is reported as well. It
-publishes how many checkpoints are overdue (milepost expect says when), and with
---metrics-level detail for each the time since its last save, since its cursor last
-moved and since its lease was renewed. docs/metrics.md lists all. Once a look is
-complete it publishes a heartbeat: alarm on its absence, too.
+		Short: "Publish the state of the checkpoints as metrics: what is overdue, and what is alive",
+		Long: `Monitor reads the store and asks no job, so it reports dead jobs as well. It publishes how
+many checkpoints are overdue (milepost expect says when). With --metrics-level detail it
+publishes for each checkpoint the time since its last save, since its cursor last moved and
+since its lease was renewed. docs/metrics.md lists all metrics. After each complete look it
+publishes a heartbeat: set an alarm on its absence, too.
 
-It also does what milepost gc does, each checkpoint once in --gc-every.`,
+Monitor also does what milepost gc does, for each checkpoint once in --gc-every.`,
 		Example: `  milepost monitor --once
   milepost monitor --every 1m --metrics prometheus:127.0.0.1:9464
   milepost monitor --metrics cloudwatch --metrics-level detail orders/`,
@@ -42,13 +42,13 @@ It also does what milepost gc does, each checkpoint once in --gc-every.`,
 	f.metrics.add(cmd, "auto")
 	flags := cmd.Flags()
 	flags.BoolVar(&f.once, "once", false, "look once, and exit")
-	flags.Var(&f.every, "every", "how often to look; with --once, how often it is called")
-	flags.BoolVar(&f.ratio, "ratio", false, "with detail, publish the age over what is expected, too")
-	flags.BoolVar(&f.noGC, "no-gc", false, "collect nothing")
-	flags.Var(&f.gcEvery, "gc-every", "how often each checkpoint is collected")
+	flags.Var(&f.every, "every", "how often to look; with --once, how often you call monitor")
+	flags.BoolVar(&f.ratio, "ratio", false, "with detail, also publish the age divided by the expected interval")
+	flags.BoolVar(&f.noGC, "no-gc", false, "do not do what gc does")
+	flags.Var(&f.gcEvery, "gc-every", "how often to do for each checkpoint what gc does")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if time.Duration(f.every) < 100*time.Millisecond || f.gcEvery < f.every {
-			return kinds.Usagef("--every %s, --gc-every %s: 100ms at least, and the second no less than the first", f.every, f.gcEvery)
+			return kinds.Usagef("--every %s, --gc-every %s: --every must be at least 100ms, and --gc-every no less than --every", f.every, f.gcEvery)
 		}
 		t, err := a.newTelemetry(f.metrics, "auto")
 		if err != nil {
@@ -121,7 +121,7 @@ func (m *monitor) look(ctx context.Context) error {
 	}
 	if m.publisher != nil {
 		m.publisher.Publish(ctx, seen)
-		if m.telemetry.way != "prometheus" { // which asks when it likes
+		if m.telemetry.way != "prometheus" { // Prometheus asks when it wants
 			m.telemetry.flush(ctx)
 			m.publisher.Clear()
 		}
@@ -132,7 +132,7 @@ func (m *monitor) look(ctx context.Context) error {
 	return m.collect(ctx, seen.Items)
 }
 
-// survey looks once at the checkpoints that begin with prefix, the worst first.
+// survey looks once at the checkpoints whose names begin with prefix, the worst first.
 func (s *openStore) survey(ctx context.Context, namespace, prefix string, memory *survey.Memory) (survey.Seen, error) {
 	seen := survey.Seen{Namespace: namespace}
 	var err error
@@ -149,8 +149,9 @@ func (s *openStore) survey(ctx context.Context, namespace, prefix string, memory
 	return seen, err
 }
 
-// collect does what gc does for those checkpoints whose turn it is. Names are dealt to as many turns as there are looks in
-// --gc-every, so that a monitor that is started for one look knows without a memory.
+// collect does what gc does, for the checkpoints whose turn it is. It spreads the names over the
+// looks in one --gc-every. So a monitor that is started for a single look knows whose turn it is
+// and needs no memory.
 func (m *monitor) collect(ctx context.Context, items []survey.Item) error {
 	turns := max(int64(m.flags.gcEvery/m.flags.every), 1)
 	turn := time.Now().UnixNano() / int64(m.flags.every) % turns

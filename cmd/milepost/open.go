@@ -18,24 +18,24 @@ import (
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-// openMode says what is made if it is not there.
+// openMode says what open makes if it does not exist.
 type openMode int
 
 const (
-	makesStore   openMode = 1 << iota // an SQLite file; a DynamoDB table is made by table create alone
+	makesStore   openMode = 1 << iota // an SQLite file; only table create makes a DynamoDB table
 	makesArchive                      // a directory
 
 	mustExist openMode = 0
 	mayCreate          = makesStore | makesArchive
 )
 
-// openStore is a store and what is known of it beside the protocol, with the archive that
-// belongs to it.
+// openStore is an open store with the archive that belongs to it, and what the command knows about
+// the store.
 type openStore struct {
 	store.Store
 	archive openArchive
 	url     places.Store
-	dynamo  *dynamostore.Store // nil: the store is another
+	dynamo  *dynamostore.Store // nil: another engine
 	client  *dynamodb.Client
 	closing func()
 }
@@ -60,11 +60,11 @@ func (a *app) open(ctx context.Context, mode openMode) (*openStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	beside := ""
+	defaultFile := ""
 	if isDefault {
-		beside = u.Path
+		defaultFile = u.Path
 	}
-	if s.archive, err = a.openArchive(ctx, mode, beside); err != nil {
+	if s.archive, err = a.openArchive(ctx, mode, defaultFile); err != nil {
 		s.closing()
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (a *app) open(ctx context.Context, mode openMode) (*openStore, error) {
 	return s, nil
 }
 
-// storeURL is what --store or MILEPOST_STORE name, or the default.
+// storeURL returns the store that --store or MILEPOST_STORE names, or the default store.
 func (a *app) storeURL() (u places.Store, isDefault bool, err error) {
 	text := a.storeText
 	if text == "" {
@@ -98,7 +98,7 @@ func (a *app) storeURL() (u places.Store, isDefault bool, err error) {
 	}
 	machine := places.ThisMachine(a.getenv)
 	if service := machine.Fleeting(); service != "" {
-		return u, true, kinds.Usagef("this runs on %s, where the default store, a local file, would vanish with the run: "+
+		return u, true, kinds.Usagef("this runs on %s, where the default store, a local file, would be lost when the run ends: "+
 			"name one with --store or MILEPOST_STORE, such as dynamodb://milepost", service)
 	}
 	path, err := machine.DefaultFile()
@@ -106,7 +106,7 @@ func (a *app) storeURL() (u places.Store, isDefault bool, err error) {
 		return u, true, kinds.Usage(err)
 	}
 	if machine.IsContainerWithoutVolume(path) {
-		a.say("warning: this looks like a container, and %s is on no volume: it vanishes with the container. Mount one, or name a store with --store", filepath.Dir(path))
+		a.say("warning: this looks like a container, and %s is not on a volume: it will be lost with the container. Mount a volume, or name a store with --store", filepath.Dir(path))
 	}
 	return places.Store{Path: path}, true, nil
 }
@@ -115,7 +115,7 @@ func openSQLite(ctx context.Context, u places.Store, mode openMode, isDefault bo
 	file, err := sqlitestore.Open(ctx, u.Path, &sqlitestore.Options{CreateDir: isDefault, MustExist: mode&makesStore == 0})
 	if err != nil {
 		if errors.Is(err, store.ErrNoTable) {
-			return nil, fmt.Errorf("%w\nthe first milepost batch makes it, and milepost table create does", err)
+			return nil, fmt.Errorf("%w\nto make it, run milepost table create, or a first milepost batch", err)
 		}
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func openDynamo(ctx context.Context, u places.Store) (*openStore, error) {
 		return nil, err
 	}
 	if settings.Region == "" {
-		return nil, kinds.Usagef("store %s: no region is known: add ?region=…, or set AWS_REGION", u)
+		return nil, kinds.Usagef("store %s: the region is not set: add ?region=…, or set AWS_REGION", u)
 	}
 	u.Region = settings.Region
 	service := dynamodb.NewFromConfig(settings, func(o *dynamodb.Options) {
@@ -141,7 +141,7 @@ func openDynamo(ctx context.Context, u places.Store) (*openStore, error) {
 	return &openStore{Store: table, url: u, dynamo: table, client: service, closing: func() {}}, nil
 }
 
-// hostname is for messages; an unknown one is no reason to fail.
+// hostname returns the host's name, for messages. An unknown name is not an error.
 func hostname() string {
 	name, _ := os.Hostname()
 	return name

@@ -12,7 +12,7 @@ import (
 	"github.com/milepost-dev/milepost/internal/human"
 )
 
-// say writes a line to standard error: the talk, not the answer. A terminal obeys nothing in it.
+// say writes a line to standard error. Control characters in it are written out as escapes.
 func (a *app) say(format string, args ...any) {
 	_, _ = fmt.Fprintln(a.stderr, human.Visible(fmt.Sprintf("milepost: "+format, args...)))
 }
@@ -26,7 +26,7 @@ func writeJSON(w io.Writer, item any) error {
 	return e.Encode(item)
 }
 
-// table is rows under a header, whose columns that end in ">" are flush right.
+// table is rows under a header. Columns whose header ends in ">" are aligned to the right.
 type table struct {
 	header []string
 	rows   [][]string
@@ -67,6 +67,6 @@ func flushRight(s string, width int) string {
 	return strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s))) + s
 }
 
-// cell makes a text of the user's fit a table's cell: one line, not too long, and nothing that a
-// terminal would obey.
+// cell makes a text of the user's fit into a cell of a table: one line, not too long, and without
+// control characters.
 func cell(s string) string { return human.Shorten(human.Line(cmp.Or(s, "–")), 60) }

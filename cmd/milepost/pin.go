@@ -25,7 +25,7 @@ func (a *app) pinCommand() *cobra.Command {
 		ValidArgsFunction: a.completeNames,
 	}
 	cmd.Flags().Int64Var(&version, "version", 0, "the version (default: the newest)")
-	cmd.Flags().StringVar(&label, "label", "", "what it is to be known by")
+	cmd.Flags().StringVar(&label, "label", "", "the savepoint's label")
 	f.add(cmd)
 	f.addReason(cmd, "the label, in brackets")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
@@ -37,7 +37,7 @@ func (a *app) pinCommand() *cobra.Command {
 			label += " (" + f.reason + ")"
 		}
 		if label == "" || len(label) > checkpoint.MaxLabel {
-			return kinds.Usagef("--label: a text of 1 to %d bytes is needed, the reason included", checkpoint.MaxLabel)
+			return kinds.Usagef("--label: write a text of 1 to %d bytes, the reason included", checkpoint.MaxLabel)
 		}
 		if err := checkVersion(cmd, version); err != nil {
 			return err
@@ -56,7 +56,7 @@ func (a *app) unpinCommand() *cobra.Command {
 	var version int64
 	cmd := &cobra.Command{
 		Use:   "unpin NAME --version N",
-		Short: "Take the label off a savepoint: it expires as others do",
+		Short: "Remove the label of a savepoint: it expires like other versions",
 		Example: `  milepost unpin orders/eu --version 1200
   milepost unpin orders/eu --version 1200 --reason INC-123 --execute`,
 		Args:              exactly("NAME"),
@@ -64,14 +64,14 @@ func (a *app) unpinCommand() *cobra.Command {
 	}
 	cmd.Flags().Int64Var(&version, "version", 0, "the version")
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.reason, "reason", "", "why; told in the answer, for whoever keeps that: what carried a reason, the label, is gone")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why; only printed, since the label that held a reason is removed")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 		options, err := f.options(a, cmd)
 		if err != nil {
 			return err
 		}
 		if version == 0 && !cmd.Flags().Changed("version") {
-			return kinds.Usagef("--version is missing: which one? see %s", a.call("history %s", key.Name))
+			return kinds.Usagef("--version is missing; for the versions see %s", a.call("history %s", key.Name))
 		}
 		if err := checkVersion(cmd, version); err != nil {
 			return err
@@ -98,10 +98,10 @@ func checkVersion(cmd *cobra.Command, version int64) error {
 	return nil
 }
 
-// pinJSON is a pin, or the end of one, as JSON.
+// pinJSON is a pin or an unpin as JSON.
 type pinJSON struct {
 	editJSON
-	Reason string `json:"reason,omitempty"` // that no record keeps
+	Reason string `json:"reason,omitempty"` // not kept in a record
 }
 
 func (a *app) printPin(action string, key store.Key, cp *checkpoint.Checkpoint, options *checkpoint.EditOptions, becomes, reason string) error {

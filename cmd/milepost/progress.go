@@ -12,15 +12,14 @@ import (
 	"github.com/milepost-dev/milepost/internal/human"
 )
 
-// How often a line of progress is written where there is no terminal, and the bar
-// drawn where there is one.
+// How often progress is written: as a line without a terminal, and as a bar on a terminal.
 const (
 	lineEvery = 10 * time.Second
 	drawEvery = 100 * time.Millisecond
 )
 
-// progress tells people how far a batch job is: a bar on a terminal, and otherwise a
-// line now and then.
+// progress shows people how far a batch job is: a bar on a terminal, and elsewhere a line now and
+// then.
 type progress struct {
 	w    io.Writer
 	name string
@@ -29,7 +28,7 @@ type progress struct {
 	began    time.Time
 	told     time.Time
 	records  int64   // done before this run
-	fraction float64 // likewise, of the input; below 0: its size is not known
+	fraction float64 // of the input, done before this run; below 0: its size is not known
 }
 
 const barSteps = 1000
@@ -52,14 +51,14 @@ func isTerminal(w io.Writer, getenv func(string) string) bool {
 	return ok && term.IsTerminal(int(file.Fd())) && getenv("TERM") != "dumb"
 }
 
-// newBar is a bar of so many steps; -1: nobody knows how many.
+// newBar returns a bar of so many steps; -1: not known.
 func newBar(w io.Writer, steps int64) *progressbar.ProgressBar {
 	return progressbar.NewOptions64(steps,
 		progressbar.OptionSetWriter(w), progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
 }
 
-// update tells that records are done and saved as version.
+// update shows that records are done and saved as version.
 func (p *progress) update(records int64, fraction float64, version int64) {
 	now := time.Now()
 	every := lineEvery
@@ -85,7 +84,7 @@ func (p *progress) update(records int64, fraction float64, version int64) {
 	}
 }
 
-// finish tells how it ended, whatever was told before.
+// finish prints how the job ended.
 func (p *progress) finish(records int64, how string, version int64) {
 	if p.bar != nil {
 		_ = p.bar.Clear()
@@ -93,7 +92,7 @@ func (p *progress) finish(records int64, how string, version int64) {
 	_, _ = fmt.Fprintf(p.w, "%s  %s records  %s  version %s\n", p.name, human.Thousands(records), how, human.Thousands(version))
 }
 
-// text is flights  62,000 records  14,210/s  2 s left  version 62.
+// text returns a line such as "flights  62,000 records  14,210/s  2 s left  version 62".
 func (p *progress) text(now time.Time, records int64, fraction float64, version int64) string {
 	s := fmt.Sprintf("%s  %s records", p.name, human.Thousands(records))
 	if elapsed := now.Sub(p.began); elapsed > 0 && records > p.records {

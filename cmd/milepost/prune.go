@@ -33,19 +33,19 @@ func (a *app) pruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune [NAME…]",
 		Short: "Remove old versions before they expire",
-		Long: `Prune removes, of the checkpoints that are named or of all, the versions that are
-older than --older-than, but for those that the newest --keep-starts sessions started
-from. The newest version and savepoints stay always, and so does the mirror: with an
-archive, a version stays until it is there. States in the archive that nothing points at
-any more are removed by gc.`,
+		Long: `Prune removes the versions that are older than --older-than, of the checkpoints that are
+named or of all. It keeps the newest version, savepoints, and the versions that the newest
+--keep-starts runs started from. With an archive, it keeps a version until the version is
+mirrored, and never removes from the mirror. Gc removes the states in the archive that no
+version refers to any more.`,
 		Example: `  milepost prune --older-than 7d
   milepost prune flights --older-than 36h --keep-starts 2 --execute`,
 		ValidArgsFunction: a.completeNames,
 	}
 	chosen.add(cmd)
-	cmd.Flags().BoolVar(&execute, "execute", false, "do it; without, only the plan is shown")
-	cmd.Flags().StringVar(&age, "older-than", age, "the `age` from which versions are removed, such as 36h or 7d; at least 1h")
-	cmd.Flags().IntVar(&starts, "keep-starts", starts, "of how many sessions the versions that they started from stay, whatever their age")
+	cmd.Flags().BoolVar(&execute, "execute", false, "do it; without this flag only the plan is shown")
+	cmd.Flags().StringVar(&age, "older-than", age, "remove versions of at least this `age`, such as 36h or 7d; at least 1h")
+	cmd.Flags().IntVar(&starts, "keep-starts", starts, "keep the starting version of the newest `N` runs, however old")
 	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
 		in := s.in(a.namespace)
 		in.RetainStarts = starts
@@ -83,7 +83,7 @@ any more are removed by gc.`,
 	return cmd
 }
 
-// parseAge reads a duration, in which days may be written as such.
+// parseAge reads a duration, which may be given in days.
 func parseAge(text string) (time.Duration, error) {
 	age, err := time.ParseDuration(text)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
@@ -94,7 +94,7 @@ func parseAge(text string) (time.Duration, error) {
 		age = time.Duration(n) * day
 	}
 	if err != nil || age < checkpoint.MinRetainAge {
-		return 0, kinds.Usagef("--older-than %q: write 36h or 7d; it is at least %v", text, checkpoint.MinRetainAge)
+		return 0, kinds.Usagef("--older-than %q: write 36h or 7d; the least is %v", text, checkpoint.MinRetainAge)
 	}
 	return age, nil
 }
@@ -113,7 +113,7 @@ func (a *app) printPruned(done *checkpoint.Pruned, dryRun bool) error {
 		return a.printJSON(pruneJSON{done.Namespace, done.Name, !dryRun, versions, done.Kept, done.Unmirrored})
 	}
 	if done.Unmirrored > 0 {
-		a.say("%s of %s stay until they are in the archive: milepost archive sync mirrors them", versionsText(done.Unmirrored), cell(done.Name))
+		a.say("%s of %s stay until they are mirrored: run milepost archive sync", versionsText(done.Unmirrored), cell(done.Name))
 	}
 	if len(versions) == 0 {
 		return nil
@@ -127,7 +127,7 @@ func (a *app) printPruned(done *checkpoint.Pruned, dryRun bool) error {
 	return err
 }
 
-// runsOf writes numbers as runs, the lowest first: 1–40, 42.
+// runsOf writes numbers as ranges, the lowest first: 1–40, 42.
 func runsOf(numbers []int64) []string {
 	sorted := slices.Sorted(slices.Values(numbers))
 	var runs []string

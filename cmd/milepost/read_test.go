@@ -189,7 +189,7 @@ func TestTheDefaultStoreIsSaidAndIsInTheStateDirectory(t *testing.T) {
 	for _, variable := range []string{"AWS_LAMBDA_FUNCTION_NAME=f", "GLUE_VERSION=4.0", "ECS_CONTAINER_METADATA_URI_V4=http://x"} {
 		r := milepost(t, append(env, variable), "list")
 		assert.Equal(t, 2, r.exit)
-		assert.Regexp(t, `this runs on (AWS Lambda|AWS Glue|Amazon ECS), where the default store, a local file, would vanish`, r.stderr)
+		assert.Regexp(t, `this runs on (AWS Lambda|AWS Glue|Amazon ECS), where the default store, a local file, would be lost`, r.stderr)
 		must(t, append(env, variable), "list", "--store", fmt.Sprintf("sqlite:%s", storeFile(t, state)))
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// report tells an error to whoever called the command.
+// report prints an error to standard error, for a person or as JSON.
 func (a *app) report(err error) {
 	if a.output == "json" {
 		_ = writeJSON(a.stderr, kinds.ToErrorJSON(err))
@@ -34,7 +34,7 @@ func (a *app) report(err error) {
 	a.say("%s", strings.ReplaceAll(text, "\n", "\n          "))
 }
 
-// heldText says who is in the way.
+// heldText says who holds the lease.
 func (a *app) heldText(held *lease.HeldError) string {
 	now := held.Now
 	if now.IsZero() {
@@ -53,12 +53,12 @@ func (a *app) heldText(held *lease.HeldError) string {
 	return b.String()
 }
 
-// endLease says how a person ends another's lease.
+// endLease returns the advice on how to end another run's lease.
 func (a *app) endLease(name string) string {
 	return "end its lease:   " + a.call("lease break %s --reason \"…\" --execute", name)
 }
 
-// advisedError is a held lease with what to do about it.
+// advisedError is the error of a held lease, with what to do about it.
 type advisedError struct {
 	error
 	lines []string
@@ -66,7 +66,7 @@ type advisedError struct {
 
 func (e *advisedError) Unwrap() error { return e.error }
 
-// advised adds what to do, a line each, if err is that another holds the lease.
+// advised adds lines that say what to do, if err says that another run holds the lease.
 func advised(err error, lines ...string) error {
 	if !errors.Is(err, lease.ErrHeld) {
 		return err
@@ -74,9 +74,9 @@ func advised(err error, lines ...string) error {
 	return &advisedError{err, lines}
 }
 
-// holderText is nightly@etl-7 (pid 4121, run 2026-11-24T02:00:01Z).
+// holderText returns a holder as nightly@etl-7 (pid 4121, run 2026-11-24T02:00:01Z).
 func holderText(h store.Holder) string {
-	text := cmp.Or(h.ID, "somebody")
+	text := cmp.Or(h.ID, "an unknown holder")
 	if h.Host != "" && !strings.HasSuffix(text, "@"+h.Host) {
 		text += " on " + h.Host
 	}
@@ -93,7 +93,7 @@ func holderText(h store.Holder) string {
 	return text
 }
 
-// hint says what to do next about an error that does not say it itself.
+// hint says what to do next, for an error that does not say so itself.
 func (a *app) hint(err error) string {
 	switch kinds.Of(err).Name {
 	case "lease_lost":
@@ -104,18 +104,18 @@ func (a *app) hint(err error) string {
 		return "another run may hold the lease now; nothing that it saved can be overwritten by this one.\n" +
 			"see who:  " + a.call("lease show %s", name)
 	case "job_failed":
-		return "what came before is saved: mend it and run the same command again"
+		return "everything before it is saved: fix the cause and run the same command again"
 	case "outcome_unknown":
-		return "run the same command again: it settles what became of the save"
+		return "run the same command again: it finds out whether the save landed"
 	case "store_regressed":
-		return "was the table restored from a backup? with an archive " + a.call("archive restore NAME") + " leads on from what it\n" +
-			"holds; without one look at " + a.call("history NAME") + ", and rollback or reset leads on"
+		return "was the table restored from a backup? with an archive " + a.call("archive restore NAME") + " continues from what it\n" +
+			"holds; without one look at " + a.call("history NAME") + ", then use rollback or reset"
 	case "body_missing":
 		name := "NAME"
 		if body, ok := errors.AsType[*archive.BodyError](err); ok {
 			name = body.Key.Name
 		}
-		return "no older state stands in for it. what else is wrong:  " + a.call("archive verify %s", name) + "\n" +
+		return "no older state is used in its place. what else is wrong:  " + a.call("archive verify %s", name) + "\n" +
 			"to go back to an older version:  " + a.call("rollback %s --to N", name)
 	}
 	if other, ok := errors.AsType[*records.OtherInputError](err); ok {
@@ -124,7 +124,7 @@ func (a *app) hint(err error) string {
 	return ""
 }
 
-// call is a command line of this command on the same store and namespace.
+// call returns a command line of milepost for the same store, archive and namespace.
 func (a *app) call(format string, args ...any) string {
 	line := "milepost " + fmt.Sprintf(format, args...)
 	if a.namespace != store.DefaultNamespace {

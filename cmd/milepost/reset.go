@@ -12,9 +12,10 @@ func (a *app) resetCommand() *cobra.Command {
 	var f editFlags
 	cmd := &cobra.Command{
 		Use:   "reset NAME",
-		Short: "Let a job begin afresh, by writing a new version that is empty",
-		Long: `Reset writes a new version without cursor, state or identity, and counts of 0; those
-before stay in the history, and rollback leads back to them. It takes the lease.`,
+		Short: "Start a job from scratch by writing a new, empty version",
+		Long: `Reset writes a new version without cursor, state or identity, and with counts of 0. The
+versions before it stay in the history, and rollback goes back to them. Reset takes the
+lease, so it is refused while a job runs.`,
 		Example: `  milepost reset flights
   milepost reset flights --reason "new input" --execute`,
 		Args:              exactly("NAME"),
@@ -31,7 +32,7 @@ before stay in the history, and rollback leads back to them. It takes the lease.
 		if err != nil {
 			return err
 		}
-		return a.printEdit("reset", key, e, options, ", from which the job begins afresh")
+		return a.printEdit("reset", key, e, options, ", from which the job starts from scratch")
 	})
 	return cmd
 }

@@ -17,20 +17,20 @@ func (a *app) rollbackCommand() *cobra.Command {
 	var to int64
 	cmd := &cobra.Command{
 		Use:   "rollback NAME --to N",
-		Short: "Go back to an earlier version, by writing a new one with its content",
-		Long: `Rollback writes a new version with the content of an older one; those in between
-stay in the history. It takes the lease, so a job that runs is in its way.`,
+		Short: "Go back to an earlier version by writing a new version with its content",
+		Long: `Rollback writes a new version with the content of an older version. The versions in
+between stay in the history. Rollback takes the lease, so it is refused while a job runs.`,
 		Example: `  milepost rollback orders/eu --to 1200
   milepost rollback orders/eu --to 1200 --if-version 1204 --reason "bad prices, INC-123" --execute`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.completeNames,
 	}
-	cmd.Flags().Int64Var(&to, "to", 0, "the `version` whose content the new one gets")
+	cmd.Flags().Int64Var(&to, "to", 0, "the `version` whose content the new version gets")
 	f.add(cmd)
 	f.addReason(cmd, "the new version")
 	cmd.RunE = a.named(mustExist, func(ctx context.Context, s *openStore, key store.Key, _ []string) error {
 		if to < 1 {
-			return kinds.Usagef("--to is missing: which version? see %s", a.call("history %s", key.Name))
+			return kinds.Usagef("--to is missing; for the versions see %s", a.call("history %s", key.Name))
 		}
 		options, err := f.options(a, cmd)
 		if err != nil {

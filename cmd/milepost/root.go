@@ -26,14 +26,14 @@ type app struct {
 	storeText, archiveText, namespace, output string
 	verbose                                   bool
 
-	telemetry *telemetry // where metrics go; nil: nowhere
+	telemetry *telemetry // sends metrics; nil: no metrics
 
-	begun bool // the command was called as it can be, and has begun
+	begun bool // the arguments were valid, and the command has begun
 }
 
-// run runs the command once and returns its exit code. It reads and writes only
-// what it is given, but for the files, processes and services that args name, and
-// what the AWS SDK finds by itself.
+// run runs the command once and returns its exit code. It reads and writes only what it is given,
+// except for the files, processes and services that args name, and what the AWS SDK finds by
+// itself.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	if _, file := stderr.(*os.File); !file {
 		stderr = &turns{w: stderr}
@@ -54,7 +54,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return kinds.Of(err).Exit
 }
 
-// turns lets the commands, the log and the user's program write to one writer, as they may to a file.
+// turns lets the commands, the log and the user's program write to one writer: their outputs may be
+// the same file.
 type turns struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -69,9 +70,9 @@ func (t *turns) Write(p []byte) (int, error) {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "milepost",
-		Short: "Data jobs that go on where they stopped, and never run twice at once",
-		Long: `Milepost keeps the progress of data jobs: a job that dies goes on from its last
-checkpoint, and while one run holds the checkpoint's lease no other can advance it.`,
+		Short: "Data jobs that resume where they stopped, and never run twice at once",
+		Long: `Milepost keeps the progress of data jobs. A job that dies resumes from its last
+checkpoint. While one run holds the checkpoint's lease, no other run can advance it.`,
 		Example: `  milepost batch flights flights.jsonl.zst --every 1000 -- ./load.sh
   milepost list
   milepost rollback flights --to 40`,
@@ -87,11 +88,11 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 	flags.StringVar(&a.storeText, "store", "", "`URL` of the store: sqlite:PATH or dynamodb://TABLE?region=…&endpoint=…&profile=…\n"+
 		"(default: $MILEPOST_STORE, else an SQLite file in your state directory)")
 	flags.StringVar(&a.archiveText, "archive", "", "`URL` of the archive: s3://BUCKET/PREFIX?region=…&endpoint=…&profile=…, file:DIR, or none\n"+
-		"(default: $MILEPOST_ARCHIVE, else a directory beside the default store and none for another);\n"+
+		"(default: $MILEPOST_ARCHIVE, else a directory next to the default store, and none for another store);\n"+
 		"&mirror=every, sessions or off says which versions are mirrored there")
 	flags.StringVar(&a.namespace, "namespace", store.DefaultNamespace, "`namespace` of the checkpoint")
-	flags.StringVarP(&a.output, "output", "o", "table", "what to print: table, or json with one line an item")
-	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error where the store is and what this cost")
+	flags.StringVarP(&a.output, "output", "o", "table", "what to print: table, or json with one line for each item")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "print on standard error where the store is, and what the requests cost")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 
 	root.AddCommand(
@@ -108,7 +109,7 @@ checkpoint, and while one run holds the checkpoint's lease no other can advance 
 	return root
 }
 
-// begin checks what all commands share, before anything is done.
+// begin checks the flags that all commands share, before anything is done.
 func (a *app) begin() error {
 	if a.output != "table" && a.output != "json" {
 		a.output = "table"
@@ -130,7 +131,7 @@ func (a *app) beginOn(name string) (store.Key, error) {
 	return key, key.Validate()
 }
 
-// named makes the RunE of a command on one checkpoint, NAME being its first argument. ctx ends at
+// named makes the RunE of a command on one checkpoint, whose first argument is NAME. ctx ends at
 // SIGINT and SIGTERM.
 func (a *app) named(open openMode, do func(ctx context.Context, s *openStore, key store.Key, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
@@ -161,7 +162,7 @@ func (a *app) with(open openMode, do func(ctx context.Context, s *openStore, arg
 	}
 }
 
-// stoppedOr returns the signal that ended ctx where err comes of nothing but that.
+// stoppedOr returns the signal that ended ctx, if err has no other cause, and otherwise err.
 func stoppedOr(ctx context.Context, err error) error {
 	if _, stopped := errors.AsType[*kinds.SignalError](context.Cause(ctx)); stopped && errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -169,7 +170,7 @@ func stoppedOr(ctx context.Context, err error) error {
 	return err
 }
 
-// leaseOptions are those of a command that is not a job: it waits for nobody.
+// leaseOptions returns the options of a command that is not a job: it does not wait for a lease.
 func (a *app) leaseOptions() lease.Options {
 	return lease.Options{Logger: a.logger(), Observer: a.observer()}
 }
@@ -195,11 +196,11 @@ func (a *app) getenv(name string) string {
 	return ""
 }
 
-// exactly is cobra.ExactArgs whose error names the arguments.
+// exactly is [cobra.ExactArgs] with an error that names the arguments.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != len(names) {
-			return kinds.Usagef("%s takes %s: it got %d arguments\nsee %s --help",
+			return kinds.Usagef("%s needs %s; it got %d arguments\nsee %s --help",
 				cmd.CommandPath(), strings.Join(names, " and "), len(args), cmd.CommandPath())
 		}
 		return nil

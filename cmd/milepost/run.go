@@ -27,23 +27,23 @@ func (a *app) runCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run NAME [flags] -- CMD [ARG…]",
-		Short: "Run a command that is alone, and that resumes",
-		Long: `Run holds the lease of the checkpoint NAME while CMD runs: no other run can have the
-same NAME. What CMD says of its progress is saved, and the next run finds it.
+		Short: "Run a command under the lease; it resumes where the last run stopped",
+		Long: `Run holds the lease of the checkpoint NAME while CMD runs, so no other run can have the
+same NAME. Run saves the progress that CMD reports, and the next run resumes from it.
 
-CMD finds in its environment MILEPOST_NAME, MILEPOST_EPOCH (rises with every run: a
-fence for what it writes to), MILEPOST_RUN_ID, MILEPOST_CURSOR (where it is to go on;
-empty at first) and MILEPOST_CHECKPOINT (a file: the checkpoint it resumes from, as
-JSON). It, and any process that it starts, says
+The environment of CMD has MILEPOST_NAME, MILEPOST_EPOCH (higher in every run: use it to
+fence what CMD writes to), MILEPOST_RUN_ID, MILEPOST_CURSOR (where to resume; empty at
+first) and MILEPOST_CHECKPOINT (a file: the checkpoint that CMD resumes from, as JSON).
+CMD, and any process that it starts, reports progress with
 
   milepost mark --cursor ord-88123 --processed 100   saved in the background
   milepost save --cursor ord-88123 --state FILE      returns when it is durable
   milepost state                                     prints the state
 
-or speaks docs/agent-protocol.md over the Unix socket MILEPOST_SOCKET.
+or with the protocol of docs/agent-protocol.md over the Unix socket MILEPOST_SOCKET.
 
-When the lease is lost CMD and its children get SIGTERM, and SIGKILL after --grace.
-Signals are forwarded to them. When CMD has ended, what it left running is ended, too.`,
+When the lease is lost, CMD and its children get SIGTERM, and SIGKILL after --grace. Run
+forwards signals to them. When CMD has ended, run ends the processes that CMD left running.`,
 		Example: `  milepost run nightly -- ./nightly.sh
   milepost run nightly --wait 10m -- ./nightly.sh
   milepost run hello -- sh -c 'milepost mark --cursor "$((MILEPOST_CURSOR + 1))"'`,
@@ -54,7 +54,7 @@ Signals are forwarded to them. When CMD has ended, what it left running is ended
 			case len(args) == 1 && dash != 0:
 				return kinds.Usagef("the command is missing: milepost run %s -- CMD [ARG…]", args[0])
 			case dash != 1:
-				return kinds.Usagef("run takes a name, then -- and a command\nsee milepost run --help")
+				return kinds.Usagef("run needs a name, then -- and a command\nsee milepost run --help")
 			}
 			return nil
 		},
@@ -66,7 +66,7 @@ Signals are forwarded to them. When CMD has ended, what it left running is ended
 	flags := cmd.Flags()
 	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long CMD may go on after SIGTERM, before SIGKILL")
 	f.expect.add(flags)
-	f.add(flags, "hand over when another run asks: CMD gets SIGTERM; exits with 10")
+	f.add(flags, "hand over when another run asks: CMD gets SIGTERM; then exit with 10")
 	return cmd
 }
 
@@ -87,7 +87,7 @@ func (f *runFlags) options(a *app) *checkpoint.Options {
 	}
 }
 
-// runJob is milepost run.
+// runJob runs milepost run.
 func (a *app) runJob(parent context.Context, f runFlags, name string, argv []string) error {
 	if _, err := a.beginOn(name); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 	}
 	signals := make(chan os.Signal, 16)
 	for _, s := range child.Forwarded {
-		if !signal.Ignored(s) { // as under nohup
+		if !signal.Ignored(s) { // under nohup some are ignored
 			signal.Notify(signals, s)
 		}
 	}
@@ -130,8 +130,8 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 	return stoppedOr(live, j.run())
 }
 
-// untilFirst returns a context that ends at the first signal that asks to stop, and what ends
-// the watch for it.
+// untilFirst returns a context that ends at the first signal that asks to stop, and a function that
+// ends the watch for signals.
 func untilFirst(parent context.Context, signals <-chan os.Signal) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	stop, done := make(chan struct{}), make(chan struct{})

@@ -32,15 +32,15 @@ type job struct {
 	app     *app
 	store   *openStore
 	session *checkpoint.Session[json.RawMessage]
-	within  time.Duration           // how long it has when a handoff is wanted
-	cancel  context.CancelCauseFunc // of the session's context
+	within  time.Duration           // how long the command has to end when another run wants a handoff
+	cancel  context.CancelCauseFunc // cancels the session's context
 	argv    []string
 	grace   time.Duration
 	signals <-chan os.Signal
 }
 
-// run runs the command, serves those of its processes that mark, and closes the session when all of them
-// have ended.
+// run runs the command and serves the processes of the command that mark. It closes the session
+// when all of them have ended.
 func (j *job) run() error {
 	shared, err := agent.Share(j.app.agentOptions(), j.store.forAgent(), j.session, j.within, j.cancel)
 	if err != nil {
@@ -50,14 +50,15 @@ func (j *job) run() error {
 	closeErr := shared.Close(err)
 	switch lost, isLost := errors.AsType[*lease.LostError](closeErr); {
 	case isLost && (err == nil || errors.Is(err, kinds.ErrJobFailed) || errors.Is(err, lost)):
-		return closeErr // what the command did after the loss is not its fault
+		return closeErr // after the loss, how the command ended does not count
 	case errors.Is(err, closeErr):
 		return err
 	}
 	return errors.Join(err, closeErr)
 }
 
-// supervise runs the command, and returns how the session ends: nil if it exited with 0.
+// supervise runs the command, and returns the error to close the session with: nil if the command
+// exited with 0.
 func (j *job) supervise(shared *agent.Shared) error {
 	cmd := exec.Command(j.argv[0], j.argv[1:]...)
 	cmd.Env = append(append([]string{}, j.app.env...), shared.Env()...)
@@ -73,7 +74,7 @@ func (j *job) supervise(shared *agent.Shared) error {
 	case end.Yielded:
 		return checkpoint.ErrYielded
 	case end.Err == nil:
-		return nil // it came to its end, though a signal may have told it to stop
+		return nil // the command exited with 0, even if a signal told it to stop
 	case end.Signal != nil:
 		stopped := &kinds.SignalError{Signal: end.Signal}
 		j.cancel(stopped)

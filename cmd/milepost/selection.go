@@ -10,12 +10,12 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// selection is of a command that works on some checkpoints: those named by its arguments, or all
-// of the namespace, or those whose names begin with a prefix.
+// selection chooses the checkpoints of a command that works on several: those that its arguments
+// name, all of the namespace, or those whose names begin with a prefix.
 type selection struct{ prefix string }
 
 func (s *selection) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.prefix, "prefix", "", "instead of NAMEs: all checkpoints whose names begin with this")
+	cmd.Flags().StringVar(&s.prefix, "prefix", "", "instead of NAMEs: all checkpoints whose names begin with this prefix")
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if s.prefix != "" && len(args) > 0 {
 			return kinds.Usagef("give names or --prefix, not both")
@@ -24,8 +24,8 @@ func (s *selection) add(cmd *cobra.Command) {
 	}
 }
 
-// each calls do for each name, goes on after one that fails, and fails in the end. With an archive
-// names that are only there count, too.
+// each calls do for each name. It continues after a name that fails, and then fails at the end.
+// With an archive, it includes names that exist only there.
 func (a *app) each(ctx context.Context, s *openStore, in checkpoint.Namespace, chosen *selection, names []string, do func(name string) error) error {
 	var failed error
 	fail := func(err error) {
@@ -67,7 +67,7 @@ func (a *app) selected(ctx context.Context, in checkpoint.Namespace, chosen *sel
 	}
 }
 
-// sayNone says that there are no checkpoints, of a prefix where one was given.
+// sayNone says that there are no checkpoints, or none with the prefix if there is one.
 func (a *app) sayNone(prefix string, s *openStore) {
 	if prefix == "" {
 		a.say("there are no checkpoints in namespace %s of %s", a.namespace, s.url)

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	scrapeEvery = 15 * time.Second // /metrics looks at the store no more often
+	scrapeEvery = 15 * time.Second // how often at most /metrics reads the store
 	minToken    = 16               // bytes
 )
 
@@ -40,32 +40,34 @@ func (a *app) serveCommand() *cobra.Command {
 	var f serveFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve a status page: the checkpoints, the worst first, and each one's history",
+		Short: "Serve a status page: the checkpoints, the worst first, and their histories",
 		Long: `Serve shows the checkpoints of a namespace to browsers, and as JSON to programs: what does
-not move, since when, who holds it, what it last did, and what changed between any two
-versions. It changes nothing. /healthz says that the process lives, /readyz that the store
-answers; /metrics is for Prometheus, /api/v1/openapi.json describes the API.
+not move and since when, who holds the lease, what a checkpoint's last runs did, and what
+changed between any two versions. It changes nothing. /healthz says that the process lives,
+and /readyz that the store answers; /metrics is for Prometheus, and /api/v1/openapi.json
+describes the API.
 
-It listens on loopback. On any other address it asks for a token of 16 bytes or more, from
---token-file or MILEPOST_SERVE_TOKEN: as Authorization: Bearer TOKEN, or once by its login
-form. It speaks plain HTTP: put a proxy that speaks TLS before it. On loopback it answers to
-the names of this machine alone; --allow-host adds one, such as a proxy's.
+It listens on loopback. On any other address it requires a token of at least 16 bytes, from
+--token-file or MILEPOST_SERVE_TOKEN. Clients send it as Authorization: Bearer TOKEN, or
+once in the login form. Serve speaks plain HTTP: put a proxy that speaks TLS in front of it.
+On loopback it answers only to the names of this machine; --allow-host adds a name, such as
+a proxy's.
 
-States are not shown unless --show-state. docs/serve.md has the rest.`,
+States are not shown unless --show-state is set. docs/serve.md has the rest.`,
 		Example: `  milepost serve
   milepost serve --listen 127.0.0.1:0 --show-state
   milepost serve --listen :8080 --prefix /milepost --token-file /run/secrets/milepost`,
 		Args: exactly(),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 for any that is free")
-	flags.StringVar(&f.prefix, "prefix", "", "`path` under which a proxy shows it, such as /milepost")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 for any free port")
+	flags.StringVar(&f.prefix, "prefix", "", "`path` under which a proxy serves the page, such as /milepost")
 	flags.BoolVar(&f.showState, "show-state", false, "show states, too, and what changed in them")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` whose first line is the token (default: $MILEPOST_SERVE_TOKEN)")
-	flags.StringSliceVar(&f.hosts, "allow-host", nil, "a further `name` by which it may be asked for on loopback")
-	flags.StringVar(&f.level, "metrics-level", "summary", "how fine /metrics is: none, summary (by namespace) or detail (by checkpoint, too)")
-	flags.IntVar(&f.most, "max-series", metrics.DefaultMaxSeries, "with detail, how many checkpoints have series of their own; the rest is "+metrics.Other)
-	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long requests under way have when it is told to end")
+	flags.StringSliceVar(&f.hosts, "allow-host", nil, "another host `name` that requests on loopback may use")
+	flags.StringVar(&f.level, "metrics-level", "summary", "what /metrics has: none, summary (by namespace) or detail (by checkpoint, too)")
+	flags.IntVar(&f.most, "max-series", metrics.DefaultMaxSeries, "with detail, how many checkpoints have separate series; the rest share "+metrics.Other)
+	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long running requests may take after SIGTERM or SIGINT")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		token, err := f.token(a)
 		if err != nil {
@@ -83,13 +85,13 @@ func (f *serveFlags) token(a *app) (string, error) {
 		return "", kinds.Usagef("--listen %q: write HOST:PORT, such as 127.0.0.1:8080, or :8080 for every address", f.listen)
 	}
 	if f.level != "none" && f.level != "summary" && f.level != "detail" {
-		return "", kinds.Usagef("--metrics-level %q: it is none, summary or detail", f.level)
+		return "", kinds.Usagef("--metrics-level %q: write none, summary or detail", f.level)
 	}
 	if f.most < 1 {
-		return "", kinds.Usagef("--max-series %d: at least 1", f.most)
+		return "", kinds.Usagef("--max-series %d: it must be at least 1", f.most)
 	}
 	if f.grace < 0 {
-		return "", kinds.Usagef("--grace %s is negative", f.grace)
+		return "", kinds.Usagef("--grace %s: it cannot be negative", f.grace)
 	}
 	token := a.getenv("MILEPOST_SERVE_TOKEN")
 	if f.tokenFile != "" {
@@ -104,15 +106,16 @@ func (f *serveFlags) token(a *app) (string, error) {
 	}
 	switch {
 	case token != "" && len(token) < minToken:
-		return "", kinds.Usagef("the token has %d bytes, and %d are the least: make one with openssl rand -hex 32", len(token), minToken)
+		return "", kinds.Usagef("the token has %d bytes, but needs at least %d: make one with openssl rand -hex 32", len(token), minToken)
 	case token == "" && !isLoopback(host):
-		return "", kinds.Usagef("--listen %s: on an address that others reach a token is required: make one with openssl rand -hex 32, and give it in\n"+
+		return "", kinds.Usagef("--listen %s: other machines can reach this address, so a token is required: make one with openssl rand -hex 32, and give it in\n"+
 			"--token-file FILE or MILEPOST_SERVE_TOKEN; or listen on 127.0.0.1, and reach it through a tunnel or a proxy", f.listen)
 	}
 	return token, nil
 }
 
-// isLoopback reports whether a host is this machine alone. Names are not looked up, but for the one that is known.
+// isLoopback reports whether a host is this machine alone. It looks up no names: it knows only
+// localhost.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
@@ -160,7 +163,7 @@ func (a *app) serve(ctx context.Context, s *openStore, f serveFlags, token strin
 	drain, cancel := context.WithTimeout(requests, f.grace)
 	defer cancel()
 	if err := server.Shutdown(drain); err != nil {
-		end() // what still reads is given up
+		end() // requests that still run are given up
 		_ = server.Close()
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
@@ -169,7 +172,8 @@ func (a *app) serve(ctx context.Context, s *openStore, f serveFlags, token strin
 	return ctx.Err()
 }
 
-// scrape is /metrics: what monitor publishes, from a look at the store at the time of asking.
+// scrape serves /metrics. It publishes what monitor publishes, from a look at the store when it is
+// asked.
 type scrape struct {
 	app       *app
 	store     *openStore

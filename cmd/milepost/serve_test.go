@@ -156,7 +156,7 @@ func TestServeAsksForATokenWhereOthersReachIt(t *testing.T) {
 	} {
 		assert.Equal(t, 2, milepost(t, env, append([]string{"serve"}, args...)...).exit, args)
 	}
-	assert.Contains(t, milepost(t, append(env, "MILEPOST_SERVE_TOKEN=short"), "serve").stderr, "16 are the least")
+	assert.Contains(t, milepost(t, append(env, "MILEPOST_SERVE_TOKEN=short"), "serve").stderr, "needs at least 16")
 
 	const token = "0123456789abcdef"
 	file := filepath.Join(t.TempDir(), "token")
@@ -224,7 +224,7 @@ func TestServeGivesUpWhatDoesNotEndWithinItsGrace(t *testing.T) {
 
 	r := milepost(t, env, "serve", "--grace", "-1s")
 	assert.Equal(t, 2, r.exit)
-	assert.Contains(t, r.stderr, "--grace -1s is negative")
+	assert.Contains(t, r.stderr, "--grace -1s: it cannot be negative")
 }
 
 // begin sends a form of which finish sends the rest: meanwhile the request is under way.

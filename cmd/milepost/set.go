@@ -14,7 +14,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// setFlags say what the new version holds.
+// setFlags say what the new version has.
 type setFlags struct {
 	cursor, state, contentType, from string
 	processed, failed                int64
@@ -26,11 +26,11 @@ func (a *app) setCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set NAME --cursor C [--state FILE]",
 		Short: "Write a new version by hand: cursor, counts, state",
-		Long: `Set writes a new version; what is not given stays as it is. A checkpoint that does
-not exist is made. It takes the lease.
+		Long: `Set writes a new version; what you do not give stays as it is. It makes a checkpoint that
+does not exist. Set takes the lease, so it is refused while a job runs.
 
-A batch job's cursor is the number of records that are done: it finds the place in
-its input by itself.`,
+The cursor of a batch job is the number of records that are done: the job finds the place
+in its input by itself.`,
 		Example: `  milepost set flights --cursor 41000
   milepost set orders/eu --cursor ord-87910 --state state.json --reason "INC-123" --execute
   milepost get a -o json | milepost set b --from - --execute`,
@@ -38,12 +38,12 @@ its input by itself.`,
 		ValidArgsFunction: a.completeNames,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&content.cursor, "cursor", "", "where the job is to go on")
+	flags.StringVar(&content.cursor, "cursor", "", "where the job is to resume")
 	flags.Int64Var(&content.processed, "processed", 0, "how many records were processed")
 	flags.Int64Var(&content.failed, "failed", 0, "how many records failed")
 	flags.StringVar(&content.state, "state", "", "`FILE` with the job's state, - for standard input")
-	flags.StringVar(&content.contentType, "content-type", "application/json", "what the state is")
-	flags.StringVar(&content.from, "from", "", "`FILE` with what get -o json printed, - for standard input; other flags win over it")
+	flags.StringVar(&content.contentType, "content-type", "application/json", "the media type of the state")
+	flags.StringVar(&content.from, "from", "", "`FILE` with the output of get -o json, - for standard input; other flags win over it")
 	cmd.MarkFlagsOneRequired("cursor", "state", "from", "processed", "failed")
 	f.add(cmd)
 	f.addReason(cmd, "the new version")
@@ -88,7 +88,7 @@ func (f *setFlags) read(a *app, cmd *cobra.Command) (checkpoint.Content, error) 
 		}
 		var cp checkpoint.Checkpoint
 		if err := json.Unmarshal(data, &cp); err != nil {
-			return c, fmt.Errorf("read %s, which should be what get -o json prints: %w", f.from, err)
+			return c, fmt.Errorf("read %s, which should have the output of get -o json: %w", f.from, err)
 		}
 		c = checkpoint.ContentOf(&cp)
 	}
@@ -107,7 +107,7 @@ func (f *setFlags) read(a *app, cmd *cobra.Command) (checkpoint.Content, error) 
 			return c, err
 		}
 		if f.contentType == "application/json" && !json.Valid(data) {
-			return c, kinds.Usagef("--state %s is not valid JSON; is it of another --content-type?", f.state)
+			return c, kinds.Usagef("--state %s is not valid JSON; for another format give --content-type", f.state)
 		}
 		c.State, c.ContentType = data, f.contentType
 	}

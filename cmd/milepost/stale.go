@@ -17,7 +17,7 @@ import (
 type staleJSON struct {
 	Namespace string     `json:"namespace"`
 	Name      string     `json:"name"`
-	AgeMS     int64      `json:"age_ms"` // since it was saved; of one never saved, since that is expected
+	AgeMS     int64      `json:"age_ms"` // since its last save; if never saved, since a save is expected
 	LimitMS   int64      `json:"limit_ms"`
 	SavedAt   *time.Time `json:"saved_at"` // null: never
 	Error     string     `json:"error,omitempty"`
@@ -27,11 +27,11 @@ func (a *app) staleCommand() *cobra.Command {
 	var maxAge longDuration
 	cmd := &cobra.Command{
 		Use:   "stale [PREFIX]",
-		Short: "Name the checkpoints that were not saved for too long, and exit with 11",
-		Long: `Stale is for cron, Nagios and Kubernetes probes: it prints the checkpoints whose last save
-is older than --max-age, and exits with 11 if there are any. Without --max-age it goes by
-what milepost expect says of each. A checkpoint that cannot be read counts as stale. Where
-no checkpoint begins with PREFIX it exits with 3.`,
+		Short: "List the checkpoints that have not been saved for too long, and exit with 11",
+		Long: `Stale is for cron, Nagios and Kubernetes probes. It prints the checkpoints whose last save
+is older than --max-age, and exits with 11 if there are any. Without --max-age it uses
+what milepost expect says about each. A checkpoint that cannot be read counts as stale. If
+no checkpoint begins with PREFIX, stale exits with 3.`,
 		Example: `  milepost stale
   milepost stale --max-age 15m orders/`,
 		Args: atMostOnePrefix,
@@ -39,13 +39,13 @@ no checkpoint begins with PREFIX it exits with 3.`,
 			return a.stale(ctx, s, prefixOf(args), time.Duration(maxAge))
 		}),
 	}
-	cmd.Flags().Var(&maxAge, "max-age", "how old the last save may be, such as 15m or 1d (default: as milepost expect says)")
+	cmd.Flags().Var(&maxAge, "max-age", "how old the last save may be, such as 15m or 1d (default: what milepost expect says)")
 	return cmd
 }
 
 func atMostOnePrefix(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return kinds.Usagef("%s takes one prefix at the most; it got %d arguments", cmd.Name(), len(args))
+		return kinds.Usagef("%s takes at most one prefix; it got %d arguments", cmd.Name(), len(args))
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (a *app) stale(ctx context.Context, s *openStore, prefix string, maxAge tim
 		t.add(cell(i.Key.Name), saved, longDuration(limit).String())
 	}
 	if judged == 0 {
-		a.say("nothing is expected of any of the %s: say it with milepost expect, or give --max-age", countText(int64(len(items)), "checkpoint"))
+		a.say("no save is expected of any of the %s: set it with milepost expect, or give --max-age", countText(int64(len(items)), "checkpoint"))
 	}
 	if stale == 0 {
 		return nil

@@ -21,25 +21,26 @@ func (a *app) statusCommand() *cobra.Command {
 	every := longDuration(2 * time.Second)
 	cmd := &cobra.Command{
 		Use:   "status [PREFIX]",
-		Short: "Show how the checkpoints are, the worst first: what does not move, since when, who holds it",
-		Long: `Status shows one line a checkpoint, the worst first: unreadable, overdue (milepost expect
-says when), deleting, died (the last run neither released its lease nor goes on),
-failing (runs came to nothing since the last save), running, quiet. MOVED is when the
-cursor last changed: a job that saves and does not move is stuck, too. Rates of a first
-look are those between the last two versions.
+		Short: "Show the state of each checkpoint, the worst first: since when, and who holds it",
+		Long: `Status shows one line for each checkpoint, the worst state first: unreadable, overdue
+(milepost expect says when), deleting, died (the last run ended without releasing its
+lease), failing (runs since the last save came to nothing), running, quiet. MOVED is when
+the cursor last changed: a job that saves but does not move is stuck, too. The first look
+shows the rate between the last two versions.
 
-It reads at half the price and may lag by a moment: one request for 32 checkpoints, one
-for each page of names, and single versions of 100 checkpoints at the most.`,
+Status reads eventually consistent: at half the price, and possibly a moment behind. It
+takes one request for 32 checkpoints, one for each page of names, and reads single
+versions of at most 100 checkpoints.`,
 		Example: `  milepost status
   milepost status --watch orders/
   milepost status -o json | jq 'select(.condition == "overdue")'`,
 		Args: atMostOnePrefix,
 	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "look again and again, until it is interrupted")
-	cmd.Flags().Var(&every, "every", "with --watch, how often")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "refresh until interrupted")
+	cmd.Flags().Var(&every, "every", "with --watch, how often to refresh")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if time.Duration(every) < 100*time.Millisecond {
-			return kinds.Usagef("--every %s: 100ms at least", every)
+			return kinds.Usagef("--every %s: it must be at least 100ms", every)
 		}
 		return a.with(mustExist, func(ctx context.Context, s *openStore, args []string) error {
 			var memory survey.Memory
@@ -52,7 +53,8 @@ for each page of names, and single versions of 100 checkpoints at the most.`,
 	return cmd
 }
 
-// watchStatus redraws a terminal, and elsewhere prints one table after another, until it is told to stop.
+// watchStatus refreshes until ctx ends. It redraws a terminal; elsewhere it prints one table after
+// another.
 func (a *app) watchStatus(ctx context.Context, s *openStore, prefix string, memory *survey.Memory, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -80,7 +82,7 @@ func (a *app) watchStatus(ctx context.Context, s *openStore, prefix string, memo
 	}
 }
 
-// status looks once. rows is how many fit; 0: all do.
+// status prints the table once. rows is how many rows fit; 0: all.
 func (a *app) status(ctx context.Context, s *openStore, prefix string, memory *survey.Memory, rows int) error {
 	seen, err := s.survey(ctx, a.namespace, prefix, memory)
 	if err != nil {
@@ -98,7 +100,7 @@ func (a *app) status(ctx context.Context, s *openStore, prefix string, memory *s
 		a.sayNone(prefix, s)
 		return nil
 	}
-	t := newTable("NAME", "IS", "VERSION>", "CURSOR", "SAVED", "MOVED", "RATE>", "HELD BY", "LEASE", "FAILURES>", "ARCHIVE", "LAST ERROR")
+	t := newTable("NAME", "STATE", "VERSION>", "CURSOR", "SAVED", "MOVED", "RATE>", "HELD BY", "LEASE", "FAILURES>", "ARCHIVE", "LAST ERROR")
 	shown := len(seen.Items)
 	if rows > 0 {
 		shown = min(shown, rows)
@@ -110,7 +112,7 @@ func (a *app) status(ctx context.Context, s *openStore, prefix string, memory *s
 		return err
 	}
 	if hidden := len(seen.Items) - shown; hidden > 0 {
-		_, err = fmt.Fprintf(a.stdout, "and %s that are better\n", countText(int64(hidden), "checkpoint"))
+		_, err = fmt.Fprintf(a.stdout, "and %s in a better state\n", countText(int64(hidden), "checkpoint"))
 		return err
 	}
 	if rows == 0 {
@@ -119,7 +121,7 @@ func (a *app) status(ctx context.Context, s *openStore, prefix string, memory *s
 	return nil
 }
 
-// adviseOn says what to do about the worst.
+// adviseOn prints what to type next about the worst checkpoint.
 func (a *app) adviseOn(i *survey.Item) {
 	next := map[survey.Condition]string{
 		survey.Unreadable: "runs %s",

@@ -14,15 +14,17 @@ func (a *app) tableCommand() *cobra.Command {
 	table := &cobra.Command{
 		Use: "table", Short: "Make the store's table",
 		Args: exactly(),
-		RunE: func(*cobra.Command, []string) error { return kinds.Usagef("say what to do: milepost table create") },
+		RunE: func(*cobra.Command, []string) error {
+			return kinds.Usagef("a command is missing: milepost table create")
+		},
 	}
 	var options dynamostore.CreateOptions
 	create := &cobra.Command{
 		Use:   "create",
 		Short: "Make the store's table, or finish making it",
 		Long: `Create makes the DynamoDB table: keys, index, expiry, on-demand capacity, deletion
-protection, and point-in-time recovery where the endpoint has it. A table that is
-there is left as it is, but for expiry and recovery. For SQLite it makes the file.`,
+protection, and point-in-time recovery if the endpoint has it. It does not change a table
+that exists, except to turn on expiry and recovery. For SQLite it makes the file.`,
 		Example: `  milepost table create --store 'dynamodb://milepost?region=eu-west-1'`,
 		Args:    exactly(),
 		RunE: a.with(mayCreate, func(ctx context.Context, s *openStore, _ []string) error {
@@ -38,8 +40,8 @@ there is left as it is, but for expiry and recovery. For SQLite it makes the fil
 			return err
 		}),
 	}
-	create.Flags().BoolVar(&options.NoDeletionProtection, "no-deletion-protection", false, "let the table be deleted by mistake")
-	create.Flags().BoolVar(&options.NoPointInTimeRecovery, "no-point-in-time-recovery", false, "save what its backups cost")
+	create.Flags().BoolVar(&options.NoDeletionProtection, "no-deletion-protection", false, "do not protect the table against deletion by mistake")
+	create.Flags().BoolVar(&options.NoPointInTimeRecovery, "no-point-in-time-recovery", false, "have no point-in-time recovery, which costs money")
 	table.AddCommand(create)
 	return table
 }

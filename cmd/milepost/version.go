@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// released is the version of a release, which its build sets by the linker's flag
-// -X main.released=v1.2.3. Other builds leave it empty.
+// released is the version of a release. The build of a release sets it by the linker's flag -X
+// main.released=v1.2.3. Other builds leave it empty.
 var released string
 
 func (a *app) versionCommand() *cobra.Command {
@@ -38,7 +38,7 @@ type versionJSON struct {
 	Version  string `json:"version"`
 	Revision string `json:"revision,omitempty"` // of the commit
 	Time     string `json:"time,omitempty"`     // of the commit
-	Modified bool   `json:"modified,omitempty"` // built from more than the commit
+	Modified bool   `json:"modified,omitempty"` // built from changed files
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
@@ -63,8 +63,8 @@ func buildVersion() versionJSON {
 	return versionOf(released, info)
 }
 
-// versionOf tells the version of a release, of a module that was installed by its version, or of a checkout, which the Go
-// toolchain names after the newest tag and the commit.
+// versionOf returns the version of a release, of a module that was installed by its version, or of
+// a checkout. The Go toolchain names a checkout after the newest tag and the commit.
 func versionOf(released string, info *debug.BuildInfo) versionJSON {
 	v := versionJSON{Version: cmp.Or(released, info.Main.Version, "(unknown)"), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	for _, s := range info.Settings {

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// writeWhole makes path what write writes, or leaves it as it was where that fails: the content
-// goes into a file beside it first. What is there and no plain file, such as a pipe, is written to at once.
+// writeWhole makes what write writes the content of path. If write fails, path stays as it was: the
+// content first goes into a file next to path. If path exists and is not a plain file, such as a
+// pipe, it is written to directly.
 func writeWhole(path string, write func(io.Writer) error) (err error) {
 	if info, err := os.Stat(path); err == nil {
 		if !info.Mode().IsRegular() {

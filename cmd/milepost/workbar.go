@@ -11,8 +11,8 @@ import (
 	"github.com/milepost-dev/milepost/internal/human"
 )
 
-// workBar tells people how far a command is that has much to do: a bar on a terminal, and otherwise a
-// line now and then, so that what is soon done says nothing.
+// workBar shows people how far a long command is. On a terminal it is a bar. Elsewhere it prints a
+// line now and then, so that a command that ends soon prints nothing.
 type workBar struct {
 	w    io.Writer
 	verb string
@@ -22,7 +22,7 @@ type workBar struct {
 	told time.Time
 }
 
-// newWorkBar is of what the command does: "verify".
+// newWorkBar returns a bar for what the command does, such as "verify".
 func (a *app) newWorkBar(verb string) *workBar {
 	p := &workBar{w: a.stderr, verb: verb, told: time.Now()}
 	if isTerminal(a.stderr, a.getenv) {
@@ -36,7 +36,7 @@ func (p *workBar) on(what string) func(done, total int64) {
 	return func(done, total int64) { p.update(what, done, total) }
 }
 
-// update tells that so much is done; a total of 0 is not known.
+// update shows how much is done. A total of 0 means that it is not known.
 func (p *workBar) update(what string, done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,7 +65,7 @@ func (p *workBar) update(what string, done, total int64) {
 	}
 }
 
-// clear takes the bar away, before something else is said and when all is done.
+// clear removes the bar. Call it before printing anything else, and at the end.
 func (p *workBar) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

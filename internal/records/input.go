@@ -137,7 +137,7 @@ func appendRecord(dst []byte, r *bufio.Reader, delimiter byte) ([]byte, error) {
 		case errors.Is(err, io.EOF) && len(dst) == start:
 			return dst, io.EOF
 		case errors.Is(err, io.EOF) && field == inQuotes:
-			return dst[:start], errors.New("it ends inside a quoted field: close the quote")
+			return dst[:start], errors.New("it ends inside a quoted field: a quote was opened but never closed")
 		case errors.Is(err, io.EOF):
 			return dst, nil
 		case err != nil:

@@ -113,8 +113,8 @@ func TestManyHomeMadeCheckpointsBecomeOneHistory(t *testing.T) {
 	plan := must(t, env, args...)
 	assert.Contains(t, plan, "unreadable: "+broken[0])
 	assert.Contains(t, plan, "unreadable: "+broken[1]+": it is empty")
-	assert.Contains(t, plan, "tie: nothing tells the order of again/checkpoint_1000000200.json, checkpoint_1000000200.json")
-	assert.Contains(t, plan, "the same again, and left out: checkpoint_1000000300.json")
+	assert.Contains(t, plan, "tie: the order of again/checkpoint_1000000200.json, checkpoint_1000000200.json is unknown")
+	assert.Contains(t, plan, "left out, a repetition: checkpoint_1000000300.json")
 	assert.Contains(t, plan, "left alone: _SUCCESS")
 	assert.Contains(t, plan, "in 2 folders")
 	assert.Contains(t, plan, fmt.Sprintf("Would import 2,497 versions of my-job: the newest is at cursor record-%d", count))
@@ -148,7 +148,7 @@ func TestManyHomeMadeCheckpointsBecomeOneHistory(t *testing.T) {
 	assert.Equal(t, "record-10", at["cursor"], "versions have the times of their saves")
 
 	again := must(t, env, append(args, "--execute")...)
-	assert.Contains(t, again, "Imported 0 versions of my-job, where 2,497 were there already")
+	assert.Contains(t, again, "Imported 0 versions of my-job, of which 2,497 are already there")
 	assert.EqualValues(t, 2497, number(t, item(t, must(t, env, "get", "my-job", "-o", "json"))["version"]))
 }
 
