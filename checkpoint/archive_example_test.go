@@ -63,7 +63,7 @@ func ExampleNamespace_Restore() {
 	err := checkpoint.Run(ctx, orders, "eu", job, nil)
 	fmt.Println(strings.Contains(err.Error(), "restore it from the archive"))
 	restored, err := orders.Restore(ctx, "eu", &checkpoint.RestoreOptions{Reason: "the table is gone"})
-	fmt.Println(restored.After.Version, restored.After.Epoch > 1_000_000, err)
+	fmt.Println(restored.After.Number, restored.After.Epoch > 1_000_000, err)
 	fmt.Println(checkpoint.Run(ctx, orders, "eu", job, nil))
 	// Output:
 	// starts at ""

@@ -25,7 +25,7 @@ func (r *rig) history(a archive.Archive) (all []*checkpoint.Checkpoint) {
 
 func versions(all []*checkpoint.Checkpoint) (versions []int64) {
 	for _, cp := range all {
-		versions = append(versions, cp.Version)
+		versions = append(versions, cp.Number)
 	}
 	return versions
 }
@@ -58,7 +58,7 @@ func TestHistoryGoesOnInTheArchiveWhereTheStoreHasHoles(t *testing.T) {
 				require.Equal(r, versions(before), versions(after))
 				for i, cp := range after {
 					sameCheckpoint(r, before[i], cp)
-					assert.Equal(r, holes[0] <= cp.Version && cp.Version <= holes[1], cp.Archived, "version %d", cp.Version)
+					assert.Equal(r, holes[0] <= cp.Number && cp.Number <= holes[1], cp.Archived, "version %d", cp.Number)
 				}
 				assert.Len(r, r.history(nil), int(9-holes[1]+holes[0]))
 
@@ -71,7 +71,7 @@ func TestHistoryGoesOnInTheArchiveWhereTheStoreHasHoles(t *testing.T) {
 					at, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{At: cp.SavedAt.Add(time.Second)})
 					require.NoError(r, err)
 					if v < 9 { // the last two were saved at one time
-						assert.Equal(r, v, at.Version)
+						assert.Equal(r, v, at.Number)
 					}
 				}
 				_, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{At: before[9].SavedAt.Add(-time.Second)})
@@ -106,7 +106,7 @@ func TestAVersionThatIsDamagedInTheArchiveIsYieldedAsItsErrorAndTheNextFollows(t
 				failed++
 				continue
 			}
-			seen = append(seen, cp.Version)
+			seen = append(seen, cp.Number)
 		}
 		assert.Equal(r, []int64{6, 5, 4, 2, 1}, seen)
 		assert.Equal(r, 1, failed)
@@ -138,7 +138,7 @@ func TestVersionsThatAreDamagedInTheStoreAreYieldedAsTheirErrorsAndTheNextFollow
 				var seen []int64
 				for cp, err := range orders.History(r.Context(), name, nil) {
 					if err == nil {
-						seen = append(seen, cp.Version)
+						seen = append(seen, cp.Number)
 						continue
 					}
 					require.ErrorIs(r, err, store.ErrBadRecord)

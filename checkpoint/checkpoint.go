@@ -10,48 +10,27 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Checkpoint is one committed version, for reading. Its JSON is stable, holds numbers exactly,
-// and reads back: the state is JSON itself where its content type is JSON,
-// otherwise base64 beside a content_type.
+// Checkpoint is one committed version, for reading. Its JSON is stable, keeps numbers exactly, and reads
+// back. The state is JSON itself where its content type is JSON, and otherwise base64 with a
+// content_type.
 type Checkpoint struct {
-	Namespace string
-	Name      string
-	Version   int64
+	store.Key
 
-	Epoch       int64  // the fence: for the newest version the one on HEAD, else CommitEpoch
-	CommitEpoch int64  // of the session that committed this version
-	CommitID    string // of the commit that made it
-	By          store.Holder
-	SavedAt     time.Time
+	// Version is what the commit wrote. Starts are left out. ArchivedThrough is that of the newest
+	// version, and 0 for older ones. Version.State is nil unless the state lies in Body.
+	store.Version
 
-	Cursor    string
-	Finished  []store.Range // finished out of order, above Cursor
-	Processed int64
-	Failed    int64
-	LastError string
+	Epoch int64 // the fence: for the newest version the one on HEAD, else CommitEpoch
 
 	State       []byte // as the codec encoded it; nil: none was saved, or it lies in Body and was not loaded
 	ContentType string // of the state; "" where there is none
 	StateSize   int64  // bytes of the state, loaded or not
 	StoredSize  int64  // bytes that the state takes in the store
-	Body        string // the key in the archive of the object that holds the state; "": the store does
+	Body        string // the key in the archive of the object that holds the state; "": the store holds it
 
-	Identity string
-	Schema   int64
-
-	Ended        store.Ended // set on a session's closing commit
-	RestoredFrom int64       // of a rollback: the version whose content this is
-	Reason       string      // an operator's
-	Label        string      // of a savepoint; not known of the newest version
-	ExpiresAt    time.Time   // zero: it does not expire, or it is the newest version
-	Born         int64       // the first version since the last delete
-	Archived     bool        // it was read from the archive: the store does not hold it any more
-
-	// ArchivedThrough is the version up to which the mirror was known to be complete when the newest one was
-	// committed, which itself becomes known with the next. It is 0 if none was, and of older versions.
-	ArchivedThrough int64
-
-	stored *store.State // of a state in Body
+	Label     string    // of a savepoint; unknown for the newest version
+	ExpiresAt time.Time // zero: it does not expire, or it is the newest version
+	Archived  bool      // it was read from the archive: the store no longer has it
 }
 
 // Decode returns the state of cp, decoded by its content type ([JSON] or [Bytes]). For another
@@ -64,15 +43,13 @@ func Decode[T any](cp *Checkpoint) (T, error) {
 	codec := codecFor[T](nil)
 	if codec.ContentType() != cp.ContentType {
 		return v, fmt.Errorf("decode the state of %s, version %d: it is %s, and a %T takes %s",
-			cp.key(), cp.Version, cp.ContentType, v, codec.ContentType())
+			cp.Key, cp.Number, cp.ContentType, v, codec.ContentType())
 	}
 	if err := codec.Unmarshal(cp.State, &v); err != nil {
-		return v, fmt.Errorf("decode the state of %s, version %d: %w", cp.key(), cp.Version, err)
+		return v, fmt.Errorf("decode the state of %s, version %d: %w", cp.Key, cp.Number, err)
 	}
 	return v, nil
 }
-
-func (cp *Checkpoint) key() store.Key { return store.Key{Namespace: cp.Namespace, Name: cp.Name} }
 
 // wire is the JSON of a [Checkpoint].
 type wire struct {
@@ -129,7 +106,7 @@ func (cp Checkpoint) MarshalJSON() ([]byte, error) {
 
 func (cp *Checkpoint) wire() (wire, error) {
 	w := wire{
-		Namespace: cp.Namespace, Name: cp.Name, Version: cp.Version,
+		Namespace: cp.Namespace, Name: cp.Name, Version: cp.Number,
 		Epoch: cp.Epoch, CommitEpoch: cp.CommitEpoch, CommitID: cp.CommitID, SavedAt: cp.SavedAt,
 		Cursor: cp.Cursor, Processed: cp.Processed, Failed: cp.Failed, LastError: cp.LastError,
 		StateSize: max(cp.StateSize, int64(len(cp.State))), StoredSize: cp.StoredSize, StateBody: cp.Body, Identity: cp.Identity, Schema: cp.Schema,
@@ -173,12 +150,17 @@ func (cp *Checkpoint) UnmarshalJSON(data []byte) error {
 
 func (cp *Checkpoint) unwire(w *wire) error {
 	*cp = Checkpoint{
-		Namespace: w.Namespace, Name: w.Name, Version: w.Version,
-		Epoch: w.Epoch, CommitEpoch: w.CommitEpoch, CommitID: w.CommitID, SavedAt: w.SavedAt,
-		Cursor: w.Cursor, Processed: w.Processed, Failed: w.Failed, LastError: w.LastError,
-		StateSize: w.StateSize, StoredSize: w.StoredSize, Body: w.StateBody, Identity: w.Identity, Schema: w.Schema,
-		Ended: w.Ended, RestoredFrom: w.RestoredFrom, Reason: w.Reason, Label: w.Label, Born: w.Born,
-		Archived: w.Archived, ArchivedThrough: w.Through,
+		Key: store.Key{Namespace: w.Namespace, Name: w.Name},
+		Version: store.Version{
+			Number: w.Version, CommitEpoch: w.CommitEpoch, CommitID: w.CommitID, SavedAt: w.SavedAt,
+			Content: store.Content{
+				Cursor: w.Cursor, Processed: w.Processed, Failed: w.Failed, Identity: w.Identity, Schema: w.Schema,
+			},
+			LastError: w.LastError, Ended: w.Ended, RestoredFrom: w.RestoredFrom, Reason: w.Reason, Born: w.Born,
+			ArchivedThrough: w.Through,
+		},
+		Epoch: w.Epoch, StateSize: w.StateSize, StoredSize: w.StoredSize, Body: w.StateBody,
+		Label: w.Label, Archived: w.Archived,
 	}
 	if h := w.SavedBy; h != nil {
 		cp.By = store.Holder{ID: h.ID, Host: h.Host, PID: h.PID, RunID: h.RunID}
@@ -205,13 +187,9 @@ func (cp *Checkpoint) unwire(w *wire) error {
 
 // view is v as readers see it. A state that cannot be trusted is a [store.BadRecordError].
 func view(key store.Key, record string, v *store.Version) (*Checkpoint, error) {
-	cp := &Checkpoint{
-		Namespace: key.Namespace, Name: key.Name, Version: v.Number,
-		Epoch: v.CommitEpoch, CommitEpoch: v.CommitEpoch, CommitID: v.CommitID, By: v.By, SavedAt: v.SavedAt.UTC(),
-		Cursor: v.Cursor, Finished: v.Finished, Processed: v.Processed, Failed: v.Failed, LastError: v.LastError,
-		Identity: v.Identity, Schema: v.Schema,
-		Ended: v.Ended, RestoredFrom: v.RestoredFrom, Reason: v.Reason, Born: v.Born,
-	}
+	cp := &Checkpoint{Key: key, Version: *v, Epoch: v.CommitEpoch}
+	cp.SavedAt = v.SavedAt.UTC()
+	cp.Starts, cp.ArchivedThrough, cp.Version.State = nil, 0, nil
 	if v.State == nil {
 		return cp, nil
 	}
@@ -220,7 +198,7 @@ func view(key store.Key, record string, v *store.Version) (*Checkpoint, error) {
 		cp.ContentType = jsonType
 	}
 	if cp.Body = v.State.Body; cp.Body != "" {
-		cp.stored = v.State
+		cp.Version.State = v.State
 		return cp, nil
 	}
 	data, err := archive.Unpack(v.State)

@@ -155,7 +155,7 @@ func (r *rig) assertHistory(want ...int64) {
 	var versions []int64
 	for cp, err := range in(r.inner).History(r.Context(), name, nil) {
 		require.NoError(r, err)
-		versions = append(versions, cp.Version)
+		versions = append(versions, cp.Number)
 	}
 	assert.Equal(r, want, versions)
 }

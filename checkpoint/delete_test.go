@@ -32,7 +32,7 @@ func TestADeleteRemovesAllButTheCounters(t *testing.T) {
 		require.NoError(r, err)
 		e, err := in(r.Store).Delete(r.Context(), name, &checkpoint.EditOptions{IfVersion: 4})
 		require.NoError(r, err)
-		assert.Equal(r, int64(4), e.Before.Version)
+		assert.Equal(r, int64(4), e.Before.Number)
 		assert.Nil(r, e.After)
 
 		_, err = r.read(nil)
@@ -55,7 +55,7 @@ func TestADeleteRemovesAllButTheCounters(t *testing.T) {
 		s.Mark("new", add(1))
 		r.done(s)
 		cp := r.get()
-		assert.Equal(r, int64(6), cp.Version, "5 is the deletion")
+		assert.Equal(r, int64(6), cp.Number, "5 is the deletion")
 		assert.Equal(r, int64(6), cp.Born)
 		assert.Equal(r, int64(1), cp.Processed)
 		r.assertHistory(6)

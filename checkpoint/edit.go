@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -184,11 +185,7 @@ func (c *Content) apply(v *store.Version) {
 		v.Failed = *c.Failed
 	}
 	if c.State != nil {
-		contentType := c.ContentType
-		if contentType == "" {
-			contentType = jsonType
-		}
-		v.State = packed(c.State, contentType)
+		v.State = packed(c.State, cmp.Or(c.ContentType, jsonType))
 	}
 	if c.Identity != nil {
 		v.Identity = *c.Identity

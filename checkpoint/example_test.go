@@ -163,7 +163,7 @@ func ExampleNamespace_Get() {
 		log.Fatal(err)
 	}
 	state, err := checkpoint.Decode[total](cp)
-	fmt.Println(cp.Version, cp.Cursor, cp.Processed, state.Sum, cp.Ended, err)
+	fmt.Println(cp.Number, cp.Cursor, cp.Processed, state.Sum, cp.Ended, err)
 
 	_, err = jobs.Get(ctx, "orders/us", nil)
 	fmt.Println(errors.Is(err, store.ErrNotFound))
@@ -191,15 +191,15 @@ func ExampleNamespace_Rollback() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("would go from %s back to %s, as version %d\n", plan.Before.Cursor, plan.After.Cursor, plan.After.Version)
+	fmt.Printf("would go from %s back to %s, as version %d\n", plan.Before.Cursor, plan.After.Cursor, plan.After.Number)
 
 	done, err := jobs.Rollback(ctx, "orders/eu", 1, &checkpoint.EditOptions{
-		IfVersion: plan.Before.Version, Reason: "ord-2 was sent twice",
+		IfVersion: plan.Before.Number, Reason: "ord-2 was sent twice",
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("version", done.After.Version, "is at", done.After.Cursor)
+	fmt.Println("version", done.After.Number, "is at", done.After.Cursor)
 	// Output:
 	// would go from ord-3 back to ord-1, as version 5
 	// version 5 is at ord-1
@@ -220,7 +220,7 @@ func ExampleNamespace_History() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(cp.Version, cp.Cursor)
+		fmt.Println(cp.Number, cp.Cursor)
 	}
 	if err := s.Close(ctx, nil); err != nil {
 		log.Fatal(err)

@@ -91,7 +91,7 @@ func TestAJobRunsThoughWhatIsExpectedOfItCannotBeKept(t *testing.T) {
 		logged, _ := r.declares(checkpoint.Expectation{Every: time.Hour})
 		assert.Contains(r, logged, "was not set")
 		assert.Nil(r, r.expected())
-		assert.Equal(r, int64(1), r.get().Version)
+		assert.Equal(r, int64(1), r.get().Number)
 		r.Clear()
 		_, writes := r.declares(checkpoint.Expectation{Every: time.Hour})
 		assert.Equal(r, 1, writes, "the next session does")

@@ -169,7 +169,7 @@ type exporting struct {
 
 func (x *exporting) export(ctx context.Context, cp *Checkpoint, total int64) error {
 	if err := x.version(ctx, cp); err != nil {
-		return wrap(fmt.Sprintf("export version %d of", cp.Version), cp.key(), err)
+		return wrap(fmt.Sprintf("export version %d of", cp.Number), cp.Key, err)
 	}
 	x.versions++
 	if x.o.Progress != nil {

@@ -98,12 +98,12 @@ func TestACheckpointGoesFromOneStoreToAnotherAndIsTheSame(t *testing.T) {
 				done, errs := imported(r.Context(), both(into, archives[1]), data, opts)
 				require.Empty(r, errs)
 				assert.Equal(r, int64(8), done[0].Versions)
-				assert.Equal(r, int64(8), done[0].Newest.Version)
+				assert.Equal(r, int64(8), done[0].Newest.Number)
 
 				want, got := historyOf(r, r.inner, archives[0]), historyOf(r, into, archives[1])
 				require.Equal(r, versions(want), versions(got))
 				for i := range want {
-					assert.Equal(r, want[i].Version, got[i].RestoredFrom)
+					assert.Equal(r, want[i].Number, got[i].RestoredFrom)
 					assert.Equal(r, "moved", got[i].Reason)
 					assert.Equal(r, content(r, want[i], archives[0]), content(r, got[i], archives[1]))
 				}
@@ -135,7 +135,7 @@ func content(t testing.TB, cp *checkpoint.Checkpoint, a archive.Archive) string 
 		state = all.String()
 	}
 	label := cp.Label
-	return fmt.Sprintf("%d %v %q %v %d %d %q %q %d %q %q %q %q", cp.Version, cp.SavedAt, cp.Cursor, cp.Finished, cp.Processed, cp.Failed,
+	return fmt.Sprintf("%d %v %q %v %d %d %q %q %d %q %q %q %q", cp.Number, cp.SavedAt, cp.Cursor, cp.Finished, cp.Processed, cp.Failed,
 		cp.LastError, cp.Identity, cp.Schema, cp.Ended, label, cp.ContentType, state)
 }
 
@@ -294,9 +294,9 @@ func TestAHistoryFromElsewhereIsImportedVersionByVersion(t *testing.T) {
 	over(t, func(r *rig) {
 		from := func(yield func(*checkpoint.Checkpoint, error) bool) {
 			for v := int64(1); v <= 5; v++ {
-				if !yield(&checkpoint.Checkpoint{
-					Version: v, Cursor: fmt.Sprint(v), Processed: v * 10, SavedAt: time.Unix(v*1000, 0), State: []byte(`{"n":1}`),
-				}, nil) {
+				cp := &checkpoint.Checkpoint{State: []byte(`{"n":1}`)}
+				cp.Number, cp.Cursor, cp.Processed, cp.SavedAt = v, fmt.Sprint(v), v*10, time.Unix(v*1000, 0)
+				if !yield(cp, nil) {
 					return
 				}
 			}
@@ -317,8 +317,10 @@ func TestAHistoryFromElsewhereIsImportedVersionByVersion(t *testing.T) {
 		_, err = in(r.inner).ImportVersions(r.Context(), "other", broken, nil)
 		require.ErrorIs(r, err, store.ErrUnavailable)
 		for what, cp := range map[string]*checkpoint.Checkpoint{
-			"no number": {}, "a state that is no JSON": {Version: 1, State: []byte("{")}, "an end that is none": {Version: 1, Ended: "burnt"},
-			"counts below zero": {Version: 1, Failed: -1},
+			"no number":               {},
+			"a state that is no JSON": {Version: store.Version{Number: 1}, State: []byte("{")},
+			"an end that is none":     {Version: store.Version{Number: 1, Ended: "burnt"}},
+			"counts below zero":       {Version: store.Version{Number: 1, Content: store.Content{Failed: -1}}},
 		} {
 			_, err := in(r.inner).ImportVersions(r.Context(), "bad", func(yield func(*checkpoint.Checkpoint, error) bool) { yield(cp, nil) }, nil)
 			require.ErrorIs(r, err, store.ErrBadRecord, what)

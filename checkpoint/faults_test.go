@@ -135,7 +135,7 @@ func TestWhatASaveSaysIsSoUnderRandomFaults(t *testing.T) {
 				committed := map[string]bool{}
 				for cp, err := range in(r.inner).History(r.Context(), name, nil) {
 					require.NoError(r, err)
-					assert.Equal(r, want, cp.Version, "the history has no hole")
+					assert.Equal(r, want, cp.Number, "the history has no hole")
 					want--
 					committed[cp.CommitID] = true
 				}

@@ -145,8 +145,8 @@ func (r *rig) meetsGC(at, then int) (calls int) {
 	history := r.history(a)
 	require.Len(r, history, int(r.head().Number), "where gc met the save at its call %d and its mirror at %d", at, then)
 	for _, cp := range history {
-		_, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{Version: cp.Version})
-		require.NoError(r, err, "version %d, where gc met the save at its call %d and its mirror at %d", cp.Version, at, then)
+		_, err := both(r.inner, a).Get(r.Context(), name, &checkpoint.ReadOptions{Version: cp.Number})
+		require.NoError(r, err, "version %d, where gc met the save at its call %d and its mirror at %d", cp.Number, at, then)
 	}
 	return calls
 }

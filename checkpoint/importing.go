@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ func (n Namespace) importOne(ctx context.Context, name string, opts *ImportOptio
 			break
 		}
 		if err := im.take(ctx, rec); err != nil {
-			return im.done, wrap(fmt.Sprintf("import version %d of", rec.cp.Version), one.key, err)
+			return im.done, wrap(fmt.Sprintf("import version %d of", rec.cp.Number), one.key, err)
 		}
 		if im.o.Progress != nil {
 			im.o.Progress(name, im.done.Versions+im.done.Present)
@@ -99,10 +100,10 @@ func (im *importing) refused() error {
 // take imports one version, or finds that an import before has done so.
 func (im *importing) take(ctx context.Context, rec *record) error {
 	cp := rec.cp
-	if cp.Version <= im.last {
+	if cp.Number <= im.last {
 		return fmt.Errorf("%w: it comes after version %d", store.ErrBadRecord, im.last)
 	}
-	im.last = cp.Version
+	im.last = cp.Number
 	next, err := im.version(cp)
 	if err != nil {
 		return err
@@ -133,12 +134,8 @@ func (im *importing) commit(ctx context.Context, next store.Version, rec *record
 		return err
 	}
 	defer c.end()
-	contentType := rec.cp.ContentType
-	if contentType == "" {
-		contentType = jsonType
-	}
 	sv := newSave(next)
-	sv.write, sv.contentType = rec.write, contentType
+	sv.write, sv.contentType = rec.write, cmp.Or(rec.cp.ContentType, jsonType)
 	if err := c.commit(ctx, sv); err != nil {
 		return err
 	}
@@ -155,7 +152,7 @@ func (im *importing) commit(ctx context.Context, next store.Version, rec *record
 // isBase reports whether cp is what the store has as its newest version, from an import that was interrupted.
 func (im *importing) isBase(cp *Checkpoint) bool {
 	b := &im.base
-	return b.RestoredFrom == cp.Version && b.Cursor == cp.Cursor && b.Processed == cp.Processed && b.Failed == cp.Failed &&
+	return b.RestoredFrom == cp.Number && b.Cursor == cp.Cursor && b.Processed == cp.Processed && b.Failed == cp.Failed &&
 		(cp.SavedAt.IsZero() || b.SavedAt.Equal(cp.SavedAt.Truncate(time.Microsecond)))
 }
 
@@ -171,18 +168,19 @@ func (im *importing) version(cp *Checkpoint) (store.Version, error) {
 	default:
 		return store.Version{}, fmt.Errorf("%w: it ended as %q", store.ErrBadRecord, cp.Ended)
 	}
-	if cp.Version < 1 || len(cp.Label) > MaxLabel {
-		return store.Version{}, fmt.Errorf("%w: its version is %d, and its label has %d bytes", store.ErrBadRecord, cp.Version, len(cp.Label))
+	if cp.Number < 1 || len(cp.Label) > MaxLabel {
+		return store.Version{}, fmt.Errorf("%w: its version is %d, and its label has %d bytes", store.ErrBadRecord, cp.Number, len(cp.Label))
 	}
 	v := store.Version{
-		Content: store.Content{Finished: cp.Finished}, Ended: cp.Ended, RestoredFrom: cp.Version, Reason: im.o.Reason,
+		Content: cp.Content, Ended: cp.Ended, RestoredFrom: cp.Number, Reason: im.o.Reason,
 		SavedAt: cp.SavedAt.UTC().Truncate(time.Microsecond),
 	}
 	if cp.LastError != "" {
 		v.LastError = (&Options{}).lastError(errors.New(cp.LastError))
 	}
-	content.Cursor = nil // which would forget what is finished above it
-	content.apply(&v)
-	v.Cursor = cp.Cursor
+	v.State = nil
+	if cp.State != nil {
+		v.State = packed(cp.State, cmp.Or(cp.ContentType, jsonType))
+	}
 	return v, nil
 }

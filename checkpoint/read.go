@@ -62,7 +62,7 @@ func (n named) get(ctx context.Context, o ReadOptions) (*Checkpoint, error) {
 	if err != nil || cp.Body == "" || n.Archive == nil || cp.StateSize > maxGetState {
 		return cp, err
 	}
-	cp.State, err = loadBody(ctx, n.Archive, n.key, &store.Version{Number: cp.Version, Content: store.Content{State: cp.stored}})
+	cp.State, err = loadBody(ctx, n.Archive, n.key, &cp.Version)
 	if err != nil {
 		return nil, wrap("read", n.key, err)
 	}

@@ -41,7 +41,7 @@ func TestAVersionIsReadByItsNumberOrByTime(t *testing.T) {
 			assert.Equal(r, fmt.Sprint(at+1), cp.Cursor)
 			cp, err = r.read(&checkpoint.ReadOptions{At: began.Add(time.Duration(at)*time.Minute + 30*time.Second)})
 			require.NoError(r, err)
-			assert.Equal(r, int64(at+1), cp.Version)
+			assert.Equal(r, int64(at+1), cp.Number)
 		}
 		for what, opts := range map[string]*checkpoint.ReadOptions{
 			"a version that is not yet": {Version: 99}, "a time before the first": {At: began.Add(-time.Hour)},
@@ -103,7 +103,7 @@ func TestOneBadVersionDoesNotHideTheOthers(t *testing.T) {
 				errs = append(errs, err)
 				continue
 			}
-			read = append(read, cp.Version)
+			read = append(read, cp.Number)
 		}
 		assert.Equal(r, []int64{4, 3, 1}, read)
 		require.Len(r, errs, 1)
@@ -119,8 +119,8 @@ func TestHistoryBeginsWhereItIsAskedToAndStopsAtAnError(t *testing.T) {
 		var read []int64
 		for cp, err := range in(r.Store).History(r.Context(), name, &checkpoint.ReadOptions{Version: 3}) {
 			require.NoError(r, err)
-			read = append(read, cp.Version)
-			if cp.Version == 2 {
+			read = append(read, cp.Number)
+			if cp.Number == 2 {
 				break
 			}
 		}

@@ -31,8 +31,8 @@ func TestALostTableIsRestoredAndTheJobResumes(t *testing.T) {
 		plan, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{DryRun: true})
 		require.NoError(r, err)
 		assert.Nil(r, plan.Before)
-		assert.Equal(r, int64(8), plan.From.Version)
-		assert.Equal(r, int64(9), plan.After.Version)
+		assert.Equal(r, int64(8), plan.From.Number)
+		assert.Equal(r, int64(9), plan.After.Number)
 		assert.Equal(r, int64(8), plan.Copies)
 		assert.Zero(r, r.head().Number)
 
@@ -179,8 +179,8 @@ func TestARestoreAsOfATime(t *testing.T) {
 		r.lose()
 		done, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{At: before[4].SavedAt.Add(time.Second)})
 		require.NoError(r, err)
-		assert.Equal(r, int64(4), done.From.Version)
-		assert.Equal(r, int64(9), done.After.Version)
+		assert.Equal(r, int64(4), done.From.Number)
+		assert.Equal(r, int64(9), done.After.Number)
 		assert.Equal(r, before[4].Cursor, r.get().Cursor)
 		assert.Equal(r, append([]int64{9}, upTo(8)[7:]...), versions(r.history(nil))[:2], "what lies between stays in the history")
 		_, err = checkpoint.Namespace{Store: memstore.New(nil), Archive: a}.Restore(r.Context(), name, &checkpoint.RestoreOptions{At: before[7].SavedAt.Add(-time.Second)})
@@ -207,7 +207,7 @@ func TestARestoreOverWhatIsThereIsRefused(t *testing.T) {
 		assert.Equal(r, int64(4), r.head().Number)
 		done, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{Behind: true})
 		require.NoError(r, err)
-		assert.Equal(r, int64(4), done.Before.Version)
+		assert.Equal(r, int64(4), done.Before.Number)
 		assert.Equal(r, int64(7), r.head().Number)
 		assert.Equal(r, []int64{7, 6, 5, 4, 3, 2, 1}, versions(r.history(nil)))
 		assert.Empty(r, r.findings(a, nil))
@@ -247,7 +247,7 @@ func TestADamagedNewestVersionIsNeverReplacedByAnOlderOne(t *testing.T) {
 		}
 		done, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{At: before[2].SavedAt})
 		require.NoError(r, err, "by an order")
-		assert.Equal(r, int64(4), done.From.Version)
+		assert.Equal(r, int64(4), done.From.Number)
 		assert.Equal(r, int64(3), done.Copies, "the damaged ones are not among them")
 	})
 }
@@ -402,7 +402,7 @@ func TestAResetLeadsOnWhereTheTableIsLost(t *testing.T) {
 		opts := &checkpoint.EditOptions{DryRun: true, Reason: "anew"}
 		plan, err := both(r.inner, a).Reset(r.Context(), name, opts)
 		require.NoError(r, err)
-		assert.Equal(r, int64(5), plan.After.Version)
+		assert.Equal(r, int64(5), plan.After.Number)
 		found, err := r.inner.Look(r.Context(), key)
 		require.NoError(r, err)
 		assert.Nil(r, found.Head)
@@ -458,8 +458,8 @@ func TestADeletedCheckpointComesBackAsOfATimeBefore(t *testing.T) {
 				}
 				done, err := both(r.inner, a).Restore(r.Context(), name, &checkpoint.RestoreOptions{At: at, Deleted: true})
 				require.NoError(r, err)
-				assert.Equal(r, int64(4), done.From.Version)
-				assert.Equal(r, deleted.Number+1, done.After.Version)
+				assert.Equal(r, int64(4), done.From.Number)
+				assert.Equal(r, deleted.Number+1, done.After.Number)
 				assert.Greater(r, done.After.CommitEpoch, deleted.CommitEpoch)
 
 				assert.Equal(r, append([]int64{6}, versions(before)...), versions(r.history(a)))

@@ -110,7 +110,7 @@ func (n named) notLost(ctx context.Context, head *store.Head) error {
 // migrate returns the state of cp in the form of the job's schema.
 func (o *Options) migrate(cp *Checkpoint, loaded bool) ([]byte, error) {
 	refused := &RefusedError{
-		Key: cp.key(), What: "schema", Have: strconv.FormatInt(cp.Schema, 10), Want: strconv.FormatInt(o.Schema, 10),
+		Key: cp.Key, What: "schema", Have: strconv.FormatInt(cp.Schema, 10), Want: strconv.FormatInt(o.Schema, 10),
 	}
 	switch {
 	case cp.Schema > o.Schema:
@@ -127,7 +127,7 @@ func (o *Options) migrate(cp *Checkpoint, loaded bool) ([]byte, error) {
 	}
 	state, err := o.Migrate(cp.Schema, cp.State)
 	if err != nil {
-		return nil, wrap(fmt.Sprintf("migrate from schema %d to %d the state of", cp.Schema, o.Schema), cp.key(), err)
+		return nil, wrap(fmt.Sprintf("migrate from schema %d to %d the state of", cp.Schema, o.Schema), cp.Key, err)
 	}
 	return state, nil
 }
@@ -174,5 +174,5 @@ func (o *Options) sayOld(cp *Checkpoint, l *lease.Lease) {
 		o.OnOld(cp, age)
 		return
 	}
-	o.Logger.Warn("resuming from an old checkpoint", "checkpoint", cp.key().String(), "version", cp.Version, "age", age.Round(time.Second))
+	o.Logger.Warn("resuming from an old checkpoint", "checkpoint", cp.Key.String(), "version", cp.Number, "age", age.Round(time.Second))
 }

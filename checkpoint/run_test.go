@@ -33,7 +33,7 @@ func TestASecondRunGoesOnWhereTheFirstStopped(t *testing.T) {
 		require.NoError(r, r.run(job, nil))
 		require.NoError(r, r.run(job, nil))
 		cp := r.get()
-		assert.Equal(r, int64(2), cp.Version)
+		assert.Equal(r, int64(2), cp.Number)
 		assert.Equal(r, "xx", cp.Cursor)
 		assert.Equal(r, int64(2), cp.Processed)
 		assert.Equal(r, store.EndedDone, cp.Ended)

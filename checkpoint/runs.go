@@ -73,13 +73,13 @@ func GroupRuns(versions iter.Seq[*Checkpoint], live int64) []RunInfo {
 	for cp := range versions {
 		if n := len(runs); n == 0 || runs[n-1].Epoch != cp.CommitEpoch {
 			runs = append(runs, RunInfo{
-				Epoch: cp.CommitEpoch, By: cp.By, Last: cp.Version, Saved: cp.SavedAt, Cursor: cp.Cursor,
+				Epoch: cp.CommitEpoch, By: cp.By, Last: cp.Number, Saved: cp.SavedAt, Cursor: cp.Cursor,
 				Processed: cp.Processed, Failed: cp.Failed, LastError: cp.LastError, Reason: cp.Reason, Ended: cp.Ended,
 				Live: cp.Ended == "" && n == 0 && live == cp.CommitEpoch,
 			})
 		}
 		run := &runs[len(runs)-1]
-		run.First, run.Began = cp.Version, cp.SavedAt
+		run.First, run.Began = cp.Number, cp.SavedAt
 	}
 	return runs
 }

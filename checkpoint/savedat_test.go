@@ -35,7 +35,7 @@ func TestNoVersionIsSavedBeforeTheOneBeforeIt(t *testing.T) {
 		assert.Equal(r, first, save())
 		cp, err := in(r.inner).Get(r.Context(), name, &checkpoint.ReadOptions{At: first})
 		require.NoError(r, err)
-		assert.Equal(r, int64(4), cp.Version)
+		assert.Equal(r, int64(4), cp.Number)
 
 		// A clock that was wrong by hours, and was set right, is believed.
 		wrong.Store(int64(-3 * time.Hour))

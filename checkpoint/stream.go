@@ -58,7 +58,7 @@ func (cp *Checkpoint) OpenState(ctx context.Context, a archive.Archive) (io.Read
 	if cp.State != nil {
 		return io.NopCloser(bytes.NewReader(cp.State)), nil
 	}
-	return openState(ctx, a, cp.key(), &store.Version{Number: cp.Version, Content: store.Content{State: cp.stored}})
+	return openState(ctx, a, cp.Key, &cp.Version)
 }
 
 func openState(ctx context.Context, a archive.Archive, key store.Key, v *store.Version) (io.ReadCloser, error) {

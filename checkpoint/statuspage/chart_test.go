@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/store"
 )
 
 func TestAChartHoldsAValueUntilTheNextSave(t *testing.T) {
@@ -15,7 +16,10 @@ func TestAChartHoldsAValueUntilTheNextSave(t *testing.T) {
 	saved := func(cursors ...string) []*checkpoint.Checkpoint {
 		var all []*checkpoint.Checkpoint
 		for i, c := range cursors {
-			all = append(all, &checkpoint.Checkpoint{Version: int64(i + 1), Cursor: c, CommitEpoch: int64(1 + i/2), SavedAt: began.Add(time.Duration(i) * time.Minute), Processed: int64(i)})
+			all = append(all, &checkpoint.Checkpoint{Version: store.Version{
+				Number: int64(i + 1), CommitEpoch: int64(1 + i/2), SavedAt: began.Add(time.Duration(i) * time.Minute),
+				Content: store.Content{Cursor: c, Processed: int64(i)},
+			}})
 		}
 		return all
 	}

@@ -55,8 +55,8 @@ func (h *handler) diff(r *request) (*difference, error) {
 		return nil, err
 	}
 	if from == 0 {
-		if from = d.To.Version - 1; from < max(d.To.Born, 1) {
-			return nil, notFoundf("version %d of checkpoint %s is the first: there is no version before it to compare with", d.To.Version, h.key(r.name))
+		if from = d.To.Number - 1; from < max(d.To.Born, 1) {
+			return nil, notFoundf("version %d of checkpoint %s is the first: there is no version before it to compare with", d.To.Number, h.key(r.name))
 		}
 	}
 	if d.From, err = h.version(r.ctx, r.name, from); err != nil {
@@ -70,7 +70,7 @@ func (h *handler) diff(r *request) (*difference, error) {
 		switch err := h.state(r.ctx, cp); {
 		case errors.Is(err, errStateTooLarge):
 			d.Hidden = fmt.Sprintf("the state of version %d has %s bytes, and at most %s are compared here; milepost get --state-to FILE writes it",
-				cp.Version, human.Thousands(cp.StateSize), human.Thousands(maxState))
+				cp.Number, human.Thousands(cp.StateSize), human.Thousands(maxState))
 			return d, nil
 		case err != nil:
 			return nil, err
@@ -89,9 +89,9 @@ func (d *difference) compare() error {
 	}
 	// ToUnifiedDiff takes a text's last line to end.
 	edits := udiff.Lines(before, after)
-	all, err := udiff.ToUnifiedDiff(fmt.Sprintf("version %d", d.From.Version), fmt.Sprintf("version %d", d.To.Version), before, edits, diffContext)
+	all, err := udiff.ToUnifiedDiff(fmt.Sprintf("version %d", d.From.Number), fmt.Sprintf("version %d", d.To.Number), before, edits, diffContext)
 	if err != nil {
-		return fmt.Errorf("compare the states of versions %d and %d: %w", d.From.Version, d.To.Version, err)
+		return fmt.Errorf("compare the states of versions %d and %d: %w", d.From.Number, d.To.Number, err)
 	}
 	if len(all.Hunks) > 0 {
 		d.unified = all.String()

@@ -53,8 +53,8 @@ func (h *handler) history(ctx context.Context, name string, before int64, limit 
 		} else {
 			bytes += int64(len(cp.State))
 			cp.State = nil
-			w.entries = append(w.entries, entry{Version: cp.Version, Checkpoint: cp})
-			if cp.Version <= cp.Born {
+			w.entries = append(w.entries, entry{Version: cp.Number, Checkpoint: cp})
+			if cp.Number <= cp.Born {
 				break
 			}
 		}
@@ -119,7 +119,7 @@ func (w window) events(lease *store.Lease) []event {
 	var last *checkpoint.Checkpoint
 	for _, cp := range w.good() {
 		add := func(bad bool, what, detail string) {
-			all = append(all, event{At: cp.SavedAt, Version: cp.Version, What: what, Detail: detail, Bad: bad})
+			all = append(all, event{At: cp.SavedAt, Version: cp.Number, What: what, Detail: detail, Bad: bad})
 		}
 		if last != nil && last.CommitEpoch != cp.CommitEpoch {
 			if last.Ended == "" {
@@ -127,7 +127,7 @@ func (w window) events(lease *store.Lease) []event {
 			}
 			add(false, "A run began", who(cp.By))
 		}
-		if last == nil && cp.Version == cp.Born {
+		if last == nil && cp.Number == cp.Born {
 			add(false, "The first run began", who(cp.By))
 		}
 		if cp.RestoredFrom != 0 {
@@ -180,7 +180,7 @@ func (h *handler) version(ctx context.Context, name string, version int64) (*che
 		if failed != nil {
 			return nil, failed
 		}
-		if old.Version == version {
+		if old.Number == version {
 			return old, nil
 		}
 		break

@@ -228,8 +228,8 @@ func (h *handler) versionPage(r *request) error {
 		return err
 	}
 	v := versionView{
-		frame: h.frame(fmt.Sprintf("%s: version %d", r.name, cp.Version)), Name: r.name,
-		CP: entry{Version: cp.Version, Checkpoint: cp}, Newer: version != 0,
+		frame: h.frame(fmt.Sprintf("%s: version %d", r.name, cp.Number)), Name: r.name,
+		CP: entry{Version: cp.Number, Checkpoint: cp}, Newer: version != 0,
 	}
 	size := max(cp.StateSize, int64(len(cp.State)))
 	switch {
@@ -274,7 +274,7 @@ func (h *handler) diffPage(r *request) error {
 	if err != nil {
 		return err
 	}
-	v := diffView{frame: h.frame(fmt.Sprintf("%s: version %d to %d", r.name, d.From.Version, d.To.Version)), Name: r.name, difference: d}
+	v := diffView{frame: h.frame(fmt.Sprintf("%s: version %d to %d", r.name, d.From.Number, d.To.Number)), Name: r.name, difference: d}
 	field := func(numeric bool, name, from, to string) {
 		if from != "" || to != "" {
 			v.Fields = append(v.Fields, change{name, cmp.Or(human.Visible(from), "–"), cmp.Or(human.Visible(to), "–"), numeric})

@@ -263,7 +263,9 @@ func TestPruneKeepsWhatItSays(t *testing.T) {
 	old := time.Now().Add(-48 * time.Hour)
 	var versions []*checkpoint.Checkpoint
 	for i := range 6 {
-		versions = append(versions, &checkpoint.Checkpoint{Version: int64(i + 1), Cursor: fmt.Sprint(i + 1), SavedAt: old.Add(time.Duration(i) * 9 * time.Hour)})
+		versions = append(versions, &checkpoint.Checkpoint{Version: store.Version{
+			Number: int64(i + 1), SavedAt: old.Add(time.Duration(i) * 9 * time.Hour), Content: store.Content{Cursor: fmt.Sprint(i + 1)},
+		}})
 	}
 	versions[1].Label = "good"
 	s := openFile(t, env)

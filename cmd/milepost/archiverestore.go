@@ -127,7 +127,7 @@ func (a *app) printRestored(done *checkpoint.Restored, options *checkpoint.Resto
 		verb, epoch = "Would write", ""
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s version %s of %s with the content of version %s of epoch %s (%s)%s:\n",
-		verb, human.Thousands(done.After.Version), cell(done.After.Name), human.Thousands(done.From.Version), human.Thousands(done.From.CommitEpoch),
+		verb, human.Thousands(done.After.Number), cell(done.After.Name), human.Thousands(done.From.Number), human.Thousands(done.From.CommitEpoch),
 		human.Clock(done.From.SavedAt), epoch)
 	if err != nil {
 		return err

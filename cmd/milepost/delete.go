@@ -69,7 +69,7 @@ all states in the archive. A bucket with versioning keeps what is removed from i
 		what := "what an earlier delete left"
 		if e.Before != nil {
 			what = fmt.Sprintf("version %d (cursor %s, saved %s) and all before it, including savepoints",
-				e.Before.Version, cell(e.Before.Cursor), human.Ago(e.Before.SavedAt, time.Now()))
+				e.Before.Number, cell(e.Before.Cursor), human.Ago(e.Before.SavedAt, time.Now()))
 		}
 		if _, err := fmt.Fprintf(a.stdout, "%s %s: %s.\n", verb, key, what); err != nil {
 			return err

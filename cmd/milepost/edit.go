@@ -58,7 +58,7 @@ func (a *app) printEdit(action string, key store.Key, e *checkpoint.Edit, option
 	if options.DryRun {
 		verb = "Would write"
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s version %d of %s%s:\n", verb, e.After.Version, key, detail)
+	_, err := fmt.Fprintf(a.stdout, "%s version %d of %s%s:\n", verb, e.After.Number, key, detail)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (a *app) unlessExecuted(dryRun bool, before *checkpoint.Checkpoint) error {
 	}
 	_, err := fmt.Fprintln(a.stdout, "Nothing was changed. Add --execute to do it.")
 	if err == nil && before != nil {
-		_, err = fmt.Fprintf(a.stdout, "Add --if-version %d to do it only if nothing is saved until then.\n", before.Version)
+		_, err = fmt.Fprintf(a.stdout, "Add --if-version %d to do it only if nothing is saved until then.\n", before.Number)
 	}
 	return err
 }

@@ -77,8 +77,8 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 
 func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {
 	now := time.Now()
-	t := newTable("checkpoint", store.Key{Namespace: cp.Namespace, Name: cp.Name}.String())
-	t.add("version", human.Thousands(cp.Version)+endedText(cp.Ended))
+	t := newTable("checkpoint", cp.Key.String())
+	t.add("version", human.Thousands(cp.Number)+endedText(cp.Ended))
 	t.add("cursor", cell(cp.Cursor))
 	t.add("processed", human.Thousands(cp.Processed))
 	t.add("failed", human.Thousands(cp.Failed))

@@ -55,7 +55,7 @@ func (a *app) history(ctx context.Context, s *openStore, key store.Key, limit in
 				note += "; "
 			}
 			note += cp.LastError
-			t.add(human.Thousands(cp.Version), cell(cp.Cursor), human.Thousands(cp.Processed), human.Thousands(cp.Failed),
+			t.add(human.Thousands(cp.Number), cell(cp.Cursor), human.Thousands(cp.Processed), human.Thousands(cp.Failed),
 				human.Ago(cp.SavedAt, now), human.Thousands(cp.CommitEpoch), cell(cp.By.ID), cell(note))
 		}
 		if listed++; listed == limit {

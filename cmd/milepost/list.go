@@ -98,7 +98,7 @@ func listingRow(l *checkpoint.Listing, now time.Time) []string {
 	case cp == nil:
 		return []string{human.Line(l.Name), "–", "never saved", "", "", "", holder, left}
 	}
-	return []string{human.Line(l.Name), human.Thousands(cp.Version), cell(cp.Cursor), human.Thousands(cp.Processed), human.Thousands(cp.Failed), human.Ago(cp.SavedAt, now), holder, left}
+	return []string{human.Line(l.Name), human.Thousands(cp.Number), cell(cp.Cursor), human.Thousands(cp.Processed), human.Thousands(cp.Failed), human.Ago(cp.SavedAt, now), holder, left}
 }
 
 func listedWhole(cp *checkpoint.Checkpoint) (json.RawMessage, error) { return json.Marshal(cp) }

@@ -115,7 +115,7 @@ func (a *app) printPin(action string, key store.Key, cp *checkpoint.Checkpoint, 
 	if options.DryRun {
 		verb = "Would change"
 	}
-	if _, err := fmt.Fprintf(a.stdout, "%s version %d of %s: %s.\n", verb, cp.Version, key, becomes); err != nil {
+	if _, err := fmt.Fprintf(a.stdout, "%s version %d of %s: %s.\n", verb, cp.Number, key, becomes); err != nil {
 		return err
 	}
 	return a.unlessExecuted(options.DryRun, nil)

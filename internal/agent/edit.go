@@ -36,9 +36,9 @@ func planCommit(r *request, f *fields, create bool, edit func(context.Context, c
 		case err != nil:
 			return 0, err
 		case done.After != nil:
-			return done.After.Version, nil
+			return done.After.Number, nil
 		case done.Before != nil:
-			return done.Before.Version + 1, nil
+			return done.Before.Number + 1, nil
 		}
 		return 0, fmt.Errorf("%s: there was no checkpoint, and none was made", name)
 	})
@@ -93,7 +93,7 @@ func planPin(r *request, f *fields) work {
 		if err != nil {
 			return 0, err
 		}
-		return cp.Version, nil
+		return cp.Number, nil
 	})
 }
 
@@ -104,6 +104,6 @@ func planUnpin(r *request, f *fields) work {
 		if err != nil {
 			return 0, err
 		}
-		return cp.Version, nil
+		return cp.Number, nil
 	})
 }

@@ -280,7 +280,7 @@ func planHistory(r *request, f *fields) work {
 				return nil, err
 			}
 			if len(result.Versions) == limit {
-				result.Next = cp.Version
+				result.Next = cp.Number
 				break
 			}
 			result.Versions = append(result.Versions, checkpointObject(cp, false))

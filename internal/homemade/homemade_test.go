@@ -51,7 +51,9 @@ func TestAHomeMadeRecordIsReadInBothFormsAndKeptWhole(t *testing.T) {
 	require.Len(t, h.Versions, 5)
 	first := h.Versions[0].Checkpoint
 	assert.Equal(t, &checkpoint.Checkpoint{
-		Version: 1, Cursor: "record-123", Processed: 1000, Failed: 5, SavedAt: time.Unix(1712484000, 0).UTC(),
+		Version: store.Version{
+			Number: 1, SavedAt: time.Unix(1712484000, 0).UTC(), Content: store.Content{Cursor: "record-123", Processed: 1000, Failed: 5},
+		},
 		State: first.State, ContentType: "application/json",
 	}, first)
 	assert.Contains(t, string(first.State), `"custom_state": {"current_aggregation": 42.0}, "ours": 1e400}`, "byte for byte")
@@ -61,7 +63,7 @@ func TestAHomeMadeRecordIsReadInBothFormsAndKeptWhole(t *testing.T) {
 	assert.Equal(t, "bad row", h.Versions[2].Checkpoint.LastError)
 	assert.Equal(t, `{"code": 3}`, h.Versions[4].Checkpoint.LastError)
 	for i, o := range h.Versions {
-		assert.EqualValues(t, i+1, o.Checkpoint.Version)
+		assert.EqualValues(t, i+1, o.Checkpoint.Number)
 		assert.True(t, json.Valid(o.Checkpoint.State))
 	}
 }

@@ -34,7 +34,7 @@ func (h *History) order() {
 	}
 	h.Versions = kept
 	for i, o := range h.Versions {
-		o.Checkpoint.Version = int64(i + 1)
+		o.Checkpoint.Number = int64(i + 1)
 		if folder := path.Dir(o.Key); !slices.Contains(h.Folders, folder) {
 			h.Folders = append(h.Folders, folder)
 		}

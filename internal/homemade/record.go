@@ -37,7 +37,8 @@ func parse(data []byte) (*checkpoint.Checkpoint, time.Time, error) {
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return nil, time.Time{}, err
 	}
-	cp := &checkpoint.Checkpoint{State: data, ContentType: "application/json", LastError: store.CutText(textOf(fields.Error), store.MaxLastError)}
+	cp := &checkpoint.Checkpoint{State: data, ContentType: "application/json"}
+	cp.LastError = store.CutText(textOf(fields.Error), store.MaxLastError)
 	var err error
 	if cp.Cursor, err = cursorOf(fields.ID); err != nil {
 		return nil, time.Time{}, err

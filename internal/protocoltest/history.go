@@ -202,7 +202,7 @@ func (f fixture) shown(t testing.TB) []int64 {
 	var all []int64
 	for cp, err := range f.in(f.Store).History(t.Context(), f.key.Name, f.reading(0)) {
 		require.NoError(t, err)
-		all = append(all, cp.Version)
+		all = append(all, cp.Number)
 	}
 	return all
 }

@@ -104,7 +104,7 @@ func (f fixture) goesOn(t *testing.T, line *faultstore.Store) {
 	before := f.newest(t)
 	s := f.session(t, f.over("a"))
 	require.NotNil(t, s.Resumed())
-	assert.Equal(t, before.Version, s.Resumed().Version)
+	assert.Equal(t, before.Number, s.Resumed().Number)
 	assert.Equal(t, before.Cursor, s.Cursor())
 	require.NoError(t, s.put(t.Context(), 9))
 	deliverLate(t, line)

@@ -191,7 +191,7 @@ func (l *life) same(want, got []*checkpoint.Checkpoint) {
 		a.ExpiresAt, b.ExpiresAt = time.Time{}, time.Time{}
 		a.Archived, b.Archived, a.ArchivedThrough, b.ArchivedThrough = false, false, 0, 0
 		assert.Equal(l, a, b)
-		cp, err := l.Get(l.Context(), name, &checkpoint.ReadOptions{Version: b.Version})
+		cp, err := l.Get(l.Context(), name, &checkpoint.ReadOptions{Version: b.Number})
 		require.NoError(l, err)
 		_, err = checkpoint.Decode[state](cp)
 		require.NoError(l, err)
