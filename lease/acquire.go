@@ -12,19 +12,20 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// EpochLeap is how far an epoch rises where records were lost: above HEAD's if LEASE is missing, and
-// above every epoch seen if a lost store is restored. A holder from before the loss can have gone
-// on, but never so far.
+// EpochLeap is how far an epoch rises where records were lost: above HEAD's if LEASE is missing,
+// and above every epoch seen if a lost store is restored. A holder from before the loss can have
+// gone on, but never so far.
 const EpochLeap = 1_000_000
 
-// patience is how long an acquisition goes on against a store that does not answer.
+// patience is how long an acquisition tries to reach a store that does not answer.
 const patience = 10 * time.Second
 
-// Acquire acquires the lease of key and raises its fence, in three requests if the lease is
-// free. A lease that is held is [*HeldError], after Options.Wait. An error that matches
-// [ErrStoreRegressed], [store.ErrBadRecord] or [store.ErrNewerFormat] says what must be mended first; nothing
-// was written for the first of them. A store that does not answer for ten seconds is
-// [store.ErrUnavailable]. When ctx ends, Acquire returns with its error and tries to leave the lease free.
+// Acquire acquires the lease of key and raises its fence, in three requests if the lease is free.
+// If another run holds the lease, it waits for Options.Wait and then returns a [*HeldError]. An
+// error that matches [ErrStoreRegressed], [store.ErrBadRecord] or [store.ErrNewerFormat] says what
+// must be repaired first; for ErrStoreRegressed nothing was written. If the store does not answer
+// for ten seconds, the error matches [store.ErrUnavailable]. When ctx ends, Acquire returns its
+// error and tries to leave the lease free.
 func Acquire(ctx context.Context, st store.Store, key store.Key, opts *Options) (*Lease, error) {
 	if err := key.Validate(); err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func Acquire(ctx context.Context, st store.Store, key store.Key, opts *Options) 
 	return l, nil
 }
 
-// contender is one Acquire under way.
+// contender is one run that tries to acquire a lease.
 type contender struct {
 	st      store.Store
 	key     store.Key
@@ -52,7 +53,7 @@ type contender struct {
 	judge   judge
 	teller  *teller
 	polls   int64
-	waiting time.Duration // monotonic, since when the lease was found held
+	waiting time.Duration // monotonic, when the lease was first found held
 	waited  bool
 }
 
@@ -86,7 +87,7 @@ func (c *contender) contend(ctx context.Context) (*Lease, error) {
 	}
 }
 
-// look reads LEASE and HEAD, patiently.
+// look reads LEASE and HEAD, and tries again while the store does not answer.
 func (c *contender) look(ctx context.Context) (store.Records, error) {
 	retry := newRetry(c.teller)
 	for {
@@ -102,7 +103,8 @@ func (c *contender) look(ctx context.Context) (store.Records, error) {
 	}
 }
 
-// regressed finds HEAD below the version that LEASE knows, before anything is written.
+// regressed returns an error if HEAD is below the version that LEASE knows. Nothing is written
+// then.
 func (c *contender) regressed(l *store.Lease, h *store.Head) error {
 	var version int64
 	if h != nil {
@@ -145,11 +147,11 @@ func (c *contender) wait(ctx context.Context, found store.Records) error {
 	return nil
 }
 
-// take writes LEASE and raises the fence. It returns nil and nil when another was faster.
+// take writes LEASE and raises the fence. It returns nil and nil if another run was faster.
 func (c *contender) take(ctx context.Context, found store.Records, looked time.Duration) (*Lease, error) {
 	next := c.next(found)
-	// All that the lease promises counts from here, before the first attempt: which of
-	// several landed is not known, and they carry the same bytes.
+	// All that the lease promises counts from here, before the first attempt: several attempts
+	// carry the same bytes, and it is not known which one landed.
 	sent, sentWall := c.opts.Readings.Mono(), c.opts.Readings.Wall().Round(0)
 	clock := found.Clock
 	if !clock.IsZero() {
@@ -173,7 +175,7 @@ func (c *contender) take(ctx context.Context, found store.Records, looked time.D
 		defer cancel()
 		_ = l.Release(bounded) // else it expires by itself
 		if lost, ok := errors.AsType[*LostError](err); errors.Is(err, errOutrun) || ok && lost.Reason == Stolen {
-			return nil, nil // whether the raise or a renewal found out: who has it now decides
+			return nil, nil // the raise or a renewal found another run, which now has the lease
 		}
 		return nil, err
 	}
@@ -195,7 +197,7 @@ func (l *Lease) tellAcquired(acquiredAt time.Time) {
 	l.tellLoss()
 }
 
-// fell finds HEAD behind the fence below what was read before it.
+// fell returns an error if HEAD, read behind the fence, is below what was read before.
 func (c *contender) fell(found store.Records, head store.Head) error {
 	if before := headVersion(found.Head); head.Number < before && !c.opts.AcceptRegression {
 		return fmt.Errorf("checkpoint %s: %w: HEAD was at version %d and is at %d",
@@ -234,8 +236,8 @@ func (c *contender) next(found store.Records) store.Lease {
 	return next
 }
 
-// write puts next into LEASE, sending the same bytes until an answer is definite, and
-// reports whether it is there: otherwise another was faster.
+// write puts next into LEASE. It sends the same bytes until an answer is definite, and reports
+// whether they are there: otherwise another run was faster.
 func (c *contender) write(ctx context.Context, observed *store.Lease, next store.Lease) (bool, error) {
 	retry := newRetry(c.teller)
 	for {
@@ -254,7 +256,7 @@ func (c *contender) write(ctx context.Context, observed *store.Lease, next store
 				case at != nil && at.LeaseID == next.LeaseID:
 					return true, nil
 				case !at.SameAs(observed):
-					return false, nil // and ours can never land any more
+					return false, nil // so ours can never land any more
 				}
 			}
 		}
@@ -264,10 +266,10 @@ func (c *contender) write(ctx context.Context, observed *store.Lease, next store
 	}
 }
 
-// errOutrun: another raised the fence first.
-var errOutrun = errors.New("another raised the fence")
+// errOutrun: another run raised the fence first.
+var errOutrun = errors.New("another run raised the fence")
 
-// raise puts the fence on HEAD. The lease is renewed meanwhile; where that fails, so does this.
+// raise puts the fence on HEAD. The lease is renewed in the meantime. If it is lost, raise fails.
 func (c *contender) raise(l *Lease, seen *store.Head) (store.Head, error) {
 	ctx := l.ctx
 	retry := newRetry(c.teller)
@@ -335,7 +337,7 @@ func newLease(ctx context.Context, c *contender, next store.Lease, sent time.Dur
 	return l
 }
 
-// attemptTimeout bounds one request, so that a stalled connection does not outlast the lease.
+// attemptTimeout bounds one request, so that a connection that hangs does not outlast the lease.
 func (o *Options) attemptTimeout() time.Duration {
 	return min(5*time.Second, max(o.Duration/3, 500*time.Millisecond))
 }
@@ -353,8 +355,8 @@ func newRetry(t *teller) *retry {
 	return &retry{intervals: b, began: time.Now(), teller: t}
 }
 
-// again sleeps until the next attempt after one that failed with err. It reports false when there
-// is to be none.
+// again sleeps until the next attempt, after an attempt that failed with err. It reports false if
+// there is to be none.
 func (r *retry) again(ctx context.Context, err error) bool {
 	r.teller.failed(err)
 	return retries.Transient(err) && ctx.Err() == nil && time.Since(r.began) < patience && retries.Sleep(ctx, r.intervals.NextBackOff())

@@ -10,15 +10,15 @@ import (
 
 // Sentinels, tested with errors.Is.
 var (
-	// ErrHeld: another holds the lease. See [HeldError].
+	// ErrHeld: another run holds the lease. See [HeldError].
 	ErrHeld = errors.New("lease is held")
 
-	// ErrLost: the lease is no longer ours. See [LostError].
+	// ErrLost: this run does not hold the lease any more. See [LostError].
 	ErrLost = errors.New("lease lost")
 
-	// ErrStoreRegressed: the store knows less than it did: HEAD is gone, or its
-	// version is below one that was committed, as after a restore from an old
-	// backup. It is never read as "no checkpoint". Delete, reset and restore lead on.
+	// ErrStoreRegressed: the store knows less than it did. HEAD is gone, or its version is below
+	// one that was committed, as after a restore from an old backup. It is never read as "no
+	// checkpoint". Delete, reset and restore go on from there.
 	ErrStoreRegressed = errors.New("the store has gone backward")
 )
 
@@ -59,19 +59,19 @@ type LossReason string
 
 // How a lease is lost.
 const (
-	Stolen    LossReason = "stolen"    // another raised a higher epoch, or LEASE is gone
+	Stolen    LossReason = "stolen"    // another run has a higher epoch, or LEASE is gone
 	Expired   LossReason = "expired"   // no renewal succeeded in time
-	Released  LossReason = "released"  // it was given back
+	Released  LossReason = "released"  // its holder released it
 	Regressed LossReason = "regressed" // the store has gone backward
 )
 
-// LostError is the cause with which [Lease.Context] is cancelled. It matches
-// [ErrLost], and [ErrStoreRegressed] where that is the reason.
+// LostError is the cause with which [Lease.Context] is cancelled. It matches [ErrLost], and, if
+// that is the reason, [ErrStoreRegressed].
 type LostError struct {
 	Key         store.Key
 	Reason      LossReason
-	Epoch       int64        // the one that was ours
-	By          store.Holder // Stolen: who holds it now, where that was seen
+	Epoch       int64        // of the lease that was lost
+	By          store.Holder // Stolen: who holds the lease now, if that is known
 	ByEpoch     int64        // Stolen: their epoch
 	LastRenewal time.Time    // when the last renewal that succeeded was sent
 	Err         error        // Expired: the last renewal's error; may be nil
@@ -93,7 +93,7 @@ func (e *LostError) Error() string {
 	return s
 }
 
-// Is makes a LostError match [ErrLost], and [ErrStoreRegressed] where it is that.
+// Is makes a LostError match [ErrLost], and, if the store has gone backward, [ErrStoreRegressed].
 func (e *LostError) Is(target error) bool {
 	return target == ErrLost || target == ErrStoreRegressed && e.Reason == Regressed
 }

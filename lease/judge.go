@@ -7,30 +7,30 @@ import (
 )
 
 const (
-	// expirySlack is how far past its recorded end a lease must be by the store's
-	// clock: the services' Date has whole seconds, and replies take time.
+	// expirySlack is how far past its recorded end a lease must be, by the store's clock: a
+	// service's Date has whole seconds, and replies take time.
 	expirySlack = 2 * time.Second
 
 	nearPoll = 200 * time.Millisecond
 	farPoll  = time.Second
 )
 
-// unchangedFor is how long a lease must stand unchanged before rule (d) lets it be taken:
-// 2 % more than its duration, for clocks that run apart.
+// unchangedFor is how long a lease must not change before rule (d) lets a run take it: 2 % more
+// than its duration, for clocks that run at different speeds.
 func unchangedFor(l *store.Lease) time.Duration {
 	d := min(max(l.Duration, MinDuration), MaxDuration)
 	return d + d/50
 }
 
-// judge watches one LEASE through the eyes of a contender.
+// judge is what a contender has seen of a LEASE, and decides by it whether the lease is expired.
 type judge struct {
 	opts    *Options
-	seen    *store.Lease  // as first seen in its present state
-	seenAt  time.Duration // monotonic, at the receipt of that read
-	renewed bool          // it was seen to change while held by the same lease id
+	seen    *store.Lease  // LEASE, since it last changed
+	seenAt  time.Duration // monotonic, when the first read that showed it so was received
+	renewed bool          // a renewal was seen: the beat rose under the same lease id
 }
 
-// look takes in a read that was received at now.
+// look takes in a LEASE that was read, and received at now.
 func (j *judge) look(l *store.Lease, now time.Duration) {
 	if l.SameAs(j.seen) && l != nil {
 		return
@@ -59,8 +59,8 @@ func (j *judge) may(clock store.Clock, now time.Duration) bool {
 	return sameMachine && l.Holder.PIDStart != "" && !j.opts.Readings.Alive(l.Holder)
 }
 
-// pollAfter returns how long to wait before the next look: short near an expiry, longer
-// far from it, and often enough that a holder sees a counter move between two beats.
+// pollAfter returns how long to wait before the next look: a short time near the expiry, longer
+// before that, and always short enough that a holder sees the counter move between two beats.
 func (j *judge) pollAfter(clock store.Clock, now time.Duration) time.Duration {
 	left := unchangedFor(j.seen) - (now - j.seenAt)
 	if until := j.seen.Until; !until.IsZero() && !until.Wall.IsZero() && !clock.Wall.IsZero() {
@@ -73,7 +73,7 @@ func (j *judge) pollAfter(clock store.Clock, now time.Duration) time.Duration {
 	return far
 }
 
-// pollInterval is a waiter's, far from an expiry: well below the holder's beat.
+// pollInterval is how often a waiter looks far from the expiry: well below the holder's beat.
 func pollInterval(duration time.Duration) time.Duration {
 	return min(farPoll, max(duration/12, 10*time.Millisecond))
 }

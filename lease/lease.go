@@ -11,8 +11,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Lease is the right to advance one checkpoint, from [Acquire] to [Lease.Release].
-// Its methods may be called from any goroutine.
+// Lease is the right to advance one checkpoint, from [Acquire] to [Lease.Release]. Its methods may
+// be called from any goroutine.
 type Lease struct {
 	st     store.Store
 	key    store.Key
@@ -54,42 +54,41 @@ type Lease struct {
 	yielding  bool
 }
 
-// Context is derived from Acquire's and cancelled, with a [*LostError] as its cause, the moment
-// the lease is no longer ours: at the latest Options.LoseAfter past the last
-// renewal. When Acquire's context ends, so does this one, while the lease is renewed until Release.
+// Context is derived from Acquire's context. It is cancelled, with a [*LostError] as its cause, the
+// moment the lease is lost or released: at the latest Options.LoseAfter after the last renewal.
+// When Acquire's context ends, so does this one, but the lease is renewed until Release.
 func (l *Lease) Context() context.Context { return l.ctx }
 
-// Epoch is the fencing token: it rises with every acquisition of this key, for ever.
-// Hand it to whatever else the lease is to fence, and let that refuse lower ones.
+// Epoch is the fencing token: it rises with every acquisition of this key, forever. Give it to
+// everything else that the lease is to fence, and let that refuse lower epochs.
 func (l *Lease) Epoch() int64 { return l.fence.Epoch }
 
-// Fence is what this holder's commits carry.
+// Fence is the fence that this holder's commits carry.
 func (l *Lease) Fence() store.Fence { return l.fence }
 
-// Key is the checkpoint's.
+// Key is the key of the checkpoint.
 func (l *Lease) Key() store.Key { return l.key }
 
 // Holder is who holds the lease, with all its fields filled in.
 func (l *Lease) Holder() store.Holder { return l.opts.Holder }
 
-// Head is HEAD as the raise of the fence found it: no older epoch can change it any more.
+// Head is HEAD as it was when the fence was raised: no older epoch can change it any more.
 func (l *Lease) Head() store.Head { return l.head }
 
-// Prior is LEASE as it stood before this acquisition; nil if there was none.
+// Prior is LEASE as it was before this acquisition. Nil: there was none.
 func (l *Lease) Prior() *store.Lease { return l.prior }
 
-// Expected is EXPECT as it stood before this acquisition; nil if there was none.
+// Expected is EXPECT as it was before this acquisition. Nil: there was none.
 func (l *Lease) Expected() *store.Expectation { return l.expect }
 
-// Reason is the reason of an operator's steal that no version carries yet; the first
-// commit takes it over. Usually empty.
+// Reason is the reason of an operator's steal that no version carries yet: the first commit takes
+// it over. It is usually empty.
 func (l *Lease) Reason() string { return l.reason }
 
-// HandoffWanted is closed when a live waiter asks for the lease and Options.Yield agreed.
+// HandoffWanted is closed when a live waiter asks for the lease and Options.Yield agreed to that.
 func (l *Lease) HandoffWanted() <-chan struct{} { return l.handoff }
 
-// Committed tells the lease the version that HEAD now has: the next beat, and the
-// release, record it.
+// Committed tells the lease the version that HEAD now has. The next beat and the release record it.
 func (l *Lease) Committed(version int64) {
 	l.mu.Lock()
 	l.version = version
@@ -99,8 +98,8 @@ func (l *Lease) Committed(version int64) {
 // Progress says that the holder is not stuck (Options.MaxSilence). It costs some nanoseconds.
 func (l *Lease) Progress() { l.progress.Store(int64(l.opts.Readings.Mono())) }
 
-// Clock is the store's clock now: its last reading and the monotonic time since. It is
-// zero where the store has no clock.
+// Clock is the store's clock now: its last reading, and the monotonic time since then. It is zero
+// if the store has no clock.
 func (l *Lease) Clock() store.Clock {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -121,10 +120,9 @@ func (l *Lease) clockAt(mono time.Duration) store.Clock {
 	return l.clock.Add(mono - l.sent)
 }
 
-// Ready returns nil when a new commit may start: the last renewal is younger than
-// Options.CommitWithin, and the clocks have not jumped since. Otherwise it asks for a
-// renewal and waits for it. It returns a [*LostError] when the lease is lost, and the
-// context's error when ctx ends.
+// Ready returns nil if a new commit may start: the last renewal is younger than
+// Options.CommitWithin, and the clocks have not jumped since. Otherwise it asks for a renewal and
+// waits for it. It returns a [*LostError] if the lease is lost, and the cause of ctx when ctx ends.
 func (l *Lease) Ready(ctx context.Context) error {
 	for {
 		l.mu.Lock()
@@ -152,15 +150,15 @@ func (l *Lease) Ready(ctx context.Context) error {
 	}
 }
 
-// Lose ends the lease from outside: for a commit that found a higher epoch, or a
-// store that has gone backward. The first reason stands.
+// Lose ends the lease because a commit found that it is lost: HEAD has a higher epoch, or the store
+// has gone backward. If the lease is lost already, the first reason stays.
 func (l *Lease) Lose(e *LostError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lose(e)
 }
 
-// Lost returns the reason once the lease is lost or released, and nil before.
+// Lost returns why the lease is lost or released, and nil before that.
 func (l *Lease) Lost() *LostError {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -190,11 +188,11 @@ func (l *Lease) tellLoss() {
 	}
 }
 
-// expire is the deadline's timer. It depends on no call in flight.
+// expire is called by the deadline's timer. It waits for no request.
 func (l *Lease) expire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if left := l.opts.LoseAfter - (l.opts.Readings.Mono() - l.sent); left > 0 { // renewed meanwhile
+	if left := l.opts.LoseAfter - (l.opts.Readings.Mono() - l.sent); left > 0 { // it was renewed
 		l.deadline.Reset(left)
 		return
 	}
@@ -210,8 +208,8 @@ func (l *Lease) silent() bool {
 		l.opts.Readings.Mono()-time.Duration(l.progress.Load()) > l.opts.MaxSilence
 }
 
-// noticeJump compares the wall clock with the monotonic one since the last renewal. An
-// NTP step or a sleep of the machine counts as a renewal missed.
+// noticeJump compares the wall clock with the monotonic one since the last renewal. A step of the
+// clock or a sleep of the machine counts as a missed renewal.
 func (l *Lease) noticeJump(mono time.Duration) {
 	wall := l.opts.Readings.Wall().Round(0)
 	drift := wall.Sub(l.sentWall) - (mono - l.sent)
@@ -245,7 +243,7 @@ func (l *Lease) keepBeating() {
 	}
 }
 
-// renew sends one beat, and reports whether it is recorded.
+// renew sends one beat, and reports whether it is recorded in LEASE.
 func (l *Lease) renew() bool {
 	l.mu.Lock()
 	sent := l.opts.Readings.Mono()
@@ -293,14 +291,14 @@ func (l *Lease) renew() bool {
 	return true
 }
 
-// took records that a request sent at that moment succeeded.
+// took records that a request that was sent at that moment succeeded.
 func (l *Lease) took(sent time.Duration, sentWall time.Time, clock store.Clock) {
 	now := l.opts.Readings.Mono()
 	l.blind = false
 	if !clock.IsZero() {
 		l.blind = differ(clock, l.clockAt(now))
 		l.clock = clock
-	} else if !l.clock.IsZero() { // the reply had no reading: go on from the last one
+	} else if !l.clock.IsZero() { // the reply had no reading: continue from the last one
 		l.clock = l.clockAt(sent)
 	}
 	l.sent, l.sentWall, l.jumped = sent, sentWall, false
@@ -309,7 +307,7 @@ func (l *Lease) took(sent time.Duration, sentWall time.Time, clock store.Clock) 
 	l.renewed = make(chan struct{})
 }
 
-// differ reports whether a reading is more than 2 s off what was expected.
+// differ reports whether a reading differs from the expected one by more than 2 s.
 func differ(read, expected store.Clock) bool {
 	const most = 2 * time.Second
 	switch {
@@ -331,11 +329,11 @@ func (l *Lease) noticeHandoff(w *store.Wanted) {
 	}
 }
 
-// Release marks the lease free and stops the renewals. What was lost by expiry it
-// still tries to mark free; what another holds it leaves alone. It tries until ctx ends, at the
-// most for the lease's duration; without success the lease expires by itself and the error says so.
-// After a handoff it returns two polls later, so that who opens again at once does not
-// beat the waiter. Calling it again waits for the first call to end.
+// Release marks the lease free and stops the renewals. It also tries to mark free a lease that was
+// lost by expiry, but leaves a lease alone that another run holds. It tries until ctx ends, and at
+// most for the lease's duration. If it does not succeed, it returns the error, and the lease
+// expires by itself. After a handoff it returns two polls later, so that a caller that acquires
+// again at once does not come before the waiter. A second call waits for the first one to end.
 func (l *Lease) Release(ctx context.Context) error {
 	l.mu.Lock()
 	again := l.releasing

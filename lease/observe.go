@@ -10,10 +10,10 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Observation is what anyone may see of a lease, without holding it.
+// Observation is what anyone can see of a lease without holding it.
 type Observation struct {
-	Lease *store.Lease // nil: never acquired
-	Clock store.Clock  // of the store, at the read
+	Lease *store.Lease // nil: it was never acquired
+	Clock store.Clock  // the store's, at the read
 	Left  time.Duration
 }
 
@@ -34,10 +34,10 @@ func Observe(ctx context.Context, st store.Store, key store.Key) (Observation, e
 
 // BreakOptions say how a lease is broken.
 type BreakOptions struct {
-	By     store.Holder // who breaks it; empty fields are filled in
+	By     store.Holder // who breaks the lease; empty fields are filled in
 	Reason string       // required: kept on LEASE, and on the next version
 
-	// Now does not watch for a renewal first. The holder is fenced whether it lives or not.
+	// Now does not watch for a renewal first. The holder is fenced whether it is alive or not.
 	Now bool
 
 	// DryRun watches and judges, and changes nothing.
@@ -46,11 +46,11 @@ type BreakOptions struct {
 	Readings *Readings
 }
 
-// Break ends a lease, whoever holds it: an operator's act. Unless opts.Now it first watches
-// for half the lease's duration, and a renewal in that time is a [*HeldError]: the holder is alive.
-// Then the epoch is raised on LEASE, which is left free, and on HEAD, so that the old holder
-// can commit nothing any more. It returns the new epoch, or with DryRun the one it would be.
-// A lease that is not held is [store.ErrNotFound].
+// Break ends a lease, no matter who holds it: it is for operators. Unless opts.Now is set, it first
+// watches for half the lease's duration. A renewal in that time is a [*HeldError]: the holder is
+// alive. Then it raises the epoch on LEASE, which it leaves free, and on HEAD, so that the old
+// holder can commit nothing any more. It returns the new epoch; with DryRun, the epoch that it
+// would be. If the lease is not held, the error matches [store.ErrNotFound].
 func Break(ctx context.Context, st store.Store, key store.Key, opts *BreakOptions) (int64, error) {
 	if err := key.Validate(); err != nil {
 		return 0, err
@@ -68,7 +68,7 @@ func Break(ctx context.Context, st store.Store, key store.Key, opts *BreakOption
 		return 0, wrap("break the lease of", key, err)
 	}
 	if found.Lease == nil || found.Lease.Status == store.Free {
-		return 0, fmt.Errorf("break the lease of %s: nobody holds it: %w", key, store.ErrNotFound)
+		return 0, fmt.Errorf("break the lease of %s: no one holds it: %w", key, store.ErrNotFound)
 	}
 	if !opts.Now {
 		if found, err = c.watch(ctx, found); err != nil {
@@ -100,7 +100,7 @@ func (c *contender) watch(ctx context.Context, found store.Records) (store.Recor
 		}
 		if !now.Lease.SameAs(found.Lease) {
 			if now.Lease == nil || now.Lease.Status == store.Free {
-				return found, fmt.Errorf("break the lease of %s: it was released meanwhile: %w", c.key, store.ErrNotFound)
+				return found, fmt.Errorf("break the lease of %s: it was released in the meantime: %w", c.key, store.ErrNotFound)
 			}
 			return found, heldError(c.key, now.Lease, now.Clock, true)
 		}
@@ -116,7 +116,7 @@ func (c *contender) steal(ctx context.Context, found store.Records, next store.L
 		_, err := c.st.Steal(ctx, c.key, found.Lease, next)
 		if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
 			if conflict.Lease == nil || conflict.Lease.LeaseID != next.LeaseID {
-				return fmt.Errorf("it changed hands meanwhile: %w", err)
+				return fmt.Errorf("it changed hands in the meantime: %w", err)
 			}
 			err = nil
 		}
@@ -130,7 +130,7 @@ func (c *contender) steal(ctx context.Context, found store.Records, next store.L
 	for {
 		_, _, err := c.st.Raise(ctx, c.key, next.Fence(), c.opts.Holder, found.Head == nil)
 		if conflict, ok := errors.AsType[*store.ConflictError](err); ok && conflict.Head != nil {
-			return nil // raised by us, or higher still: the old holder is fenced either way
+			return nil // raised by us or even higher: the old holder is fenced either way
 		}
 		if err == nil {
 			return nil

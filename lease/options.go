@@ -22,73 +22,72 @@ const (
 
 // Options say how a lease is acquired and kept. The zero value is useful.
 type Options struct {
-	// Holder says who acquires. Empty fields are filled in: ID with user@host, Host,
-	// PID and what tells this process from others, RunID with the time.
+	// Holder says who acquires the lease. Empty fields are filled in: ID with user@host, RunID with
+	// the time, and Host, PID and what identifies this process.
 	Holder store.Holder
 
-	// Duration is how long the lease lasts without a renewal. Default 30 s, whole
-	// milliseconds, from 100 ms to an hour.
+	// Duration is how long the lease lasts without a renewal: whole milliseconds, from 100 ms to an
+	// hour. Default: 30 s.
 	Duration time.Duration
 
-	// Beat is how often it is renewed (default: Duration / 6), CommitWithin how long
-	// after a renewal a commit may still start (default: 1/2), LoseAfter how long after
-	// a renewal the lease counts as lost (default: 0.8). In this order they rise, and
-	// stay below Duration.
+	// Beat is how often the lease is renewed. Default: Duration / 6.
+	// CommitWithin is how long after a renewal a commit may still start. Default: Duration / 2.
+	// LoseAfter is how long after a renewal the lease counts as lost. Default: 0.8 × Duration.
+	// They must rise in this order and stay below Duration.
 	Beat, CommitWithin, LoseAfter time.Duration
 
-	// Wait is how long to wait for a lease that is held. 0: not at all; the
-	// context bounds it too.
+	// Wait is how long to wait for a lease that is held. 0: not at all. The context bounds it, too.
 	Wait time.Duration
 
-	// SameHolder promises that one process at a time bears Holder.ID, so that a
-	// restart takes the lease of its predecessor at once (rule b).
+	// SameHolder promises that only one process at a time has Holder.ID. A restart then takes the
+	// lease of its predecessor at once (rule b).
 	SameHolder bool
 
-	// TakeOver asks the holder to hand over while waiting; Yield agrees to be asked.
+	// TakeOver asks the holder to hand over, while this run waits. Yield agrees to be asked.
 	TakeOver, Yield bool
 
-	// MaxSilence stops the renewals when [Lease.Progress] was not called for so
-	// long, so that a stuck holder does not keep its lease for ever. 0: off.
+	// MaxSilence stops the renewals if [Lease.Progress] was not called for so long. A holder that
+	// is stuck then does not keep its lease forever. 0: off.
 	MaxSilence time.Duration
 
 	// Reason is kept on LEASE, for people.
 	Reason string
 
-	// AcceptRegression acquires even where the store has gone backward, for what
-	// leads on from there: delete, reset and restore.
+	// AcceptRegression acquires the lease even if the store has gone backward. It is for what goes
+	// on from there: delete, reset and restore.
 	AcceptRegression bool
 
-	// OnWait is called at each poll while the lease is held by another.
+	// OnWait is called at each poll while another run holds the lease.
 	OnWait func(*HeldError)
 
 	// Observer receives what happens to the lease and to the saves under it: for metrics and
 	// traces. Nil: nothing is told. Each event is told by the code that decides it, so an observer
-	// works out nothing of the protocol. For one lease the observer gets one event after another, in
-	// order; for several leases it is called from several goroutines at once. It may block and may
-	// call anything: no renewal, loss or save waits for it. While it blocks, 1,024 events wait, and
-	// later ones are dropped. Release waits at most a second, after the lease is free, for the
+	// works out nothing of the protocol. For one lease the observer gets one event after another,
+	// in order; for several leases it is called from several goroutines at once. It may block and
+	// may call anything: no renewal, loss or save waits for it. While it blocks, 1,024 events wait,
+	// and later ones are dropped. Release waits at most a second, after the lease is free, for the
 	// observer to receive the last events.
 	Observer func(store.Key, Event)
 
 	// Readings replaces the clocks and the like, for tests.
 	Readings *Readings
 
-	// Logger gets what goes wrong and is mended. Default: nothing is logged.
+	// Logger receives problems that the lease deals with by itself. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
-// Readings are what the protocol judges by. A nil func means the real one.
-// Timers and sleeps are not among them: they are package time's.
+// Readings are the clocks and the like that the protocol judges by. A nil func is the real one.
+// Timers and sleeps are not among them: they are those of package time.
 type Readings struct {
 	Wall  func() time.Time
 	Mono  func() time.Duration    // monotonic, from any start
-	Alive func(store.Holder) bool // whether the process of a holder on this machine runs
+	Alive func(store.Holder) bool // reports whether the process of a holder on this machine runs
 	Self  func() store.Holder     // Boot, PIDSpace and PIDStart of this process
 	ID    func() string           // a fresh lease id
 }
 
-// NewID returns 26 random lower-case letters and digits, of at least 128 bits: an archive in
-// a directory must escape capitals.
+// NewID returns 26 random lower-case letters and digits, of at least 128 bits. There are no
+// capitals because an archive in a directory must escape them.
 func NewID() string { return strings.ToLower(rand.Text()) }
 
 func (o *Options) normalised() (*Options, error) {
@@ -151,7 +150,7 @@ func (r *Readings) filled() *Readings {
 	return &f
 }
 
-// LEASE stays under 1 KiB, so that a beat costs one write unit.
+// These keep LEASE under 1 KiB, so that a beat costs one write unit.
 const (
 	maxHolderText = 128
 	maxReason     = 128
