@@ -179,8 +179,12 @@ var editRules = []rule{
 	{"an interrupted delete says so in the list until it is finished", func(t *testing.T, f fixture) {
 		f.ended(t, 2)
 		line := f.line()
-		line.On("Remove", 0, faultstore.Throttle)
-		_, err := f.in(line).Delete(f.soon(t), f.key.Name, f.editing())
+		ctx, interrupt := context.WithCancel(t.Context())
+		line.On("Remove", 0, func(ctx context.Context, c *faultstore.Call) error {
+			interrupt()
+			return faultstore.Throttle(ctx, c)
+		})
+		_, err := f.in(line).Delete(ctx, f.key.Name, f.editing())
 		require.Error(t, err)
 		assert.Equal(t, []string{f.key.Name}, f.deleting(t))
 		_, err = f.in(f.Store).GC(t.Context(), f.key.Name, nil)
@@ -191,9 +195,13 @@ var editRules = []rule{
 	{"finishing a delete beside a new life takes nothing of that", func(t *testing.T, f fixture) {
 		f.ended(t, 2)
 		line := f.line()
-		line.On("Unlist", 1, faultstore.Hold)
+		ctx, interrupt := context.WithCancel(t.Context())
+		line.On("Unlist", 1, func(ctx context.Context, c *faultstore.Call) error {
+			interrupt()
+			return faultstore.Hold(ctx, c)
+		})
 		line.On("Unlist", 0, faultstore.LoseRequest)
-		_, err := f.in(line).Delete(f.soon(t), f.key.Name, f.editing())
+		_, err := f.in(line).Delete(ctx, f.key.Name, f.editing())
 		require.Error(t, err)
 		s := f.session(t, f.as("b"))
 		require.NoError(t, s.put(t.Context(), 1))

@@ -53,7 +53,7 @@ var (
 )
 
 // eventually is the longest wait for things that should happen at once, on a busy machine.
-const eventually = 60 * time.Second
+const eventually = 4 * time.Minute
 
 // process is one run of the command.
 type process struct {
