@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// agentClient talks to an agent in this process, over pipes of the system.
+// agentClient talks to an agent in this process, over pipes of the operating system.
 type agentClient struct {
 	t       *testing.T
 	in      *os.File
@@ -53,7 +53,7 @@ func (c *agentClient) next() map[string]any {
 	return object(c.t, line)
 }
 
-// ask sends a request and returns the reply to it; events are left out.
+// ask sends a request and returns its reply. It skips events.
 func (c *agentClient) ask(method, format string, args ...any) map[string]any {
 	c.t.Helper()
 	c.id++
@@ -87,7 +87,7 @@ func (c *agentClient) end() int {
 	return <-c.exit
 }
 
-// newest is the newest version of a checkpoint.
+// newest returns the newest version of a checkpoint.
 func newest(t *testing.T, env []string, name string) map[string]any {
 	t.Helper()
 	return object(t, must(t, env, "get", name, "-o", "json"))
@@ -117,7 +117,7 @@ func TestOneAgentHoldsManySessions(t *testing.T) {
 	})
 }
 
-func TestAStateThatTheStoreCannotHoldFailsTheSaveAndLeavesWhatWas(t *testing.T) {
+func TestAStateThatTheStoreCannotHoldFailsTheSaveAndChangesNothing(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		random := make([]byte, 600<<10)
 		_, _ = rand.Read(random)

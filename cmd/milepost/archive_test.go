@@ -23,7 +23,8 @@ import (
 	"github.com/milepost-dev/milepost/test/s3test"
 )
 
-// onEachArchive runs a test over an SQLite store with each kind of archive, and gives it the archive too.
+// onEachArchive runs a test over an SQLite store with each kind of archive. The test gets the
+// archive, too.
 func onEachArchive(t *testing.T, test func(t *testing.T, env []string, a archive.Archive)) {
 	t.Run("directory", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "archive")
@@ -38,7 +39,7 @@ func onEachArchive(t *testing.T, test func(t *testing.T, env []string, a archive
 	})
 }
 
-// bucketArchive is an archive in a bucket of the test's own, and its URL.
+// bucketArchive returns an archive in a bucket that only this test uses, and its URL.
 func bucketArchive(t *testing.T) (url string, a archive.Archive) {
 	t.Helper()
 	for _, variable := range s3test.Env(t) {
@@ -60,10 +61,11 @@ func bucketURL(t *testing.T, bucket, prefix string) string {
 	return url
 }
 
-// without is the environment with another archive than MILEPOST_ARCHIVE names.
+// without returns the environment with MILEPOST_ARCHIVE replaced.
 func without(env []string) []string { return append(env[:len(env):len(env)], "MILEPOST_ARCHIVE=none") }
 
-// openFile opens the SQLite store of a test's environment, as a second program beside the command.
+// openFile opens the SQLite store of a test's environment, as another program would while the
+// command runs.
 func openFile(t *testing.T, env []string) *sqlitestore.Store {
 	t.Helper()
 	s, err := sqlitestore.Open(t.Context(), strings.TrimPrefix(env[0], "MILEPOST_STORE=sqlite:"), nil)
@@ -72,7 +74,7 @@ func openFile(t *testing.T, env []string) *sqlitestore.Store {
 	return s
 }
 
-// keys are those of all objects below a prefix.
+// keys returns the keys of all objects below a prefix.
 func keys(t *testing.T, a archive.Archive, prefix string) []string {
 	t.Helper()
 	var all []string
@@ -83,7 +85,7 @@ func keys(t *testing.T, a archive.Archive, prefix string) []string {
 	return all
 }
 
-// noise is a state of so many bytes that does not compress, as JSON.
+// noise returns a state of so many bytes that does not compress, as JSON.
 func noise(size int) []byte {
 	random := rand.New(rand.NewPCG(1, uint64(size)))
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -94,7 +96,7 @@ func noise(size int) []byte {
 	return data
 }
 
-// put writes an object that is not there, in the place of what is.
+// put writes an object that is not there, or replaces one.
 func put(t *testing.T, a archive.Archive, key string, data []byte) {
 	t.Helper()
 	require.NoError(t, a.Delete(t.Context(), key))
@@ -130,7 +132,7 @@ func TestALargeStateGoesToTheArchiveAndComesBackByteForByte(t *testing.T) {
 	})
 }
 
-func TestAMissingOrDamagedStateIsNamedAndNothingStandsInForIt(t *testing.T) {
+func TestAMissingOrDamagedStateIsNamedAndNotReplacedByAnother(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
 		must(t, env, "set", "flights", "--state", writeFile(t, "first", noise(9000)), "--execute")
 		must(t, env, "set", "flights", "--state", writeFile(t, "second", noise(9001)), "--execute")
@@ -166,7 +168,7 @@ func TestAMissingOrDamagedStateIsNamedAndNothingStandsInForIt(t *testing.T) {
 	})
 }
 
-func TestHistoryGoesOnInTheArchive(t *testing.T) {
+func TestHistoryContinuesInTheArchive(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, _ archive.Archive) {
 		for i := range 6 {
 			must(t, env, "set", "flights", "--cursor", fmt.Sprint(i+1), "--state", writeFile(t, "state", fmt.Appendf(nil, `{"n":%d}`, i+1)), "--execute")
@@ -192,7 +194,7 @@ func TestHistoryGoesOnInTheArchive(t *testing.T) {
 	})
 }
 
-func TestABatchIsMirroredAsItGoes(t *testing.T) {
+func TestABatchIsMirroredWhileItRuns(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
 		must(t, env, "batch", "flights", writeFile(t, "in", numbered(50)), "--every", "10", "--", "cat")
 		mirror := keys(t, a, "v/default/flights/")
@@ -218,7 +220,7 @@ func TestTheURLSaysWhatIsMirrored(t *testing.T) {
 	})
 }
 
-func TestTheDefaultArchiveIsBesideTheDefaultStore(t *testing.T) {
+func TestTheDefaultArchiveIsNextToTheDefaultStore(t *testing.T) {
 	state := t.TempDir()
 	env := []string{"MILEPOST_STORE=", "MILEPOST_ARCHIVE=", "XDG_STATE_HOME=" + state, "HOME=" + state}
 	r := milepost(t, env, "set", "a", "--state", writeFile(t, "state", noise(9000)), "--execute", "-v")
@@ -232,7 +234,7 @@ func TestTheDefaultArchiveIsBesideTheDefaultStore(t *testing.T) {
 
 	named := sqliteStore(t)
 	r = milepost(t, append(named, "MILEPOST_ARCHIVE="), "set", "a", "--cursor", "x", "--execute", "-v")
-	assert.Contains(t, r.stderr, "milepost: archive none", "a store that is named has the archive that is named")
+	assert.Contains(t, r.stderr, "milepost: archive none", "a named store has no default archive")
 	r = milepost(t, append(env, "MILEPOST_ARCHIVE=none"), "set", "b", "--cursor", "x", "--execute", "-v")
 	assert.Contains(t, r.stderr, "milepost: archive none")
 }
@@ -261,7 +263,7 @@ func TestCheckProvesTheArchive(t *testing.T) {
 	assert.Contains(t, r.stderr, "run milepost archive sync, or a first milepost batch")
 }
 
-// deaf is an archive that honours no condition, as some servers that speak S3.
+// deaf is an archive that ignores all conditions, as some servers that speak S3 do.
 type deaf struct{ archive.Archive }
 
 func (d deaf) Create(ctx context.Context, key string, body io.Reader) (archive.Object, error) {
@@ -275,7 +277,7 @@ func (d deaf) Check(ctx context.Context) error {
 	return archive.CheckConditions(ctx, d, nil)
 }
 
-func TestCheckSaysOfAnArchiveThatHonoursNoConditionThatItIsNotSafe(t *testing.T) {
+func TestCheckReportsAnArchiveThatHonoursNoConditionAsUnsafe(t *testing.T) {
 	dir, err := dirarchive.Open(t.TempDir())
 	require.NoError(t, err)
 	defer dir.Close()
@@ -315,7 +317,7 @@ func TestDeleteLeavesTheMirrorUnlessItPurges(t *testing.T) {
 	})
 }
 
-func TestGCRemovesWhatNoVersionPointsAtAndNothingElse(t *testing.T) {
+func TestGCRemovesOnlyWhatNoVersionRefersTo(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
 		must(t, env, "set", "flights", "--state", writeFile(t, "state", noise(9000)), "--execute")
 		kept := keys(t, a, "body/")

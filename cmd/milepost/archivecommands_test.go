@@ -17,7 +17,7 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// lose takes the SQLite file away.
+// lose removes the SQLite file.
 func lose(t *testing.T, env []string) {
 	t.Helper()
 	files, err := filepath.Glob(strings.TrimPrefix(env[0], "MILEPOST_STORE=sqlite:") + "*")
@@ -28,7 +28,7 @@ func lose(t *testing.T, env []string) {
 	}
 }
 
-func TestSyncMirrorsWhatTheStoreHoldsAndNamesWhatIsLost(t *testing.T) {
+func TestSyncMirrorsWhatTheStoreHasAndNamesWhatIsLost(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
 		for i := range 5 {
 			must(t, without(env), "set", "flights", "--cursor", fmt.Sprint(i+1), "--execute")
@@ -49,7 +49,7 @@ func TestSyncMirrorsWhatTheStoreHoldsAndNamesWhatIsLost(t *testing.T) {
 		assert.EqualValues(t, "4", done[0]["mirrored"])
 		assert.Equal(t, `[{"first_version":2,"last_version":2}]`, jsonText(t, done[0]["gaps"]))
 		assert.Len(t, keys(t, a, "v/default/flights/"), 5)
-		assert.Len(t, keys(t, a, "body/default/orders/"), 1, "a state that is inline in the store, and too large to be so here")
+		assert.Len(t, keys(t, a, "body/default/orders/"), 1, "a state that is inline in the store, and too large to be inline in the archive")
 		assert.Contains(t, must(t, env, "archive", "sync", "flights"), "flights: 0 versions mirrored now, 4 before")
 		assert.Equal(t, 3, milepost(t, env, "archive", "sync", "none").exit)
 		assert.Equal(t, 2, milepost(t, env, "archive", "sync", "flights", "--prefix", "f").exit)
@@ -67,7 +67,8 @@ func TestVerifyFindsWhatIsWrongAndExitsWithOne(t *testing.T) {
 		must(t, env, "set", "orders", "--cursor", "x", "--execute")
 		assert.Regexp(t, `^2 checkpoints, 7 objects and 4 bodies read, \d+\.\d KiB: 0 findings\n$`, must(t, env, "archive", "verify"))
 
-		// What is not known to be mirrored yet is no finding: the next saves know it of the first ones.
+		// A version that may not be mirrored yet is not a finding. The next saves learn that the
+		// first versions are mirrored.
 		s := openFile(t, env)
 		wait := func() bool {
 			found, err := s.Look(t.Context(), store.Key{Namespace: "default", Name: "flights"})
@@ -75,7 +76,7 @@ func TestVerifyFindsWhatIsWrongAndExitsWithOne(t *testing.T) {
 			return found.Head.ArchivedThrough < 4
 		}
 		for tries := 0; wait(); tries++ {
-			require.Less(t, tries, 100, "no save came to know what was mirrored")
+			require.Less(t, tries, 100, "no save learned what was mirrored")
 			must(t, env, "set", "flights", "--cursor", "more", "--execute")
 		}
 		objects := keys(t, a, "v/default/flights/")
@@ -110,7 +111,7 @@ func TestVerifyFindsWhatIsWrongAndExitsWithOne(t *testing.T) {
 		assert.Contains(t, r.stderr, "has errors: see above")
 		assert.Zero(t, milepost(t, env, "archive", "verify", "orders").exit)
 
-		must(t, env, "archive", "sync", "flights") // mends what it can
+		must(t, env, "archive", "sync", "flights") // repairs what it can
 		r = milepost(t, env, "archive", "verify", "flights", "-o", "json")
 		assert.NotContains(t, r.stdout, `"kind":"missing"`)
 	})
@@ -130,7 +131,7 @@ func TestAFileThatIsLostIsRestored(t *testing.T) {
 		assert.Contains(t, r.stderr, "restore")
 		r = milepost(t, env, "batch", "flights", writeFile(t, "in", numbered(3)), "--", "cat")
 		assert.Equal(t, 6, r.exit, r.stderr)
-		assert.Empty(t, r.stdout, "it did not start from zero")
+		assert.Empty(t, r.stdout, "the job did not start from zero")
 
 		r = milepost(t, env, "archive", "restore")
 		assert.Zero(t, r.exit, r.stderr)
@@ -158,7 +159,7 @@ func TestAFileThatIsLostIsRestored(t *testing.T) {
 	})
 }
 
-func TestAStoreThatIsBehindIsNotTakenForOneThatHasLostNothing(t *testing.T) {
+func TestAStoreThatIsBehindIsNotTakenForAWholeOne(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, _ archive.Archive) {
 		threeVersions(t, env, "flights")
 		lose(t, env)
@@ -170,7 +171,7 @@ func TestAStoreThatIsBehindIsNotTakenForOneThatHasLostNothing(t *testing.T) {
 	})
 }
 
-func TestAnExportIsWholeOrNotThere(t *testing.T) {
+func TestAnExportIsWholeOrIsNotWritten(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
 		threeVersions(t, env, "orders")
 		must(t, env, "set", "flights", "--state", writeFile(t, "state", noise(9000)), "--execute")
@@ -240,7 +241,7 @@ func TestAnExportIsImportedIntoEachEngine(t *testing.T) {
 	assert.Equal(t, 1, milepost(t, from, "import", "no-such-file").exit)
 }
 
-func TestADeletedCheckpointComesBackByNameAndTime(t *testing.T) {
+func TestADeletedCheckpointIsRestoredByNameAndTime(t *testing.T) {
 	env := append(sqliteStore(t), "MILEPOST_ARCHIVE=file:"+t.TempDir())
 	must(t, env, "set", "flights", "--cursor", "7", "--execute")
 	saved := object(t, must(t, env, "get", "flights", "-o", "json"))["saved_at"].(string)
@@ -252,7 +253,7 @@ func TestADeletedCheckpointComesBackByNameAndTime(t *testing.T) {
 	assert.Contains(t, refused.stderr, "it was deleted with that version: name a time before it")
 	all := milepost(t, env, "archive", "restore", "--at", saved, "--execute")
 	assert.Zero(t, all.exit, all.stderr)
-	assert.Contains(t, all.stderr, `"flights" is left unchanged`, "of all, those that were deleted stay so")
+	assert.Contains(t, all.stderr, `"flights" is left unchanged`, "a restore of all leaves deleted checkpoints deleted")
 	assert.Contains(t, must(t, env, "archive", "restore", "flights", "--at", saved, "--execute"), "Wrote version 3 of flights with the content of version 1")
 	assert.Equal(t, "7", object(t, must(t, env, "get", "flights", "-o", "json"))["cursor"])
 	must(t, env, "archive", "verify")
@@ -278,7 +279,7 @@ func TestPruneKeepsWhatItSays(t *testing.T) {
 	}, nil)
 	require.NoError(t, err)
 
-	archived := append(env, "MILEPOST_ARCHIVE=file:"+t.TempDir()) // which was never synced
+	archived := append(env, "MILEPOST_ARCHIVE=file:"+t.TempDir()) // this archive was never synced
 	kept := milepost(t, archived, "prune", "--older-than", "1d")
 	assert.Equal(t, "There is nothing to remove; 6 versions stay.\n", kept.stdout)
 	assert.Equal(t, "milepost: 2 versions of flights stay until they are mirrored: run milepost archive sync\n", kept.stderr)
@@ -299,14 +300,14 @@ func TestPruneKeepsWhatItSays(t *testing.T) {
 	assert.Equal(t, []string{"1–3", "5", "7–8"}, runsOf([]int64{8, 7, 5, 3, 2, 1}))
 }
 
-func TestCountsReadWell(t *testing.T) {
+func TestCountsAreWrittenForPeople(t *testing.T) {
 	assert.Equal(t, "1 body", countText(1, "body"))
 	assert.Equal(t, "1,204 bodies", countText(1204, "body"))
 	assert.Equal(t, "0 versions", versionsText(0))
 	assert.Equal(t, "versions 1–4", rangeText(1, 4))
 }
 
-func TestWhatAFirstSaveThatDiedHasLeftIsNoLostCheckpoint(t *testing.T) {
+func TestTheRestOfAFirstSaveThatDiedIsNotALostCheckpoint(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
 		must(t, env, "set", "orders", "--cursor", "x", "--execute")
 		put(t, a, "body/default/flights/1-C", []byte("half a save"))

@@ -21,10 +21,10 @@ import (
 	"github.com/milepost-dev/milepost/test/processtest"
 )
 
-// collect is a CMD that keeps each batch in a file of its own, whole or not at all.
+// collect is a CMD that keeps each batch in a separate file, whole or not at all.
 const collect = `cat >"$OUT/$MILEPOST_FIRST.tmp" && mv "$OUT/$MILEPOST_FIRST.tmp" "$OUT/$(printf %09d "$MILEPOST_FIRST")"`
 
-// collected is what collect has kept, in order.
+// collected returns what collect has kept, in order.
 func collected(t *testing.T, out string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(out, "[0-9]*[0-9]"))
@@ -68,11 +68,11 @@ func TestVerboseEndsWithWhatItCostOnDynamoDB(t *testing.T) {
 		if strings.Contains(env[0], "dynamodb:") {
 			assert.Regexp(t, `\nmilepost: cost \d+ requests, \d+\.\d write units, \d+\.\d read units\n$`, r.stderr)
 		}
-		assert.Equal(t, string(numbered(20)), r.stdout, "the command's output passes untouched")
+		assert.Equal(t, string(numbered(20)), r.stdout, "the command's output is passed on unchanged")
 	})
 }
 
-func TestBatchTellsTheCommandItsPlace(t *testing.T) {
+func TestTheCommandOfABatchGetsItsPlaceInTheInput(t *testing.T) {
 	env := sqliteStore(t)
 	input := writeFile(t, "in", numbered(25))
 	echo := `echo "$MILEPOST_NAME $MILEPOST_EPOCH $MILEPOST_VERSION $MILEPOST_FIRST $MILEPOST_LAST"; [ "$MILEPOST_FIRST" != 21 ]`
@@ -84,7 +84,7 @@ func TestBatchTellsTheCommandItsPlace(t *testing.T) {
 	assert.Equal(t, "a/b 2 4 21 25\n", r.stdout)
 }
 
-func TestAFailedBatchIsSavedWithItsErrorAndRunAgain(t *testing.T) {
+func TestAFailedBatchSavesItsErrorAndRunsAgain(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		content := numbered(50)
 		out := t.TempDir()
@@ -124,7 +124,7 @@ func TestRetriesRunABatchAgainFromItsFirstRecord(t *testing.T) {
 	assert.Contains(t, r.stderr, "exit status 4 (the last of 2 attempts)")
 }
 
-func TestASecondRunIsRefusedNamingTheFirst(t *testing.T) {
+func TestASecondRunIsRefusedAndTheErrorNamesTheFirst(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		input := writeFile(t, "in", numbered(20))
 		first := startBatch(t, env, input, nil)
@@ -155,7 +155,7 @@ func TestASecondRunIsRefusedNamingTheFirst(t *testing.T) {
 func TestASignalLetsTheBatchInHandFinishAndReleases(t *testing.T) {
 	for _, test := range []struct {
 		signal  syscall.Signal
-		records int // of which a batch has ten
+		records int // ten in each batch
 		exit    int
 		ended   string
 	}{
@@ -180,14 +180,14 @@ func TestASignalLetsTheBatchInHandFinishAndReleases(t *testing.T) {
 			}
 			version := stopped()
 			for try := 1; try < 5 && version == json.Number("2"); try++ {
-				version = stopped() // the signal came to the command when the batch had been saved by itself
+				version = stopped() // the signal came after the batch was saved
 			}
 			assert.EqualValues(t, "1", version)
 		})
 	}
 }
 
-func TestPastItsGraceTheBatchInHandIsGivenUp(t *testing.T) {
+func TestAfterItsGraceTheBatchInHandIsGivenUp(t *testing.T) {
 	env := sqliteStore(t)
 	first := startBatch(t, env, writeFile(t, "in", numbered(50)), []string{"--grace", "10ms"})
 	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
@@ -201,7 +201,7 @@ func TestPastItsGraceTheBatchInHandIsGivenUp(t *testing.T) {
 func TestASecondSignalEndsTheBatchInHandAtOnce(t *testing.T) {
 	env := sqliteStore(t)
 	first := startBatch(t, env, writeFile(t, "in", numbered(50)), []string{"--grace", "10m"})
-	for { // two that come at once are one
+	for { // two signals at the same moment count as one
 		require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGINT))
 		select {
 		case r := <-first.done:
@@ -228,13 +228,13 @@ func TestAFencedRunExitsWith7AndSavesNothing(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		first := startBatch(t, env, writeFile(t, "in", numbered(50)), []string{"--lease-duration", "10s"})
 		must(t, env, "lease", "break", "a", "--reason", "a test", "--now", "--execute")
-		r := first.wait() // its command is ended: nobody releases it
+		r := first.wait() // its command has ended: no one can release it
 		assert.Equal(t, 7, r.exit, r.stderr)
 		assert.Equal(t, 3, milepost(t, env, "get", "a").exit)
 	})
 }
 
-func TestAHandoffExitsWith10AndTheOtherGoesOn(t *testing.T) {
+func TestAHandoffExitsWith10AndTheOtherRunContinues(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		out := t.TempDir()
 		env = append(env, "OUT="+out)
@@ -272,12 +272,12 @@ func TestAnotherInputExitsWith6(t *testing.T) {
 	assert.Contains(t, refused["hint"], "milepost reset a --execute")
 
 	require.NoError(t, os.WriteFile(input, numbered(110), 0o600))
-	assert.Equal(t, "record 101\n", must(t, env, "batch", "a", input, "--every", "10", "--", "head", "-n", "1"), "it has only grown")
+	assert.Equal(t, "record 101\n", must(t, env, "batch", "a", input, "--every", "10", "--", "head", "-n", "1"), "the input has only grown")
 	require.NoError(t, os.WriteFile(input, append([]byte("Record"), numbered(120)[6:]...), 0o600))
 	assert.Equal(t, 6, milepost(t, env, "batch", "a", input, "--verify-input", "--", "cat").exit)
 }
 
-func TestAnErrorAsJSONSaysAllOfARefusal(t *testing.T) {
+func TestARefusalAsJSONHasAllItsFields(t *testing.T) {
 	env := sqliteStore(t)
 	input := writeFile(t, "in", numbered(10))
 	must(t, env, "batch", "a", input, "--", "cat")
@@ -301,7 +301,7 @@ func TestAnEmptyInputIsDoneAndSaved(t *testing.T) {
 			assert.EqualValues(t, "0", cp["processed"])
 			assert.Equal(t, "done", cp["ended"])
 			require.NoError(t, os.WriteFile(input, []byte("a\nb\n"), 0o600))
-			assert.NotEmpty(t, must(t, env, append(append([]string{"batch", "a", input}, args...), "--", "cat")...), "it has grown")
+			assert.NotEmpty(t, must(t, env, append(append([]string{"batch", "a", input}, args...), "--", "cat")...), "the input has grown")
 		})
 	}
 }
@@ -331,7 +331,7 @@ func TestAPipeIsAnInput(t *testing.T) {
 	assert.EqualValues(t, "50", object(t, must(t, env, "get", "a", "-o", "json"))["processed"])
 }
 
-func TestBadInputsExitWithTheirCodeAndASentence(t *testing.T) {
+func TestBadInputsExitWithTheirCodeAndAReason(t *testing.T) {
 	good := writeFile(t, "in", numbered(10))
 	truncated := writeFile(t, "truncated.gz", gzipped(t, numbered(10_000))[:3000])
 	for name, test := range map[string]struct {
@@ -433,7 +433,7 @@ func (b *runningBatch) release() {
 
 func (b *runningBatch) wait() result { return <-b.done }
 
-// commandProcess is the command in a process of its own.
+// commandProcess is the command in a separate process.
 type commandProcess struct {
 	cmd    *exec.Cmd
 	stderr string // a file

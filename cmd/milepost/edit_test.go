@@ -19,7 +19,7 @@ func threeVersions(t *testing.T, env []string, name string) {
 	must(t, env, "set", name, "--cursor", "three", "--processed", "30", "--reason", "INC-1", "--execute")
 }
 
-func TestSetKeepsWhatItIsNotToldToChangeAndStatesExactly(t *testing.T) {
+func TestSetKeepsWhatIsNotGivenAndTheExactBytesOfAState(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		threeVersions(t, env, "orders/eu")
 		cp := object(t, must(t, env, "get", "orders/eu", "-o", "json"))
@@ -79,7 +79,7 @@ func TestRollbackShowsAndWritesTheContentOfAnOlderVersion(t *testing.T) {
 	})
 }
 
-func TestIfVersionHoldsAChangeToWhatWasSeen(t *testing.T) {
+func TestIfVersionRefusesAChangeOfAnotherVersion(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		threeVersions(t, env, "a")
 		for _, args := range [][]string{
@@ -98,7 +98,7 @@ func TestIfVersionHoldsAChangeToWhatWasSeen(t *testing.T) {
 	})
 }
 
-func TestResetAndDeleteBeginAfreshAndGoOnCounting(t *testing.T) {
+func TestResetAndDeleteStartFromScratchAndContinueTheNumbers(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		threeVersions(t, env, "a")
 		must(t, env, "reset", "a", "--execute")
@@ -138,7 +138,7 @@ func TestPinAndUnpinChangeALabel(t *testing.T) {
 	})
 }
 
-func TestWhatGetPrintsSetTakes(t *testing.T) {
+func TestSetTakesWhatGetPrints(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		threeVersions(t, env, "a")
 		file := writeFile(t, "a.json", []byte(must(t, env, "get", "a", "-o", "json")))
@@ -165,21 +165,21 @@ func TestBadCallsOfTheOtherCommandsExitWith2(t *testing.T) {
 		"rollback to -1":       {"rollback", "a", "--to", "-1"},
 		"set nothing":          {"set", "a"},
 		"negative count":       {"set", "a", "--processed", "-1"},
-		"state is no JSON":     {"set", "a", "--state", notJSON},
+		"state is not JSON":    {"set", "a", "--state", notJSON},
 		"two standard inputs":  {"set", "a", "--from", "-", "--state", "-"},
 		"pin without label":    {"pin", "a"},
-		"unpin what":           {"unpin", "a"},
+		"unpin no version":     {"unpin", "a"},
 		"break without reason": {"lease", "break", "a"},
-		"lease what":           {"lease"},
-		"table what":           {"table"},
+		"lease alone":          {"lease"},
+		"table alone":          {"table"},
 		"two prefixes":         {"list", "a", "b"},
 		"negative limit":       {"history", "a", "--limit", "-1"},
 		"unknown command":      {"gte", "a"},
 		"bad name":             {"get", "a//b"},
 		"bad namespace":        {"list", "--namespace", ""},
 		"region missing":       {"list", "--store", "dynamodb://milepost"},
-		"profile that is not":  {"list", "--store", "dynamodb://milepost?region=x&profile=none-such"},
-		"a flag that is not":   {"list", "--frob"},
+		"unknown profile":      {"list", "--store", "dynamodb://milepost?region=x&profile=none-such"},
+		"unknown flag":         {"list", "--frob"},
 		"argument for check":   {"check", "x"},
 		"argument for version": {"version", "x"},
 		"unknown output":       {"version", "-o", "yaml"},
@@ -197,7 +197,7 @@ func TestBadCallsOfTheOtherCommandsExitWith2(t *testing.T) {
 	}
 }
 
-func TestAStoreThatIsNotThereIsNotMadeByReading(t *testing.T) {
+func TestReadingDoesNotMakeAMissingStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none.db")
 	for _, args := range [][]string{{"list"}, {"get", "a"}, {"check"}, {"rollback", "a", "--to", "1", "--execute"}, {"set", "a", "--cursor", "x"}} {
 		r := milepost(t, nil, append(args, "--store", "sqlite:"+path, "-o", "json")...)

@@ -44,7 +44,7 @@ func TestADamagedRecordIsNeverReadAsNoCheckpoint(t *testing.T) {
 	})
 }
 
-// damage writes a word where the version of checkpoint a is a number.
+// damage replaces the version number of checkpoint a with a word.
 func damage(t *testing.T, env []string) {
 	t.Helper()
 	if path, ok := strings.CutPrefix(env[0], "MILEPOST_STORE=sqlite:"); ok {
@@ -67,7 +67,7 @@ func damage(t *testing.T, env []string) {
 	require.NoError(t, err)
 }
 
-func TestWhatIsWrongWithTheServiceHasItsKind(t *testing.T) {
+func TestAnErrorOfTheServiceHasItsKind(t *testing.T) {
 	for _, variable := range dynamotest.Env(t) {
 		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)
@@ -116,7 +116,7 @@ func TestWhatIsWrongWithTheServiceHasItsKind(t *testing.T) {
 	assert.Zero(t, r.exit, "what is missing from it is a risk, not a fault: %s%s", r.stdout, r.stderr)
 }
 
-func TestCheckSaysWhatIsWrongAndHowToMendIt(t *testing.T) {
+func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 	for _, variable := range dynamotest.Env(t) {
 		name, value, _ := strings.Cut(variable, "=")
 		t.Setenv(name, value)

@@ -18,7 +18,7 @@ import (
 	"github.com/milepost-dev/milepost/test/dynamotest"
 )
 
-// asCommand makes the test's binary the command, for tests that need a process to kill.
+// asCommand makes the test's binary run the command, for tests that need a process to kill.
 const asCommand = "TEST_AS_MILEPOST"
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
 
-// result is what one invocation of the command left.
+// result is the outcome of one call of the command.
 type result struct {
 	exit           int
 	stdout, stderr string
@@ -46,7 +46,7 @@ func (r result) failure(t *testing.T) kinds.ErrorJSON {
 	return f
 }
 
-// milepost runs the command in this process. env is added to the test's own.
+// milepost runs the command in this process. env is added to the environment of the test.
 func milepost(t *testing.T, env []string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -54,7 +54,7 @@ func milepost(t *testing.T, env []string, args ...string) result {
 	return result{exit, stdout.String(), stderr.String()}
 }
 
-// must is milepost for a command that has to succeed; it returns standard output.
+// must is milepost for a call that must succeed. It returns standard output.
 func must(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	r := milepost(t, env, args...)
@@ -62,7 +62,7 @@ func must(t *testing.T, env []string, args ...string) string {
 	return r.stdout
 }
 
-// sqliteStore is the environment of a store of the test's own.
+// sqliteStore returns the environment of a store that only this test uses.
 func sqliteStore(t *testing.T) []string {
 	t.Helper()
 	return []string{"MILEPOST_STORE=sqlite:" + filepath.Join(t.TempDir(), "jobs.db")}
@@ -103,7 +103,7 @@ func writeFile(t testing.TB, name string, content []byte) string {
 	return path
 }
 
-// numbered is an input of so many records.
+// numbered returns an input of so many records.
 func numbered(n int) []byte {
 	var b strings.Builder
 	for i := range n {

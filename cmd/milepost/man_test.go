@@ -13,7 +13,7 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-func TestEachCommandHasAPageOfTheManualAndTheSameOneEachTime(t *testing.T) {
+func TestEachCommandHasAManualPageThatIsTheSameEachTime(t *testing.T) {
 	dirs := []string{filepath.Join(t.TempDir(), "man1"), t.TempDir()}
 	for _, dir := range dirs {
 		must(t, []string{"SOURCE_DATE_EPOCH=1700000000"}, "man", dir)
@@ -44,13 +44,13 @@ func TestEachCommandHasAPageOfTheManualAndTheSameOneEachTime(t *testing.T) {
 	}
 	run, err := os.ReadFile(filepath.Join(dirs[0], "milepost-run.1"))
 	require.NoError(t, err)
-	assert.Contains(t, string(run), "\n  milepost save --cursor ord-88123 --state FILE", "what is laid out in columns stays so")
+	assert.Contains(t, string(run), "\n  milepost save --cursor ord-88123 --state FILE", "columns keep their layout")
 
 	assert.Equal(t, 2, milepost(t, []string{"SOURCE_DATE_EPOCH=today"}, "man", dirs[0]).exit)
 	assert.Equal(t, 2, milepost(t, nil, "man").exit)
 }
 
-func TestTheVersionIsThatOfTheReleaseElseOfTheModuleElseOfTheCommit(t *testing.T) {
+func TestTheVersionIsOfTheReleaseOrTheModuleOrTheCommit(t *testing.T) {
 	checkout := &debug.BuildInfo{
 		Main: debug.Module{Version: "v1.2.4-0.20261128205859-175c411b30a7+dirty"},
 		Settings: []debug.BuildSetting{

@@ -19,12 +19,12 @@ import (
 	"github.com/milepost-dev/milepost/store/sqlitestore"
 )
 
-func TestExpectIsKeptBeforeTheFirstRunAndGoesWithTheCheckpoint(t *testing.T) {
+func TestExpectIsKeptBeforeTheFirstRunAndDeletedWithTheCheckpoint(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		out := must(t, env, "expect", "nightly", "--every", "1d", "--grace", "2h", "-o", "json")
 		first := object(t, out)
 		assert.Equal(t, "86400000", first["every_ms"].(interface{ String() string }).String())
-		assert.Equal(t, out, must(t, env, "expect", "nightly", "--every", "24h", "--grace", "2h", "-o", "json"), "said again it does not begin anew")
+		assert.Equal(t, out, must(t, env, "expect", "nightly", "--every", "24h", "--grace", "2h", "-o", "json"), "setting the same again does not restart it")
 		assert.Equal(t, out, must(t, env, "expect", "nightly", "-o", "json"))
 
 		must(t, env, "set", "nightly", "--cursor", "7", "--execute")
@@ -36,7 +36,7 @@ func TestExpectIsKeptBeforeTheFirstRunAndGoesWithTheCheckpoint(t *testing.T) {
 	})
 }
 
-func TestWhatAPersonSaysOfAJobThatDeclaredItIsTheirsFromThenOn(t *testing.T) {
+func TestAPersonTakesOverAnExpectationThatAJobDeclared(t *testing.T) {
 	env := sqliteStore(t)
 	declare := func(every time.Duration) {
 		st, err := sqlitestore.Open(t.Context(), strings.TrimPrefix(env[0], "MILEPOST_STORE=sqlite:"), nil)
@@ -54,7 +54,7 @@ func TestWhatAPersonSaysOfAJobThatDeclaredItIsTheirsFromThenOn(t *testing.T) {
 	assert.Regexp(t, "^job ", first["set_by"])
 	said := told("--every", "1h")
 	assert.NotContains(t, said["set_by"], "job ")
-	assert.Equal(t, first["set_at"], said["set_at"], "it does not begin anew")
+	assert.Equal(t, first["set_at"], said["set_at"], "its time does not restart")
 	declare(24 * time.Hour)
 	assert.Equal(t, said, told())
 	told("--none")
@@ -62,7 +62,7 @@ func TestWhatAPersonSaysOfAJobThatDeclaredItIsTheirsFromThenOn(t *testing.T) {
 	assert.Regexp(t, "^job ", told()["set_by"])
 }
 
-func TestStaleNamesWhatIsTooOldAndExitsWith11(t *testing.T) {
+func TestStaleListsWhatIsTooOldAndExitsWith11(t *testing.T) {
 	env := sqliteStore(t)
 	must(t, env, "set", "orders/eu", "--cursor", "7", "--execute")
 	assert.Empty(t, must(t, env, "stale", "--max-age", "1h"))
@@ -81,7 +81,7 @@ func TestStaleNamesWhatIsTooOldAndExitsWith11(t *testing.T) {
 	assert.Equal(t, 3, milepost(t, env, "stale", "--max-age", "1h", "nothing/here").exit)
 }
 
-func TestTheMonitorPublishesOnceALookAndFinishesDeletions(t *testing.T) {
+func TestTheMonitorPublishesOnceForEachLookAndFinishesDeletions(t *testing.T) {
 	env := sqliteStore(t)
 	must(t, env, "set", "orders/eu", "--cursor", "7", "--execute")
 	out := must(t, env, "monitor", "--once")
@@ -112,8 +112,8 @@ func TestStatusPutsTheWorstFirst(t *testing.T) {
 	assert.Contains(t, must(t, env, "status"), "overdue")
 }
 
-// The survey in virtual time: what a person on call is told of runs that die, fail, or do not advance.
-func TestASurveyTellsADeadRunFromAFailedOneAndFromOneThatDoesNotAdvance(t *testing.T) {
+// The survey in virtual time: what a person on call sees of runs that die, fail, or do not advance.
+func TestASurveyDistinguishesDeadRunsFailedRunsAndRunsThatDoNotAdvance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memstore.New(nil)
 		look := func(name string, m *survey.Memory) (survey.Item, survey.Movement) {
@@ -138,7 +138,7 @@ func TestASurveyTellsADeadRunFromAFailedOneAndFromOneThatDoesNotAdvance(t *testi
 		item, move := look("stuck", &survey.Memory{})
 		assert.Equal(t, survey.Running, item.Condition())
 		assert.Less(t, item.Age(), time.Second)
-		assert.WithinDuration(t, advanced, move.Advanced, time.Second, "as older versions say")
+		assert.WithinDuration(t, advanced, move.Advanced, time.Second, "from older versions")
 
 		var m survey.Memory
 		_, _ = look("stuck", &m)
@@ -156,9 +156,9 @@ func TestASurveyTellsADeadRunFromAFailedOneAndFromOneThatDoesNotAdvance(t *testi
 		held, err := lease.Acquire(t.Context(), st, store.Key{Namespace: store.DefaultNamespace, Name: "stuck"}, &lease.Options{Duration: 30 * time.Second})
 		require.NoError(t, err)
 		item, _ = look("stuck", &m)
-		assert.Equal(t, int64(1), item.Failures(), "the one that runs may yet save")
+		assert.Equal(t, int64(1), item.Failures(), "the current run may still save")
 		require.NoError(t, held.Release(t.Context()))
 		item, _ = look("stuck", &m)
-		assert.Equal(t, int64(2), item.Failures(), "it came to nothing")
+		assert.Equal(t, int64(2), item.Failures(), "the run saved nothing")
 	})
 }

@@ -10,17 +10,17 @@ import (
 
 func noVariable(string) string { return "" }
 
-func TestProgressSaysHowFarHowFastAndHowLong(t *testing.T) {
+func TestProgressShowsRecordsRateAndTimeLeft(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out, noVariable, "flights", 20_000, 0.2)
 	p.began = p.began.Add(-10 * time.Second)
 	now := p.began.Add(10 * time.Second)
 	assert.Equal(t, "flights  62,000 records  4,200/s  9 s left  version 62", p.text(now, 62_000, 0.62, 62))
-	assert.Equal(t, "flights  62,000 records  4,200/s  version 62", p.text(now, 62_000, -1, 62), "of a pipe nobody knows the size")
+	assert.Equal(t, "flights  62,000 records  4,200/s  version 62", p.text(now, 62_000, -1, 62), "the size of a pipe is not known")
 	assert.Equal(t, "flights  20,000 records  version 20", p.text(now, 20_000, 0.2, 20))
 }
 
-func TestWithoutATerminalLinesComeNowAndThen(t *testing.T) {
+func TestWithoutATerminalProgressIsALineNowAndThen(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out, noVariable, "flights", 0, 0)
 	p.update(1000, 0.1, 1)

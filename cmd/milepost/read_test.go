@@ -31,7 +31,7 @@ func TestListShowsHowFarEachIsAndWhoHoldsIt(t *testing.T) {
 		assert.Regexp(t, `^orders/eu +3  three +30 +1  \d+ s ago  – +free$`, lines[1])
 		assert.Regexp(t, `^orders/us +1  – +1,203,870 +0  \d+ s ago  – +free$`, lines[2])
 		assert.NotContains(t, out, "hidden")
-		assert.NotContains(t, out, "flights", "it was never saved, nor is it expected to be")
+		assert.NotContains(t, out, "flights", "it was never saved, and no save is expected")
 
 		shown := must(t, env, "lease", "show", "flights")
 		assert.Regexp(t, `(?m)^status +held$`, shown)
@@ -80,7 +80,7 @@ func TestLeaseBreakRefusesALiveHolderUnlessNow(t *testing.T) {
 		assert.EqualValues(t, "2", l["epoch"])
 		assert.Equal(t, "hangs", l["reason"])
 	})
-	assert.Equal(t, 3, milepost(t, env, "lease", "break", "a", "--reason", "hangs", "--execute").exit, "nobody holds it")
+	assert.Equal(t, 3, milepost(t, env, "lease", "break", "a", "--reason", "hangs", "--execute").exit, "no run holds it")
 }
 
 func TestTheSameHolderTakesItsPredecessorsLeaseAtOnce(t *testing.T) {
@@ -96,7 +96,7 @@ func TestTheSameHolderTakesItsPredecessorsLeaseAtOnce(t *testing.T) {
 	})
 }
 
-func TestHistoryAndRunsTellWhatHappened(t *testing.T) {
+func TestHistoryAndRunsShowWhatHappened(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		input := writeFile(t, "in", numbered(30))
 		milepost(t, env, "batch", "a", input, "--every", "10", "--holder", "first", "--", "sh", "-c", `[ "$MILEPOST_FIRST" != 21 ]`)
@@ -127,7 +127,7 @@ func TestHistoryAndRunsTellWhatHappened(t *testing.T) {
 	})
 }
 
-func TestATableObeysNoTextOfTheUsers(t *testing.T) {
+func TestATablePrintsNoControlCharacters(t *testing.T) {
 	env := sqliteStore(t)
 	must(t, env, "set", "a", "--cursor", "one\x1b[2J\ntwo\u202e\u200b", "--reason", strings.Repeat("é", 300), "--execute")
 	for _, command := range [][]string{{"list"}, {"history", "a"}, {"get", "a"}, {"runs", "a"}, {"reset", "a"}} {
@@ -155,7 +155,8 @@ func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-// holding runs do while another job holds the lease of name, in a process that self describes (nil: this one).
+// holding runs do while another job holds the lease of name. self describes that job's process; nil
+// is this process.
 func holding(t *testing.T, env []string, name string, self func() store.Holder, do func()) {
 	t.Helper()
 	path := strings.TrimPrefix(env[0], "MILEPOST_STORE=sqlite:")
@@ -173,7 +174,7 @@ func holding(t *testing.T, env []string, name string, self func() store.Holder, 
 	_ = session.Close(context.WithoutCancel(t.Context()), nil) // the lease may have been broken
 }
 
-func TestTheDefaultStoreIsSaidAndIsInTheStateDirectory(t *testing.T) {
+func TestTheDefaultStoreIsPrintedAndIsInTheStateDirectory(t *testing.T) {
 	state := t.TempDir()
 	env := []string{"MILEPOST_STORE=", "XDG_STATE_HOME=" + state, "HOME=" + state}
 	r := milepost(t, env, "set", "a", "--cursor", "x", "--execute", "-v")

@@ -43,7 +43,7 @@ func onTerminal(t *testing.T, env []string, text string) *terminal {
 		defer close(term.printed)
 		for buffer := make([]byte, 4096); ; {
 			n, err := master.Read(buffer)
-			if err != nil { // EIO: nobody holds the other end any more
+			if err != nil { // EIO: no process has the other end open any more
 				return
 			}
 			term.printed <- string(buffer[:n])
@@ -74,7 +74,7 @@ func (term *terminal) types(text string) {
 	require.NoError(term.t, err)
 }
 
-func TestTheTerminalIsTheCommandsAndThenTheShellsAgain(t *testing.T) {
+func TestTheCommandGetsTheTerminalAndThenTheShellGetsItBack(t *testing.T) {
 	env := insideRun(t, sqliteStore(t))
 	term := onTerminal(t, env, `
 milepost run a -- sh -c 'echo ready; read line; echo "command: $line"; exit 4'
@@ -88,9 +88,9 @@ echo "exit: $?"; read line; echo "shell: $line"`)
 	require.NoError(t, term.shell.Wait())
 }
 
-func TestAnInterruptFromTheTerminalStopsTheCommandAndIsNoFailure(t *testing.T) {
+func TestAnInterruptFromTheTerminalStopsTheCommandWithoutAFailure(t *testing.T) {
 	env := insideRun(t, sqliteStore(t))
-	term := onTerminal(t, env, `trap : INT; milepost run a -- sh -c 'milepost mark --cursor 7; echo ready; exec sleep 60'; echo "exit: $?"`) // exec: a shell may miss one while it starts a child
+	term := onTerminal(t, env, `trap : INT; milepost run a -- sh -c 'milepost mark --cursor 7; echo ready; exec sleep 60'; echo "exit: $?"`) // exec: a shell may miss the signal while it starts a child
 	term.waits("ready")
 	term.types("\x03")
 	term.waits("exit: 130")

@@ -21,7 +21,8 @@ import (
 	"github.com/milepost-dev/milepost/test/processtest"
 )
 
-// insideRun is env for commands under milepost run that call milepost themselves: the test's binary.
+// insideRun returns env for commands under milepost run that call milepost themselves, which is the
+// test's binary.
 func insideRun(t *testing.T, env []string) []string {
 	t.Helper()
 	bin := t.TempDir()
@@ -32,7 +33,7 @@ func insideRun(t *testing.T, env []string) []string {
 	return append(env, "PATH="+bin+":"+os.Getenv("PATH"))
 }
 
-func TestRunResumesTheCommandWhereItMarked(t *testing.T) {
+func TestRunResumesTheCommandFromItsLastMark(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		env = insideRun(t, env)
 		out := filepath.Join(t.TempDir(), "out")
@@ -87,7 +88,7 @@ milepost state -o json`)
 	assert.Equal(t, []string{`{"b":  [1e400]}`, "x", `{"cursor":"x","state":{"b":  [1e400]}}`, ""}, lines[2:])
 }
 
-func TestACommandThatFailsIsSavedWithItsErrorAndItsStatusTold(t *testing.T) {
+func TestACommandThatFailsIsSavedWithItsErrorAndStatus(t *testing.T) {
 	env := insideRun(t, sqliteStore(t))
 	r := milepost(t, env, "run", "a", "-o", "json", "--", "sh", "-c", `milepost mark --cursor 7 --processed 7; exit 3`)
 	assert.Equal(t, 9, r.exit)
@@ -104,14 +105,14 @@ func TestACommandThatFailsIsSavedWithItsErrorAndItsStatusTold(t *testing.T) {
 	assert.Contains(t, r.stderr, "segmentation fault")
 }
 
-func TestWhatTheCommandPrintsPassesUntouched(t *testing.T) {
+func TestTheOutputOfTheCommandIsPassedOnUnchanged(t *testing.T) {
 	r := milepost(t, sqliteStore(t), "run", "a", "--", "sh", "-c", `printf 'a\000\377\r\n'; printf 'b\n' >&2`)
 	require.Zero(t, r.exit)
 	assert.Equal(t, "a\x00\xff\r\n", r.stdout)
 	assert.Equal(t, "b\n", r.stderr)
 }
 
-func TestMarksOfManyProcessesAllCount(t *testing.T) {
+func TestTheMarksOfManyProcessesAllCount(t *testing.T) {
 	env := insideRun(t, sqliteStore(t))
 	must(t, env, "run", "a", "--", "sh", "-ec", `
 for i in 1 2 3 4; do
@@ -144,7 +145,7 @@ func TestASecondRunOfTheSameNameIsRefused(t *testing.T) {
 	assert.Zero(t, (<-done).exit)
 }
 
-func TestWhenTheLeaseIsLostTheCommandIsToldAndNothingMoreIsSaved(t *testing.T) {
+func TestWhenTheLeaseIsLostTheCommandIsEndedAndNothingMoreIsSaved(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		dir, done := startRun(t, env, `
 trap 'milepost mark --cursor late; echo "mark $?" >"$DIR/told"; exit 0' TERM
@@ -154,7 +155,7 @@ milepost save --cursor 1; : >"$DIR/runs"; wait_for never`, "--lease-duration", "
 		r := <-done
 		assert.Equal(t, 7, r.exit, r.stderr)
 		told, err := os.ReadFile(filepath.Join(dir, "told"))
-		require.NoError(t, err, "the command had SIGTERM")
+		require.NoError(t, err, "the command got SIGTERM")
 		assert.Equal(t, "mark 7\n", string(told))
 		cp := newest(t, env, "a")
 		assert.Equal(t, "1", cp["cursor"])
@@ -283,7 +284,7 @@ func TestAJobDeclaresWhatIsExpectedOfIt(t *testing.T) {
 	})
 }
 
-func TestBadCallsOfRunAndWhatIsInsideIt(t *testing.T) {
+func TestBadCallsOfRunAndOfTheCommandsInsideIt(t *testing.T) {
 	env := insideRun(t, sqliteStore(t))
 	for _, c := range []struct {
 		exit int
@@ -327,7 +328,7 @@ func TestARunInsideNohupKeepsIgnoringTheHangup(t *testing.T) {
 	assert.NoError(t, cmd.Wait())
 }
 
-func TestALargeStateLiesInTheArchive(t *testing.T) {
+func TestALargeStateIsKeptInTheArchive(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		archive := "file:" + t.TempDir()
 		random := make([]byte, 300<<10)
@@ -340,7 +341,7 @@ func TestALargeStateLiesInTheArchive(t *testing.T) {
 		assert.Equal(t, large, c.call("get", `"name":"a","archive":%q`, archive)["state"])
 		without := c.call("get", `"name":"a","archive":"none"`)
 		assert.NotContains(t, without, "state")
-		assert.NotEmpty(t, without["state_body"], "where it is")
+		assert.NotEmpty(t, without["state_body"], "the object of the state")
 		require.Zero(t, c.end())
 
 		env = append(insideRun(t, env), "MILEPOST_ARCHIVE="+archive)

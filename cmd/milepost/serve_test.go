@@ -30,7 +30,7 @@ type served struct {
 	stop func() result
 }
 
-// said gathers what a command says while it runs.
+// said collects what a command prints while it runs.
 type said struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -48,7 +48,7 @@ func (s *said) String() string {
 	return s.b.String()
 }
 
-// serve starts milepost serve, which is stopped with the test.
+// serve starts milepost serve, and stops it at the end of the test.
 func serve(t *testing.T, env []string, args ...string) served {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context()))
@@ -134,7 +134,7 @@ func decode(t *testing.T, text string) (v any) {
 	return v
 }
 
-// aged leaves out how old things are, which goes on.
+// aged removes ages from a text: they change while the test runs.
 func aged(lines []any) []any {
 	for _, l := range lines {
 		delete(l.(map[string]any), "age_ms")
@@ -142,7 +142,7 @@ func aged(lines []any) []any {
 	return lines
 }
 
-func TestServeAsksForATokenWhereOthersReachIt(t *testing.T) {
+func TestServeRequiresATokenWhereOtherMachinesReachIt(t *testing.T) {
 	env := sqliteStore(t)
 	must(t, env, "set", "orders/eu", "--cursor", "7", "--execute")
 	for _, listen := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:80", "example.com:80"} {
@@ -190,7 +190,7 @@ func TestServeOnLoopbackKnowsItsNames(t *testing.T) {
 	}
 }
 
-func TestServeAnswersWhatItHasBegunWhenItIsToldToStopAndTakesNothingNew(t *testing.T) {
+func TestServeFinishesRunningRequestsAtAStopAndTakesNoNewOnes(t *testing.T) {
 	env := sqliteStore(t)
 	must(t, env, "set", "orders/eu", "--cursor", "7", "--execute")
 	s := serve(t, env)
@@ -199,13 +199,13 @@ func TestServeAnswersWhatItHasBegunWhenItIsToldToStopAndTakesNothingNew(t *testi
 	stopped := make(chan result, 1)
 	go func() { stopped <- s.stop() }()
 	refuses(t, address)
-	require.Empty(t, stopped, "it ends before the answer")
+	require.Empty(t, stopped, "serve ends before the answer")
 
 	finish(t, conn, replies)
 	assert.Equal(t, 130, (<-stopped).exit)
 }
 
-func TestServeGivesUpWhatDoesNotEndWithinItsGrace(t *testing.T) {
+func TestServeGivesUpRequestsThatDoNotEndWithinItsGrace(t *testing.T) {
 	env := sqliteStore(t)
 	must(t, env, "table", "create")
 	patient, hasty := serve(t, env), serve(t, env, "--grace", "50ms")
@@ -215,7 +215,7 @@ func TestServeGivesUpWhatDoesNotEndWithinItsGrace(t *testing.T) {
 	go func() { stopped <- patient.stop() }()
 	refuses(t, strings.TrimPrefix(patient.url, "http://"))
 	assert.Equal(t, 130, hasty.stop().exit)
-	require.Empty(t, stopped, "the one that has the grace of 10 s goes on, though it was stopped first")
+	require.Empty(t, stopped, "the server with a grace of 10 s goes on, though it was stopped first")
 	_, err := http.ReadResponse(replies, nil)
 	require.Error(t, err)
 	require.NoError(t, conn.Close())
@@ -227,7 +227,7 @@ func TestServeGivesUpWhatDoesNotEndWithinItsGrace(t *testing.T) {
 	assert.Contains(t, r.stderr, "--grace -1s: it cannot be negative")
 }
 
-// begin sends a form of which finish sends the rest: meanwhile the request is under way.
+// begin sends a part of a form, and finish sends the rest. Between them the request is running.
 func begin(t *testing.T, address string) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestServeExitsWith143OnSIGTERMWhenItHasAnsweredWhatItHasBegun(t *testing.T) {
+func TestServeExitsWith143OnSIGTERMAfterItHasAnsweredRunningRequests(t *testing.T) {
 	env := sqliteStore(t)
 	must(t, env, "table", "create")
 	p := startProcess(t, env, "serve", "--listen", "127.0.0.1:0")

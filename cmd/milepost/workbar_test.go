@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestWhatTakesLongIsToldNowAndThenAndWhatDoesNotIsNot(t *testing.T) {
+func TestALongCommandPrintsALineNowAndThenAndAShortOneNone(t *testing.T) {
 	var stderr bytes.Buffer
 	bar := (&app{stderr: &stderr}).newWorkBar("verify")
 	tell := bar.on("orders/eu")

@@ -60,7 +60,7 @@ func acquireRules(s suite) []rule {
 			rises(f.open(t, f.Store, f.as("c")).Epoch())
 			assert.Equal(t, last, f.head(t).Fence.Epoch)
 		}},
-		{"that came late lowers no epoch and ousts nobody", func(t *testing.T, f fixture) {
+		{"that came late lowers no epoch and removes no holder", func(t *testing.T, f fixture) {
 			line := f.line()
 			line.On("Acquire", 1, faultstore.Duplicate)
 			line.On("Raise", 1, faultstore.Duplicate)
@@ -72,7 +72,7 @@ func acquireRules(s suite) []rule {
 			assert.Equal(t, b.Fence(), f.head(t).Fence)
 			require.NoError(t, f.save(t, f.Store, b, 1))
 		}},
-		{"outrun between its two writes is no session", func(t *testing.T, f fixture) {
+		{"outrun between its two writes is not a session", func(t *testing.T, f fixture) {
 			line := f.line()
 			var b *lease.Lease
 			line.On("Raise", 1, faultstore.Before(func() { b = f.open(t, f.Store, f.over("a")) }))
@@ -117,7 +117,7 @@ func acquireRules(s suite) []rule {
 				began := time.Now()
 				l := f.open(t, line, f.as("a"))
 				if f.suite.virtual {
-					assert.Less(t, time.Since(began), f.duration()/2, "nobody waits out their own lease")
+					assert.Less(t, time.Since(began), f.duration()/2, "no process waits out its own lease")
 				}
 				deliverLate(t, line)
 				require.NoError(t, f.save(t, f.Store, l, 1))
@@ -138,7 +138,7 @@ func (f fixture) winner(t *testing.T) *lease.Lease {
 	for i := range 50 {
 		wg.Go(func() {
 			o := f.as(fmt.Sprint(i))
-			o.Duration = lease.DefaultDuration // fifty at once may take long: who wins must not expire over it
+			o.Duration = lease.DefaultDuration // fifty at once may take long: the winner's lease must not expire meanwhile
 			l, err := lease.Acquire(t.Context(), f.Store, f.key, o)
 			if err != nil {
 				assert.ErrorIs(t, err, lease.ErrHeld)
@@ -241,7 +241,7 @@ var regressionRules = []rule{
 		assert.Zero(t, l.Head().Number)
 		assert.Equal(t, int64(5), l.Prior().Version)
 	}},
-	{"a missing LEASE beside a HEAD is rebuilt a million epochs on", func(t *testing.T, f fixture) {
+	{"a missing LEASE next to a HEAD is rebuilt a million epochs on", func(t *testing.T, f fixture) {
 		f.raise(t, 7)
 		l := f.open(t, f.Store, f.as("a"))
 		assert.Equal(t, int64(1_000_007), l.Epoch())
@@ -266,7 +266,7 @@ func (f fixture) refusedAsRegressed(t *testing.T) {
 	l, err := lease.Acquire(t.Context(), line, f.key, f.as("a"))
 	require.ErrorIs(t, err, lease.ErrStoreRegressed)
 	assert.Nil(t, l)
-	assert.Len(t, line.Calls(""), 1, "nothing may be written before it is known")
+	assert.Len(t, line.Calls(""), 1, "nothing may be written before the records are known")
 	assert.Equal(t, before, f.everything(t))
 	require.NotErrorIs(t, err, store.ErrNotFound)
 }
@@ -276,7 +276,7 @@ func (f fixture) until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(f.real(4 * f.duration())); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			require.FailNow(t, "waited in vain: "+what)
+			require.FailNow(t, "it did not happen: "+what)
 		}
 	}
 }

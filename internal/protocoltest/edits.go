@@ -144,7 +144,7 @@ var editRules = []rule{
 		assert.Equal(t, []int64{6}, f.shown(t))
 		_, err := f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(2))
 		require.ErrorIs(t, err, store.ErrNotFound)
-		require.NotEmpty(t, f.copied(t, 2), "it is there, and not shown")
+		require.NotEmpty(t, f.copied(t, 2), "the copy exists, and is not shown")
 		_, err = f.in(f.Store).GC(t.Context(), f.key.Name, nil)
 		require.NoError(t, err)
 		f.notCopied(t, 2)
@@ -192,7 +192,7 @@ var editRules = []rule{
 		assert.Empty(t, f.deleting(t))
 		f.notCopied(t, 1)
 	}},
-	{"finishing a delete beside a new life takes nothing of that", func(t *testing.T, f fixture) {
+	{"finishing a delete removes nothing of a new life", func(t *testing.T, f fixture) {
 		f.ended(t, 2)
 		line := f.line()
 		ctx, interrupt := context.WithCancel(t.Context())
@@ -241,7 +241,7 @@ var editRules = []rule{
 		assert.Equal(t, s.Epoch(), pinned.CommitEpoch)
 
 		line := f.line()
-		line.On("Amend", 1, faultstore.Before(func() { // it expires at the last moment
+		line.On("Amend", 1, faultstore.Before(func() { // the copy expires at the last moment
 			assert.NoError(t, f.Remove(t.Context(), f.key, 1, f.copied(t, 1).CommitID))
 		}))
 		_, err = f.in(line).Pin(t.Context(), f.key.Name, 1, "late", f.editing())

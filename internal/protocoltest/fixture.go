@@ -20,7 +20,7 @@ type fixture struct {
 	suite suite
 	key   store.Key
 
-	keeping checkpoint.Namespace // the retention of the sessions here
+	keeping checkpoint.Namespace // has the retention of the sessions here
 }
 
 var keys atomic.Int64

@@ -99,7 +99,7 @@ var historyRules = []rule{
 		assert.Equal(t, label, f.copied(t, 2).Label)
 		assert.Equal(t, []int64{2}, f.head(t).Starts)
 	}},
-	{"after a takeover HEAD tells the epoch of its commit from that of the fence", func(t *testing.T, f fixture) {
+	{"after a takeover HEAD keeps the epoch of its commit apart from that of the fence", func(t *testing.T, f fixture) {
 		a := f.session(t, f.as("a"))
 		require.NoError(t, a.put(t.Context(), 1))
 		b := f.session(t, f.over("a"))
@@ -117,7 +117,7 @@ var historyRules = []rule{
 			_, err := f.Version(t.Context(), f.key, 3)
 			return err == nil
 		})
-		before := f.everything(t)[2:] // the lease may be renewed meanwhile
+		before := f.everything(t)[2:] // the lease may be renewed in between
 		deliverLate(t, a.line)
 		assert.Equal(t, before, f.everything(t)[2:])
 	}},
@@ -141,19 +141,19 @@ var historyRules = []rule{
 		require.ErrorIs(t, err, store.ErrNotFound)
 		assert.Equal(t, []int64{3, 2}, f.shown(t))
 	}},
-	{"the starts of the newest sessions stay, and those that fall out get their expiry back", func(t *testing.T, f fixture) {
+	{"the starts of the newest sessions stay, and those removed from the list get their expiry back", func(t *testing.T, f fixture) {
 		o := f.options(f.as("a"))
 		f.keeping.RetainStarts = 2
 		for n := range 5 { // session n starts from version 2n, and closes at 2n+2
 			s := f.sessionOn(t, f.line(), o)
-			if n == 2 { // version 2 becomes a savepoint while it is a start
+			if n == 2 { // version 2 gets a label while a session starts from it
 				_, err := f.in(f.Store).Pin(t.Context(), f.key.Name, 2, "savepoint", nil)
 				require.NoError(t, err)
 			}
 			require.NoError(t, s.put(t.Context(), n))
 			require.NoError(t, s.Close(t.Context(), nil))
 		}
-		starts := f.head(t).Starts // what fell out leaves the list with the commit after
+		starts := f.head(t).Starts // what was removed leaves the list with the next commit
 		require.GreaterOrEqual(t, len(starts), 2)
 		assert.Equal(t, []int64{6, 8}, starts[len(starts)-2:])
 		expires := map[int64]bool{}

@@ -21,7 +21,7 @@ import (
 var checkpointPeerRules = []rule{
 	{"a crash at any point of a save must not leave the newest version without its state", func(t *testing.T, f fixture) {
 		f.eachRequest(t, dying(faultstore.LoseReply), func(at fixture, _ *run) {
-			at.newest(t) // it decodes, and belongs to the cursor
+			at.newest(t) // the state decodes, and belongs to the cursor
 		})
 	}},
 	{"the slower of two runs must not win", func(t *testing.T, f fixture) {
@@ -56,7 +56,7 @@ var checkpointPeerRules = []rule{
 		assert.Contains(t, err.Error(), f.key.Name)
 		_, err = f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(0))
 		require.ErrorIs(t, err, store.ErrBadRecord)
-		assert.Equal(t, "c4", f.head(t).CommitID, "and it is not overwritten")
+		assert.Equal(t, "c4", f.head(t).CommitID, "and HEAD is not overwritten")
 	}},
 	{"the newest version must not expire, however long the job is idle", func(t *testing.T, f fixture) {
 		f.ended(t, 2)
@@ -107,7 +107,7 @@ var checkpointPeerRules = []rule{
 			r, ok := s.Start(fmt.Sprintf("record-%d", n))
 			require.True(t, ok)
 			if n != 999 {
-				defer r.Done(nil) // it is still being worked on when the session dies
+				defer r.Done(nil) // the record is not finished when the session dies
 			} else {
 				r.Done(nil)
 			}

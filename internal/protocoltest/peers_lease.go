@@ -57,7 +57,7 @@ var leasePeerRules = []rule{
 			require.ErrorIs(t, err, lease.ErrHeld)
 		}
 	}},
-	{"nobody waits out a lease that is their own", func(t *testing.T, f fixture) {
+	{"no process waits out its own lease", func(t *testing.T, f fixture) {
 		line := f.line()
 		line.On("Acquire", 1, faultstore.LoseReply)
 		l := f.open(t, line, f.as("a"))
@@ -80,11 +80,11 @@ var leasePeerRules = []rule{
 		cut(line)
 		began := time.Now()
 		f.open(t, f.Store, f.over("a")) // the same job started again
-		gone := f.as("b")               // a neighbour on the same machine
+		gone := f.as("b")               // another process on the same machine
 		gone.Readings.Self = func() store.Holder { return store.Holder{Boot: "boot-a", PIDSpace: "space", PIDStart: "2"} }
 		gone.Readings.Alive = func(store.Holder) bool { return false }
 		release(f.open(t, f.Store, gone))
-		f.open(t, f.Store, f.as("c")) // after a clean end anyone
+		f.open(t, f.Store, f.as("c")) // after a clean end any holder may
 		if f.suite.virtual {
 			assert.Zero(t, time.Since(began))
 		}
@@ -110,7 +110,7 @@ var leasePeerRules = []rule{
 		o := f.options(f.as("a"))
 		o.Every, o.MaxUnsaved = 1, 1
 		s := f.sessionOn(t, f.line(), o)
-		s.line.On("Commit", 0, faultstore.Hang) // the save waits, the mark for the save, the pipeline for the mark
+		s.line.On("Commit", 0, faultstore.Hang) // the save waits; the mark waits for the save, and the pipeline for the mark
 		blocked := make(chan struct{})
 		go func() {
 			defer close(blocked)

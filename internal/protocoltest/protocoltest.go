@@ -43,7 +43,7 @@ func RunVirtual(t *testing.T, e storetest.Engine) {
 
 type suite struct {
 	storetest.Engine
-	virtual bool // the time is
+	virtual bool // time is virtual
 }
 
 // rule is one subtest.
@@ -147,7 +147,7 @@ func (f fixture) lostBy(t testing.TB, l *lease.Lease, reason lease.LossReason, l
 	t.Helper()
 	select {
 	case <-l.Context().Done():
-	case <-time.After(f.real(limit) + time.Millisecond): // in virtual time both may be due at once
+	case <-time.After(f.real(limit) + time.Millisecond): // in virtual time both may be due at the same moment
 		require.FailNow(t, "the lease's context was not cancelled", "within %v", limit)
 	}
 	var lost *lease.LostError
@@ -173,13 +173,13 @@ var faults = map[string]faultstore.Fault{
 	"the request comes late":     faultstore.Hold,
 	"the request comes twice":    faultstore.Duplicate,
 	"it is throttled":            faultstore.Throttle,
-	"nobody answers":             faultstore.Hang,
+	"no reply comes":             faultstore.Hang,
 	"it is applied and silent":   faultstore.HangAfter,
 	"it is slower than the beat": faultstore.Delay(800 * time.Millisecond),
 }
 
 // takesTime has the faults that last until a timeout.
-var takesTime = map[string]bool{"nobody answers": true, "it is applied and silent": true, "it is slower than the beat": true}
+var takesTime = map[string]bool{"no reply comes": true, "it is applied and silent": true, "it is slower than the beat": true}
 
 // deliverLate delivers each held call twice, and ignores the replies. The test looks at the store
 // afterwards.

@@ -29,7 +29,7 @@ var renewalRules = []rule{
 		line.Clear()
 		f.stays(t, l, 1)
 	}},
-	{"a beat that comes late is refused and harms nobody", func(t *testing.T, f fixture) {
+	{"a beat that comes late is refused and does no harm", func(t *testing.T, f fixture) {
 		line := f.line()
 		l := f.open(t, line, f.as("a"))
 		line.On("Renew", 1, faultstore.Hold)
@@ -60,7 +60,7 @@ var renewalRules = []rule{
 		cut(line)
 		lost := f.lostBy(t, l, lease.Expired, f.duration()*4/5)
 		require.ErrorIs(t, l.Ready(t.Context()), lease.ErrLost)
-		assert.Error(t, lost.Err, "the last renewal's error is told")
+		assert.Error(t, lost.Err, "the last renewal's error is reported")
 	}},
 	{"the context ends at four fifths of the duration, whatever call is in flight", func(t *testing.T, f fixture) {
 		line := f.line()
@@ -168,7 +168,7 @@ func expiryRules(s suite) []rule {
 			o.Wait = time.Hour
 			f.open(t, f.Store, o)
 			assert.Less(t, time.Since(began), f.real(f.duration()*102/100+200*time.Millisecond))
-			require.Error(t, a.Context().Err(), "the old holder must have been told before")
+			require.Error(t, a.Context().Err(), "the old holder's context must have ended before")
 			assert.Equal(t, lease.Expired, a.Lost().Reason)
 		}},
 		{"a lease that is renewed is never taken", func(t *testing.T, f fixture) {
@@ -200,7 +200,7 @@ func expiryRules(s suite) []rule {
 			o.Readings.Alive = func(store.Holder) bool { return false }
 			f.open(t, f.Store, o)
 		}},
-		{"who wants a lease does not keep a dead holder's alive", func(t *testing.T, f fixture) {
+		{"a waiter does not keep a dead holder's lease alive", func(t *testing.T, f fixture) {
 			line := f.line()
 			f.open(t, line, f.as("a"))
 			cut(line)
@@ -223,7 +223,7 @@ func expiryRules(s suite) []rule {
 			cut(line)
 			time.Sleep(f.duration() + 2*time.Second - time.Millisecond)
 			_, err := lease.Acquire(t.Context(), f.Store, f.key, f.as("b"))
-			require.ErrorIs(t, err, lease.ErrHeld, "within the slack nobody may judge")
+			require.ErrorIs(t, err, lease.ErrHeld, "within the slack no one may judge")
 			time.Sleep(2 * time.Millisecond)
 			f.open(t, f.Store, f.as("b"))
 		}},

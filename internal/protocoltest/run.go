@@ -19,8 +19,8 @@ import (
 // run is one whole session: it opens, saves cursors from first to last, and closes.
 type run struct {
 	line *faultstore.Store
-	said ledger // of its saves
-	err  error  // the first that was not saved, or the opening's or the close's
+	said ledger // what its saves returned
+	err  error  // of the first save that failed, or of opening or closing
 
 	life context.Context
 	end  context.CancelFunc
@@ -61,7 +61,7 @@ func (r *run) goOn(t *testing.T, f fixture, first, last int) {
 	case <-closed:
 		r.err = errors.Join(r.err, closeErr)
 	case <-r.life.Done():
-		t.Cleanup(func() { // a dead process closes nothing, but its goroutines here must end
+		t.Cleanup(func() { // a dead process closes nothing, but the run's goroutines must end
 			r.line.Clear()
 			<-closed
 		})
@@ -133,7 +133,7 @@ func wholeSessionRules(s suite) []rule {
 	var rules []rule
 	for what, fault := range faults {
 		if takesTime[what] && !s.virtual {
-			continue // a second for each of many requests; Acquire and A save have each kind of request
+			continue // takes a second for each of many requests; Acquire and A save test each kind of request
 		}
 		rules = append(rules, rule{"succeeds whichever one request: " + what, func(t *testing.T, f fixture) {
 			f.eachRequest(t, func(fixture, *run) faultstore.Fault { return fault }, func(at fixture, r *run) {
@@ -151,7 +151,7 @@ func wholeSessionRules(s suite) []rule {
 		{"may die when any request was applied, and the next one goes on from there", func(t *testing.T, f fixture) {
 			f.eachRequest(t, dying(faultstore.LoseReply), func(at fixture, r *run) { at.goesOn(t, r.line) })
 		}},
-		{"may die with any request still on its way, which harms nobody", func(t *testing.T, f fixture) {
+		{"may die with any request still on its way, which then does no harm", func(t *testing.T, f fixture) {
 			f.eachRequest(t, dying(faultstore.Hold), func(at fixture, r *run) {
 				s := at.session(t, f.over("a"))
 				require.NoError(t, s.put(t.Context(), 8))
@@ -189,7 +189,7 @@ func wholeSessionRules(s suite) []rule {
 			assert.Equal(t, store.Free, f.look(t).Lease.Status)
 			assert.Equal(t, int64(2), f.look(t).Lease.Version)
 		}},
-		{"that was lost says so, and still leaves its lease free if nobody has it", func(t *testing.T, f fixture) {
+		{"that was lost says so, and still leaves its lease free if no run holds it", func(t *testing.T, f fixture) {
 			s := f.session(t, f.as("a"))
 			s.line.On("Renew", 0, faultstore.LoseRequest)
 			<-s.Context().Done()

@@ -140,7 +140,7 @@ func saveRules(s suite) []rule {
 			s := f.session(t, f.as("a"))
 			s.line.On("Version", 0, slowly)
 			s.line.On("Commit", 1, then(func() { f.overtake(t, 3) }))
-			require.NoError(t, s.put(t.Context(), 1), "V#1 carries its id")
+			require.NoError(t, s.put(t.Context(), 1), "V#1 has its id")
 			f.saw(t, "1", "overtaker 0", "overtaker 1", "overtaker 2", "overtaker 2")
 			require.ErrorIs(t, s.put(t.Context(), 2), lease.ErrLost)
 		}},
@@ -163,7 +163,7 @@ func saveRules(s suite) []rule {
 			require.NotErrorIs(t, err, checkpoint.ErrOutcomeUnknown)
 			f.saw(t, "overtaker 0", "overtaker 1", "overtaker 2", "overtaker 2")
 		}},
-		{"whose version cannot be read any more is unknown for ever", func(t *testing.T, f fixture) {
+		{"whose version cannot be read any more is unknown forever", func(t *testing.T, f fixture) {
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, then(func() {
 				f.overtake(t, 3)
@@ -280,7 +280,7 @@ func writesSaveRules(writes func(testing.TB, store.Store) storetest.Writes) []ru
 			assert.True(t, w.Made("two"))
 			f.saw(t, "1", "2")
 		}},
-		{"with writes after a plain one that is unknown is told of that first", func(t *testing.T, f fixture) {
+		{"with writes after an unknown plain save first reports that save", func(t *testing.T, f fixture) {
 			w := writes(t, f.Store)
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, faultstore.LoseReply)

@@ -17,7 +17,7 @@ import (
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
 
-// tally is the state of the jobs here.
+// tally is the state of the jobs in these tests.
 type tally struct{ Sum int64 }
 
 // session is a session of package checkpoint, and the line that it uses.

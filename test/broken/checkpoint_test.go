@@ -33,7 +33,7 @@ var checkpointMutants = []*mutant{
 		name:   "a version that cannot be read any more counts as a failure",
 		breaks: "version b+1 cannot be read any more → ErrOutcomeUnknown",
 		edits:  []edit{{"checkpoint/settle.go", "		return unknowable, fmt.Errorf(\"HEAD", "		return failed, fmt.Errorf(\"HEAD"}},
-		caught: overMemory("A save/whose version cannot be read any more is unknown for ever"),
+		caught: overMemory("A save/whose version cannot be read any more is unknown forever"),
 	},
 	{
 		name:   "a HEAD that is gone leaves the session going",

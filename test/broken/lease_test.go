@@ -26,7 +26,7 @@ var leaseMutants = []*mutant{
 		name:   "a missing LEASE is rebuilt at the next epoch",
 		breaks: "a missing LEASE beside a HEAD is rebuilt at head.epoch + 1,000,000 †",
 		edits:  []edit{{"lease/acquire.go", "found.Head.Fence.Epoch + EpochLeap", "found.Head.Fence.Epoch + 1"}},
-		caught: overMemory("Regression/a missing LEASE beside a HEAD is rebuilt a million epochs on"),
+		caught: overMemory("Regression/a missing LEASE next to a HEAD is rebuilt a million epochs on"),
 	},
 	{
 		name:   "the load is what was read before the fence",

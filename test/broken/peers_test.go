@@ -33,7 +33,7 @@ var peerMutants = []*mutant{
 			{"lease/acquire.go", "			return conflict.Lease != nil && conflict.Lease.LeaseID == next.LeaseID, nil\n", "			return conflict.Lease == nil && false, nil\n"},
 			{"lease/acquire.go", "				case at != nil && at.LeaseID == next.LeaseID:\n					return true, nil\n", ""},
 		},
-		caught: overMemory("Leases as peers got them wrong/nobody waits out a lease that is their own"),
+		caught: overMemory("Leases as peers got them wrong/no process waits out its own lease"),
 	},
 	{
 		name:   "peers: a release deletes the lock record",

@@ -23,7 +23,7 @@ var storeMutants = []*mutant{
 		edits: []edit{{"store/memstore/head.go",
 			"c.head.Fence, c.head.Holder = fence, holder.WithoutProcess()",
 			"c.head.Fence, c.head.Holder, c.head.CommitEpoch = fence, holder.WithoutProcess(), fence.Epoch"}},
-		caught: overMemory("History/after a takeover HEAD tells the epoch of its commit from that of the fence"),
+		caught: overMemory("History/after a takeover HEAD keeps the epoch of its commit apart from that of the fence"),
 	},
 	{
 		name:   "a lease is acquired whatever is there",
@@ -105,7 +105,7 @@ var storeMutants = []*mutant{
 		breaks: "HEAD leaves the index conditional on commit_id †",
 		edits: []edit{{"store/memstore/head.go",
 			"if c.head == nil || c.head.CommitID != commitID || !c.head.Deleted {", "if c.head == nil {"}},
-		caught: overMemory("Edits/finishing a delete beside a new life takes nothing of that"),
+		caught: overMemory("Edits/finishing a delete removes nothing of a new life"),
 	},
 	{
 		name:   "the store keeps a reference to what it was given",
