@@ -14,9 +14,9 @@ import (
 	"github.com/milepost-dev/milepost/store/dynamostore"
 )
 
-// BenchmarkCommit is a commit of about 1 KiB, and interleaved with it a bare put of
-// the same item under the same condition by the same client: what the engine adds
-// to the request itself. ratio-p50 is the one over the other.
+// BenchmarkCommit measures what the engine adds to a request. It alternates commits of about 1 KiB
+// with bare puts of the same item, under the same condition and by the same client. ratio-p50 is a
+// commit over a put.
 func BenchmarkCommit(b *testing.B) {
 	f := setUp(b)
 	f.Store = dynamostore.New(f.raw, f.table)

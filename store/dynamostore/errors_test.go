@@ -24,7 +24,7 @@ import (
 	"github.com/milepost-dev/milepost/test/faulthttp"
 )
 
-// What each failure of one attempt means. What is not said to match must not.
+// Each failure of one attempt matches these errors and no others.
 var meanings = []struct {
 	name   string
 	fault  faulthttp.Fault

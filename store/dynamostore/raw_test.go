@@ -19,8 +19,8 @@ import (
 	"github.com/milepost-dev/milepost/test/faulthttp"
 )
 
-// fixture is a store in a table of its own, with the transport between them and
-// a way into the table past both.
+// fixture is a store in a new table, the transport between them, and a client that reaches the table
+// directly.
 type fixture struct {
 	*dynamostore.Store
 	faults *faulthttp.Transport
@@ -82,7 +82,7 @@ func (f fixture) commit(t testing.TB, v store.Version, writes ...store.Write) er
 	return err
 }
 
-// What is in the table, seen past the engine.
+// These read and write the table without the engine.
 
 func rawKey(key store.Key, sk string) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{"pk": text(key.Namespace + "#" + key.Name), "sk": text(sk)}

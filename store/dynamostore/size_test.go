@@ -36,8 +36,8 @@ func TestARecordPastTheLimitIsRefusedBeforeItIsSent(t *testing.T) {
 	assert.Equal(t, number("0"), f.item(t, "HEAD")["version"], "nothing was changed")
 }
 
-// A checkpoint as large as it may be must not wedge: the next holder's name, the
-// copy and a label still find room.
+// The largest checkpoint must not block its next steps: there is still room for the next holder's
+// name, the copy and a label.
 func TestTheLargestRecordCanStillBeCopiedLabelledAndTakenOver(t *testing.T) {
 	f := setUp(t)
 	f.key.Name = strings.Repeat("n", store.MaxName)

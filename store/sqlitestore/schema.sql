@@ -1,6 +1,6 @@
 -- Times are integers, microseconds since the epoch; NULL is "none".
--- The tables are not STRICT, so that a shell older than 3.37 reads the file too;
--- every read checks the types itself.
+-- The tables are not STRICT, so that a shell older than 3.37 can read the file too.
+-- Each read checks the types itself.
 
 CREATE TABLE milepost_meta (
   key   TEXT PRIMARY KEY,
@@ -44,7 +44,7 @@ CREATE TABLE milepost_head (
   state_encoding TEXT,    -- '' or zstd
   state_size     INTEGER, -- bytes before compression
   state_sha256   BLOB,    -- of state; NULL: no state was saved
-  state_body     TEXT,    -- the key in the archive of what holds the state; '': the next column does
+  state_body     TEXT,    -- the key in the archive of the object with the state; '': the next column has the state
   state          BLOB,    -- last: a large one must not push the others to overflow pages
   PRIMARY KEY (ns, name)
 );
@@ -53,7 +53,7 @@ CREATE TABLE milepost_version (
   ns             TEXT NOT NULL,
   name           TEXT NOT NULL,
   fmt            INTEGER,
-  expires_at     INTEGER, -- removed by some later save; NULL: never
+  expires_at     INTEGER, -- a later save removes it; NULL: never
   label          TEXT,    -- not '': a savepoint
   version        INTEGER,
   commit_id      TEXT,
@@ -104,15 +104,15 @@ CREATE TABLE milepost_lease (
   holder_pid_space TEXT,
   holder_pid_start TEXT,
   duration_ms      INTEGER,
-  until_wall       INTEGER, -- when it ends, by the wall clock and
-  until_boot       TEXT,    -- by the clock of this boot,
-  until_uptime     INTEGER, -- in microseconds since then
+  until_wall       INTEGER, -- when it ends, by the wall clock
+  until_boot       TEXT,    -- and by the clock of this boot,
+  until_uptime     INTEGER, -- in microseconds since the boot
   acquired_at      INTEGER,
   renewed_at       INTEGER,
   reason           TEXT,
-  wanted_by        TEXT,    -- NULL: nobody asks for it
+  wanted_by        TEXT,    -- NULL: no one asks for it
   wanted_count     INTEGER,
-  version          INTEGER, -- the last one that the holder knew of
+  version          INTEGER, -- the last one that the holder knew
   PRIMARY KEY (ns, name)
 ) WITHOUT ROWID;
 
