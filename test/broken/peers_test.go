@@ -123,7 +123,7 @@ var peerMutants = []*mutant{
 	{
 		name:   "peers: a save on error holds the values of the save before",
 		breaks: "save-on-error wrote the values from the start of the run",
-		edits:  []edit{{"checkpoint/close.go", "err = s.commitLast(ctx, sv, ended, lastErr)", "err = s.commitLast(ctx, newSave(store.Version{Content: s.c.base.Content}), ended, lastErr)"}},
+		edits:  []edit{{"checkpoint/close.go", "err = s.commitLast(ctx, sv, ended, lastErr)", "sv.commit.Next.Content, sv.state = s.c.base.Content, nil\n		err = s.commitLast(ctx, sv, ended, lastErr)"}},
 		caught: overMemory("Checkpoint stores as peers got them wrong/a save on error must hold the values of the last mark, not of the last save or the start"),
 	},
 	{
