@@ -8,8 +8,8 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 )
 
-// autosave saves in the background what was marked: after Options.Every records, or Options.Interval
-// after the save before, whichever comes first. One save is in flight at a time.
+// autosave saves in the background what was marked: after Options.Every records, or
+// Options.Interval after the save before, whichever comes first. One save is in flight at a time.
 func (s *Session[T]) autosave() {
 	timer := time.NewTimer(s.opts.Interval)
 	defer timer.Stop()
@@ -33,7 +33,7 @@ func (s *Session[T]) autosave() {
 			s.fail(err)
 			s.mu.Unlock()
 			return
-		case errors.Is(err, lease.ErrLost) || errors.Is(err, ErrClosed) || s.saving.Err() != nil: // the closing save does it
+		case errors.Is(err, lease.ErrLost) || errors.Is(err, ErrClosed) || s.saving.Err() != nil: // the closing save saves it
 			return
 		default:
 			s.opts.Logger.Warn("not saved in the background; it is tried again", "checkpoint", s.c.key.String(), "error", err)

@@ -10,17 +10,21 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Close ends the session: it cancels the session's context, saves what was marked last, says in that version
-// how the session ended, waits until it is durable in full, and releases the lease. The caller's
-// work must be over.
+// Close ends the session. It cancels the session's context, saves what was marked last with how the
+// session ended, waits until that version and its copy are durable, and releases the lease. The
+// caller's work must be over.
 //
-// err says how it ended. nil: done. One that matches [ErrYielded]: handed over. The end of the session's context,
-// where that is the caller's doing: stopped. Anything else: an error, whose text is saved as last_error, redacted and cut
-// to 1 KiB; what is saved is cursor, counts and state of the last mark.
+// err says how the session ended:
+//   - nil: done;
+//   - an error that matches [ErrYielded]: handed over;
+//   - the end of the session's context, if the caller ended it: stopped;
+//   - anything else: an error. Its text is saved as last_error, redacted and cut to 1 KiB, with the
+//     cursor, counts and state of the last mark.
 //
-// Close returns nil, or why not all was saved or released; after a loss that is the
-// [*lease.LostError]. It does its work though ctx, and the session's, have ended, and takes at the most about two lease
-// durations, and five seconds for the archive, for which nobody waits: the lease is free by then. Calling it again returns the same.
+// Close returns nil, or why not everything was saved or released. After a loss that is the
+// [*lease.LostError]. It works even if ctx and the session's context have ended. It takes at most
+// about two lease durations, and five more seconds for the archive, when the lease is already free.
+// A second call returns the same.
 func (s *Session[T]) Close(ctx context.Context, err error) error {
 	s.closing.Do(func() { s.closeErr = s.close(ctx, err) })
 	return s.closeErr
@@ -43,7 +47,7 @@ func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	// The save in flight has half the time; the rest is for settling what became of it.
+	// The save in flight has half the time. The rest is for settling its outcome.
 	defer time.AfterFunc(patience/2, s.stopSaving).Stop()
 
 	err := s.saveLast(bounded, ended, lastErr, unreported != nil)
@@ -60,7 +64,8 @@ func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 	return errors.Join(err, released)
 }
 
-// ended says how the session ended, by what its owner said and what ended its context.
+// ended returns how the session ended: by the error that the caller gave, and by what ended the
+// session's context.
 func (s *Session[T]) ended(err error) (store.Ended, error) {
 	failure := s.whyFailed()
 	switch {
@@ -84,8 +89,8 @@ func (s *Session[T]) interrupted(err error) bool {
 	return cause != nil && (errors.Is(err, cause) || errors.Is(err, s.ctx.Err()))
 }
 
-// saveLast makes the closing commit. Where what is marked cannot be saved, the version before is
-// saved again, with the error.
+// saveLast makes the closing save. If what is marked cannot be saved, it saves the version before
+// again, with the error.
 func (s *Session[T]) saveLast(ctx context.Context, ended store.Ended, lastErr error, unreported bool) error {
 	if err := s.begin(ctx, closingSave); err != nil {
 		return err
@@ -100,7 +105,7 @@ func (s *Session[T]) saveLast(ctx context.Context, ended store.Ended, lastErr er
 	}
 	s.mu.Lock()
 	if ended == store.EndedDone {
-		s.window.before = nil // the input does not have them any more
+		s.window.before = nil // the input does not have these records any more
 	}
 	sv, err := s.take()
 	s.mu.Unlock()
@@ -127,7 +132,7 @@ func (s *Session[T]) commitLast(ctx context.Context, sv *save, ended store.Ended
 	return s.c.commit(ctx, sv)
 }
 
-// lastError is the text of err as it is saved.
+// lastError returns the text of err as it is saved.
 func (o *Options) lastError(err error) string {
 	text := err.Error()
 	if o.Redact != nil {
@@ -136,7 +141,8 @@ func (o *Options) lastError(err error) string {
 	return store.CutText(strings.ToValidUTF8(text, "\uFFFD"), store.MaxLastError)
 }
 
-// release marks the lease free, on a context of its own, and says if the lease was lost before.
+// release marks the lease free, and has its own time for that. It returns the loss if the lease was
+// lost before.
 func (s *Session[T]) release(ctx context.Context) error {
 	lost := s.c.lease.Lost()
 	bounded, cancel := context.WithTimeout(ctx, max(s.opts.Lease.Duration, time.Second))

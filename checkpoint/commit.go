@@ -112,7 +112,8 @@ func (c *committer) stamp(next *store.Version) {
 	}
 }
 
-// secondsOff is how far two readings of a store's clock, in whole seconds, may contradict each other.
+// secondsOff is how far two readings of a store's clock, in whole seconds, may contradict each
+// other.
 const secondsOff = 2 * time.Second
 
 // savedAt is the time of the next version. It is not before the last version's, because reads as of

@@ -24,9 +24,9 @@ func (c *committer) copyBehind() {
 	c.copies <- c.copying
 }
 
-// writeCopies is the goroutine behind the commits. One goroutine that waits for the next copy costs a
-// save less than a new one for each copy (docs/benchmarks.md). It ends when closing is closed, after
-// the copies that were handed to it before.
+// writeCopies is the goroutine behind the commits. One goroutine that waits for the next copy costs
+// a save less than a new one for each copy (docs/benchmarks.md). It ends when closing is closed,
+// after the copies that were handed to it before.
 func (c *committer) writeCopies() {
 	for {
 		select {
@@ -96,8 +96,8 @@ func (c *committer) keepBase(ctx context.Context) error {
 	return nil
 }
 
-// loseTo ends the lease because another run's copy, of a higher epoch, is where ours should be: HEAD
-// was once further than it is now.
+// loseTo ends the lease because another run's copy, of a higher epoch, is where ours should be:
+// HEAD was once further than it is now.
 func (c *committer) loseTo(conflict *store.ConflictError) error {
 	return c.lose(&lease.LostError{Reason: lease.Regressed, Err: conflict})
 }
@@ -111,7 +111,8 @@ func (c *committer) persist(ctx context.Context, write func(context.Context) err
 	})
 }
 
-// persist sends a write, which may be repeated, until it is applied, cannot be applied, or ctx ends.
+// persist sends a write, which may be repeated, until it is applied, cannot be applied, or ctx
+// ends.
 func persist(ctx context.Context, timeout time.Duration, write func(context.Context) error) error {
 	pauses := retries.Pace()
 	for {

@@ -4,24 +4,24 @@ import (
 	"time"
 )
 
-// Mark records that everything up to and including the record at cursor is processed, and
-// changes the state in the same step: what is saved is always a state that belongs to its
-// cursor, which is text in UTF-8. It counts one record as processed. update may be nil; it must not keep its argument.
+// Mark records that everything up to and including the record at cursor is processed, and changes
+// the state in the same step. So a saved state always belongs to its cursor. The cursor is text in
+// UTF-8. Mark counts one record as processed. update may be nil; it must not keep its argument.
 //
-// Mark does not wait for the store while fewer than Options.MaxUnsaved records are unsaved; past
-// that it waits for a save, or for the end of the session. It allocates nothing. After the
-// lease is lost or the session closed it does nothing: Run, or Close, returns the cause. After the
-// caller's context ended it still records, and Close saves it.
+// Mark does not wait for the store while fewer than Options.MaxUnsaved records are unsaved. Past
+// that it waits for a save, or for the end of the session. It allocates nothing. After the lease is
+// lost or the session is closed it does nothing: Run or Close returns the cause. After the caller's
+// context has ended it still records, and Close saves that.
 //
-// It may be called from any goroutine; the cursor is then that of the last call. Where records
+// Mark may be called from any goroutine. The cursor is then that of the last call. If records
 // finish out of order, use [Session.Start].
 func (s *Session[T]) Mark(cursor string, update func(*T)) { s.mark(cursor, 1, 0, update) }
 
-// MarkFailed is [Session.Mark] for a record that is done with, and counts as failed.
+// MarkFailed is [Session.Mark] for a record that counts as failed. It is not worked on again.
 func (s *Session[T]) MarkFailed(cursor string, update func(*T)) { s.mark(cursor, 0, 1, update) }
 
-// MarkBatch is [Session.Mark] for many records at once: cursor is that of the last, and
-// the counts are added to those of the checkpoint. Negative counts are taken as 0.
+// MarkBatch is [Session.Mark] for many records at once: cursor is that of the last record, and the
+// counts are added to those of the checkpoint. Negative counts are taken as 0.
 func (s *Session[T]) MarkBatch(cursor string, processed, failed int64, update func(*T)) {
 	s.mark(cursor, max(processed, 0), max(failed, 0), update)
 }
@@ -47,8 +47,8 @@ func (s *Session[T]) mark(cursor string, processed, failed int64, update func(*T
 	s.count(processed, failed)
 }
 
-// change applies update. If that panics, the state belongs to no cursor any more, and what
-// is saved is the version before.
+// change applies update. If update panics, the state belongs to no cursor any more, and the version
+// before is saved again.
 func (s *Session[T]) change(update func(*T)) {
 	if update == nil {
 		return
@@ -58,11 +58,11 @@ func (s *Session[T]) change(update func(*T)) {
 	s.torn = false
 }
 
-// count adds to the counts, and wakes the saver when enough is unsaved.
+// count adds to the counts, and wakes autosave if enough is unsaved.
 func (s *Session[T]) count(processed, failed int64) {
 	s.processed += processed
 	s.failed += failed
-	s.marked += max(processed+failed, 1) // a mark of none is a mark, too
+	s.marked += max(processed+failed, 1) // a mark of no records is also a mark
 	if s.watched {
 		s.c.lease.Progress()
 	}
@@ -78,8 +78,8 @@ func (s *Session[T]) wakeSaver() {
 	}
 }
 
-// admit waits until a mark may be made, and reports false if none may any more. It is
-// called with s.mu held, and gives it up while it waits.
+// admit waits until a mark may be made, and reports false if no mark may be made any more. It is
+// called with s.mu held, and unlocks s.mu while it waits.
 func (s *Session[T]) admit() bool {
 	for {
 		var stopped <-chan struct{}
@@ -103,7 +103,7 @@ func (s *Session[T]) admit() bool {
 	}
 }
 
-// await gives up s.mu until something changed, the lease is lost, or stopped is closed.
+// await unlocks s.mu until something has changed, the lease is lost, or stopped is closed.
 func (s *Session[T]) await(stopped <-chan struct{}) {
 	changed := s.changed
 	s.waiting++
@@ -119,7 +119,7 @@ func (s *Session[T]) await(stopped <-chan struct{}) {
 	}
 }
 
-// announce wakes who waits in await. It is called with s.mu held.
+// announce wakes the calls that wait in await. It is called with s.mu held.
 func (s *Session[T]) announce() {
 	if s.waiting > 0 {
 		close(s.changed)

@@ -9,13 +9,15 @@ type Record[T any] struct {
 	finished bool
 }
 
-// Start says that the record at cursor is being worked on. Call it in the order of the
-// input, with a cursor that no other record has; the records may then finish in any order. The checkpoint's cursor is the low-water mark:
-// everything up to it is finished. What is finished above it is saved as well, since counts
-// and state contain it, and Start returns nil and false for such a record after a resume: skip it.
+// Start says that the job works on the record at cursor from now on. Call it in the order of the
+// input, with a cursor that no other record has. The records may then finish in any order. The
+// checkpoint's cursor is the low-water mark: everything up to it is finished. The records finished
+// above it are saved, too, because counts and state contain them. After a resume Start returns nil
+// and false for such a record: skip it.
 //
-// Start waits while Options.MaxAhead records are between the one that holds the mark back and this one.
-// It also returns false once the session's context has ended: nothing more is to be started.
+// Start waits while Options.MaxAhead records are between the record that holds back the low-water
+// mark and this one. It also returns false once the session's context has ended: then start
+// nothing.
 func (s *Session[T]) Start(cursor string) (*Record[T], bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,11 +41,11 @@ func (s *Session[T]) Start(cursor string) (*Record[T], bool) {
 // [Session.Mark] does. The second call does nothing.
 func (r *Record[T]) Done(update func(*T)) { r.s.finish(r, 1, 0, update) }
 
-// Failed is [Record.Done] for a record that is done with, and counts as failed.
+// Failed is [Record.Done] for a record that counts as failed. It is not worked on again.
 func (r *Record[T]) Failed(update func(*T)) { r.s.finish(r, 0, 1, update) }
 
-// Holding returns the record that holds the low-water mark back, and since when it is being
-// worked on. It returns an empty cursor and the zero time if nothing does.
+// Holding returns the record that holds back the low-water mark, and when it was started. If there
+// is none, it returns an empty cursor and the zero time.
 func (s *Session[T]) Holding() (cursor string, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

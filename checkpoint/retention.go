@@ -41,8 +41,8 @@ func (c *committer) carry(next *store.Version) {
 	}
 }
 
-// retire makes the starts that v's list has too many expire again, in the background. They leave the
-// list with the next commit. The closing commit waits for that: otherwise sessions that are too
+// retire makes the starts that v's list has too many expire again, in the background. They leave
+// the list with the next commit. The closing commit waits for that: otherwise sessions that are too
 // short would make the list grow.
 func (c *committer) retire(v store.Version) {
 	if len(v.Starts) <= c.starts {
@@ -71,8 +71,8 @@ func (c *committer) retire(v store.Version) {
 	})
 }
 
-// awaitRetired waits a moment for retire, so that the starts leave the list with the closing commit.
-// A store that does not answer must not cost the last save.
+// awaitRetired waits a moment for retire, so that the starts leave the list with the closing
+// commit. A store that does not answer must not cost the last save.
 func (c *committer) awaitRetired(ctx context.Context) {
 	if c.retired == nil {
 		return

@@ -8,17 +8,19 @@ import (
 	"github.com/milepost-dev/milepost/lease"
 )
 
-// Run opens a session on the checkpoint name, calls fn with it, and closes it: it acquires the lease,
-// resumes, renews, saves in the background, saves once more at the end, and releases.
+// Run opens a session on the checkpoint name, calls fn with it, and closes it: it acquires the
+// lease, resumes, renews, saves in the background, saves once more at the end, and releases.
 //
-// fn goes on from s.Cursor(). Its context ends when ctx does, and, with a cause that says why, when
-// the session does before: see [Session.Context].
+// fn continues from s.Cursor(). Its context ends when ctx ends. It also ends, with a cause that
+// says why, when the session ends before: see [Session.Context].
 //
-// Run returns nil if fn did, the lease was held throughout, and the last save is durable.
-// It returns fn's own error unchanged, joined with the closing's if that failed too. When the lease was
-// lost it returns the [*lease.LostError]; when the session handed over, [ErrYielded]; when fn returned nil or
-// its context's error after ctx had ended, ctx's cause: so nil always means that fn came to its end. The errors of
-// the opening are those of [Open].
+// Run returns nil if fn returned nil, the lease was held all the time, and the last save is
+// durable. So nil always means that fn came to its end. Otherwise Run returns:
+//   - fn's own error, unchanged, and joined with the error of the closing if that failed, too;
+//   - the [*lease.LostError] if the lease was lost;
+//   - [ErrYielded] if the session handed over;
+//   - ctx's cause if fn returned nil or its context's error after ctx had ended;
+//   - the errors of [Open].
 //
 // If fn panics, that is saved as an error, and Run panics with the same value.
 func Run[T any](ctx context.Context, ns Namespace, name string, fn func(context.Context, *Session[T]) error, opts *Options) error {
@@ -55,7 +57,7 @@ func Run[T any](ctx context.Context, ns Namespace, name string, fn func(context.
 func (s *Session[T]) finished(ctx context.Context, jobErr error) error {
 	cause := context.Cause(s.ctx)
 	if jobErr == nil {
-		jobErr = cause // it came to no end of its own
+		jobErr = cause // it did not come to its end by itself
 	} else if cause != nil && s.interrupted(jobErr) && !errors.Is(jobErr, cause) {
 		if lost := s.c.lease.Lost(); lost != nil || errors.Is(cause, ErrYielded) || s.whyFailed() != nil {
 			jobErr = cause
@@ -63,7 +65,7 @@ func (s *Session[T]) finished(ctx context.Context, jobErr error) error {
 	}
 	closeErr := s.Close(ctx, jobErr)
 	if lost, ok := errors.AsType[*lease.LostError](closeErr); ok && errors.Is(jobErr, lost) {
-		closeErr = nil // said already
+		closeErr = nil // jobErr says it already
 	}
 	if closeErr == nil {
 		return jobErr

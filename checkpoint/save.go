@@ -25,12 +25,16 @@ import (
 
 // save is one save, from what the caller gives to its outcome.
 type save struct {
-	commit      store.Commit                                // Next has the content; commit adds the rest
-	state       []byte                                      // as encoded; nil: Next has the state, or write does, or there is none
-	contentType string                                      // of state, and of what write writes
-	write       func(io.Writer) error                       // writes the state; nil: state or Next has it
-	before      func(context.Context, *store.Version) error // called last before the first attempt; its error fails the save
-	settled     func(landed bool)                           // called once, when the outcome is known; may be nil
+	commit store.Commit // at first Next has the content; commit adds the rest
+
+	// The state is in one of three places: state, as the codec encoded it; what write writes; or
+	// commit.Next. contentType is the type of the first two.
+	state       []byte
+	write       func(io.Writer) error
+	contentType string
+
+	before  func(context.Context, *store.Version) error // called before the first attempt; its error ends the save
+	settled func(landed bool)                           // called once, when the outcome is known; may be nil
 
 	marked int64  // how many marked records it has
 	undo   func() // puts the session back to before the step; nil: there is none
@@ -57,9 +61,9 @@ func newSave(next store.Version) *save { return &save{commit: store.Commit{Next:
 // An error that matches [ErrOutcomeUnknown] says that ctx or the lease ended before the outcome was
 // known. The next call of a method that saves settles it first. If either save carries the caller's
 // own writes, that call returns a [*SettledError]. Any other error is definite: this call has saved
-// nothing and never will. It matches [lease.ErrLost] if the lease is lost, [lease.ErrStoreRegressed]
-// if the store has gone backward, and [store.ErrTooLarge] if the record passes the store's limit.
-// What was marked stays marked, for the next save.
+// nothing and never will. It matches [lease.ErrLost] if the lease is lost,
+// [lease.ErrStoreRegressed] if the store has gone backward, and [store.ErrTooLarge] if the record
+// passes the store's limit. What was marked stays marked, for the next save.
 func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
 	encoded, err := s.codec.Marshal(state)
 	if err != nil {
@@ -227,7 +231,7 @@ func validText(c *store.Content) error {
 // inOrder refuses a cursor that is before the last one, in the order that the job declared.
 func (s *Session[T]) inOrder(cursor string) error {
 	before := s.c.base.Cursor
-	afresh := s.c.first && s.from.checkpoint == nil // the session does not go on from the version before
+	afresh := s.c.first && s.from.checkpoint == nil // nothing was resumed
 	if s.opts.Order == nil || cursor == "" || before == "" || afresh || s.opts.Order(cursor, before) >= 0 {
 		return nil
 	}

@@ -11,9 +11,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Session is one holder's work on a checkpoint under one lease, from [Open] or [Run] to the
-// close. T is the job's state; struct{} where it has none. Its methods may be called from any
-// goroutine.
+// Session is one holder's work on a checkpoint under one lease, from [Open] or [Run] to the close.
+// T is the job's state: struct{} if it has none. Its methods may be called from any goroutine.
 type Session[T any] struct {
 	c     *committer
 	opts  *Options
@@ -21,7 +20,7 @@ type Session[T any] struct {
 
 	from resumption
 
-	ctx        context.Context // the caller's, until the session ends before
+	ctx        context.Context // the caller's, or until the session ends before
 	cancel     context.CancelCauseFunc
 	ending     chan struct{} // closed when the session is being closed
 	background sync.WaitGroup
@@ -34,8 +33,8 @@ type Session[T any] struct {
 	every       int64
 	mostUnsaved int64
 	mostAhead   int
-	watched     bool        // the lease is to be told of progress
-	lost        atomic.Bool // apart from mu, which a caller's update may hold when the lease is lost
+	watched     bool        // the lease must hear of progress
+	lost        atomic.Bool // not under mu, which a caller's update may hold when the lease is lost
 
 	mu        sync.Mutex
 	state     T
@@ -44,33 +43,34 @@ type Session[T any] struct {
 	processed int64
 	failed    int64
 	marked    int64         // records marked in this session
-	taken     int64         // of those, how many the last snapshot holds
-	saved     int64         // and how many the last save that landed
-	kept      store.Version // the last save that landed, at first what the session resumed from
-	encoded   []byte        // the state as Save was given it, if no record was marked since
+	taken     int64         // how many of them the last save has
+	saved     int64         // how many of them the last save that landed has
+	kept      store.Version // of the last save that landed; at first what the session resumed from
+	encoded   []byte        // the state that Save was given, if no record was marked since
 	encodedAt int64         // when encodedAt records were marked
 	torn      bool          // an update did not return: the state belongs to no cursor
-	blocked   bool          // a mark has to look closer
+	blocked   bool          // a mark has to ask admit
 	closed    bool
 	stepping  bool          // a save with the caller's writes is in flight
 	failure   error         // what ended the session, if not the lease
-	changed   chan struct{} // closed and replaced when who waits should look again
-	waiting   int
+	changed   chan struct{} // closed and replaced by announce
+	waiting   int           // calls in await
 
-	// A save with the caller's writes whose outcome is unknown and was not reported yet.
+	// unreported is the error of a save with the caller's writes whose outcome is unknown, until
+	// the caller hears of the outcome.
 	unreported error
 }
 
-// Open acquires the lease of the checkpoint name, loads its newest version, and returns the session that
-// goes on from there; a checkpoint that does not exist yet begins with an empty cursor and the zero
-// T. It takes three requests if the lease is free. Nil opts are the defaults.
+// Open acquires the lease of the checkpoint name, loads its newest version, and returns the session
+// that continues from there. A checkpoint that does not exist yet begins with an empty cursor and
+// the zero T. Open takes three requests if the lease is free. Nil opts are the defaults.
 //
-// A lease that is held is a [*lease.HeldError], after Options.Lease.Wait. A checkpoint that does not go
-// with the options is a [*RefusedError]. A record that cannot be trusted is a
-// [*store.BadRecordError], never "no checkpoint". Where the store has gone backward it is
-// [lease.ErrStoreRegressed].
+// If another run holds the lease, the error is a [*lease.HeldError], after Options.Lease.Wait. If
+// the checkpoint and the options do not fit, it is a [*RefusedError]. If a record cannot be
+// trusted, it is a [*store.BadRecordError], never "no checkpoint". If the store has gone backward,
+// it matches [lease.ErrStoreRegressed].
 //
-// ctx bounds the opening, and its end is the session's signal to stop. The session must be closed.
+// ctx bounds the opening. Later its end tells the session to stop. The session must be closed.
 func Open[T any](ctx context.Context, ns Namespace, name string, opts *Options) (*Session[T], error) {
 	o, err := opts.filled()
 	if err != nil {
@@ -97,8 +97,8 @@ func Open[T any](ctx context.Context, ns Namespace, name string, opts *Options) 
 	return s, nil
 }
 
-// acquire acquires a lease whose context ends with the lease, not with the caller's: a
-// session that was told to stop still has its last save to make.
+// acquire acquires a lease whose context ends with the lease, not with the caller's context: a
+// session that must stop still has its last save to make.
 func acquire(ctx context.Context, n named, opts *lease.Options) (*lease.Lease, error) {
 	outer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	undo := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
@@ -115,11 +115,11 @@ func acquire(ctx context.Context, n named, opts *lease.Options) (*lease.Lease, e
 	return l, nil
 }
 
-// abandon gives back a lease under which nothing was done.
+// abandon releases a lease under which nothing was done.
 func abandon(ctx context.Context, l *lease.Lease) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	_ = l.Release(bounded) // else it expires by itself
+	_ = l.Release(bounded) // otherwise the lease expires by itself
 }
 
 func newSession[T any](ctx context.Context, n named, l *lease.Lease, o *Options, seed *trunk) (*Session[T], error) {
@@ -152,7 +152,7 @@ func newSession[T any](ctx context.Context, n named, l *lease.Lease, o *Options,
 	s.c = newCommitter(ctx, n, l, o)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	context.AfterFunc(l.Context(), func() {
-		s.lost.Store(true) // before anybody is told: no mark counts after that
+		s.lost.Store(true) // first of all: no mark counts after that
 		s.cancel(context.Cause(l.Context()))
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -177,30 +177,32 @@ func (s *Session[T]) loaded() (T, error) {
 	return state, err
 }
 
-// Context is the caller's, cancelled with a cause when the session ends before: a [*lease.LostError]
-// when the lease is no longer ours, [ErrYielded] when it did not hand over in time, a save's error
-// when saving in the background cannot succeed any more, [ErrClosed] when it was closed.
+// Context is the caller's context. It is also cancelled, with a cause, when the session ends
+// before: a [*lease.LostError] if the lease is lost, [ErrYielded] if the session did not hand over
+// in time, a save's error if saving in the background cannot succeed any more, [ErrClosed] if it is
+// closed.
 func (s *Session[T]) Context() context.Context { return s.ctx }
 
-// Name is the checkpoint's: another than was asked for after a [Fork].
+// Name is the name of the checkpoint. After a [Fork] it is not the one that was asked for.
 func (s *Session[T]) Name() string { return s.c.key.Name }
 
-// Namespace is the checkpoint's.
+// Namespace is the namespace of the checkpoint.
 func (s *Session[T]) Namespace() string { return s.c.key.Namespace }
 
-// Epoch is the fencing token: it rises with every session of this checkpoint, for ever.
-// Whatever else the job writes to can refuse lower ones.
+// Epoch is the fencing token: it rises with every session of this checkpoint, forever. Everything
+// else that the job writes to can refuse lower epochs.
 func (s *Session[T]) Epoch() int64 { return s.c.lease.Epoch() }
 
 // Holder is who holds the lease, as other runs see it.
 func (s *Session[T]) Holder() store.Holder { return s.c.lease.Holder() }
 
-// Resumed is the version that the session resumed from; nil where it started afresh. After a [Fork]
-// it may be of the checkpoint that was forked.
+// Resumed is the version that the session resumed from. Nil: the session started from scratch.
+// After a [Fork] it may be a version of the checkpoint that was forked.
 func (s *Session[T]) Resumed() *Checkpoint { return s.from.checkpoint }
 
-// State is the caller's own copy of the state as it was loaded, migrated where the schema asked for it;
-// the zero T at a fresh start. Changes go through [Session.Mark] or [Session.Save].
+// State returns the caller's own copy of the state as it was loaded, and migrated if the schema
+// asked for that. It is the zero T if the session started from scratch. Change the state by
+// [Session.Mark] or [Session.Save].
 func (s *Session[T]) State() T {
 	state, err := s.loaded()
 	if err != nil {
@@ -209,15 +211,15 @@ func (s *Session[T]) State() T {
 	return state
 }
 
-// Version is that of the last save that landed, at first of the one resumed from; 0: none.
+// Version is the version of the last save that landed; at first, the one resumed from. 0: none.
 func (s *Session[T]) Version() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.kept.Number
 }
 
-// Cursor is where the job is: the cursor of the last mark, or the low-water mark where records
-// finish out of order; at first that of the checkpoint, empty at a fresh start.
+// Cursor is where the job is: the cursor of the last mark, or the low-water mark if records finish
+// out of order. At first it is the checkpoint's cursor, which is empty if there is no checkpoint.
 func (s *Session[T]) Cursor() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,9 +240,9 @@ func (s *Session[T]) Failed() int64 {
 	return s.failed
 }
 
-// HandoffWanted is closed when another run waits for the lease and Options.Lease.Yield agreed to hand it over:
-// finish the step in hand and return [ErrYielded] (or close with it). Who has not
-// after one lease duration has its context cancelled with ErrYielded.
+// HandoffWanted is closed when another run waits for the lease and Options.Lease.Yield agreed to
+// hand it over. Finish the step in hand and return [ErrYielded], or close with it. After one lease
+// duration the session's context is cancelled with ErrYielded.
 func (s *Session[T]) HandoffWanted() <-chan struct{} { return s.c.lease.HandoffWanted() }
 
 func (s *Session[T]) yieldWhenWanted() {
@@ -262,7 +264,7 @@ func (s *Session[T]) whyFailed() error {
 	return s.failure
 }
 
-// fail ends the session for another reason than its lease. It is called with s.mu held.
+// fail ends the session for a reason other than its lease. It is called with s.mu held.
 func (s *Session[T]) fail(err error) {
 	if s.failure == nil {
 		s.failure = err

@@ -152,8 +152,8 @@ func (c *committer) attempt(ctx context.Context, sv *save) (verdict, error) {
 		sv.refusals++
 	}
 	if v == undecided && sv.refusals >= mostRefusals {
-		// Sending the same bytes again would keep everyone waiting until the lease ends. The refusal is
-		// told as text: it is not the answer for the earlier attempt.
+		// Sending the same bytes again would keep everyone waiting until the lease ends. The
+		// refusal is told as text: it is not the answer for the earlier attempt.
 		return unknowable, fmt.Errorf("an attempt may still land, though another was refused (%s); the next session settles it", err.Error())
 	}
 	return v, errors.Join(judgeErr, err)

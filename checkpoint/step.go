@@ -20,12 +20,12 @@ type Step[T any] struct {
 // one transaction. The writes are made by the engine's constructors (dynamostore.Put,
 // sqlitestore.Exec, …), at most [store.MaxWrites].
 //
-// Until the outcome is known, marks wait. After a definite error nothing of the step is left, in the
-// store or in the session. If a condition of the caller's did not hold, the error is a
+// Until the outcome is known, marks wait. After a definite error nothing of the step is left, in
+// the store or in the session. If a condition of the caller's did not hold, the error is a
 // [*store.WriteError] with the write's index and what was found. The other errors are those of
 // [Session.Save]. After an error that matches [ErrOutcomeUnknown], the next call of a method that
-// saves returns a [*SettledError], which says whether the step landed. From then on session and store
-// agree. A mark before that ends the session.
+// saves returns a [*SettledError], which says whether the step landed. From then on session and
+// store agree. A mark before that ends the session.
 func (s *Session[T]) SaveStep(ctx context.Context, step Step[T]) error {
 	if err := s.begin(ctx, writesSave); err != nil {
 		return err

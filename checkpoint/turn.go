@@ -20,9 +20,9 @@ const (
 // caller's own writes.
 var errUnreported = errors.New("the outcome of an earlier save waits to be reported")
 
-// begin waits for the turn and settles the open save. It returns nil if a commit may start: the copy
-// of the newest version is durable, and the lease allows a commit. The caller then owns the turn
-// until it calls end.
+// begin waits for the turn and settles the open save. It returns nil if a commit may start: the
+// copy of the newest version is durable, and the lease allows a commit. The caller then owns the
+// turn until it calls end.
 func (c *committer) begin(ctx context.Context, why purpose) error {
 	lost := c.lease.Context().Done()
 	if why == closingSave {
@@ -49,7 +49,8 @@ func (c *committer) begin(ctx context.Context, why purpose) error {
 
 func (c *committer) end() { c.turn <- struct{}{} }
 
-// over returns why the turn's owner must stop waiting: ctx or the lease has ended. nil: it may wait.
+// over returns why the turn's owner must stop waiting: ctx or the lease has ended. nil: it may
+// wait.
 func (c *committer) over(ctx context.Context) error {
 	if ctx.Err() != nil || c.lost == nil {
 		return context.Cause(ctx)
@@ -57,8 +58,8 @@ func (c *committer) over(ctx context.Context) error {
 	return context.Cause(c.lease.Context())
 }
 
-// bounded returns a context that ends with ctx, and with the lease if the loss of the lease ends the
-// turn.
+// bounded returns a context that ends with ctx, and with the lease if the loss of the lease ends
+// the turn.
 func (c *committer) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if c.lost == nil {

@@ -7,13 +7,13 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// window holds the records from the one that holds the low-water mark back on, in the
-// order of the input, and what an earlier session finished above the mark.
+// window holds the records in hand, in the order of the input, from the one that holds back the
+// low-water mark. It also holds what an earlier session finished above that mark.
 type window struct {
 	records []started
 	passed  int64         // how many were taken off the front: the number of records[0]
-	before  []store.Range // finished by earlier sessions, and not reached yet by this one
-	until   *string       // inside such a range: its last cursor
+	before  []store.Range // finished by earlier sessions, and not yet reached by this one
+	until   *string       // inside such a range: its last cursor; nil: outside
 }
 
 // started is one record, or a range of an earlier session, in the window.
@@ -26,8 +26,8 @@ type started struct {
 // idle reports whether records finish in order, as far as the window knows.
 func (w *window) idle() bool { return len(w.records) == 0 && len(w.before) == 0 && w.until == nil }
 
-// skips reports whether an earlier session finished the record. Records are to come in the
-// order in which they came then.
+// skips reports whether an earlier session finished the record. Records must come in the same order
+// as then.
 func (w *window) skips(cursor string) bool {
 	if w.until != nil {
 		if cursor == *w.until {
@@ -40,7 +40,7 @@ func (w *window) skips(cursor string) bool {
 		return false
 	}
 	r := w.before[i]
-	w.before = w.before[i+1:] // the input has those before it no more
+	w.before = w.before[i+1:] // the input does not have those before it any more
 	w.records = append(w.records, started{first: r.First, last: r.Last, finished: true})
 	if r.Last != cursor {
 		w.until = &r.Last
@@ -57,8 +57,7 @@ func (w *window) start(cursor string, now time.Time) int64 {
 // finish marks a record as finished.
 func (w *window) finish(number int64) { w.records[number-w.passed].finished = true }
 
-// advance takes what is finished off the front, and returns the low-water mark if it
-// moved.
+// advance removes the finished records at the front, and returns the low-water mark if it moved.
 func (w *window) advance() (mark string, moved bool) {
 	n := 0
 	for n < len(w.records) && w.records[n].finished {
@@ -73,7 +72,7 @@ func (w *window) advance() (mark string, moved bool) {
 	return mark, true
 }
 
-// ranges are the finished records above the low-water mark.
+// ranges returns the finished records above the low-water mark.
 func (w *window) ranges() []store.Range {
 	var all []store.Range
 	for i, r := range w.records {
@@ -88,7 +87,7 @@ func (w *window) ranges() []store.Range {
 	return append(all, w.before...)
 }
 
-// holding is the record that holds the mark back.
+// holding returns the record that holds back the low-water mark.
 func (w *window) holding() (started, bool) {
 	i := slices.IndexFunc(w.records, func(r started) bool { return !r.finished })
 	if i < 0 {

@@ -1,6 +1,6 @@
-// Package metrics turns what leases and sessions say into metrics, in OpenTelemetry's API: saves and
-// how they ended, records, leases acquired and lost, requests that were throttled. The numbers go
-// wherever the caller's MeterProvider sends them:
+// Package metrics turns what leases and sessions say into metrics, in OpenTelemetry's API: saves
+// and how they ended, records, leases acquired and lost, requests that were throttled. The numbers
+// go wherever the caller's MeterProvider sends them:
 //
 //	m, err := metrics.New(otel.GetMeterProvider(), nil)
 //	…

@@ -19,8 +19,8 @@ const (
 // Other is the checkpoint of all those that have no series of their own.
 const Other = "_other"
 
-// Series says which checkpoints have series of their own: the first ones that ask, up to a limit. It may be used from
-// any goroutine.
+// Series says which checkpoints have series of their own: the first ones that ask, up to a limit.
+// It may be used from any goroutine.
 type Series struct {
 	detail bool
 	most   int
@@ -34,8 +34,8 @@ func NewSeries(o Options) *Series {
 	return &Series{detail: o.Detail, most: o.MaxSeries, named: map[store.Key]bool{}}
 }
 
-// Name is what a checkpoint is counted as: its name, [Other], or "" where nothing is counted by checkpoint. The limit is one
-// for all namespaces together.
+// Name is what a checkpoint is counted as: its name, [Other], or "" where nothing is counted by
+// checkpoint. The limit is one for all namespaces together.
 func (s *Series) Name(key store.Key) string {
 	if !s.detail || key.Name == "" {
 		return ""
