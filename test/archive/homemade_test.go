@@ -115,7 +115,7 @@ func TestManyHomeMadeCheckpointsBecomeOneHistory(t *testing.T) {
 	assert.Contains(t, plan, "unreadable: "+broken[1]+": it is empty")
 	assert.Contains(t, plan, "tie: the order of again/checkpoint_1000000200.json, checkpoint_1000000200.json is unknown")
 	assert.Contains(t, plan, "left out, a repetition: checkpoint_1000000300.json")
-	assert.Contains(t, plan, "left alone: _SUCCESS")
+	assert.Contains(t, plan, "left out, not named checkpoint_<unix seconds>.json: _SUCCESS")
 	assert.Contains(t, plan, "in 2 folders")
 	assert.Contains(t, plan, fmt.Sprintf("Would import 2,497 versions of my-job: the newest is at cursor record-%d", count))
 	require.Equal(t, 3, milepost(t, env, "get", "my-job").exit(), "a plan changes nothing")
