@@ -20,7 +20,7 @@ func ExampleSaveStream() {
 	a, _ := dirarchive.Open(dir) // or a bucket: s3archive.New(client, "bucket", "prefix", nil)
 	defer a.Close()
 
-	job := func(ctx context.Context, s *checkpoint.Session[checkpoint.Stream]) error {
+	job := func(ctx context.Context, s *checkpoint.Session[checkpoint.StreamedState]) error {
 		return checkpoint.SaveStream(ctx, s, "row-1000000", func(w io.Writer) error {
 			for range 1_000_000 {
 				if _, err := io.WriteString(w, "seen\n"); err != nil {

@@ -79,7 +79,7 @@ func TestHistoryGoesOnInTheArchiveWhereTheStoreHasHoles(t *testing.T) {
 				runs, err := both(r.inner, a).Runs(r.Context(), name, nil)
 				require.NoError(r, err)
 				require.Len(r, runs, 1)
-				assert.Equal(r, int64(1), runs[0].First)
+				assert.Equal(r, int64(1), runs[0].First.Number)
 
 				e, err := both(r.inner, a).Rollback(r.Context(), name, 2, nil)
 				require.NoError(r, err)

@@ -101,7 +101,7 @@ func codecFor[T any](chosen Codec) Codec {
 
 // streams reports whether a session of T never holds its state in memory.
 func streams[T any]() bool {
-	_, ok := any(*new(T)).(Stream)
+	_, ok := any(*new(T)).(StreamedState)
 	return ok
 }
 

@@ -11,10 +11,10 @@ import (
 // Delete deletes the checkpoint, under the lease: a version that says so is committed, then all
 // older versions are removed, savepoints too, with the bodies in EditOptions.Archive that the mirror does not hold, and then the name leaves
 // the listings. A version whose record cannot be trusted stays, with the bodies that it may have, and is an error that
-// matches [store.ErrBadRecord], after all else is done: [GC] goes on when a hand has removed the record. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
+// matches [store.ErrBadRecord], after all else is done: [Namespace.GC] goes on when a hand has removed the record. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
 // unless EditOptions.Purge says otherwise. What is expected of it goes. Where the store has gone backward, it leads on from there. A deletion that was interrupted is finished by
-// calling it again, or by [Namespace.GC]. Otherwise as [Rollback].
-func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (*Edit, error) {
+// calling it again, or by [Namespace.GC]. Otherwise as [Namespace.Rollback].
+func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (*EditResult, error) {
 	o := opts.filled()
 	o.Lease.AcceptRegression = true
 	one, err := n.named(name)
@@ -31,7 +31,7 @@ func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (
 	if err != nil {
 		return nil, err
 	}
-	e := &Edit{}
+	e := &EditResult{}
 	if h := found.Head; h != nil && h.Deleted && (h.Listed || o.Purge) { // what is left to do takes no lease
 		if err := o.condition(one.reader(found)); err != nil {
 			return e, err
@@ -57,14 +57,14 @@ func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (
 		return e, err
 	}
 	if o.Purge {
-		e.Purged = &Purged{}
+		e.Purged = &PurgeResult{}
 	}
 	_, err = one.finishDelete(ctx, found, e.Purged)
 	return e, err
 }
 
 // finishDelete removes versions, what purged counts if it is not nil, bodies, what is expected, and last the name from the index.
-func (n named) finishDelete(ctx context.Context, found store.Records, purged *Purged) (removed int, err error) {
+func (n named) finishDelete(ctx context.Context, found store.Records, purged *PurgeResult) (removed int, err error) {
 	removed, left, err := n.removeFormer(ctx, found)
 	h := found.Head
 	if err != nil || h == nil || !h.Deleted {
@@ -76,8 +76,8 @@ func (n named) finishDelete(ctx context.Context, found store.Records, purged *Pu
 		}
 	}
 	if n.Archive != nil {
-		done := &Collected{}
-		if left, err = leaving(left, n.collect(ctx, &GCOptions{}, done)); err != nil {
+		done := &GCResult{}
+		if left, err = leaving(left, n.collect(ctx, &UpkeepOptions{}, done)); err != nil {
 			return removed, errors.Join(err, left)
 		}
 		purged.count(done.Bodies)

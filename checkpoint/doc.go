@@ -3,14 +3,18 @@
 // run resumes from the last save; and while one run holds the checkpoint's lease, no other
 // run can advance it, not even one that was paused and wakes up.
 //
-// [Run] is the whole of it for most jobs: it acquires, resumes, saves, releases. [Open] and
-// [Session.Close] are for those who steer themselves. [Get], [History], [Runs] and [List] read, without a
-// lease. [Rollback], [Reset], [Set] and [Delete] are commits like any save: they are made
-// under the lease, so that no live job is changed unnoticed.
+// A [Namespace] says where checkpoints are kept: a store, an archive, and the rules for both. [Run] is
+// enough for most jobs: it acquires, resumes, saves and releases. [Open] and [Session.Close] are for
+// jobs with their own control flow. [Namespace.Get], [Namespace.History], [Namespace.Runs] and
+// [Namespace.List] read, without a lease. [Namespace.Rollback], [Namespace.Reset], [Namespace.Set] and
+// [Namespace.Delete] are commits like any save: they take the lease, so that no live job is changed
+// unnoticed.
 //
-// With [Options].Archive, states that are too large for the store lie in an archive, every version is mirrored there behind the
-// saves, and what the store no longer holds is read from there. [Sync], [Verify] and [GC] keep it in order; [Restore] brings a checkpoint
-// back that the store has lost; [Export] and [Import] move one to another store.
+// With an Archive, states that are too large for the store lie in the archive. Every version is
+// mirrored there after the saves. What the store no longer holds is read from there. [Namespace.Sync],
+// [Namespace.Verify] and [Namespace.GC] keep the archive in order. [Namespace.Restore] brings back a
+// checkpoint that the store has lost. An [Exporter] and [Namespace.Import] move checkpoints to another
+// store.
 //
 // # What is promised
 //

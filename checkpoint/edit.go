@@ -27,25 +27,25 @@ type EditOptions struct {
 	// Lease says who makes the change, and how long to wait for a lease that is held.
 	Lease lease.Options
 
-	// Purge has [Delete] remove the checkpoint's mirror, too, and all its bodies.
+	// Purge has [Namespace.Delete] remove the checkpoint's mirror, too, and all its bodies.
 	Purge bool
 }
 
-// Edit is what a change does: the version before it (nil: there was none), and the one that it
+// EditResult is what a change does: the version before it (nil: there was none), and the one that it
 // makes (nil: it is deleted). With DryRun After has no CommitID yet.
-type Edit struct {
+type EditResult struct {
 	Before *Checkpoint
 	After  *Checkpoint
 
 	// Purged is what a deletion with EditOptions.Purge removes from the archive, or removed.
-	Purged *Purged
+	Purged *PurgeResult
 }
 
 // Rollback makes a new version with the content of version to, under the lease: a live job
 // holds that, so it cannot be pulled back unnoticed, and the error is a [*lease.HeldError]. The versions in between stay in
-// the history. The errors are those of [Get] and [Open], and of EditOptions.IfVersion. One
+// the history. The errors are those of [Namespace.Get] and [Open], and of EditOptions.IfVersion. One
 // that matches [ErrOutcomeUnknown] says that it may have landed: read, and decide.
-func (n Namespace) Rollback(ctx context.Context, name string, to int64, opts *EditOptions) (*Edit, error) {
+func (n Namespace) Rollback(ctx context.Context, name string, to int64, opts *EditOptions) (*EditResult, error) {
 	return n.edit(ctx, name, opts, func(ctx context.Context, r *reader) (store.Version, error) {
 		if err := r.exists(); err != nil {
 			return store.Version{}, err
@@ -60,8 +60,8 @@ func (n Namespace) Rollback(ctx context.Context, name string, to int64, opts *Ed
 
 // Reset makes a new version that begins afresh: no cursor, no state, no identity, counts of 0. The versions
 // before stay in the history. Where the store has gone backward, it leads on from there; where it has lost the checkpoint, and
-// the archive has not, from the last version there, as [Restore] does. Otherwise as [Rollback].
-func (n Namespace) Reset(ctx context.Context, name string, opts *EditOptions) (*Edit, error) {
+// the archive has not, from the last version there, as [Namespace.Restore] does. Otherwise as [Namespace.Rollback].
+func (n Namespace) Reset(ctx context.Context, name string, opts *EditOptions) (*EditResult, error) {
 	o := opts.filled()
 	o.Lease.AcceptRegression = true
 	one, err := n.named(name)
@@ -83,7 +83,7 @@ func (n Namespace) Reset(ctx context.Context, name string, opts *EditOptions) (*
 
 // resetLost begins afresh a checkpoint that the store has lost, and the archive has not. It returns nil and nil where
 // that is not so.
-func (n named) resetLost(ctx context.Context, o *EditOptions) (*Edit, error) {
+func (n named) resetLost(ctx context.Context, o *EditOptions) (*EditResult, error) {
 	found, err := n.look(ctx)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (n named) resetLost(ctx context.Context, o *EditOptions) (*Edit, error) {
 	if found.Head != nil && found.Head.Number > 0 {
 		return nil, nil
 	}
-	var planned *Edit
+	var planned *EditResult
 	made, err := n.leadOn(ctx, o, func(ctx context.Context, t *traces) (leading, error) {
 		newest, ok := archive.Newest(t.ids)
 		if !ok {
@@ -107,7 +107,7 @@ func (n named) resetLost(ctx context.Context, o *EditOptions) (*Edit, error) {
 		after := content
 		after.Number, after.SavedAt = t.next(), t.records.Clock.Time()
 		cp, err := view(n.key, "HEAD", &after)
-		planned = &Edit{After: cp}
+		planned = &EditResult{After: cp}
 		return leading{content: content}, err
 	}, o.DryRun)
 	switch {
@@ -116,12 +116,12 @@ func (n named) resetLost(ctx context.Context, o *EditOptions) (*Edit, error) {
 	case err != nil || o.DryRun:
 		return planned, err
 	}
-	return &Edit{After: made}, nil
+	return &EditResult{After: made}, nil
 }
 
 var errNothingLost = errors.New("nothing was lost")
 
-// Content is what [Set] writes. What is nil stays as it is.
+// Content is what [Namespace.Set] writes. What is nil stays as it is.
 type Content struct {
 	Cursor      *string // a new cursor forgets what was finished out of order above the old one
 	Processed   *int64
@@ -134,7 +134,7 @@ type Content struct {
 	unloaded bool // there is a state, which is not here
 }
 
-// ContentOf is all that [Set] can take over from cp. A state that lies in an archive must have been loaded.
+// ContentOf is all that [Namespace.Set] can take over from cp. A state that lies in an archive must have been loaded.
 func ContentOf(cp *Checkpoint) Content {
 	return Content{
 		unloaded: cp.Body != "" && cp.State == nil,
@@ -144,8 +144,8 @@ func ContentOf(cp *Checkpoint) Content {
 }
 
 // Set makes a new version with that content; where there is no checkpoint, the first. Otherwise
-// as [Rollback].
-func (n Namespace) Set(ctx context.Context, name string, content Content, opts *EditOptions) (*Edit, error) {
+// as [Namespace.Rollback].
+func (n Namespace) Set(ctx context.Context, name string, content Content, opts *EditOptions) (*EditResult, error) {
 	if err := content.valid(); err != nil {
 		return nil, fmt.Errorf("set checkpoint %q: %w", name, err)
 	}
@@ -205,7 +205,7 @@ func (o *EditOptions) filled() *EditOptions {
 
 // edit plans a change on what is there, and makes it as a commit under the lease, planned again on
 // what is there then.
-func (n Namespace) edit(ctx context.Context, name string, opts *EditOptions, plan func(context.Context, *reader) (store.Version, error)) (*Edit, error) {
+func (n Namespace) edit(ctx context.Context, name string, opts *EditOptions, plan func(context.Context, *reader) (store.Version, error)) (*EditResult, error) {
 	one, err := n.named(name)
 	if err != nil {
 		return nil, err
@@ -213,7 +213,7 @@ func (n Namespace) edit(ctx context.Context, name string, opts *EditOptions, pla
 	return one.edit(ctx, opts.filled(), plan)
 }
 
-func (n named) edit(ctx context.Context, o *EditOptions, plan func(context.Context, *reader) (store.Version, error)) (*Edit, error) {
+func (n named) edit(ctx context.Context, o *EditOptions, plan func(context.Context, *reader) (store.Version, error)) (*EditResult, error) {
 	found, err := n.look(ctx)
 	if err != nil {
 		return nil, err
@@ -238,7 +238,7 @@ func (n named) edit(ctx context.Context, o *EditOptions, plan func(context.Conte
 }
 
 // plan holds the condition, and returns what would be.
-func (o *EditOptions) plan(ctx context.Context, r *reader, plan func(context.Context, *reader) (store.Version, error)) (*Edit, store.Version, error) {
+func (o *EditOptions) plan(ctx context.Context, r *reader, plan func(context.Context, *reader) (store.Version, error)) (*EditResult, store.Version, error) {
 	if err := o.condition(r); err != nil {
 		return nil, store.Version{}, err
 	}
@@ -250,7 +250,7 @@ func (o *EditOptions) plan(ctx context.Context, r *reader, plan func(context.Con
 		return nil, store.Version{}, noArchive(r.key, next.State.Body)
 	}
 	next.Reason, next.Ended = o.Reason, store.EndedDone
-	e := &Edit{}
+	e := &EditResult{}
 	if r.exists() == nil {
 		if e.Before, err = viewHead(r.key, r.head); err != nil && !next.Deleted {
 			return nil, store.Version{}, err

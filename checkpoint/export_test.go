@@ -33,7 +33,7 @@ func (r *rig) exported(a archive.Archive, opts *checkpoint.ExportOptions) []byte
 	return out.Bytes()
 }
 
-func imported(ctx context.Context, into checkpoint.Namespace, data []byte, opts *checkpoint.ImportOptions) (all []*checkpoint.Imported, errs []error) {
+func imported(ctx context.Context, into checkpoint.Namespace, data []byte, opts *checkpoint.ImportOptions) (all []*checkpoint.ImportResult, errs []error) {
 	for done, err := range into.Import(ctx, bytes.NewReader(data), opts) {
 		all = append(all, done)
 		if err != nil {

@@ -11,38 +11,38 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// GCOptions say how [Namespace.GC] works. The zero value is useful.
-type GCOptions struct {
-	// DryRun removes nothing, and returns what would be removed.
+// UpkeepOptions say how [Namespace.GC], [Namespace.Prune] and [Namespace.Sync] work. The zero value is
+// useful.
+type UpkeepOptions struct {
+	// DryRun changes nothing, and returns what would be done.
 	DryRun bool
 
-	// Progress is called during the work, with how many of how many bodies were checked.
+	// Progress is called during the work, with how many of how many bodies (GC) or versions were
+	// handled.
 	Progress func(done, total int64)
 }
 
-// Collected is what [Namespace.GC] removed, or would remove without DryRun.
-type Collected struct {
-	Namespace, Name string
-	Bodies          []Body // those that no version points at
-	Kept            int64  // how many bodies stay
-	Deleting        bool   // an interrupted deletion was finished
-	Versions        int64  // of former lives, left by that deletion or a late write; 0 with DryRun
+// GCResult is what [Namespace.GC] removed, or would remove without DryRun.
+type GCResult struct {
+	Bodies   []UnusedBody // those that no version points at
+	Kept     int64        // how many bodies stay
+	Deleting bool         // an interrupted deletion was finished
+	Versions int64        // of former lives, left by that deletion or a late write; 0 with DryRun
 }
 
-// Body is one body in the archive.
-type Body struct {
-	Object   string // its key
-	Version  int64
-	CommitID string
-	Size     int64 // bytes as stored
+// UnusedBody is one body in the archive.
+type UnusedBody struct {
+	archive.BodyID
+	Object string // its key
+	Size   int64  // bytes as stored
 }
 
 // GC removes the bodies of a checkpoint that no version points at and no version ever will, and
 // finishes a deletion that was interrupted. It takes no lease, and may run at any time next to
 // anything: a body stays if a version begins to point at it while GC runs. Without an Archive there
 // are no bodies.
-func (n Namespace) GC(ctx context.Context, name string, opts *GCOptions) (*Collected, error) {
-	var o GCOptions
+func (n Namespace) GC(ctx context.Context, name string, opts *UpkeepOptions) (*GCResult, error) {
+	var o UpkeepOptions
 	if opts != nil {
 		o = *opts
 	}
@@ -54,7 +54,7 @@ func (n Namespace) GC(ctx context.Context, name string, opts *GCOptions) (*Colle
 	if err != nil {
 		return nil, err
 	}
-	done := &Collected{Namespace: one.key.Namespace, Name: name}
+	done := &GCResult{}
 	done.Deleting = found.Head != nil && found.Head.Deleted && found.Head.Listed
 	var left error
 	if !o.DryRun {
@@ -77,7 +77,7 @@ func (n Namespace) GC(ctx context.Context, name string, opts *GCOptions) (*Colle
 }
 
 // collect removes the bodies that no version points at.
-func (n named) collect(ctx context.Context, o *GCOptions, done *Collected) error {
+func (n named) collect(ctx context.Context, o *UpkeepOptions, done *GCResult) error {
 	var listed []archive.ListedBody
 	for body, err := range archive.Bodies(ctx, n.Archive, n.key) {
 		if err != nil {
@@ -106,8 +106,8 @@ func (n named) collect(ctx context.Context, o *GCOptions, done *Collected) error
 			}
 		}
 		for _, body := range unused {
-			done.Bodies = append(done.Bodies, Body{
-				Object: body.Object.Key, Version: body.ID.Version, CommitID: body.ID.CommitID, Size: body.Object.Size,
+			done.Bodies = append(done.Bodies, UnusedBody{
+				BodyID: body.ID, Object: body.Object.Key, Size: body.Object.Size,
 			})
 		}
 		done.Kept += int64(len(chunk) - len(unused))

@@ -291,7 +291,7 @@ func TestGCFinishesADeletionThatWasInterrupted(t *testing.T) {
 		_, err := checkpoint.Namespace{Store: r.Store, Archive: a, Mirror: off}.Delete(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrNoTable)
 		require.True(r, r.head().Listed)
-		plan, err := both(r.inner, a).GC(r.Context(), name, &checkpoint.GCOptions{DryRun: true})
+		plan, err := both(r.inner, a).GC(r.Context(), name, &checkpoint.UpkeepOptions{DryRun: true})
 		require.NoError(r, err)
 		assert.True(r, plan.Deleting)
 		assert.True(r, r.head().Listed)

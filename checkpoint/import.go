@@ -6,9 +6,10 @@ import (
 	"iter"
 
 	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
 )
 
-// ImportOptions say how [Import] writes. The zero value is useful.
+// ImportOptions say how [Namespace.Import] writes. The zero value is useful.
 type ImportOptions struct {
 	// Reason is kept on the versions, for people.
 	Reason string
@@ -26,25 +27,25 @@ type ImportOptions struct {
 	Progress func(name string, done int64)
 }
 
-// Imported is what became of one checkpoint.
-type Imported struct {
-	Namespace, Name string
-	Versions        int64       // that were made, or with DryRun would be
-	Present         int64       // that an interrupted import had made before
-	Newest          *Checkpoint // as it was read
+// ImportResult is what became of one checkpoint.
+type ImportResult struct {
+	store.Key
+	Versions int64       // that were made, or with DryRun would be
+	Present  int64       // that an interrupted import had made before
+	Newest   *Checkpoint // as it was read
 }
 
-// Import reads the lines that [Export] has written, of any number of checkpoints, and makes the same history of each
+// Import reads the lines that [Exporter] has written, of any number of checkpoints, and makes the same history of each
 // in the store: a commit for each version, under the lease, with the version's content and time. Versions are numbered anew, from the
 // store's own next one on, and RestoredFrom keeps the number that each had. Where n has no Name, each checkpoint goes into the namespace that its lines name.
 //
 // A checkpoint that st has already is a [*RefusedError], unless its newest version is one of those to import: then an interrupted
 // import goes on behind it. One that fails is yielded with its error, and the next one follows; what cannot be read, a line of a format or
-// with a field that is not known among it, is an error with a nil Imported, and ends the import. An export that was cut short is such an
+// with a field that is not known among it, is an error with a nil ImportResult, and ends the import. An export that was cut short is such an
 // error, which matches [store.ErrBadRecord] and [io.ErrUnexpectedEOF]. Where r is an [io.Seeker], all of it is read and checked before the first version is made; else what
 // comes before such a line is in the store, and an import of the whole goes on behind it.
-func (n Namespace) Import(ctx context.Context, r io.Reader, opts *ImportOptions) iter.Seq2[*Imported, error] {
-	return func(yield func(*Imported, error) bool) {
+func (n Namespace) Import(ctx context.Context, r io.Reader, opts *ImportOptions) iter.Seq2[*ImportResult, error] {
+	return func(yield func(*ImportResult, error) bool) {
 		partial := opts != nil && opts.Partial
 		if dry := opts != nil && opts.DryRun; !dry && !partial {
 			if err := checkLines(r); err != nil {
@@ -82,10 +83,10 @@ func (n Namespace) Import(ctx context.Context, r io.Reader, opts *ImportOptions)
 	}
 }
 
-// ImportVersions is [Import] for one checkpoint from elsewhere: versions are its history, oldest first, of which Version (any number that
+// ImportVersions is [Namespace.Import] for one checkpoint from elsewhere: versions are its history, oldest first, of which Version (any number that
 // rises), SavedAt, Cursor, Finished, counts, LastError, State, ContentType, Identity, Schema, Ended and Label are taken. An error that
 // versions yields ends the import and is returned.
-func (n Namespace) ImportVersions(ctx context.Context, name string, versions iter.Seq2[*Checkpoint, error], opts *ImportOptions) (*Imported, error) {
+func (n Namespace) ImportVersions(ctx context.Context, name string, versions iter.Seq2[*Checkpoint, error], opts *ImportOptions) (*ImportResult, error) {
 	next, stop := iter.Pull2(versions)
 	defer stop()
 	return n.importOne(ctx, name, opts, func() (*record, error) {

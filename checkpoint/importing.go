@@ -21,7 +21,7 @@ type record struct {
 type importing struct {
 	named
 	o    ImportOptions
-	done *Imported
+	done *ImportResult
 
 	e       *editor // nil: a dry run
 	base    store.Version
@@ -30,12 +30,12 @@ type importing struct {
 }
 
 // importOne imports one checkpoint: next returns its versions, oldest first, and nil after the last.
-func (n Namespace) importOne(ctx context.Context, name string, opts *ImportOptions, next func() (*record, error)) (*Imported, error) {
+func (n Namespace) importOne(ctx context.Context, name string, opts *ImportOptions, next func() (*record, error)) (*ImportResult, error) {
 	one, err := n.named(name)
 	if err != nil {
 		return nil, err
 	}
-	im := &importing{named: one, done: &Imported{Namespace: one.key.Namespace, Name: name}}
+	im := &importing{named: one, done: &ImportResult{Key: one.key}}
 	if opts != nil {
 		im.o = *opts
 	}

@@ -10,8 +10,7 @@ import (
 
 // Listing is one checkpoint in a list.
 type Listing struct {
-	Namespace  string
-	Name       string
+	store.Key
 	Checkpoint *Checkpoint        // nil: it is expected and was never saved, or it is being deleted
 	Lease      *store.Lease       // nil: never held
 	Held       bool               // the lease is held, and has not run out by the store's clock
@@ -60,7 +59,7 @@ func peek(ctx context.Context, st store.Store, keys []store.Key, yield func(*Lis
 	}
 	for i, key := range keys {
 		if bad[i] != nil {
-			if !yield(&Listing{Namespace: key.Namespace, Name: key.Name}, bad[i]) {
+			if !yield(&Listing{Key: key}, bad[i]) {
 				return false
 			}
 			continue
@@ -77,12 +76,12 @@ func peek(ctx context.Context, st store.Store, keys []store.Key, yield func(*Lis
 }
 
 func list(key store.Key, r *store.Records) (*Listing, error) {
-	l := &Listing{Namespace: key.Namespace, Name: key.Name, Lease: r.Lease, Expect: r.Expect}
+	l := &Listing{Key: key, Lease: r.Lease, Expect: r.Expect}
 	l.Held, l.Left = l.Lease.HeldAt(r.Clock)
 	if r.Head != nil && r.Head.Exists() {
 		var err error
 		if l.Checkpoint, err = viewHead(key, r.Head); err != nil {
-			return &Listing{Namespace: key.Namespace, Name: key.Name}, err
+			return &Listing{Key: key}, err
 		}
 		return l, nil
 	}

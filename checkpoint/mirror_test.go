@@ -336,7 +336,7 @@ func (r *rig) findings(a archive.Archive, opts *checkpoint.VerifyOptions) (kinds
 // collected is what gc would remove.
 func (r *rig) collected(a archive.Archive) (objects []string) {
 	r.Helper()
-	done, err := both(r.inner, a).GC(r.Context(), name, &checkpoint.GCOptions{DryRun: true})
+	done, err := both(r.inner, a).GC(r.Context(), name, &checkpoint.UpkeepOptions{DryRun: true})
 	require.NoError(r, err)
 	for _, b := range done.Bodies {
 		objects = append(objects, b.Object)

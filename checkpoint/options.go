@@ -75,17 +75,17 @@ type IdentityPolicy int
 
 // What to do with a checkpoint of another identity than the job declares.
 const (
-	// Refuse fails with a [*RefusedError] that names both. It is the default.
-	Refuse IdentityPolicy = iota
-	// Warn logs both and resumes; the next save carries the job's identity.
-	Warn
-	// Fork leaves the checkpoint as it is and goes on under a name of the identity's own, the
+	// IdentityRefuse fails with a [*RefusedError] that names both. It is the default.
+	IdentityRefuse IdentityPolicy = iota
+	// IdentityWarn logs both and resumes; the next save carries the job's identity.
+	IdentityWarn
+	// IdentityFork leaves the checkpoint as it is and goes on under a name of the identity's own, the
 	// checkpoint's with "@" and 12 hexadecimal digits of the identity's sha256. Where that
 	// exists it is resumed; else it starts from what the checkpoint holds.
-	Fork
-	// Restart begins afresh: no cursor, no state, counts from 0. The versions before stay
+	IdentityFork
+	// IdentityRestart begins afresh: no cursor, no state, counts from 0. The versions before stay
 	// in the history.
-	Restart
+	IdentityRestart
 )
 
 func (o *Options) filled() (*Options, error) {
@@ -118,8 +118,8 @@ func (o *Options) filled() (*Options, error) {
 	switch {
 	case f.Every < 0 || f.Interval < 0 || f.MaxUnsaved < 0 || f.MaxAhead < 0 || f.MaxAge < 0 || f.Schema < 0:
 		return nil, fmt.Errorf("checkpoint options: none of Every, Interval, MaxUnsaved, MaxAhead, MaxAge and Schema can be negative")
-	case f.OnIdentity < Refuse || f.OnIdentity > Restart:
-		return nil, fmt.Errorf("checkpoint options: OnIdentity %d is none of Refuse, Warn, Fork and Restart", f.OnIdentity)
+	case f.OnIdentity < IdentityRefuse || f.OnIdentity > IdentityRestart:
+		return nil, fmt.Errorf("checkpoint options: OnIdentity %d is none of IdentityRefuse, IdentityWarn, IdentityFork and IdentityRestart", f.OnIdentity)
 	}
 	return &f, f.Expect.validate()
 }

@@ -30,7 +30,7 @@ func (n Namespace) Pin(ctx context.Context, name string, version int64, label st
 }
 
 // Unpin takes the label off a version (0: the newest), which expires again as others of its age do, in
-// an hour at the earliest, unless it is among the newest session starts. Otherwise as [Pin].
+// an hour at the earliest, unless it is among the newest session starts. Otherwise as [Namespace.Pin].
 func (n Namespace) Unpin(ctx context.Context, name string, version int64, opts *EditOptions) (*Checkpoint, error) {
 	return n.amend(ctx, name, version, opts, func(r *reader, c *store.Copy) store.Amendment {
 		none := ""

@@ -11,27 +11,11 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// PruneOptions say how [Namespace.Prune] works. The zero value is useful.
-type PruneOptions struct {
-	// DryRun removes nothing, and returns what would be removed.
-	DryRun bool
-
-	// Progress is called during the work, with how many of how many versions were checked.
-	Progress func(done, total int64)
-}
-
-// Pruned is what [Namespace.Prune] removed, or would remove without DryRun.
-type Pruned struct {
-	Namespace, Name string
-	Versions        []PrunedVersion // newest first
-	Kept            int64           // versions that stay, including the newest
-	Unmirrored      int64           // those of them that stay only until they are mirrored: see [Namespace.Sync]
-}
-
-// PrunedVersion is one version that was removed.
-type PrunedVersion struct {
-	Version int64
-	SavedAt time.Time
+// PruneResult is what [Namespace.Prune] removed, or would remove without DryRun.
+type PruneResult struct {
+	Versions   []store.Version // newest first, without their states
+	Kept       int64           // versions that stay, including the newest
+	Unmirrored int64           // those of them that stay only until they are mirrored: see [Namespace.Sync]
 }
 
 // Prune removes the versions of a checkpoint that are older than RetainAge. These stay: the newest
@@ -44,8 +28,8 @@ type PrunedVersion struct {
 // A negative RetainStarts keeps no version because a session started from it. With an Archive, a
 // version stays until it is mirrored there, if Mirror says that it will be. Without an Archive, or
 // with MirrorOff, HEAD decides: if it says up to where the mirror has come, newer versions stay.
-func (n Namespace) Prune(ctx context.Context, name string, opts *PruneOptions) (*Pruned, error) {
-	var o PruneOptions
+func (n Namespace) Prune(ctx context.Context, name string, opts *UpkeepOptions) (*PruneResult, error) {
+	var o UpkeepOptions
 	if opts != nil {
 		o = *opts
 	}
@@ -66,7 +50,7 @@ func (n Namespace) Prune(ctx context.Context, name string, opts *PruneOptions) (
 	if err != nil {
 		return nil, err
 	}
-	done := &Pruned{Namespace: one.key.Namespace, Name: name, Kept: 1}
+	done := &PruneResult{Kept: 1}
 	newest := r.newest()
 	above := r.head.Version
 	var left error
@@ -87,7 +71,8 @@ func (n Namespace) Prune(ctx context.Context, name string, opts *PruneOptions) (
 		above = c.Version
 		switch {
 		case pruned:
-			done.Versions = append(done.Versions, PrunedVersion{Version: c.Number, SavedAt: c.SavedAt})
+			c.State = nil
+			done.Versions = append(done.Versions, c.Version)
 		case r.shown(&c):
 			done.Kept++
 			if unmirrored {
@@ -141,7 +126,7 @@ func (m *prunedMirror) awaits(v *store.Version, last bool) bool {
 
 // prune removes a copy, and reports whether it did. It lets it expire first, for that spares one
 // that was pinned meanwhile, and one that has expired cannot be pinned.
-func (o *PruneOptions) prune(ctx context.Context, r *reader, c *store.Copy) (bool, error) {
+func (o *UpkeepOptions) prune(ctx context.Context, r *reader, c *store.Copy) (bool, error) {
 	if o.DryRun {
 		return true, nil
 	}

@@ -33,7 +33,7 @@ func TestADamagedVersionDoesNotHoldUpAPrune(t *testing.T) {
 		require.ErrorContains(r, err, record)
 		var pruned []int64
 		for _, v := range done.Versions {
-			pruned = append(pruned, v.Version)
+			pruned = append(pruned, v.Number)
 		}
 		assert.Equal(r, []int64{10, 9, 8, 7, 6, 4, 3, 2, 1}, pruned)
 	})
@@ -45,7 +45,7 @@ func TestPruneRemovesWhatNeitherAgeNorStartsKeep(t *testing.T) {
 		_, err := in(r.inner).Pin(r.Context(), name, 2, "before the migration", nil)
 		require.NoError(r, err)
 		orders := checkpoint.Namespace{Store: r.inner, RetainAge: 60 * time.Hour, RetainStarts: 3}
-		opts := &checkpoint.PruneOptions{DryRun: true}
+		opts := &checkpoint.UpkeepOptions{DryRun: true}
 		plan, err := orders.Prune(r.Context(), name, opts)
 		require.NoError(r, err)
 		var want []int64
@@ -56,7 +56,7 @@ func TestPruneRemovesWhatNeitherAgeNorStartsKeep(t *testing.T) {
 		}
 		var got []int64
 		for _, v := range plan.Versions {
-			got = append(got, v.Version)
+			got = append(got, v.Number)
 		}
 		assert.Equal(r, want, got)
 		assert.Equal(r, int64(9), plan.Kept)
@@ -163,7 +163,7 @@ func TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold(t *testing.T) {
 				done, err = orders.Prune(r.Context(), name, nil)
 				require.NoError(r, err)
 				for _, v := range done.Versions {
-					assert.NotEqual(r, int64(6), v.Version)
+					assert.NotEqual(r, int64(6), v.Number)
 				}
 				_, err = r.mirroring(policy).in(r.inner, a).Sync(r.Context(), name, nil)
 				require.NoError(r, err)

@@ -8,15 +8,15 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Purged counts what a deletion removes from the archive.
-type Purged struct {
+// PurgeResult counts what a deletion removes from the archive.
+type PurgeResult struct {
 	Objects int64 // of the mirror, including latest.json
 	Bodies  int64
 	Bytes   int64 // of both
 }
 
 // count adds bodies. On a nil Purged it does nothing.
-func (p *Purged) count(bodies []Body) {
+func (p *PurgeResult) count(bodies []UnusedBody) {
 	if p == nil {
 		return
 	}
@@ -27,8 +27,8 @@ func (p *Purged) count(bodies []Body) {
 }
 
 // countPurge counts all that the archive holds of a checkpoint.
-func (n named) countPurge(ctx context.Context) (*Purged, error) {
-	p := &Purged{}
+func (n named) countPurge(ctx context.Context) (*PurgeResult, error) {
+	p := &PurgeResult{}
 	for object, err := range n.Archive.List(ctx, archive.VersionPrefix(n.key), &archive.ListOptions{Delimiter: true}) {
 		if err != nil {
 			return nil, wrap("list the mirror of", n.key, err)
@@ -52,7 +52,7 @@ func (n named) countPurge(ctx context.Context) (*Purged, error) {
 
 // purgeMirror removes the mirror of a deleted checkpoint up to its tombstone. The next life may
 // have begun already, and stays.
-func (n named) purgeMirror(ctx context.Context, tombstone *store.Head, done *Purged) error {
+func (n named) purgeMirror(ctx context.Context, tombstone *store.Head, done *PurgeResult) error {
 	size, removed, err := archive.DropLatest(ctx, n.Archive, n.key, tombstone.CommitEpoch)
 	if err != nil {
 		return err

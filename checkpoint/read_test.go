@@ -164,9 +164,9 @@ func TestRunsTellWhoRanHowFarItCameAndHowItEnded(t *testing.T) {
 		assert.Equal(r, store.Ended(""), runs[1].Ended)
 		assert.False(r, runs[1].Live)
 		monday := runs[2]
-		assert.Equal(r, int64(1), monday.First)
-		assert.Equal(r, int64(2), monday.Last)
-		assert.Equal(r, time.Minute+time.Second, monday.Saved.Sub(monday.Began))
+		assert.Equal(r, int64(1), monday.First.Number)
+		assert.Equal(r, int64(2), monday.Number)
+		assert.Equal(r, time.Minute+time.Second, monday.SavedAt.Sub(monday.First.SavedAt))
 		assert.Equal(r, "b", monday.Cursor)
 		assert.Equal(r, int64(2), monday.Processed)
 		assert.Equal(r, store.EndedError, monday.Ended)

@@ -39,12 +39,12 @@ type RestoreOptions struct {
 	Progress func(done, total int64)
 }
 
-// Restored is what [Namespace.Restore] did. With DryRun, After has neither CommitID nor epoch yet.
-type Restored struct {
-	Before *Checkpoint // what the store had; nil: nothing
+// RestoreResult is what [Namespace.Restore] did. With DryRun, After has neither CommitID nor epoch yet.
+type RestoreResult struct {
+	EditResult // Before: what the store had; nil: nothing
+
 	From   *Checkpoint // the version of the mirror whose content it now has
-	After  *Checkpoint
-	Copies int64 // how many older versions are back in the store; the others are read from the archive
+	Copies int64       // how many older versions are back in the store; the others are read from the archive
 }
 
 // Restore brings a checkpoint that the store has lost back from its mirror. It makes a version
@@ -56,7 +56,7 @@ type Restored struct {
 // no version as of At, it is [store.ErrNotFound]. A damaged newest version is [store.ErrBadRecord]:
 // Restore never takes an older version instead, but At can choose one. If a restore was
 // interrupted, run it again. In all else it is like [Namespace.Rollback].
-func (n Namespace) Restore(ctx context.Context, name string, opts *RestoreOptions) (*Restored, error) {
+func (n Namespace) Restore(ctx context.Context, name string, opts *RestoreOptions) (*RestoreResult, error) {
 	var o RestoreOptions
 	if opts != nil {
 		o = *opts
@@ -69,7 +69,7 @@ func (n Namespace) Restore(ctx context.Context, name string, opts *RestoreOption
 		return nil, err
 	}
 	one.Mirror = MirrorEvery // the version that it makes is mirrored
-	var planned *Restored
+	var planned *RestoreResult
 	edit := &EditOptions{Reason: o.Reason, Lease: o.Lease}
 	made, err := one.leadOn(ctx, edit, func(ctx context.Context, t *traces) (plan leading, err error) {
 		r := &restoring{traces: t, o: &o}
@@ -95,7 +95,7 @@ type restoring struct {
 }
 
 // plan returns what a restore would do with what mirror and store have now.
-func (r *restoring) plan(ctx context.Context) (*Restored, error) {
+func (r *restoring) plan(ctx context.Context) (*RestoreResult, error) {
 	t := r.traces
 	if err := r.allowed(); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (r *restoring) plan(ctx context.Context) (*Restored, error) {
 		return nil, err
 	}
 	r.from = *target
-	planned := &Restored{}
+	planned := &RestoreResult{}
 	if planned.From, err = view(t.key, "mirror", target); err != nil {
 		return nil, err
 	}

@@ -41,9 +41,9 @@ func (o *Options) resume(ctx context.Context, n named, head *store.Head, seed *t
 	}
 	if from.identity != cp.Identity && cp.Identity != "" && !forked {
 		switch o.OnIdentity {
-		case Warn:
+		case IdentityWarn:
 			o.Logger.Warn("the checkpoint is of another identity", "checkpoint", n.key.String(), "have", cp.Identity, "want", o.Identity)
-		case Restart:
+		case IdentityRestart:
 			o.Logger.Warn("the checkpoint is of another identity: starting afresh",
 				"checkpoint", n.key.String(), "have", cp.Identity, "want", o.Identity)
 			return resumption{identity: o.Identity}, nil
@@ -140,7 +140,7 @@ type trunk struct {
 
 // fork finds the name to go on under. Where that checkpoint is new, it starts from the trunk.
 func (o *Options) fork(ctx context.Context, n named) (named, *trunk, error) {
-	if o.OnIdentity != Fork || o.Identity == "" {
+	if o.OnIdentity != IdentityFork || o.Identity == "" {
 		return n, nil, nil
 	}
 	found, err := n.Store.Look(ctx, n.key)

@@ -46,7 +46,7 @@ func TestAnotherIdentityMayBeWarnedOf(t *testing.T) {
 	over(t, func(r *rig) {
 		r.saved(&checkpoint.Options{Identity: "one"})
 		var log bytes.Buffer
-		s := r.open(&checkpoint.Options{Identity: "two", OnIdentity: checkpoint.Warn, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		s := r.open(&checkpoint.Options{Identity: "two", OnIdentity: checkpoint.IdentityWarn, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		assert.Equal(r, "a", s.Cursor())
 		assert.Contains(r, log.String(), "have=one want=two")
 		r.done(s)
@@ -57,7 +57,7 @@ func TestAnotherIdentityMayBeWarnedOf(t *testing.T) {
 func TestAnotherIdentityMayStartAfresh(t *testing.T) {
 	over(t, func(r *rig) {
 		r.saved(&checkpoint.Options{Identity: "one"})
-		s := r.open(&checkpoint.Options{Identity: "two", OnIdentity: checkpoint.Restart, Order: cmp.Compare[string]})
+		s := r.open(&checkpoint.Options{Identity: "two", OnIdentity: checkpoint.IdentityRestart, Order: cmp.Compare[string]})
 		assert.Empty(r, s.Cursor())
 		assert.Zero(r, s.State())
 		assert.Nil(r, s.Resumed())
@@ -74,7 +74,7 @@ func TestAnotherIdentityMayStartAfresh(t *testing.T) {
 func TestAnotherIdentityMayForkUnderANameOfItsOwn(t *testing.T) {
 	over(t, func(r *rig) {
 		r.saved(&checkpoint.Options{Identity: "one"})
-		fork := &checkpoint.Options{Identity: "two", OnIdentity: checkpoint.Fork}
+		fork := &checkpoint.Options{Identity: "two", OnIdentity: checkpoint.IdentityFork}
 		s := r.open(fork)
 		assert.Equal(r, "orders/eu@3fc4ccfe7458", s.Name())
 		assert.Equal(r, "a", s.Cursor())
@@ -91,7 +91,7 @@ func TestAnotherIdentityMayForkUnderANameOfItsOwn(t *testing.T) {
 		assert.Equal(r, "two", cp.Identity)
 		assert.Equal(r, int64(2), cp.Processed)
 
-		s = r.open(&checkpoint.Options{Identity: "one", OnIdentity: checkpoint.Fork})
+		s = r.open(&checkpoint.Options{Identity: "one", OnIdentity: checkpoint.IdentityFork})
 		assert.Equal(r, name, s.Name())
 		r.done(s)
 	})

@@ -3,31 +3,18 @@ package checkpoint
 import (
 	"context"
 	"iter"
-	"time"
-
-	"github.com/milepost-dev/milepost/store"
 )
 
-// RunInfo is one session as its versions tell of it.
+// RunInfo is one session as its versions show it.
 type RunInfo struct {
-	Epoch     int64
-	By        store.Holder
-	First     int64     // of its versions that are still kept
-	Last      int64     // its newest
-	Began     time.Time // when First was saved
-	Saved     time.Time // when Last was saved
-	Cursor    string    // how far it came
-	Processed int64     // over all runs, at its end
-	Failed    int64
-	LastError string
-	Reason    string      // an operator's, on Last
-	Ended     store.Ended // "": it is live, or it died
-	Live      bool        // it holds the lease, which has not run out
+	*Checkpoint             // the newest of its versions, which says how far it came and how it ended
+	First       *Checkpoint // the oldest of its versions that are still kept
+	Live        bool        // it holds the lease, which has not run out
 }
 
 // Runs groups the versions that are kept by the epoch that committed them: who ran, when, how far it came, how
 // it ended. The newest is first. A run that has saved nothing leaves no trace. opts.Version and opts.At choose where it
-// begins, as for [History]; the errors are those of [Get].
+// begins, as for [Namespace.History]; the errors are those of [Namespace.Get].
 func (n Namespace) Runs(ctx context.Context, name string, opts *ReadOptions) ([]RunInfo, error) {
 	one, o, err := n.reading(name, opts)
 	if err != nil {
@@ -71,15 +58,10 @@ func (n Namespace) Runs(ctx context.Context, name string, opts *ReadOptions) ([]
 func GroupRuns(versions iter.Seq[*Checkpoint], live int64) []RunInfo {
 	var runs []RunInfo
 	for cp := range versions {
-		if n := len(runs); n == 0 || runs[n-1].Epoch != cp.CommitEpoch {
-			runs = append(runs, RunInfo{
-				Epoch: cp.CommitEpoch, By: cp.By, Last: cp.Number, Saved: cp.SavedAt, Cursor: cp.Cursor,
-				Processed: cp.Processed, Failed: cp.Failed, LastError: cp.LastError, Reason: cp.Reason, Ended: cp.Ended,
-				Live: cp.Ended == "" && n == 0 && live == cp.CommitEpoch,
-			})
+		if n := len(runs); n == 0 || runs[n-1].CommitEpoch != cp.CommitEpoch {
+			runs = append(runs, RunInfo{Checkpoint: cp, Live: cp.Ended == "" && n == 0 && live == cp.CommitEpoch})
 		}
-		run := &runs[len(runs)-1]
-		run.First, run.Began = cp.Number, cp.SavedAt
+		runs[len(runs)-1].First = cp
 	}
 	return runs
 }

@@ -194,7 +194,7 @@ func (s *Session[T]) take() (*save, error) {
 	sv.settled = func(landed bool) { s.settled(sv, landed) }
 	switch any(s.state).(type) {
 	case struct{}:
-	case Stream:
+	case StreamedState:
 		sv.commit.Next.State = s.kept.State
 	default:
 		if s.encodedAt != s.marked || s.encoded == nil {

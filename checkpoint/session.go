@@ -183,7 +183,7 @@ func (s *Session[T]) loaded() (T, error) {
 // closed.
 func (s *Session[T]) Context() context.Context { return s.ctx }
 
-// Name is the name of the checkpoint. After a [Fork] it is not the one that was asked for.
+// Name is the name of the checkpoint. After an [IdentityFork] it is not the one that was asked for.
 func (s *Session[T]) Name() string { return s.c.key.Name }
 
 // Namespace is the namespace of the checkpoint.
@@ -197,7 +197,7 @@ func (s *Session[T]) Epoch() int64 { return s.c.lease.Epoch() }
 func (s *Session[T]) Holder() store.Holder { return s.c.lease.Holder() }
 
 // Resumed is the version that the session resumed from. Nil: the session started from scratch.
-// After a [Fork] it may be a version of the checkpoint that was forked.
+// After an [IdentityFork] it may be a version of the checkpoint that was forked.
 func (s *Session[T]) Resumed() *Checkpoint { return s.from.checkpoint }
 
 // State returns the caller's own copy of the state as it was loaded, and migrated if the schema

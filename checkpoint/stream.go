@@ -10,14 +10,14 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Stream is the T of a session whose state does not fit in memory. [SaveStream] writes the state
+// StreamedState is the T of a session whose state does not fit in memory. [SaveStream] writes the state
 // and [Session.OpenState] reads it; it is never held whole. Its content type is that of [Bytes], so
 // a session of []byte can read it, and the other way round.
 //
 // A save of such a session that brings no state, such as one of marks or the closing save, takes
 // the state over from the version before. If that state lies in the archive, the save copies it
 // there.
-type Stream struct{}
+type StreamedState struct{}
 
 // SaveStream saves cursor, with the counts as they are and the state that write writes. The state
 // goes to the archive while it is written, compressed and hashed, and needs some tens of MiB of
@@ -26,12 +26,12 @@ type Stream struct{}
 //
 // write is called once. If it fails, SaveStream aborts the save, leaves nothing, and returns the
 // error. Until the outcome is known, marks wait. The errors are those of [Session.SaveStep].
-func SaveStream(ctx context.Context, s *Session[Stream], cursor string, write func(io.Writer) error) error {
+func SaveStream(ctx context.Context, s *Session[StreamedState], cursor string, write func(io.Writer) error) error {
 	if err := s.begin(ctx, writesSave); err != nil {
 		return err
 	}
 	defer s.c.end()
-	sv, err := s.takeStep(Step[Stream]{Cursor: cursor})
+	sv, err := s.takeStep(Step[StreamedState]{Cursor: cursor})
 	if err != nil {
 		return err
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/milepost-dev/milepost/store/faultstore"
 )
 
-func (r *rig) stream(a archive.Archive) *checkpoint.Session[checkpoint.Stream] {
+func (r *rig) stream(a archive.Archive) *checkpoint.Session[checkpoint.StreamedState] {
 	r.Helper()
-	s, err := checkpoint.Open[checkpoint.Stream](r.Context(), r.in(r.Store, a), name, nil)
+	s, err := checkpoint.Open[checkpoint.StreamedState](r.Context(), r.in(r.Store, a), name, nil)
 	require.NoError(r, err)
 	return s
 }
@@ -90,7 +90,7 @@ func TestSavesThatBringNoStateTakeItOver(t *testing.T) {
 		s.Mark("2", nil)
 		require.NoError(r, s.Flush(r.Context()))
 		assert.Equal(r, want, r.streamed(s))
-		require.NoError(r, s.SaveStep(r.Context(), checkpoint.Step[checkpoint.Stream]{Cursor: "3"}))
+		require.NoError(r, s.SaveStep(r.Context(), checkpoint.Step[checkpoint.StreamedState]{Cursor: "3"}))
 		assert.Equal(r, want, r.streamed(s))
 		r.closed(s)
 		assert.Len(r, a.keys("body/"), 4, "one of each version's own")
@@ -185,7 +185,7 @@ func TestAStreamedStateOfAnotherSchemaIsRefused(t *testing.T) {
 		s := r.stream(a)
 		require.NoError(r, checkpoint.SaveStream(r.Context(), s, "1", text(noise(1<<20))))
 		r.closed(s)
-		_, err := checkpoint.Open[checkpoint.Stream](r.Context(), both(r.Store, a), name, &checkpoint.Options{
+		_, err := checkpoint.Open[checkpoint.StreamedState](r.Context(), both(r.Store, a), name, &checkpoint.Options{
 			Schema: 1, Migrate: func(_ int64, state []byte) ([]byte, error) { return state, nil },
 		})
 		require.ErrorIs(r, err, checkpoint.ErrRefused)

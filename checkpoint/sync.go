@@ -10,29 +10,19 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// SyncOptions say how [Namespace.Sync] works. The zero value is useful.
-type SyncOptions struct {
-	// DryRun writes nothing, and returns what would be written.
-	DryRun bool
-
-	// Progress is called during the work, with how many of how many versions are mirrored.
-	Progress func(done, total int64)
-}
-
-// Synced is what [Namespace.Sync] did.
-type Synced struct {
-	Namespace, Name string
-	Mirrored        int64         // versions that were mirrored, or would be without DryRun
-	Present         int64         // versions that had been mirrored before
-	Gaps            []archive.Gap // what can never be mirrored
-	Moved           bool          // latest.json was moved forward
+// SyncResult is what [Namespace.Sync] did.
+type SyncResult struct {
+	Mirrored int64         // versions that were mirrored, or would be without DryRun
+	Present  int64         // versions that had been mirrored before
+	Gaps     []archive.Gap // what can never be mirrored
+	Moved    bool          // latest.json was moved forward
 }
 
 // Sync mirrors all that the store holds of a checkpoint and the archive does not, whatever HEAD
 // says about the mirror. It takes no lease, and may run at any time next to anything, and again. If
 // neither holds anything of the checkpoint, the error is [store.ErrNotFound].
-func (n Namespace) Sync(ctx context.Context, name string, opts *SyncOptions) (*Synced, error) {
-	var o SyncOptions
+func (n Namespace) Sync(ctx context.Context, name string, opts *UpkeepOptions) (*SyncResult, error) {
+	var o UpkeepOptions
 	if opts != nil {
 		o = *opts
 	}
@@ -48,7 +38,7 @@ func (n Namespace) Sync(ctx context.Context, name string, opts *SyncOptions) (*S
 			"Mirror must be every version, or the last of each session", one.key)
 	}
 	w := &syncing{
-		named: one, o: &o, done: &Synced{Namespace: one.key.Namespace, Name: name},
+		named: one, o: &o, done: &SyncResult{},
 		to: archive.Writer{Archive: one.Archive, Key: one.key, Inline: one.InlineLimit, Timeout: editTimeout},
 	}
 	if err := w.sync(ctx); err != nil {
@@ -60,9 +50,9 @@ func (n Namespace) Sync(ctx context.Context, name string, opts *SyncOptions) (*S
 // syncing is one Sync under way.
 type syncing struct {
 	named
-	o       *SyncOptions
+	o       *UpkeepOptions
 	to      archive.Writer
-	done    *Synced
+	done    *SyncResult
 	ids     []archive.ID // what the mirror holds by now
 	refused []error      // why some versions can never be mirrored
 }

@@ -52,14 +52,13 @@ type Finding struct {
 	Detail string
 }
 
-// Verified is what [Namespace.Verify] read and found.
-type Verified struct {
-	Namespace, Name string
-	Objects         int64 // of the mirror, including latest.json
-	Bodies          int64
-	Bytes           int64 // how many were read
-	Waiting         int64 // versions that are not mirrored yet, which is normal just after a save
-	Findings        []Finding
+// VerifyResult is what [Namespace.Verify] read and found.
+type VerifyResult struct {
+	Objects  int64 // of the mirror, including latest.json
+	Bodies   int64
+	Bytes    int64 // how many were read
+	Waiting  int64 // versions that are not mirrored yet, which is normal just after a save
+	Findings []Finding
 
 	// Notes are gaps that need no attention: those below the first version of the mirror, which are
 	// from before there was an archive, and those that are known.
@@ -70,7 +69,7 @@ type Verified struct {
 // compares each with its hash, and all with the store. What is wrong is a Finding, not an error.
 // Verify changes nothing. If neither store nor archive holds anything of the checkpoint, not even
 // the body of a save that never landed, the error is [store.ErrNotFound].
-func (n Namespace) Verify(ctx context.Context, name string, opts *VerifyOptions) (*Verified, error) {
+func (n Namespace) Verify(ctx context.Context, name string, opts *VerifyOptions) (*VerifyResult, error) {
 	var o VerifyOptions
 	if opts != nil {
 		o = *opts
@@ -83,7 +82,7 @@ func (n Namespace) Verify(ctx context.Context, name string, opts *VerifyOptions)
 		return nil, err
 	}
 	w := &verifying{
-		named: one, o: &o, found: &Verified{Namespace: one.key.Namespace, Name: name},
+		named: one, o: &o, found: &VerifyResult{},
 		have: map[int64][]archive.ID{}, prints: map[archive.ID][sha256.Size]byte{}, bodies: map[string]bool{},
 		saved: map[int64]time.Time{},
 	}
@@ -110,7 +109,7 @@ type verifying struct {
 	stored  int // how many bodies there are, whether a version points at them or not
 
 	mu     sync.Mutex
-	found  *Verified
+	found  *VerifyResult
 	prints map[archive.ID][sha256.Size]byte // of the objects that match their hash
 	bodies map[string]bool                  // those that were read
 	saved  map[int64]time.Time              // when each version was saved, wherever it is

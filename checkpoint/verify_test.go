@@ -219,14 +219,14 @@ func TestSyncMirrorsWhatAnyoneHasLeftAndPlansFirst(t *testing.T) {
 		a := newMemory()
 		r.saves(nil, 70, nil)
 		r.expire(10, 12)
-		plan, err := both(r.inner, a).Sync(r.Context(), name, &checkpoint.SyncOptions{DryRun: true})
+		plan, err := both(r.inner, a).Sync(r.Context(), name, &checkpoint.UpkeepOptions{DryRun: true})
 		require.NoError(r, err)
-		assert.Equal(r, &checkpoint.Synced{
-			Namespace: "default", Name: name, Mirrored: 67, Gaps: []archive.Gap{{First: 10, Last: 12}}, Moved: true,
+		assert.Equal(r, &checkpoint.SyncResult{
+			Mirrored: 67, Gaps: []archive.Gap{{First: 10, Last: 12}}, Moved: true,
 		}, plan)
 		assert.Empty(r, a.keys(""))
 		var last, total int64
-		done, err := both(r.inner, a).Sync(r.Context(), name, &checkpoint.SyncOptions{
+		done, err := both(r.inner, a).Sync(r.Context(), name, &checkpoint.UpkeepOptions{
 			Progress: func(n, of int64) { require.Greater(r, n, last); last, total = n, of },
 		})
 		require.NoError(r, err)
@@ -312,7 +312,7 @@ func TestTheBodyOfASaveThatNeverLandedIsNoReasonToSayThatThereIsNothing(t *testi
 		orphan(a, 1, "C")
 		found, err := both(r.inner, a).Verify(r.Context(), name, nil)
 		require.NoError(r, err)
-		assert.Equal(r, &checkpoint.Verified{Namespace: "default", Name: name}, found)
+		assert.Equal(r, &checkpoint.VerifyResult{}, found)
 		assert.Empty(r, r.collected(a), "the save may still be under way")
 	})
 }

@@ -25,7 +25,7 @@ func (a *app) archiveCommand() *cobra.Command {
 	return cmd
 }
 
-// syncJSON is a [checkpoint.Synced] as JSON.
+// syncJSON is a [checkpoint.SyncResult] as JSON.
 type syncJSON struct {
 	Namespace string    `json:"namespace"`
 	Name      string    `json:"name"`
@@ -68,23 +68,23 @@ versions that expired before they were mirrored: they are lost.`,
 		bar := a.newWorkBar("sync")
 		defer bar.clear()
 		return a.each(ctx, s, s.storeOnly(a.namespace), &chosen, names, func(name string) error {
-			done, err := s.in(a.namespace).Sync(ctx, name, &checkpoint.SyncOptions{
+			done, err := s.in(a.namespace).Sync(ctx, name, &checkpoint.UpkeepOptions{
 				DryRun: dryRun, Progress: bar.on(name),
 			})
 			if err != nil {
 				return err
 			}
 			bar.clear()
-			return a.printSynced(done, dryRun)
+			return a.printSynced(name, done, dryRun)
 		})
 	})
 	return cmd
 }
 
-func (a *app) printSynced(done *checkpoint.Synced, dryRun bool) error {
+func (a *app) printSynced(name string, done *checkpoint.SyncResult, dryRun bool) error {
 	if a.output == "json" {
 		item := syncJSON{
-			Namespace: done.Namespace, Name: done.Name, Executed: !dryRun,
+			Namespace: a.namespace, Name: name, Executed: !dryRun,
 			Mirrored: done.Mirrored, Present: done.Present, Moved: done.Moved,
 		}
 		for _, g := range done.Gaps {
@@ -96,7 +96,7 @@ func (a *app) printSynced(done *checkpoint.Synced, dryRun bool) error {
 	if dryRun {
 		verb = "not mirrored yet"
 	}
-	text := fmt.Sprintf("%s: %s %s, %s before", cell(done.Name), versionsText(done.Mirrored), verb, human.Thousands(done.Present))
+	text := fmt.Sprintf("%s: %s %s, %s before", cell(name), versionsText(done.Mirrored), verb, human.Thousands(done.Present))
 	if len(done.Gaps) > 0 {
 		var gaps []string
 		for _, g := range done.Gaps {

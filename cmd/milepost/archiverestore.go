@@ -14,7 +14,7 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// restoreJSON is a [checkpoint.Restored] as JSON.
+// restoreJSON is a [checkpoint.RestoreResult] as JSON.
 type restoreJSON struct {
 	editJSON
 	From   *checkpoint.Checkpoint `json:"from"`
@@ -118,7 +118,7 @@ func neverMirrored(ctx context.Context, in archive.Archive, key store.Key) bool 
 	return true
 }
 
-func (a *app) printRestored(done *checkpoint.Restored, options *checkpoint.RestoreOptions) error {
+func (a *app) printRestored(done *checkpoint.RestoreResult, options *checkpoint.RestoreOptions) error {
 	if a.output == "json" {
 		return a.printJSON(restoreJSON{editJSON{"restore", !options.DryRun, done.Before, done.After}, done.From, done.Copies})
 	}

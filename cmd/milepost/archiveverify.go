@@ -79,14 +79,14 @@ What a mirror has lost never comes back. Once you have looked into a gap, use
 				return err
 			}
 			bar.clear()
-			return a.addVerified(&sum, t, done)
+			return a.addVerified(&sum, t, name, done)
 		})
 		return errors.Join(a.printVerified(s, &sum, t), failed)
 	})
 	return cmd
 }
 
-func (a *app) addVerified(sum *verifyJSON, t *table, done *checkpoint.Verified) error {
+func (a *app) addVerified(sum *verifyJSON, t *table, name string, done *checkpoint.VerifyResult) error {
 	sum.Checkpoints++
 	sum.Objects += done.Objects
 	sum.Bodies += done.Bodies
@@ -95,21 +95,21 @@ func (a *app) addVerified(sum *verifyJSON, t *table, done *checkpoint.Verified) 
 	sum.Findings += int64(len(done.Findings))
 	sum.Notes += int64(len(done.Notes))
 	for _, f := range done.Findings {
-		if err := a.addFinding(t, done, f, false); err != nil {
+		if err := a.addFinding(t, name, f, false); err != nil {
 			return err
 		}
 	}
 	for _, f := range done.Notes {
-		if err := a.addFinding(t, done, f, true); err != nil {
+		if err := a.addFinding(t, name, f, true); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *app) addFinding(t *table, done *checkpoint.Verified, f checkpoint.Finding, note bool) error {
+func (a *app) addFinding(t *table, name string, f checkpoint.Finding, note bool) error {
 	if a.output == "json" {
-		return a.printJSON(findingJSON{done.Namespace, done.Name, string(f.Kind), f.Object, f.First, f.Last, f.Detail, note})
+		return a.printJSON(findingJSON{a.namespace, name, string(f.Kind), f.Object, f.First, f.Last, f.Detail, note})
 	}
 	kind := string(f.Kind)
 	if note {
@@ -126,7 +126,7 @@ func (a *app) addFinding(t *table, done *checkpoint.Verified, f checkpoint.Findi
 	if object == "" {
 		object = "–"
 	}
-	t.add(cell(done.Name), kind, about, object, f.Detail)
+	t.add(cell(name), kind, about, object, f.Detail)
 	return nil
 }
 

@@ -50,7 +50,7 @@ type editJSON struct {
 }
 
 // printEdit prints a plan, or what was done: each field that changes, with its old and new value.
-func (a *app) printEdit(action string, key store.Key, e *checkpoint.Edit, options *checkpoint.EditOptions, detail string) error {
+func (a *app) printEdit(action string, key store.Key, e *checkpoint.EditResult, options *checkpoint.EditOptions, detail string) error {
 	if a.output == "json" {
 		return a.printJSON(editJSON{action, !options.DryRun, e.Before, e.After})
 	}

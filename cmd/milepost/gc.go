@@ -10,7 +10,7 @@ import (
 	"github.com/milepost-dev/milepost/internal/human"
 )
 
-// gcJSON is a [checkpoint.Collected] as JSON.
+// gcJSON is a [checkpoint.GCResult] as JSON.
 type gcJSON struct {
 	Namespace string     `json:"namespace"`
 	Name      string     `json:"name"`
@@ -50,7 +50,7 @@ own checkpoint when they close.`,
 		defer bar.clear()
 		planned, left := false, int64(0)
 		err := a.each(ctx, s, s.in(a.namespace), &chosen, names, func(name string) error {
-			done, err := s.in(a.namespace).GC(ctx, name, &checkpoint.GCOptions{
+			done, err := s.in(a.namespace).GC(ctx, name, &checkpoint.UpkeepOptions{
 				DryRun: !execute, Progress: bar.on(name),
 			})
 			if err != nil {
@@ -59,7 +59,7 @@ own checkpoint when they close.`,
 			bar.clear()
 			planned = planned || len(done.Bodies) > 0 || done.Deleting
 			left += done.Kept
-			return a.printCollected(done, !execute)
+			return a.printCollected(name, done, !execute)
 		})
 		switch {
 		case planned:
@@ -72,14 +72,14 @@ own checkpoint when they close.`,
 	return cmd
 }
 
-func (a *app) printCollected(done *checkpoint.Collected, dryRun bool) error {
+func (a *app) printCollected(name string, done *checkpoint.GCResult, dryRun bool) error {
 	if a.output == "json" {
 		item := gcJSON{
-			Namespace: done.Namespace, Name: done.Name, Executed: !dryRun, Bodies: []bodyJSON{},
+			Namespace: a.namespace, Name: name, Executed: !dryRun, Bodies: []bodyJSON{},
 			Kept: done.Kept, Deleting: done.Deleting, Versions: done.Versions,
 		}
 		for _, b := range done.Bodies {
-			item.Bodies = append(item.Bodies, bodyJSON(b))
+			item.Bodies = append(item.Bodies, bodyJSON{b.Object, b.Version, b.CommitID, b.Size})
 		}
 		return a.printJSON(item)
 	}
@@ -92,7 +92,7 @@ func (a *app) printCollected(done *checkpoint.Collected, dryRun bool) error {
 		if !dryRun {
 			left = ", which had left " + versionsText(done.Versions)
 		}
-		if _, err := fmt.Fprintf(a.stdout, "%s the deletion of %s%s.\n", finish, cell(done.Name), left); err != nil {
+		if _, err := fmt.Fprintf(a.stdout, "%s the deletion of %s%s.\n", finish, cell(name), left); err != nil {
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func (a *app) printCollected(done *checkpoint.Collected, dryRun bool) error {
 		bytes += b.Size
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s %s of %s, %s, that no version refers to (%s stay):\n",
-		verb, countText(int64(len(done.Bodies)), "body"), cell(done.Name), human.Size(bytes), human.Thousands(done.Kept))
+		verb, countText(int64(len(done.Bodies)), "body"), cell(name), human.Size(bytes), human.Thousands(done.Kept))
 	for _, b := range done.Bodies {
 		if err == nil {
 			_, err = fmt.Fprintf(a.stdout, "  %s  %s\n", b.Object, human.Size(b.Size))

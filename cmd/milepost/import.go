@@ -16,7 +16,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// importJSON is a [checkpoint.Imported] as JSON.
+// importJSON is a [checkpoint.ImportResult] as JSON.
 type importJSON struct {
 	Action    string                 `json:"action"`
 	Executed  bool                   `json:"executed"`
@@ -185,7 +185,7 @@ func (a *app) importLines(ctx context.Context, in checkpoint.Namespace, lines io
 	return failed
 }
 
-func (a *app) printImported(done *checkpoint.Imported, dryRun bool) error {
+func (a *app) printImported(done *checkpoint.ImportResult, dryRun bool) error {
 	if a.output == "json" {
 		return a.printJSON(importJSON{"import", !dryRun, done.Namespace, done.Name, done.Versions, done.Present, done.Newest})
 	}

@@ -80,7 +80,7 @@ func (a *app) importHomeMade(ctx context.Context, in checkpoint.Namespace, place
 
 // sayIfStale warns about what the home-made manager saves on an error: the id that the run began
 // with.
-func (a *app) sayIfStale(h *homemade.History, done *checkpoint.Imported) {
+func (a *app) sayIfStale(h *homemade.History, done *checkpoint.ImportResult) {
 	last := h.Versions[len(h.Versions)-1].Checkpoint
 	if last.LastError == "" || len(h.Versions) < 2 {
 		return

@@ -15,7 +15,7 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// pruneJSON is a [checkpoint.Pruned] as JSON.
+// pruneJSON is a [checkpoint.PruneResult] as JSON.
 type pruneJSON struct {
 	Namespace string  `json:"namespace"`
 	Name      string  `json:"name"`
@@ -63,14 +63,14 @@ version refers to any more.`,
 		defer bar.clear()
 		planned, left := false, int64(0)
 		err = a.each(ctx, s, s.storeOnly(a.namespace), &chosen, names, func(name string) error {
-			done, err := in.Prune(ctx, name, &checkpoint.PruneOptions{DryRun: !execute, Progress: bar.on(name)})
+			done, err := in.Prune(ctx, name, &checkpoint.UpkeepOptions{DryRun: !execute, Progress: bar.on(name)})
 			if err != nil {
 				return err
 			}
 			bar.clear()
 			planned = planned || len(done.Versions) > 0
 			left += done.Kept
-			return a.printPruned(done, !execute)
+			return a.printPruned(name, done, !execute)
 		})
 		switch {
 		case planned:
@@ -104,16 +104,16 @@ const (
 	maxAge = 1<<63 - 1
 )
 
-func (a *app) printPruned(done *checkpoint.Pruned, dryRun bool) error {
+func (a *app) printPruned(name string, done *checkpoint.PruneResult, dryRun bool) error {
 	versions := []int64{}
 	for _, v := range done.Versions {
-		versions = append(versions, v.Version)
+		versions = append(versions, v.Number)
 	}
 	if a.output == "json" {
-		return a.printJSON(pruneJSON{done.Namespace, done.Name, !dryRun, versions, done.Kept, done.Unmirrored})
+		return a.printJSON(pruneJSON{a.namespace, name, !dryRun, versions, done.Kept, done.Unmirrored})
 	}
 	if done.Unmirrored > 0 {
-		a.say("%s of %s stay until they are mirrored: run milepost archive sync", versionsText(done.Unmirrored), cell(done.Name))
+		a.say("%s of %s stay until they are mirrored: run milepost archive sync", versionsText(done.Unmirrored), cell(name))
 	}
 	if len(versions) == 0 {
 		return nil
@@ -123,7 +123,7 @@ func (a *app) printPruned(done *checkpoint.Pruned, dryRun bool) error {
 		verb = "Would remove"
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s %s of %s (%s), the youngest saved at %s; %s stay.\n", verb, versionsText(int64(len(versions))),
-		cell(done.Name), strings.Join(runsOf(versions), ", "), human.Clock(done.Versions[0].SavedAt), human.Thousands(done.Kept))
+		cell(name), strings.Join(runsOf(versions), ", "), human.Clock(done.Versions[0].SavedAt), human.Thousands(done.Kept))
 	return err
 }
 

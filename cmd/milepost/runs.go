@@ -41,8 +41,8 @@ func (a *app) printRuns(key store.Key, runs []checkpoint.RunInfo) error {
 			}
 			continue
 		}
-		t.add(human.Thousands(r.Epoch), cell(r.By.ID), cell(r.By.RunID), fmt.Sprintf("%s–%s", human.Thousands(r.First), human.Thousands(r.Last)),
-			cell(r.Cursor), human.Thousands(r.Processed), human.Thousands(r.Failed), human.Ago(r.Saved, now), survey.RunEnd(r), cell(r.LastError))
+		t.add(human.Thousands(r.CommitEpoch), cell(r.By.ID), cell(r.By.RunID), fmt.Sprintf("%s–%s", human.Thousands(r.First.Number), human.Thousands(r.Number)),
+			cell(r.Cursor), human.Thousands(r.Processed), human.Thousands(r.Failed), human.Ago(r.SavedAt, now), survey.RunEnd(r), cell(r.LastError))
 	}
 	if a.output == "json" {
 		return nil

@@ -27,7 +27,7 @@ func planEdit(r *request, f *fields, create bool, edit func(context.Context, che
 }
 
 // planCommit plans a change that is a commit.
-func planCommit(r *request, f *fields, create bool, edit func(context.Context, checkpoint.Namespace, string, *checkpoint.EditOptions) (*checkpoint.Edit, error)) work {
+func planCommit(r *request, f *fields, create bool, edit func(context.Context, checkpoint.Namespace, string, *checkpoint.EditOptions) (*checkpoint.EditResult, error)) work {
 	ifVersion, reason := f.whole("if_version", 0, 1, math.MaxInt64), f.text("reason")
 	return planEdit(r, f, create, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (int64, error) {
 		o.IfVersion, o.Reason = ifVersion, reason
@@ -49,13 +49,13 @@ func planRollback(r *request, f *fields) work {
 	if !f.has("to") {
 		f.fail("field %q is missing", "to")
 	}
-	return planCommit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+	return planCommit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.EditResult, error) {
 		return in.Rollback(ctx, name, to, o)
 	})
 }
 
 func planReset(r *request, f *fields) work {
-	return planCommit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+	return planCommit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.EditResult, error) {
 		return in.Reset(ctx, name, o)
 	})
 }
@@ -72,13 +72,13 @@ func planSet(r *request, f *fields) work {
 			*to = &n
 		}
 	}
-	return planCommit(r, f, mayCreate, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+	return planCommit(r, f, mayCreate, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.EditResult, error) {
 		return in.Set(ctx, name, content, o)
 	})
 }
 
 func planDelete(r *request, f *fields) work {
-	return planCommit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.Edit, error) {
+	return planCommit(r, f, mustExist, func(ctx context.Context, in checkpoint.Namespace, name string, o *checkpoint.EditOptions) (*checkpoint.EditResult, error) {
 		return in.Delete(ctx, name, o)
 	})
 }

@@ -48,7 +48,7 @@ func planOpen(r *request, f *fields) work {
 		MaxUnsaved: int(f.whole("max_unsaved", 0, 1, math.MaxInt32)),
 		MaxAhead:   int(f.whole("max_ahead", 0, 1, math.MaxInt32)),
 		Identity:   f.text("identity"),
-		OnIdentity: []checkpoint.IdentityPolicy{checkpoint.Refuse, checkpoint.Warn, checkpoint.Fork, checkpoint.Restart}[f.choice("on_identity", "refuse", "warn", "fork", "restart")],
+		OnIdentity: []checkpoint.IdentityPolicy{checkpoint.IdentityRefuse, checkpoint.IdentityWarn, checkpoint.IdentityFork, checkpoint.IdentityRestart}[f.choice("on_identity", "refuse", "warn", "fork", "restart")],
 		Schema:     f.count("schema"),
 		Expect:     checkpoint.Expectation{Every: f.millis("expect_every_ms", 0), Grace: f.millis("expect_grace_ms", 0)},
 	}

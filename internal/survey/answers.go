@@ -76,8 +76,8 @@ type RunJSON struct {
 // ToRunJSON returns the JSON of a run of a checkpoint.
 func ToRunJSON(key store.Key, r checkpoint.RunInfo) RunJSON {
 	return RunJSON{
-		Namespace: key.Namespace, Name: key.Name, Epoch: r.Epoch, Holder: ToHolderJSON(r.By), First: r.First, Last: r.Last,
-		Began: r.Began, Saved: r.Saved, Cursor: r.Cursor, Processed: r.Processed, Failed: r.Failed,
+		Namespace: key.Namespace, Name: key.Name, Epoch: r.CommitEpoch, Holder: ToHolderJSON(r.By), First: r.First.Number, Last: r.Number,
+		Began: r.First.SavedAt, Saved: r.SavedAt, Cursor: r.Cursor, Processed: r.Processed, Failed: r.Failed,
 		LastError: r.LastError, Reason: r.Reason, Ended: RunEnd(r),
 	}
 }

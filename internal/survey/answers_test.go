@@ -29,7 +29,7 @@ func TestALeaseIsFreeHeldOrExpired(t *testing.T) {
 		assert.Equal(t, want, shown.Status)
 		assert.Equal(t, c.status == store.Held, shown.ExpiresAt != nil, want)
 
-		listed, err := survey.ToListingJSON(&checkpoint.Listing{Name: "flights", Lease: l, Held: want == "held"}, nil)
+		listed, err := survey.ToListingJSON(&checkpoint.Listing{Key: store.Key{Name: "flights"}, Lease: l, Held: want == "held"}, nil)
 		require.NoError(t, err)
 		var line struct{ Lease struct{ Status string } }
 		require.NoError(t, json.Unmarshal(listed, &line))

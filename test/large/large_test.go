@@ -64,7 +64,7 @@ func throughASession(t *testing.T, where string) {
 	st := openSQLite(t)
 	ns := checkpoint.Namespace{Store: st, Archive: openAt(t, where)}
 	opts := &checkpoint.Options{Lease: lease.Options{Duration: 5 * time.Minute}}
-	s, err := checkpoint.Open[checkpoint.Stream](t.Context(), ns, "large", opts)
+	s, err := checkpoint.Open[checkpoint.StreamedState](t.Context(), ns, "large", opts)
 	require.NoError(t, err)
 	require.NoError(t, checkpoint.SaveStream(t.Context(), s, "all of it", func(w io.Writer) error {
 		_, err := io.Copy(w, noise())
@@ -72,7 +72,7 @@ func throughASession(t *testing.T, where string) {
 	}))
 	require.NoError(t, s.Close(t.Context(), nil))
 
-	s, err = checkpoint.Open[checkpoint.Stream](t.Context(), ns, "large", opts)
+	s, err = checkpoint.Open[checkpoint.StreamedState](t.Context(), ns, "large", opts)
 	require.NoError(t, err)
 	require.Equal(t, "all of it", s.Cursor())
 	require.Equal(t, int64(largeState), s.Resumed().StateSize)
