@@ -77,8 +77,8 @@ func planOpen(r *request, f *fields) work {
 
 const absent = -1
 
-// unlimited gives 0 the meaning that it has for a client: no limit by count, or none by time. An absent
-// field has the library's default.
+// unlimited gives 0 the meaning that it has for a client: no limit by count, or none by time. An
+// absent field has the library's default.
 func unlimited(o *checkpoint.Options) {
 	switch o.Every {
 	case absent:

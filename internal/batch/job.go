@@ -1,9 +1,9 @@
 // Package batch runs a command on the records of an input, batch by batch, under the lease of a
-// checkpoint. Each batch that the command finishes is a version of the checkpoint, and the next run goes
-// on after the last one.
+// checkpoint. Each batch that the command finishes is a version of the checkpoint, and the next run
+// goes on after the last one.
 //
-// Package records reads the input, and package child runs the command. This package holds no lease: it
-// gets the session. It prints nothing.
+// Package records reads the input, and package child runs the command. This package holds no lease:
+// it gets the session. It prints nothing.
 package batch
 
 import (

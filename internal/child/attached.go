@@ -19,9 +19,9 @@ type Attached struct {
 	takeBack func() // takes the terminal back; nil: it was not lent
 }
 
-// Start starts cmd, whose arguments, environment and standard streams are set. If its standard input
-// is a terminal, the command gets the terminal until it ends. dir is removed if this process is
-// killed. The caller must call [Attached.Wait].
+// Start starts cmd, whose arguments, environment and standard streams are set. If its standard
+// input is a terminal, the command gets the terminal until it ends. dir is removed if this process
+// is killed. The caller must call [Attached.Wait].
 func Start(cmd *exec.Cmd, dir string) (*Attached, error) {
 	group := newGroup(cmd)
 	a := &Attached{takeBack: lendTerminal(cmd)}
@@ -42,12 +42,12 @@ type End struct {
 	Yielded bool      // it was told to end because another run asked
 }
 
-// Wait waits until the command has ended, and then ends what it left running. It forwards signals to
-// the command and its children.
+// Wait waits until the command has ended, and then ends what it left running. It forwards signals
+// to the command and its children.
 //
-// The command is told to end, by SIGTERM, when ctx ends or when yield is closed. A signal that asks
-// to stop tells it to end, too. It gets SIGKILL after grace; but after SIGINT it may go on, as under
-// a shell. The first reason counts, except that the end of ctx replaces any other.
+// Wait sends the command SIGTERM when ctx ends or when yield is closed. A signal that asks to stop
+// is forwarded. The command gets SIGKILL after grace; but after SIGINT it may go on, as under a
+// shell. The first reason counts, except that the end of ctx replaces any other.
 func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-chan os.Signal, grace time.Duration) End {
 	var end End
 	var kill <-chan time.Time

@@ -19,8 +19,8 @@ type Command struct {
 
 // Run runs the program with data on its standard input and waits for it. It returns nil if the
 // program exited with 0, and an [*exec.ExitError] if it ended otherwise. When ctx ends, the program
-// and its children get SIGTERM, and SIGKILL after KillAfter. When stop ends, they get the same after
-// Grace. Run then returns that context's cause, unless the program still exited with 0.
+// and its children get SIGTERM, and SIGKILL after KillAfter. When stop ends, they get the same
+// after Grace. Run then returns that context's cause, unless the program still exited with 0.
 //
 // Its standard input is a file, not a pipe. If this process is killed, what the program reads must
 // not end within a record and look whole.

@@ -90,8 +90,8 @@ func countOf(n *json.Number) (int64, error) {
 	return count, nil
 }
 
-// timeOf reads what Python's isoformat writes (in UTC if it names no zone), RFC 3339, or unix seconds.
-// For anything else it returns the zero time.
+// timeOf reads what Python's isoformat writes (in UTC if it names no zone), RFC 3339, or unix
+// seconds. For anything else it returns the zero time.
 func timeOf(raw json.RawMessage) time.Time {
 	text := textOf(raw)
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00"} {

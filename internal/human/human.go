@@ -1,5 +1,5 @@
-// Package human writes numbers, times and texts for people to read, in the command and on the status
-// page.
+// Package human writes numbers, times and texts for people to read, in the command and on the
+// status page.
 package human
 
 import (

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// parameters reads the query of a URL. Each parameter has an allowed name and one value. example is an
-// endpoint, and forms says how to write the URL.
+// parameters reads the query of a URL. Each parameter has an allowed name and one value. example is
+// an endpoint, and forms says how to write the URL.
 func parameters(query, example, forms string, allowed ...string) (url.Values, error) {
 	params, err := url.ParseQuery(query)
 	if err != nil {

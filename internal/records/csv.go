@@ -12,8 +12,8 @@ const (
 	afterQuote // a quote inside quotes: the first of two, or the closing one
 )
 
-// after returns where the reader is when it has read chunk. A quote opens a quoted field only where a
-// field begins, so that 5" in a plain field is harmless.
+// after returns where the reader is when it has read chunk. A quote opens a quoted field only where
+// a field begins, so that 5" in a plain field is harmless.
 func (f csvField) after(chunk []byte, delimiter byte) csvField {
 	if f != inQuotes && f != afterQuote && bytes.IndexByte(chunk, '"') < 0 {
 		// Without a quote, only the last byte of the chunk matters.

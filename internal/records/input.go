@@ -1,8 +1,8 @@
-// Package records reads the records of a file, in batches and in order, and finds the place where an
-// earlier run stopped.
+// Package records reads the records of a file, in batches and in order, and finds the place where
+// an earlier run stopped.
 //
-// An input is plain text, gzip or zstd, or a pipe. A record is a line or a CSV record. [Position] says
-// where in an input a reader is, and has the hashes that tell this input from another.
+// An input is plain text, gzip or zstd, or a pipe. A record is a line or a CSV record. [Position]
+// says where in an input a reader is, and has the hashes that tell this input from another.
 //
 // The package runs no command and saves nothing.
 package records
@@ -118,8 +118,8 @@ var errBatchTooLarge = fmt.Errorf("the records of one batch would take more than
 	"lower --every; if it is 1 already, look for a line that never ends", maxBatchBytes>>20)
 
 // appendRecord appends the next record to dst, its line end included. At the end of the content it
-// returns io.EOF with dst as it was. The last record need not have a line end. delimiter 0 means that
-// records are lines. Otherwise they are CSV records, whose quoted fields may hold line ends.
+// returns io.EOF with dst as it was. The last record need not have a line end. delimiter 0 means
+// that records are lines. Otherwise they are CSV records, whose quoted fields may hold line ends.
 func appendRecord(dst []byte, r *bufio.Reader, delimiter byte) ([]byte, error) {
 	start := len(dst)
 	var field csvField
@@ -160,7 +160,8 @@ func (in *Input) Records() int64 { return in.at.Records }
 // IsFile reports whether the input is a file, which can be read again, and not a pipe.
 func (in *Input) IsFile() bool { return in.size >= 0 }
 
-// Fraction returns how much of the input has been read, from 0 to 1, and -1 if its size is not known.
+// Fraction returns how much of the input has been read, from 0 to 1, and -1 if its size is not
+// known.
 func (in *Input) Fraction() float64 {
 	switch {
 	case in.size <= 0:

@@ -31,10 +31,10 @@ type Position struct {
 	Chain string `json:"chain_sha256"` // over the whole blocks before Offset: see [fingerprint]
 }
 
-// fingerprint gathers what tells one input from another while the input is read. chain is over whole
-// blocks of 64 KiB: the chain of a block is the sha256 of the chain before it and the block. What
-// follows the last whole block is in the tail. So a resume continues the chain from a hash and the
-// tail's bytes, and the checkpoint keeps no bytes of the input.
+// fingerprint gathers what tells one input from another while the input is read. chain is over
+// whole blocks of 64 KiB: the chain of a block is the sha256 of the chain before it and the block.
+// What follows the last whole block is in the tail. So a resume continues the chain from a hash and
+// the tail's bytes, and the checkpoint keeps no bytes of the input.
 type fingerprint struct {
 	head, block []byte
 	tail        []byte // the last window, and sometimes bytes before it
