@@ -10,8 +10,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Checkpoint is one committed version, for reading. Its JSON is stable, keeps numbers exactly, and reads
-// back. The state is JSON itself where its content type is JSON, and otherwise base64 with a
+// Checkpoint is one committed version, for reading. Its JSON is stable, keeps numbers exactly, and
+// reads back. The state is JSON itself where its content type is JSON, and otherwise base64 with a
 // content_type.
 type Checkpoint struct {
 	store.Key

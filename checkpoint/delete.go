@@ -8,12 +8,16 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Delete deletes the checkpoint, under the lease: a version that says so is committed, then all
-// older versions are removed, savepoints too, with the bodies in EditOptions.Archive that the mirror does not hold, and then the name leaves
-// the listings. A version whose record cannot be trusted stays, with the bodies that it may have, and is an error that
-// matches [store.ErrBadRecord], after all else is done: [Namespace.GC] goes on when a hand has removed the record. Epoch and version go on from there, so that no late write of an old holder can bring anything back. The mirror stays,
-// unless EditOptions.Purge says otherwise. What is expected of it goes. Where the store has gone backward, it leads on from there. A deletion that was interrupted is finished by
-// calling it again, or by [Namespace.GC]. Otherwise as [Namespace.Rollback].
+// Delete deletes the checkpoint under the lease. It commits a version that says so. Then it removes
+// all older versions, including savepoints, their bodies that the mirror does not hold, and the
+// expectation. Last, the name leaves the listings. Epochs and versions continue from there, so that
+// no late write of an old holder can bring anything back. The mirror stays, unless
+// EditOptions.Purge is set. If the store has gone backward, Delete leads on from there.
+//
+// A version whose record is damaged stays, and so do the bodies that it may have. That is an error
+// that matches [store.ErrBadRecord], returned after everything else is done. Remove the record by
+// hand, then run [Namespace.GC]. To finish a deletion that was interrupted, call Delete again, or
+// GC. Otherwise it is like [Namespace.Rollback].
 func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (*EditResult, error) {
 	o := opts.filled()
 	o.Lease.AcceptRegression = true
@@ -63,7 +67,8 @@ func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (
 	return e, err
 }
 
-// finishDelete removes versions, what purged counts if it is not nil, bodies, what is expected, and last the name from the index.
+// finishDelete removes versions, what purged counts if it is not nil, bodies, what is expected, and
+// last the name from the index.
 func (n named) finishDelete(ctx context.Context, found store.Records, purged *PurgeResult) (removed int, err error) {
 	removed, left, err := n.removeFormer(ctx, found)
 	h := found.Head
@@ -85,7 +90,8 @@ func (n named) finishDelete(ctx context.Context, found store.Records, purged *Pu
 	return removed, errors.Join(n.unlist(ctx, found), left)
 }
 
-// leaving adds err to what is left if it says that a record cannot be trusted: of such a copy it is not known whether it has a body.
+// leaving adds err to what is left if it says that a record cannot be trusted: of such a copy it is
+// not known whether it has a body.
 func leaving(left, err error) (_, other error) {
 	if errors.Is(err, store.ErrBadRecord) {
 		return errors.Join(left, err), nil
@@ -93,7 +99,8 @@ func leaving(left, err error) (_, other error) {
 	return left, err
 }
 
-// removeFormer removes the versions of former lives. left says which it has not, since their records cannot be trusted.
+// removeFormer removes the versions of former lives. left says which it has not, since their
+// records cannot be trusted.
 func (n named) removeFormer(ctx context.Context, found store.Records) (removed int, left, err error) {
 	h := found.Head
 	if h == nil || h.Number == 0 {
@@ -129,7 +136,8 @@ func (n named) removeFormer(ctx context.Context, found store.Records) (removed i
 	return removed, left, nil
 }
 
-// unlist takes a deleted checkpoint out of the index, and before that what is expected of it: later that is the next life's.
+// unlist takes a deleted checkpoint out of the index, and before that what is expected of it: later
+// that is the next life's.
 func (n named) unlist(ctx context.Context, found store.Records) error {
 	h := found.Head
 	if h == nil || !h.Deleted || !h.Listed {

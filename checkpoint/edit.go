@@ -14,37 +14,40 @@ import (
 
 // EditOptions say how an operator's change is made. The zero value is useful.
 type EditOptions struct {
-	// IfVersion makes the change only if the checkpoint is at this version: the one that a plan
-	// was shown for. 0: whatever it is at. Otherwise the error is a [*VersionConflictError].
+	// IfVersion makes the change only if the checkpoint is at this version, such as the one that a
+	// plan was shown for. 0: any version. Otherwise the error is a [*VersionConflictError].
 	IfVersion int64
 
 	// Reason is kept on the version, for people.
 	Reason string
 
-	// DryRun changes nothing, takes no lease, and returns what would be.
+	// DryRun changes nothing, takes no lease, and returns the plan.
 	DryRun bool
 
 	// Lease says who makes the change, and how long to wait for a lease that is held.
 	Lease lease.Options
 
-	// Purge has [Namespace.Delete] remove the checkpoint's mirror, too, and all its bodies.
+	// Purge makes [Namespace.Delete] also remove the checkpoint's mirror and all its bodies.
 	Purge bool
 }
 
-// EditResult is what a change does: the version before it (nil: there was none), and the one that it
-// makes (nil: it is deleted). With DryRun After has no CommitID yet.
+// EditResult is what a change does: the version before the change (nil: there was none), and the
+// version that the change makes (nil: the checkpoint is deleted). With DryRun, After has no
+// CommitID.
 type EditResult struct {
 	Before *Checkpoint
 	After  *Checkpoint
 
-	// Purged is what a deletion with EditOptions.Purge removes from the archive, or removed.
+	// Purged is what a deletion with EditOptions.Purge removes from the archive.
 	Purged *PurgeResult
 }
 
-// Rollback makes a new version with the content of version to, under the lease: a live job
-// holds that, so it cannot be pulled back unnoticed, and the error is a [*lease.HeldError]. The versions in between stay in
-// the history. The errors are those of [Namespace.Get] and [Open], and of EditOptions.IfVersion. One
-// that matches [ErrOutcomeUnknown] says that it may have landed: read, and decide.
+// Rollback makes a new version with the content of version to. It takes the lease, so that no live
+// job is pulled back unnoticed: while a job holds the lease, the error is a [*lease.HeldError],
+// after Lease.Wait. The versions in between stay in the history. The other errors are those of
+// [Namespace.Get] and [Open], and that of EditOptions.IfVersion. An error that matches
+// [ErrOutcomeUnknown] says that the change may have landed: read the checkpoint, and decide. That
+// happens if ctx ends during the change.
 func (n Namespace) Rollback(ctx context.Context, name string, to int64, opts *EditOptions) (*EditResult, error) {
 	return n.edit(ctx, name, opts, func(ctx context.Context, r *reader) (store.Version, error) {
 		if err := r.exists(); err != nil {
@@ -58,9 +61,10 @@ func (n Namespace) Rollback(ctx context.Context, name string, to int64, opts *Ed
 	})
 }
 
-// Reset makes a new version that begins afresh: no cursor, no state, no identity, counts of 0. The versions
-// before stay in the history. Where the store has gone backward, it leads on from there; where it has lost the checkpoint, and
-// the archive has not, from the last version there, as [Namespace.Restore] does. Otherwise as [Namespace.Rollback].
+// Reset makes a new version that starts from scratch: no cursor, no state, no identity, counts of
+// 0. The versions before it stay in the history. If the store has gone backward, Reset leads on
+// from there. If the store has lost the checkpoint and the archive has it, Reset leads on from its
+// last version there, as [Namespace.Restore] does. Otherwise it is like [Namespace.Rollback].
 func (n Namespace) Reset(ctx context.Context, name string, opts *EditOptions) (*EditResult, error) {
 	o := opts.filled()
 	o.Lease.AcceptRegression = true
@@ -81,8 +85,8 @@ func (n Namespace) Reset(ctx context.Context, name string, opts *EditOptions) (*
 	})
 }
 
-// resetLost begins afresh a checkpoint that the store has lost, and the archive has not. It returns nil and nil where
-// that is not so.
+// resetLost begins afresh a checkpoint that the store has lost, and the archive has not. It returns
+// nil and nil where that is not so.
 func (n named) resetLost(ctx context.Context, o *EditOptions) (*EditResult, error) {
 	found, err := n.look(ctx)
 	if err != nil {
@@ -121,7 +125,7 @@ func (n named) resetLost(ctx context.Context, o *EditOptions) (*EditResult, erro
 
 var errNothingLost = errors.New("nothing was lost")
 
-// Content is what [Namespace.Set] writes. What is nil stays as it is.
+// Content is what [Namespace.Set] writes. Nil fields stay as they are.
 type Content struct {
 	Cursor      *string // a new cursor forgets what was finished out of order above the old one
 	Processed   *int64
@@ -134,7 +138,8 @@ type Content struct {
 	unloaded bool // there is a state, which is not here
 }
 
-// ContentOf is all that [Namespace.Set] can take over from cp. A state that lies in an archive must have been loaded.
+// ContentOf returns everything that [Namespace.Set] can take over from cp. A state that lies in an
+// archive must have been loaded.
 func ContentOf(cp *Checkpoint) Content {
 	return Content{
 		unloaded: cp.Body != "" && cp.State == nil,
@@ -143,8 +148,8 @@ func ContentOf(cp *Checkpoint) Content {
 	}
 }
 
-// Set makes a new version with that content; where there is no checkpoint, the first. Otherwise
-// as [Namespace.Rollback].
+// Set makes a new version with that content. If there is no checkpoint, it is the first version.
+// Otherwise it is like [Namespace.Rollback].
 func (n Namespace) Set(ctx context.Context, name string, content Content, opts *EditOptions) (*EditResult, error) {
 	if err := content.valid(); err != nil {
 		return nil, fmt.Errorf("set checkpoint %q: %w", name, err)
@@ -314,8 +319,8 @@ func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, e
 	return view(e.c.key, "HEAD", &e.c.base)
 }
 
-// close waits until the version is durable in full, and releases the lease. The change has landed by
-// then: the next session makes up for a copy that is missing, and the lease expires by itself.
+// close waits until the version is durable in full, and releases the lease. The change has landed
+// by then: the next session makes up for a copy that is missing, and the lease expires by itself.
 func (e *editor) close(ctx context.Context) {
 	e.done = true
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.c.timeout)

@@ -17,10 +17,10 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Exporter writes checkpoints as JSON lines that [Namespace.Import] reads. Each line is a version: a
-// [Checkpoint] as JSON, with "fmt". A state that is too large for a line follows in lines of its own,
-// part by part. The last line, which Close writes, says how many checkpoints and versions there are,
-// so that an import refuses an export that was cut short.
+// Exporter writes checkpoints as JSON lines that [Namespace.Import] reads. Each line is a version:
+// a [Checkpoint] as JSON, with "fmt". A state that is too large for a line follows in lines of its
+// own, part by part. The last line, which Close writes, says how many checkpoints and versions
+// there are, so that an import refuses an export that was cut short.
 type Exporter struct {
 	w      io.Writer
 	end    exportEnd
@@ -38,9 +38,9 @@ type ExportOptions struct {
 	Progress func(done, total int64)
 }
 
-// Add writes the versions of a checkpoint, oldest first, and returns how many it wrote. Versions that
-// have expired are not written. The errors are those of [Namespace.Get] and of the writer. After an
-// error the checkpoint is not whole in the output, and Close returns that error.
+// Add writes the versions of a checkpoint, oldest first, and returns how many it wrote. Versions
+// that have expired are not written. The errors are those of [Namespace.Get] and of the writer.
+// After an error the checkpoint is not whole in the output, and Close returns that error.
 func (x *Exporter) Add(ctx context.Context, ns Namespace, name string, opts *ExportOptions) (versions int64, err error) {
 	one := &exporting{Exporter: x, archive: ns.Archive}
 	if opts != nil {
@@ -80,7 +80,8 @@ func (x *exporting) checkpoint(ctx context.Context, n named) error {
 		}
 		return x.export(ctx, cp, 1)
 	}
-	// The history comes newest first: so which versions there are is read first, and what they hold behind that.
+	// The history comes newest first: so which versions there are is read first, and what they hold
+	// behind that.
 	var versions []int64
 	for e, err := range r.history(ctx, 0, time.Time{}) {
 		if err != nil {
@@ -119,12 +120,14 @@ func (r *reader) labelled(ctx context.Context, version int64) (*Checkpoint, erro
 	return cp, nil
 }
 
-// exportLine is one line of an export: a version, a part of the state of the version before, or the end.
+// exportLine is one line of an export: a version, a part of the state of the version before, or the
+// end.
 type exportLine struct {
 	Format int64 `json:"fmt"`
 	wire
 
-	// Parts is how many lines with parts of the state follow; the version's line has none of it then.
+	// Parts is how many lines with parts of the state follow; the version's line has none of it
+	// then.
 	Parts int64 `json:"state_parts,omitempty"`
 	// SHA256 is that of the state, in hexadecimal, where it comes in parts.
 	SHA256 string `json:"state_sha256,omitempty"`
@@ -153,7 +156,8 @@ type partLine struct {
 }
 
 const (
-	// partSize is how many bytes of a state are in one line, and the most that are in the version's own.
+	// partSize is how many bytes of a state are in one line, and the most that are in the version's
+	// own.
 	partSize = 512 << 10
 	// maxLine is the most bytes of a line.
 	maxLine = 4 << 20
@@ -239,7 +243,8 @@ func (x *exporting) state(ctx context.Context, cp *Checkpoint, do func([]byte) e
 	}
 }
 
-// exactly writes a line whose state is read back byte for byte: as base64, where it would not be as JSON.
+// exactly writes a line whose state is read back byte for byte: as base64, where it would not be as
+// JSON.
 func (x *exporting) exactly(line *exportLine, cp *Checkpoint) error {
 	if cp.State != nil && cp.ContentType == jsonType {
 		var compact bytes.Buffer

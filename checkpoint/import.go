@@ -14,16 +14,18 @@ type ImportOptions struct {
 	// Reason is kept on the versions, for people.
 	Reason string
 
-	// Partial imports what there is of an export that was cut short: what was exported behind that is not in the store then.
+	// Partial imports what there is of an export that was cut short. The versions at its end are
+	// then missing.
 	Partial bool
 
-	// DryRun reads and checks everything, changes nothing, takes no lease, and returns what would be.
+	// DryRun reads and checks everything, changes nothing, takes no lease, and returns the plan.
 	DryRun bool
 
 	// Lease says who imports, and how long to wait for a lease that is held.
 	Lease lease.Options
 
-	// Progress is called as the work goes on, with how many versions of the checkpoint in hand were imported.
+	// Progress is called during the work, with how many versions of the current checkpoint are
+	// done.
 	Progress func(name string, done int64)
 }
 
@@ -35,15 +37,21 @@ type ImportResult struct {
 	Newest   *Checkpoint // as it was read
 }
 
-// Import reads the lines that [Exporter] has written, of any number of checkpoints, and makes the same history of each
-// in the store: a commit for each version, under the lease, with the version's content and time. Versions are numbered anew, from the
-// store's own next one on, and RestoredFrom keeps the number that each had. Where n has no Name, each checkpoint goes into the namespace that its lines name.
+// Import reads the lines that an [Exporter] wrote, of any number of checkpoints, and makes the same
+// history of each in the store. Each version is a commit under the lease, with the version's
+// content and time. Versions get new numbers, from the store's next one on, and RestoredFrom keeps
+// their old numbers. If n has no Name, each checkpoint goes into the namespace that its lines name.
 //
-// A checkpoint that st has already is a [*RefusedError], unless its newest version is one of those to import: then an interrupted
-// import goes on behind it. One that fails is yielded with its error, and the next one follows; what cannot be read, a line of a format or
-// with a field that is not known among it, is an error with a nil ImportResult, and ends the import. An export that was cut short is such an
-// error, which matches [store.ErrBadRecord] and [io.ErrUnexpectedEOF]. Where r is an [io.Seeker], all of it is read and checked before the first version is made; else what
-// comes before such a line is in the store, and an import of the whole goes on behind it.
+// A checkpoint that the store already has is a [*RefusedError], unless its newest version is one of
+// the lines. Then an interrupted import continues after that version. A checkpoint that fails is
+// yielded with its error, and the next one follows. A line that cannot be read ends the import,
+// with a nil ImportResult. That includes a line of a newer format and an unknown field. An export
+// that was cut short ends it too, with an error that matches [store.ErrBadRecord] and
+// [io.ErrUnexpectedEOF].
+//
+// If r is an [io.Seeker], Import reads and checks all lines before it makes the first version. If
+// not, what comes before a bad line is in the store, and an import of the whole export continues
+// there. The end of ctx ends the import.
 func (n Namespace) Import(ctx context.Context, r io.Reader, opts *ImportOptions) iter.Seq2[*ImportResult, error] {
 	return func(yield func(*ImportResult, error) bool) {
 		partial := opts != nil && opts.Partial
@@ -83,9 +91,10 @@ func (n Namespace) Import(ctx context.Context, r io.Reader, opts *ImportOptions)
 	}
 }
 
-// ImportVersions is [Namespace.Import] for one checkpoint from elsewhere: versions are its history, oldest first, of which Version (any number that
-// rises), SavedAt, Cursor, Finished, counts, LastError, State, ContentType, Identity, Schema, Ended and Label are taken. An error that
-// versions yields ends the import and is returned.
+// ImportVersions is [Namespace.Import] for one checkpoint from elsewhere. versions are its history,
+// oldest first. It uses their Number (any that rises), SavedAt, Content, LastError, State,
+// ContentType, Ended and Label. An error that versions yields ends the import, and ImportVersions
+// returns it.
 func (n Namespace) ImportVersions(ctx context.Context, name string, versions iter.Seq2[*Checkpoint, error], opts *ImportOptions) (*ImportResult, error) {
 	next, stop := iter.Pull2(versions)
 	defer stop()

@@ -29,7 +29,8 @@ type importing struct {
 	last    int64
 }
 
-// importOne imports one checkpoint: next returns its versions, oldest first, and nil after the last.
+// importOne imports one checkpoint: next returns its versions, oldest first, and nil after the
+// last.
 func (n Namespace) importOne(ctx context.Context, name string, opts *ImportOptions, next func() (*record, error)) (*ImportResult, error) {
 	one, err := n.named(name)
 	if err != nil {
@@ -91,7 +92,8 @@ func (im *importing) open(ctx context.Context) error {
 	return nil
 }
 
-// refused: the store has a checkpoint of that name, and it is not one that an import of these versions began.
+// refused: the store has a checkpoint of that name, and it is not one that an import of these
+// versions began.
 func (im *importing) refused() error {
 	return &RefusedError{Key: im.key, What: "version in the store", Have: fmt.Sprintf("%d, at cursor %s", im.base.Number, im.base.Cursor),
 		Hint: "it is none of those to import: delete it, or import into another namespace"}
@@ -149,7 +151,8 @@ func (im *importing) commit(ctx context.Context, next store.Version, rec *record
 	return c.amend(ctx, store.Copy{Version: c.base}, store.Amendment{Label: &rec.cp.Label, ExpiresAt: &forever})
 }
 
-// isBase reports whether cp is what the store has as its newest version, from an import that was interrupted.
+// isBase reports whether cp is what the store has as its newest version, from an import that was
+// interrupted.
 func (im *importing) isBase(cp *Checkpoint) bool {
 	b := &im.base
 	return b.RestoredFrom == cp.Number && b.Cursor == cp.Cursor && b.Processed == cp.Processed && b.Failed == cp.Failed &&

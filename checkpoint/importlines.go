@@ -13,8 +13,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// lineReader reads the lines of an export. Its first error is its last: what follows a line that cannot be read
-// belongs to nothing.
+// lineReader reads the lines of an export. Its first error is its last: what follows a line that
+// cannot be read belongs to nothing.
 type lineReader struct {
 	lines  *bufio.Scanner
 	number int64 // of the line that was read last
@@ -36,8 +36,8 @@ func newLineReader(r io.Reader, partial bool) *lineReader {
 	return &lineReader{lines: lines, partial: partial, open: true}
 }
 
-// checkLines reads all lines of an export, and goes back to where it began: nothing is to be made of one that is not whole. What cannot
-// be read twice is not checked.
+// checkLines reads all lines of an export, and goes back to where it began: nothing is to be made
+// of one that is not whole. What cannot be read twice is not checked.
 func checkLines(r io.Reader) error {
 	seeker, ok := r.(io.ReadSeeker)
 	if !ok {
@@ -168,7 +168,8 @@ func (r *lineReader) peek() (store.Key, bool) {
 	return key, true
 }
 
-// next takes the next version of that checkpoint, or returns nil where the next is another's, or there is none.
+// next takes the next version of that checkpoint, or returns nil where the next is another's, or
+// there is none.
 func (r *lineReader) next(key store.Key) (*record, error) {
 	of, ok := r.peek()
 	if r.err != nil {

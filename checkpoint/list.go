@@ -19,10 +19,11 @@ type Listing struct {
 	Deleting   bool               // a deletion was begun and not finished
 }
 
-// List yields the checkpoints whose names begin with prefix, in byte order: those that were saved, those
-// that are expected to be, and those whose deletion was interrupted. It reads at half the price and may lag by a moment. A
-// checkpoint that cannot be read is yielded with its error and a Listing that has just its name, and the next
-// one follows; an error of the store's comes with a nil Listing, and ends the list.
+// List yields the checkpoints whose names begin with prefix, in byte order: those that were saved,
+// those that are expected to be saved, and those whose deletion was interrupted. It reads at half
+// the price, and may be behind by a moment. A checkpoint that cannot be read is yielded with its
+// error and a Listing that has only its key, and the next one follows. An error of the store comes
+// with a nil Listing, and ends the list.
 func (n Namespace) List(ctx context.Context, prefix string) iter.Seq2[*Listing, error] {
 	return func(yield func(*Listing, error) bool) {
 		n, err := n.filled()

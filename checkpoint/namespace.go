@@ -10,29 +10,32 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// Namespace is where checkpoints are kept, and how: a store, an archive, and the rules that hold for all checkpoints of one
-// namespace in them. Its methods read and change checkpoints by name; [Run] and [Open] begin a session on one.
+// Namespace says where checkpoints are kept, and how: in a store and an archive, by rules that hold
+// for all checkpoints of one namespace. Its methods read and change checkpoints by name. [Run] and
+// [Open] begin a session on a checkpoint.
 //
-// Store is required. The zero values of the other fields are useful. A Namespace is a plain value: copy it to change a field
-// for one call. A bad name or field is an error of the method that is called.
+// Store is required. The zero values of the other fields are useful. A Namespace is a plain value:
+// copy it to change a field for one call. It may be used by any number of goroutines. If a name or
+// a field is not valid, the called method returns an error: a bad name matches [store.ErrName].
 type Namespace struct {
 	// Store holds the newest versions and the leases.
 	Store store.Store
 
-	// Archive holds the states that are too large for the store, and mirrors the versions that are committed. Versions that
-	// the store no longer holds are read from there. Nil: there is none, and a state is kept in the store up to what that takes.
+	// Archive holds the states that are too large for the store, and a mirror of the versions.
+	// Versions that the store no longer has are read from there. Nil: there is no archive, and the
+	// store keeps each state, up to its limit.
 	Archive archive.Archive
 
-	// Name is the namespace's. Default: "default".
+	// Name is the name of the namespace. Default: "default".
 	Name string
 
-	// Versions are kept for RetainAge (default: 30 days, at least an hour), and those that the newest RetainStarts sessions
-	// started from (default: 5), whichever keeps longer.
+	// A version is kept for RetainAge (default: 30 days, at least an hour). The versions that the
+	// newest RetainStarts sessions started from (default: 5) are kept for longer.
 	RetainAge    time.Duration
 	RetainStarts int
 
-	// InlineLimit is the most bytes of a state, as stored, that lie in the store with the version where there is an Archive; a
-	// larger one is a body of its own in the archive. Default: 4 KiB.
+	// InlineLimit is the most bytes of a stored state that lie in the store with the version. With
+	// an Archive, a larger state is a body in the archive. Default: 4 KiB.
 	InlineLimit int
 
 	// Mirror says which versions are mirrored in Archive. Default: every one.
@@ -43,7 +46,8 @@ const (
 	// DefaultRetainStarts is the default of Namespace.RetainStarts.
 	DefaultRetainStarts = 5
 
-	// MinRetainAge is the least Namespace.RetainAge: the outcome of a save is read from the version that it made.
+	// MinRetainAge is the least Namespace.RetainAge: the outcome of a save is read from the version
+	// that it made.
 	MinRetainAge = time.Hour
 
 	defaultRetainAge   = 30 * 24 * time.Hour
@@ -103,7 +107,7 @@ func (n Namespace) named(name string) (named, error) {
 	return named{n, key}, key.Validate()
 }
 
-// look reads what the store holds of the checkpoint with its copies left aside.
+// look reads what the store holds of the checkpoint, without its copies.
 func (n named) look(ctx context.Context) (store.Records, error) {
 	found, err := n.Store.Look(ctx, n.key)
 	if err != nil {
@@ -120,8 +124,8 @@ func (n named) mustArchive(doing string) error {
 	return nil
 }
 
-// Names yields the names of the checkpoints that begin with prefix, in the store or (if there is one) in the
-// archive, each once: first the store's. It ends after the first error.
+// Names yields the names of the checkpoints that begin with prefix, each once: first those in the
+// store, then those that only the archive has, if there is one. It ends after the first error.
 func (n Namespace) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		n, err := n.filled()

@@ -19,54 +19,55 @@ type Options struct {
 	// Lease says who holds the checkpoint's lease, for how long, and how to wait for it.
 	Lease lease.Options
 
-	// Every is after how many records, and Interval after how much time, what was marked is
-	// saved in the background, whichever comes first. Defaults: 1000 records, 10 s.
+	// Marks are saved in the background after Every records or after Interval, whichever comes
+	// first. Defaults: 1000 records, 10 s.
 	Every    int
 	Interval time.Duration
 
-	// MaxUnsaved is how many records may be marked and not yet saved before a mark waits for
-	// the save in flight. Default: 10 × Every; it is never below Every.
+	// MaxUnsaved is how many records may be marked and not yet saved. The next mark waits for the
+	// save in flight. Default: 10 × Every; it is never below Every.
 	MaxUnsaved int
 
 	// MaxAhead is how many records [Session.Start] admits from the one that holds the low-water
-	// mark back; past that it waits. Default: 1000.
+	// mark back. After that, Start waits. Default: 1000.
 	MaxAhead int
 
-	// Codec turns the state into bytes. Default: [JSON], or [Bytes] where the state is a []byte.
+	// Codec turns the state into bytes. Default: [JSON], or [Bytes] if the state is a []byte.
 	Codec Codec
 
 	// Identity says what the checkpoint belongs to: the input, the code, the configuration,
-	// whatever must be the same for a resume to make sense. It is saved with every
-	// version. Empty: the job declares none, and what the checkpoint carries stays.
-	// OnIdentity says what happens where the two differ.
+	// everything that must be the same for a resume to make sense. Each version saves it. Empty:
+	// the job declares no identity, and the checkpoint keeps the one it has. OnIdentity says what
+	// happens if the two differ.
 	Identity   string
 	OnIdentity IdentityPolicy
 
-	// Schema numbers the form of the state. A checkpoint of a lower one goes through
-	// Migrate, which gets the state as it was encoded and returns it as Schema has it;
-	// one of a higher one is refused.
+	// Schema numbers the form of the state. A checkpoint of a lower schema goes through Migrate,
+	// which gets the encoded state and returns it in the form of Schema. A checkpoint of a higher
+	// schema is refused.
 	Schema  int64
 	Migrate func(from int64, state []byte) ([]byte, error)
 
-	// Order compares two cursors. With it a save whose cursor is before the one of the version
-	// before fails. Empty cursors are not compared.
+	// Order compares two cursors. With it a save fails if its cursor is before the cursor of the
+	// version before. Empty cursors are not compared.
 	Order func(a, b string) int
 
-	// MaxAge makes a resume from a checkpoint older than this call OnOld, before Open returns;
-	// without OnOld it is logged. 0: off.
+	// If the checkpoint is older than MaxAge, OnOld is called before Open returns. Without OnOld
+	// the age is logged. 0: off.
 	MaxAge time.Duration
 	OnOld  func(cp *Checkpoint, age time.Duration)
 
-	// Expect is how often the job is expected to save, so that its silence is noticed. The session's opening keeps it in the
-	// store, which is one request more (2 write units) if it differs from what is there, and none if not. What a job declared
-	// before is replaced; what a person has said with milepost expect stays, and is logged, unless Expect.Override says otherwise. One
-	// that cannot be kept is logged, and tried again by the next session.
+	// Expect is how often the job is expected to save, so that its silence is noticed. Open keeps
+	// it in the store. That is one more request (2 write units) if the store has another
+	// expectation, and none otherwise. An expectation that a job declared is replaced. One that a
+	// person set with milepost expect stays, and is logged, unless Expect.Override is set. If it
+	// cannot be kept, that is logged, and the next session tries again.
 	Expect Expectation
 
-	// Redact is applied to the text of an error before it is saved.
+	// Redact is applied to the text of an error before the text is saved.
 	Redact func(string) string
 
-	// Logger gets what goes wrong and is mended. Default: nothing is logged.
+	// Logger gets what goes wrong and is handled. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -79,12 +80,12 @@ const (
 	IdentityRefuse IdentityPolicy = iota
 	// IdentityWarn logs both and resumes; the next save carries the job's identity.
 	IdentityWarn
-	// IdentityFork leaves the checkpoint as it is and goes on under a name of the identity's own, the
-	// checkpoint's with "@" and 12 hexadecimal digits of the identity's sha256. Where that
-	// exists it is resumed; else it starts from what the checkpoint holds.
+	// IdentityFork leaves the checkpoint as it is, and continues under another name: the
+	// checkpoint's with "@" and 12 hexadecimal digits of the identity's sha256. If that checkpoint
+	// exists, it is resumed. If not, it starts from what the first checkpoint holds.
 	IdentityFork
-	// IdentityRestart begins afresh: no cursor, no state, counts from 0. The versions before stay
-	// in the history.
+	// IdentityRestart starts from scratch: no cursor, no state, counts from 0. The versions before
+	// stay in the history.
 	IdentityRestart
 )
 

@@ -16,9 +16,10 @@ const MaxLabel = 256
 // editTimeout bounds one attempt of a write that needs no lease.
 const editTimeout = 10 * time.Second
 
-// Pin makes a savepoint of one version (0: the newest): it gets the label, and never expires. It is one
-// conditional write and takes no lease. A version that is gone is [store.ErrNotFound], but for the newest, whose copy is
-// made again from HEAD. opts.Reason is not kept: the label says it.
+// Pin makes a savepoint of one version (0: the newest): the version gets the label, and never
+// expires. Pin takes no lease. It is one conditional write, sent again until it succeeds, is
+// refused, or ctx ends. If the version is gone, the error is [store.ErrNotFound]; the copy of the
+// newest version is made again from HEAD. Pin does not keep opts.Reason: the label is the reason.
 func (n Namespace) Pin(ctx context.Context, name string, version int64, label string, opts *EditOptions) (*Checkpoint, error) {
 	if label == "" || len(label) > MaxLabel {
 		return nil, fmt.Errorf("pin version %d of checkpoint %q: a label of 1 to %d bytes is needed", version, name, MaxLabel)
@@ -29,8 +30,9 @@ func (n Namespace) Pin(ctx context.Context, name string, version int64, label st
 	})
 }
 
-// Unpin takes the label off a version (0: the newest), which expires again as others of its age do, in
-// an hour at the earliest, unless it is among the newest session starts. Otherwise as [Namespace.Pin].
+// Unpin removes the label of a version (0: the newest). The version then expires like others of its
+// age, in an hour at the earliest, unless it is one of the newest session starts. Otherwise it is
+// like [Namespace.Pin].
 func (n Namespace) Unpin(ctx context.Context, name string, version int64, opts *EditOptions) (*Checkpoint, error) {
 	return n.amend(ctx, name, version, opts, func(r *reader, c *store.Copy) store.Amendment {
 		none := ""
@@ -47,7 +49,7 @@ func (n Namespace) Unpin(ctx context.Context, name string, version int64, opts *
 	})
 }
 
-// amend changes label and expiry of a copy, conditional on its commit id.
+// amend changes the label and the expiry of a copy, on the condition of its commit id.
 func (n Namespace) amend(ctx context.Context, name string, version int64, opts *EditOptions, change func(*reader, *store.Copy) store.Amendment) (*Checkpoint, error) {
 	o := opts.filled()
 	one, err := n.named(name)
@@ -86,7 +88,8 @@ func (n Namespace) amend(ctx context.Context, name string, version int64, opts *
 			if err != nil {
 				return nil, wrap(fmt.Sprintf("copy version %d of", version), key, err)
 			}
-			// The job may have written it first, without the label: so the same again, as an update.
+			// The job may have written it first, without the label: so the same again, as an
+			// update.
 		}
 		err = persist(ctx, editTimeout, func(ctx context.Context) error { return st.Amend(ctx, key, version, c.CommitID, a) })
 		if conflict, ok := errors.AsType[*store.ConflictError](err); ok && conflict.Copy == nil {

@@ -13,8 +13,8 @@ import (
 
 // ReadOptions choose what is read. The zero value is the newest version.
 type ReadOptions struct {
-	// Version chooses one version; At the newest one that was saved at that time or before. At the
-	// most one of them is set. History begins there.
+	// Version chooses one version. At chooses the newest version that was saved at that time or
+	// before. At most one of them is set. A history begins at the chosen version.
 	Version int64
 	At      time.Time
 }
@@ -35,12 +35,14 @@ func (n Namespace) reading(name string, opts *ReadOptions) (named, ReadOptions, 
 // maxGetState is the most bytes of a state in the archive that [Namespace.Get] loads.
 const maxGetState = 64 << 20
 
-// Get reads one version without a lease, strongly consistent: the newest, or the one that opts
-// chooses. No such checkpoint, one that was deleted, and a version that has expired or never was are
-// [store.ErrNotFound]; a record that cannot be trusted is a [*store.BadRecordError].
+// Get reads one version: the newest, or the one that opts chooses. It takes no lease, and the read
+// is strongly consistent. The error is [store.ErrNotFound] if there is no such checkpoint, if it
+// was deleted, and if the version has expired or never was. A damaged record is a
+// [*store.BadRecordError]. The end of ctx ends the read.
 //
-// A state that lies in the archive is loaded where n has the Archive and it has at most 64 MiB; else Body says
-// where it is, and [Checkpoint.OpenState] reads it. One that is missing or damaged is a [*archive.BodyError].
+// A state that lies in the archive is loaded if n has the Archive and the state has at most 64 MiB.
+// Otherwise Body says where the state is, and [Checkpoint.OpenState] reads it. A state that is
+// missing or damaged is an [*archive.BodyError].
 func (n Namespace) Get(ctx context.Context, name string, opts *ReadOptions) (*Checkpoint, error) {
 	one, o, err := n.reading(name, opts)
 	if err != nil {
@@ -79,10 +81,11 @@ func (r *reader) choose(ctx context.Context, o ReadOptions) (*Checkpoint, error)
 	return viewHead(r.key, r.head)
 }
 
-// History reads the versions from the newest (or the one that opts chooses) back to the first of this
-// life, without those that have expired; where n has an Archive, with those that it has of them. States that lie in
-// the archive are not loaded: [Checkpoint.OpenState] reads them. A version that cannot be trusted is yielded as its error, and
-// the next one follows; an error of the store's or the archive's ends it. No such checkpoint is [store.ErrNotFound].
+// History reads the versions from the newest, or from the one that opts chooses, back to the first
+// of this life. It leaves out expired versions, unless n has an Archive that holds them. It loads
+// no state that lies in the archive: [Checkpoint.OpenState] reads those. A damaged version is
+// yielded as its error, and the next one follows. An error of the store or the archive ends the
+// history. If there is no such checkpoint, the error is [store.ErrNotFound].
 func (n Namespace) History(ctx context.Context, name string, opts *ReadOptions) iter.Seq2[*Checkpoint, error] {
 	return func(yield func(*Checkpoint, error) bool) {
 		one, o, err := n.reading(name, opts)
@@ -107,7 +110,8 @@ func (n Namespace) History(ctx context.Context, name string, opts *ReadOptions) 
 	}
 }
 
-// reader reads the versions of one checkpoint behind the HEAD that it has read: HEAD comes before any V#.
+// reader reads the versions of one checkpoint behind the HEAD that it has read: HEAD comes before
+// any V#.
 type reader struct {
 	named
 	head        *store.Head // nil: absent
@@ -178,8 +182,8 @@ func (r *reader) view(e entry) (*Checkpoint, error) {
 	return viewCopy(r.key, &e)
 }
 
-// raw reads one version as it is stored. V#k may be missing because it is being written behind HEAD:
-// then HEAD is read again. Where it has expired, the archive may have it.
+// raw reads one version as it is stored. V#k may be missing because it is being written behind
+// HEAD: then HEAD is read again. Where it has expired, the archive may have it.
 func (r *reader) raw(ctx context.Context, version int64) (entry, error) {
 	for {
 		newest := r.head.Number
@@ -218,8 +222,9 @@ func (r *reader) at(ctx context.Context, t time.Time) (*Checkpoint, error) {
 	return nil, fmt.Errorf("a version of checkpoint %s as of %s: %w", r.key, t.UTC().Format(time.RFC3339), store.ErrNotFound)
 }
 
-// history yields the versions that are shown, newest first, from one on (0: the newest), but for those
-// that were saved after a time (zero: none). Where the store has holes, the archive may fill them.
+// history yields the versions that are shown, newest first, from one on (0: the newest), but for
+// those that were saved after a time (zero: none). Where the store has holes, the archive may fill
+// them.
 func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.Seq2[entry, error] {
 	late := func(saved time.Time) bool { return !until.IsZero() && saved.After(until) }
 	return func(yield func(entry, error) bool) {
@@ -257,8 +262,8 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 	}
 }
 
-// copies reads the copies from version from down to version low. Of one that cannot be trusted it yields the number alone, and its error, and
-// goes on; any other error is the last.
+// copies reads the copies from version from down to version low. Of one that cannot be trusted it
+// yields the number alone, and its error, and goes on; any other error is the last.
 func (n named) copies(ctx context.Context, from, low int64) iter.Seq2[store.Copy, error] {
 	return func(yield func(store.Copy, error) bool) {
 		for from >= low {
@@ -286,7 +291,8 @@ func (n named) copies(ctx context.Context, from, low int64) iter.Seq2[store.Copy
 	}
 }
 
-// damaged is the version of the copy that cannot be trusted, by the name of its record; 0 if it was another error.
+// damaged is the version of the copy that cannot be trusted, by the name of its record; 0 if it was
+// another error.
 func damaged(err error) int64 {
 	bad, ok := errors.AsType[*store.BadRecordError](err)
 	if !ok {

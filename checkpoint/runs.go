@@ -12,9 +12,10 @@ type RunInfo struct {
 	Live        bool        // it holds the lease, which has not run out
 }
 
-// Runs groups the versions that are kept by the epoch that committed them: who ran, when, how far it came, how
-// it ended. The newest is first. A run that has saved nothing leaves no trace. opts.Version and opts.At choose where it
-// begins, as for [Namespace.History]; the errors are those of [Namespace.Get].
+// Runs groups the versions that are kept by the epoch that committed them: who ran, when, how far
+// the run came, how it ended. The newest run is first. A run that saved nothing leaves no trace.
+// The options choose where the runs begin, as for [Namespace.History]. States are not loaded. The
+// errors are those of [Namespace.Get].
 func (n Namespace) Runs(ctx context.Context, name string, opts *ReadOptions) ([]RunInfo, error) {
 	one, o, err := n.reading(name, opts)
 	if err != nil {
@@ -53,8 +54,8 @@ func (n Namespace) Runs(ctx context.Context, name string, opts *ReadOptions) ([]
 	return runs, nil
 }
 
-// GroupRuns groups versions, which come newest first, by the epoch that committed them. live is the epoch
-// of the lease that is held; 0: none is.
+// GroupRuns groups versions, which come newest first, by the epoch that committed them. live is the
+// epoch of the lease that is held; 0: none is.
 func GroupRuns(versions iter.Seq[*Checkpoint], live int64) []RunInfo {
 	var runs []RunInfo
 	for cp := range versions {
