@@ -1,6 +1,7 @@
 package checkpoint_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -72,4 +73,52 @@ func ExampleNamespace_Restore() {
 	// 2 true <nil>
 	// starts at "x"
 	// <nil>
+}
+
+// All checkpoints of one store go to another, with their history.
+func ExampleExporter() {
+	ctx := context.Background()
+	from, to := checkpoint.Namespace{Store: memstore.New(nil)}, checkpoint.Namespace{Store: memstore.New(nil)}
+	for _, name := range []string{"eu", "us"} {
+		if _, err := from.Set(ctx, name, checkpoint.Content{State: []byte(`{"sum": 1}`)}, nil); err != nil {
+			fmt.Println(err)
+		}
+	}
+
+	var lines bytes.Buffer // or a file
+	x := checkpoint.NewExporter(&lines)
+	for name, err := range from.Names(ctx, "") {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if _, err := x.Add(ctx, from, name, nil); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	fmt.Println(x.Close())
+
+	for done, err := range to.Import(ctx, &lines, nil) {
+		fmt.Println(done.Name, done.Versions, err)
+	}
+	// Output:
+	// <nil>
+	// eu 1 <nil>
+	// us 1 <nil>
+}
+
+func ExampleNamespace_List() {
+	ctx, jobs := context.Background(), checkpoint.Namespace{Store: memstore.New(nil)}
+	for _, name := range []string{"orders/eu", "orders/us", "users"} {
+		if _, err := jobs.Set(ctx, name, checkpoint.Content{State: []byte("1")}, nil); err != nil {
+			fmt.Println(err)
+		}
+	}
+	for l, err := range jobs.List(ctx, "orders/") {
+		fmt.Println(l.Name, l.Checkpoint.Number, l.Held, err)
+	}
+	// Output:
+	// orders/eu 1 false <nil>
+	// orders/us 1 false <nil>
 }
