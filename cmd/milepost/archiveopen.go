@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -63,8 +64,14 @@ func (a *app) openArchive(ctx context.Context, mode openMode, defaultFile string
 	}
 	if text == "" {
 		u := places.Archive{Dir: filepath.Join(filepath.Dir(defaultFile), "archive")}
-		if _, err := os.Stat(u.Dir); mode&makesArchive == 0 && err != nil {
-			return openArchive{url: u}, nil // nothing was ever archived
+		if mode&makesArchive == 0 {
+			_, err := os.Stat(u.Dir)
+			if errors.Is(err, fs.ErrNotExist) {
+				return openArchive{url: u}, nil // nothing was ever archived
+			}
+			if err != nil {
+				return openArchive{}, fmt.Errorf("look for the archive: %w", err)
+			}
 		}
 		return openDirectory(u)
 	}

@@ -28,8 +28,10 @@ var (
 // state.
 type Codec struct{}
 
+// ContentType is that of [checkpoint.JSON].
 func (Codec) ContentType() string { return checkpoint.JSON.ContentType() }
 
+// Marshal returns the state, which must be a [json.RawMessage].
 func (Codec) Marshal(v any) ([]byte, error) {
 	state, ok := v.(json.RawMessage)
 	if !ok {
@@ -38,6 +40,7 @@ func (Codec) Marshal(v any) ([]byte, error) {
 	return state, nil // a state is never changed, only replaced
 }
 
+// Unmarshal copies data into v, a *[json.RawMessage].
 func (Codec) Unmarshal(data []byte, v any) error {
 	*v.(*json.RawMessage) = bytes.Clone(data)
 	return nil

@@ -20,7 +20,7 @@ import (
 // to write or read one.
 const zstdWindow = 4 << 20
 
-// ErrBodyMissing: the body of a state is missing or damaged. See [BodyError].
+// ErrBodyMissing says that the body of a state is missing or damaged. See [BodyError].
 var ErrBodyMissing = errors.New("the state's body is missing or damaged")
 
 // BodyError names a body that a version points at and that is missing or damaged. No older state

@@ -31,7 +31,9 @@ func TestTheTestsThatTheDocumentsNameExist(t *testing.T) {
 				if strings.HasPrefix(name, "Test") {
 					code = "func " + name + "("
 				}
-				assert.True(t, strings.Contains(source, code), "docs/%s names the test %q, and there is none", document, name)
+				if !strings.Contains(source, code) { // testify would print the source
+					t.Errorf("docs/%s names the test %q, and there is none", document, name)
+				}
 				seen++
 			}
 		}
@@ -43,7 +45,7 @@ func TestTheTestsThatTheDocumentsNameExist(t *testing.T) {
 func goSource(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(path) != ".go" {
 			return err
 		}
