@@ -85,8 +85,8 @@ func (n Namespace) Reset(ctx context.Context, name string, opts *EditOptions) (*
 	})
 }
 
-// resetLost begins afresh a checkpoint that the store has lost, and the archive has not. It returns
-// nil and nil where that is not so.
+// resetLost resets a checkpoint that the store has lost and the archive still has. If the store has
+// not lost the checkpoint, resetLost returns nil and nil.
 func (n named) resetLost(ctx context.Context, o *EditOptions) (*EditResult, error) {
 	found, err := n.look(ctx)
 	if err != nil {
@@ -105,7 +105,7 @@ func (n named) resetLost(ctx context.Context, o *EditOptions) (*EditResult, erro
 			return leading{}, err
 		}
 		content := store.Version{Reason: o.Reason, Ended: store.EndedDone, Born: t.next()}
-		if v, err := t.version(ctx, newest); err == nil && !v.Deleted { // else what was before is not to be shown
+		if v, err := t.version(ctx, newest); err == nil && !v.Deleted { // otherwise earlier versions are hidden
 			content.Born = v.Born
 		}
 		after := content
@@ -135,7 +135,7 @@ type Content struct {
 	Identity    *string
 	Schema      *int64
 
-	unloaded bool // there is a state, which is not here
+	unloaded bool // there is a state, but it was not loaded
 }
 
 // ContentOf returns everything that [Namespace.Set] can take over from cp. A state that lies in an
@@ -208,8 +208,8 @@ func (o *EditOptions) filled() *EditOptions {
 	return &f
 }
 
-// edit plans a change on what is there, and makes it as a commit under the lease, planned again on
-// what is there then.
+// edit plans a change. Then it takes the lease, plans again with what the store has by then, and
+// commits the change.
 func (n Namespace) edit(ctx context.Context, name string, opts *EditOptions, plan func(context.Context, *reader) (store.Version, error)) (*EditResult, error) {
 	one, err := n.named(name)
 	if err != nil {
@@ -242,7 +242,7 @@ func (n named) edit(ctx context.Context, o *EditOptions, plan func(context.Conte
 	return planned, nil
 }
 
-// plan holds the condition, and returns what would be.
+// plan checks IfVersion, and returns the result of the change and the version to commit.
 func (o *EditOptions) plan(ctx context.Context, r *reader, plan func(context.Context, *reader) (store.Version, error)) (*EditResult, store.Version, error) {
 	if err := o.condition(r); err != nil {
 		return nil, store.Version{}, err
@@ -299,14 +299,14 @@ func (n named) editor(ctx context.Context, o *EditOptions) (*editor, error) {
 	return &editor{named: n, c: newCommitter(ctx, n, l, session), lease: l}, nil
 }
 
-// fenced reads behind the fence.
+// fenced returns a reader of what the store held once the fence was up.
 func (e *editor) fenced() *reader {
 	head := e.lease.Head()
 	return e.reader(store.Records{Head: &head, Lease: e.lease.Prior(), Clock: e.lease.Clock()})
 }
 
 func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, error) {
-	if err := e.c.begin(ctx, closingSave); err != nil { // it is the only one
+	if err := e.c.begin(ctx, closingSave); err != nil { // the editor makes only this commit
 		return nil, err
 	}
 	defer e.c.end()
@@ -319,8 +319,9 @@ func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, e
 	return view(e.c.key, "HEAD", &e.c.base)
 }
 
-// close waits until the version is durable in full, and releases the lease. The change has landed
-// by then: the next session makes up for a copy that is missing, and the lease expires by itself.
+// close waits until the version and its copy are durable, and releases the lease. The change has
+// already landed, so close returns no error. If the copy is missing, the next session writes it. If
+// the lease was not released, it expires.
 func (e *editor) close(ctx context.Context) {
 	e.done = true
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.c.timeout)
@@ -331,7 +332,7 @@ func (e *editor) close(ctx context.Context) {
 	e.c.finishArchive(ctx)
 }
 
-// abandon gives the lease back where the change was not made.
+// abandon releases the lease after a change that was not made.
 func (e *editor) abandon(ctx context.Context) {
 	if !e.done {
 		e.close(ctx)

@@ -8,17 +8,20 @@ import (
 	"path"
 )
 
-// Key is the same each time that the record with that cursor is processed, by whichever session, and another for every other record: 32
-// hexadecimal digits, for a sink that drops or replaces what it has already, such as a queue with deduplication ids or a table with that as
-// its key. A record is processed again where the session before died behind its last save; a sink that goes by keys then has it once.
+// Key returns an idempotency key for the record at cursor: 32 hexadecimal digits. Every session
+// returns the same key for the same record, and different keys for different records. A record is
+// processed again if a session died after its last save. A sink that drops or replaces a key that
+// it already has then holds the record once. Such a sink is a queue with deduplication ids, or a
+// table with the key as its primary key.
 //
-// Checkpoints do not share keys, and neither do the lives of one: who deletes a checkpoint, and runs the job again, has other
-// records. An import begins a life of its own. A reset does not: to have a sink take the same records anew, delete.
+// Two checkpoints never share a key. A delete or an import begins a new life of the checkpoint, with
+// new keys. A reset keeps the keys. To make a sink accept the same records again, delete the
+// checkpoint.
 func (s *Session[T]) Key(cursor string) string {
 	h := s.c.lease.Head()
 	born := h.Born
 	if !h.Exists() {
-		born = h.Number + 1 // as the first commit has it
+		born = h.Number + 1 // the first commit sets the same
 	}
 	var text []byte
 	for _, part := range []string{s.c.key.Namespace, s.c.key.Name} {
@@ -31,12 +34,14 @@ func (s *Session[T]) Key(cursor string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Output is a name for an output of the job's, such as a file, that no other session and no later save gives: name with the epoch and the version
-// that is saved next, before its extension, as in part-7-e3-v120.parquet. Names of one save must differ by themselves.
+// Output returns a name for an output of the job, such as a file. No other session and no later save
+// gets the same name. Output puts the epoch and the number of the next version before the extension
+// of name, as in part-7-e3-v120.parquet. Within one save, the caller must pass different names.
 //
-// Which outputs count is for the state to say: list the name there in the [Session.Mark] that moves the cursor past what it holds. So
-// it is in the list exactly if its records are not processed again, and what a session wrote and could not list, because it died or had lost its lease, is in
-// no list.
+// The state decides which outputs count. In the [Session.Mark] that moves the cursor past the
+// records of an output, add the output's name to a list in the state. An output is then in the list
+// if and only if its records are not processed again. A session that died or lost its lease may
+// leave outputs that are in no list.
 func (s *Session[T]) Output(name string) string {
 	extension := path.Ext(name)
 	return fmt.Sprintf("%s-e%d-v%d%s", name[:len(name)-len(extension)], s.Epoch(), s.Version()+1, extension)

@@ -16,29 +16,31 @@ var (
 	// ErrRefused: the checkpoint and the job do not go together. See [RefusedError].
 	ErrRefused = errors.New("refused")
 
-	// ErrVersionConflict: the checkpoint is not at the version that was asked
-	// for. See [VersionConflictError].
+	// ErrVersionConflict: the checkpoint is not at the version that was asked for. See
+	// [VersionConflictError].
 	ErrVersionConflict = errors.New("version conflict")
 
-	// ErrYielded is the cause with which a session's context is cancelled when it is to hand over,
-	// what a function returns to say that it did, and what Run then returns.
+	// ErrYielded: the session handed the checkpoint over. A session's context is cancelled with this
+	// cause when another run asks for the checkpoint. The job's function returns ErrYielded to
+	// confirm, and Run then returns it.
 	ErrYielded = errors.New("handed over")
 
 	// ErrClosed: the session was closed before.
 	ErrClosed = errors.New("session is closed")
 )
 
-// OutcomeUnknownError says that nothing could be learned of a save before its context
-// ended: it may have landed, may still do so, or never. The session settles the question
-// before it does anything else; so does the next session. It matches [ErrOutcomeUnknown].
+// OutcomeUnknownError says that the outcome of a save was not known when its context ended. The save
+// may have landed, may still land, or may never land. The session settles the outcome before it
+// saves anything else. If the session ends first, the next session settles it. The error matches
+// [ErrOutcomeUnknown].
 type OutcomeUnknownError struct {
 	Key      store.Key
-	Version  int64  // the version it would be
-	CommitID string // version Version carries this id if and only if the save landed
-	Err      error  // why nothing is known
+	Version  int64  // the version that the save would make
+	CommitID string // that version carries this id if and only if the save landed
+	Err      error  // why the outcome is unknown
 
-	// Earlier says that all this is of a save before, which could not be settled yet: the
-	// call that returned this has begun nothing, and saved nothing.
+	// Earlier says that Version, CommitID and Err are those of an earlier save, which could not be
+	// settled yet. The call that returned this error has begun nothing, and saved nothing.
 	Earlier bool
 }
 
@@ -53,19 +55,20 @@ func (e *OutcomeUnknownError) Error() string {
 // Is makes an OutcomeUnknownError match [ErrOutcomeUnknown].
 func (e *OutcomeUnknownError) Is(target error) bool { return target == ErrOutcomeUnknown }
 
-// Unwrap returns why nothing is known.
+// Unwrap returns why the outcome is unknown.
 func (e *OutcomeUnknownError) Unwrap() error { return e.Err }
 
-// SettledError says what became of an earlier save whose outcome was unknown. The call that
-// returns it has saved nothing: the caller decides what follows. It comes where that save or this
-// one carries the caller's own writes; plain saves go on in silence, the newest wins.
-// It matches the loss of the lease where that came with it.
+// SettledError gives the outcome of an earlier save whose outcome was unknown. The call that returns
+// it has saved nothing: the caller decides what to do next. A call returns it only if the earlier
+// save or this save carries the caller's own writes. Otherwise the session continues without an
+// error, and saves the newest state. If Err is the loss of the lease, the SettledError matches
+// [lease.ErrLost], too.
 type SettledError struct {
 	Key      store.Key
 	Version  int64
 	CommitID string
-	Landed   bool  // true: it and its writes are durable; false: they are not, and never will be
-	Err      error // what else was found, such as that the lease is lost; may be nil
+	Landed   bool  // true: the save and its writes are durable; false: they never will be
+	Err      error // another error that was found, such as the loss of the lease; may be nil
 }
 
 func (e *SettledError) Error() string {
@@ -80,16 +83,16 @@ func (e *SettledError) Error() string {
 	return s
 }
 
-// Unwrap returns what else was found.
+// Unwrap returns Err.
 func (e *SettledError) Unwrap() error { return e.Err }
 
-// RefusedError says which part of the resume contract does not hold, naming both
-// sides. It matches [ErrRefused].
+// RefusedError says which part of the resume contract does not hold. It names both sides, and
+// matches [ErrRefused].
 type RefusedError struct {
 	Key  store.Key
 	What string // "identity", "schema", "content type", "cursor order", "mirror", …
 	Have string // what the checkpoint carries
-	Want string // what the job declares; "": it is not about what the job declares
+	Want string // what the job declares; "": the refusal is not about what the job declares
 	Hint string // what to do
 }
 
@@ -107,8 +110,8 @@ func (e *RefusedError) Error() string {
 // Is makes a RefusedError match [ErrRefused].
 func (e *RefusedError) Is(target error) bool { return target == ErrRefused }
 
-// VersionConflictError says that a checkpoint is not at the version that
-// EditOptions.IfVersion asked for. It matches [ErrVersionConflict].
+// VersionConflictError says that a checkpoint is not at the version that EditOptions.IfVersion asks
+// for. It matches [ErrVersionConflict].
 type VersionConflictError struct {
 	Key  store.Key
 	Want int64
@@ -126,7 +129,7 @@ func wrap(doing string, key store.Key, err error) error {
 	return fmt.Errorf("%s %s: %w", doing, key, err)
 }
 
-// permanent reports whether sending the same request again is of no use.
+// permanent reports whether the same request would fail again.
 func permanent(err error) bool {
 	for _, target := range []error{
 		store.ErrTooLarge, store.ErrWrite, store.ErrBadRecord, store.ErrNewerFormat, store.ErrNoTable, store.ErrName, ErrRefused,
@@ -140,7 +143,7 @@ func permanent(err error) bool {
 	return write
 }
 
-// unlessAny returns err unless it matches one of these.
+// unlessAny returns err, or nil if err matches one of these errors.
 func unlessAny(err error, these ...error) error {
 	for _, target := range these {
 		if errors.Is(err, target) {

@@ -11,16 +11,17 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Expectation is how often a job is expected to save. It is kept in the store, where milepost monitor, stale and
-// status judge by it whether the checkpoint is overdue.
+// Expectation is how often a job is expected to save. The store keeps the expectation. The commands
+// milepost monitor, stale and status use it to decide whether the checkpoint is overdue.
 type Expectation struct {
-	// Every is the longest time between two saves; at least a second. 0: the job declares nothing, and what the store has stays.
+	// Every is the longest time between two saves, at least a second. 0: the job declares nothing,
+	// and the expectation in the store stays.
 	Every time.Duration
 
-	// Grace is how much later a save may be before the checkpoint is overdue.
+	// Grace is how late a save may be before the checkpoint is overdue.
 	Grace time.Duration
 
-	// Override also replaces what a person has said with milepost expect.
+	// Override also replaces an expectation that a person set with milepost expect.
 	Override bool
 }
 
@@ -34,14 +35,16 @@ func (e Expectation) validate() error {
 	return nil
 }
 
-// setByJob begins what the store says of who set an expectation that a job declared. A person's begins with their name.
+// setByJob is the prefix of SetBy in an expectation that a job declared. If a person set the
+// expectation, SetBy begins with the person's name.
 const setByJob = "job "
 
-// DeclaredByJob reports whether a job has set the expectation, by [Options.Expect], and no person.
+// DeclaredByJob reports whether a job set the expectation, with [Options.Expect], and not a person.
 func DeclaredByJob(e *store.Expectation) bool { return strings.HasPrefix(e.SetBy, setByJob) }
 
-// declare keeps the job's expectation in the store, if it is not there already. The acquisition has read what is, so
-// that nothing is asked. A job does not fail because its silence could not be made known: that is logged.
+// declare writes the job's expectation to the store unless the store already has it. The lease has
+// read the stored expectation, so declare sends no read. If the write fails, declare logs the error,
+// and the job continues.
 func (o *Options) declare(ctx context.Context, st store.Store, l *lease.Lease) {
 	want, has := o.Expect, l.Expected()
 	every, grace := want.Every.Truncate(time.Millisecond), want.Grace.Truncate(time.Millisecond)

@@ -19,7 +19,7 @@ type ReadOptions struct {
 	At      time.Time
 }
 
-// reading is what the options of a read choose of one checkpoint.
+// reading validates the options of a read, and returns the checkpoint that is read.
 func (n Namespace) reading(name string, opts *ReadOptions) (named, ReadOptions, error) {
 	var o ReadOptions
 	if opts != nil {
@@ -49,7 +49,7 @@ func (n Namespace) Get(ctx context.Context, name string, opts *ReadOptions) (*Ch
 		return nil, err
 	}
 	cp, err := one.get(ctx, o)
-	if errors.Is(err, archive.ErrBodyMissing) { // HEAD has gone on since, or nothing else is to be had
+	if errors.Is(err, archive.ErrBodyMissing) { // HEAD may have moved since, and point at another body
 		return one.get(ctx, o)
 	}
 	return cp, err
@@ -110,8 +110,7 @@ func (n Namespace) History(ctx context.Context, name string, opts *ReadOptions) 
 	}
 }
 
-// reader reads the versions of one checkpoint behind the HEAD that it has read: HEAD comes before
-// any V#.
+// reader reads the versions of one checkpoint. It has read HEAD before it reads any V#.
 type reader struct {
 	named
 	head        *store.Head // nil: absent
@@ -135,13 +134,13 @@ func (n named) existing(ctx context.Context) (*reader, error) {
 	return r, r.exists()
 }
 
-// entry is one version of a history, and whether the archive had it.
+// entry is one version of a history, and whether it came from the archive.
 type entry struct {
 	store.Copy
 	archived bool
 }
 
-// exists returns an error that matches [store.ErrNotFound] unless there is a checkpoint.
+// exists returns an error that matches [store.ErrNotFound] if the checkpoint does not exist.
 func (r *reader) exists() error {
 	if r.head == nil || !r.head.Exists() {
 		return fmt.Errorf("checkpoint %s: %w", r.key, store.ErrNotFound)
@@ -149,7 +148,7 @@ func (r *reader) exists() error {
 	return nil
 }
 
-// newest is HEAD's version, a tombstone's too.
+// newest returns HEAD's version, even if HEAD is a tombstone.
 func (r *reader) newest() int64 {
 	if r.head == nil {
 		return 0
@@ -157,7 +156,7 @@ func (r *reader) newest() int64 {
 	return r.head.Number
 }
 
-// regressed reports whether the store knows less than it did.
+// regressed reports whether the store has gone backward: HEAD is older than LEASE says.
 func (r *reader) regressed() bool { return r.lease != nil && r.newest() < r.lease.Version }
 
 // shown reports whether readers may see the copy.
@@ -174,7 +173,7 @@ func (r *reader) version(ctx context.Context, version int64) (*Checkpoint, error
 	return r.view(e)
 }
 
-// view is a version as readers see it. HEAD stands for the newest.
+// view returns a version as readers see it. HEAD is shown for the newest version.
 func (r *reader) view(e entry) (*Checkpoint, error) {
 	if e.CommitID == r.head.CommitID {
 		return viewHead(r.key, r.head)
@@ -182,8 +181,8 @@ func (r *reader) view(e entry) (*Checkpoint, error) {
 	return viewCopy(r.key, &e)
 }
 
-// raw reads one version as it is stored. V#k may be missing because it is being written behind
-// HEAD: then HEAD is read again. Where it has expired, the archive may have it.
+// raw reads one version as it is stored. V#k may be missing because a session is still writing it
+// after HEAD. Then raw reads HEAD again. If V#k has expired, raw reads it from the archive.
 func (r *reader) raw(ctx context.Context, version int64) (entry, error) {
 	for {
 		newest := r.head.Number
@@ -222,9 +221,9 @@ func (r *reader) at(ctx context.Context, t time.Time) (*Checkpoint, error) {
 	return nil, fmt.Errorf("a version of checkpoint %s as of %s: %w", r.key, t.UTC().Format(time.RFC3339), store.ErrNotFound)
 }
 
-// history yields the versions that are shown, newest first, from one on (0: the newest), but for
-// those that were saved after a time (zero: none). Where the store has holes, the archive may fill
-// them.
+// history yields the versions that readers may see, newest first. It begins at version from (0: the
+// newest), and leaves out versions that were saved after until (zero: leaves out none). Versions
+// that the store does not have come from the archive, if the archive has them.
 func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.Seq2[entry, error] {
 	late := func(saved time.Time) bool { return !until.IsZero() && saved.After(until) }
 	return func(yield func(entry, error) bool) {
@@ -262,8 +261,8 @@ func (r *reader) history(ctx context.Context, from int64, until time.Time) iter.
 	}
 }
 
-// copies reads the copies from version from down to version low. Of one that cannot be trusted it
-// yields the number alone, and its error, and goes on; any other error is the last.
+// copies reads the copies from version from down to version low. For a damaged copy it yields only
+// the number and the error, and continues. Any other error ends it.
 func (n named) copies(ctx context.Context, from, low int64) iter.Seq2[store.Copy, error] {
 	return func(yield func(store.Copy, error) bool) {
 		for from >= low {
@@ -280,7 +279,7 @@ func (n named) copies(ctx context.Context, from, low int64) iter.Seq2[store.Copy
 				return
 			}
 			version := damaged(failed)
-			if version > from { // or this would never end
+			if version > from { // without this check, the loop might never end
 				version = 0
 			}
 			if !yield(store.Copy{Version: store.Version{Number: version}}, failed) || version == 0 {
@@ -291,8 +290,8 @@ func (n named) copies(ctx context.Context, from, low int64) iter.Seq2[store.Copy
 	}
 }
 
-// damaged is the version of the copy that cannot be trusted, by the name of its record; 0 if it was
-// another error.
+// damaged returns the version of a damaged copy, from the name of its record. For any other error it
+// returns 0.
 func damaged(err error) int64 {
 	bad, ok := errors.AsType[*store.BadRecordError](err)
 	if !ok {

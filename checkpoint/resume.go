@@ -16,13 +16,13 @@ import (
 // resumption is what a session starts from.
 type resumption struct {
 	checkpoint *Checkpoint  // nil: a fresh start
-	stored     *store.State // the state as the version has it; nil: none
-	state      []byte       // as the codec has it, migrated; nil: the zero T, or a stream
-	identity   string       // that the next versions carry
+	stored     *store.State // the state as the version holds it; nil: none
+	state      []byte       // encoded and migrated; nil: the zero T, or a stream
+	identity   string       // the identity that the next versions carry
 }
 
-// resume holds the checkpoint against what the job declares. Where it does not exist yet, seed stands
-// in for it.
+// resume compares the checkpoint with what the job declares, and returns what the session starts
+// from. If the checkpoint does not exist yet, resume uses seed in its place.
 func (o *Options) resume(ctx context.Context, n named, head *store.Head, seed *trunk, codec Codec, load bool) (resumption, error) {
 	forked := head.Number == 0 && seed != nil
 	if forked {
@@ -65,13 +65,14 @@ func (o *Options) resume(ctx context.Context, n named, head *store.Head, seed *t
 		return resumption{}, err
 	}
 	if !load {
-		from.state = nil // however small
+		from.state = nil // even if it is small
 	}
 	return from, nil
 }
 
-// loadNewest loads the body of HEAD's version. Where it is missing or damaged HEAD is read again, and only if that
-// still points there is it an error: never is an older version taken instead.
+// loadNewest loads the body of HEAD's version. If the body is missing or damaged, loadNewest reads
+// HEAD again. If HEAD has not changed, it tries the body once more. It never takes an older version
+// instead.
 func (n named) loadNewest(ctx context.Context, v *store.Version) ([]byte, error) {
 	data, err := loadBody(ctx, n.Archive, n.key, v)
 	if !errors.Is(err, archive.ErrBodyMissing) {
@@ -87,8 +88,9 @@ func (n named) loadNewest(ctx context.Context, v *store.Version) ([]byte, error)
 	return loadBody(ctx, n.Archive, n.key, v)
 }
 
-// notLost refuses to begin from zero where the store has nothing of a checkpoint, and its archive has: the store has
-// lost it. An archive that cannot be asked is an error.
+// notLost returns a [*RefusedError] if the store has lost the checkpoint: the store has nothing of
+// the checkpoint, and the archive has a version. The session must not begin from zero then. An
+// archive that does not answer is an error.
 func (n named) notLost(ctx context.Context, head *store.Head) error {
 	if n.Archive == nil || head != nil && head.Number > 0 {
 		return nil
@@ -132,13 +134,14 @@ func (o *Options) migrate(cp *Checkpoint, loaded bool) ([]byte, error) {
 	return state, nil
 }
 
-// trunk is the checkpoint that another forks from.
+// trunk is the checkpoint that another checkpoint forks from.
 type trunk struct {
 	key  store.Key
 	head *store.Head
 }
 
-// fork finds the name to go on under. Where that checkpoint is new, it starts from the trunk.
+// fork returns the checkpoint to continue as, under [IdentityFork]. If that checkpoint is new, it
+// starts from the trunk.
 func (o *Options) fork(ctx context.Context, n named) (named, *trunk, error) {
 	if o.OnIdentity != IdentityFork || o.Identity == "" {
 		return n, nil, nil
@@ -160,7 +163,7 @@ func (o *Options) fork(ctx context.Context, n named) (named, *trunk, error) {
 	return fork, &trunk{key: n.key, head: h}, nil
 }
 
-// sayOld speaks up where the version resumed from is older than MaxAge.
+// sayOld calls OnOld, or logs, if the version to resume from is older than MaxAge.
 func (o *Options) sayOld(cp *Checkpoint, l *lease.Lease) {
 	now := l.Clock().Wall
 	if now.IsZero() {
