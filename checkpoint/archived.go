@@ -13,8 +13,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// archivedVersions reads the versions of one checkpoint that the store does not hold any more, from
-// the mirror. It lists the mirror when it needs the first of them.
+// archivedVersions reads from the mirror the versions of one checkpoint that the store does not
+// hold any more. It lists the mirror when it needs the first version.
 type archivedVersions struct {
 	r      *reader
 	until  time.Time // versions that were saved later are left out; zero: none
@@ -92,7 +92,7 @@ func (p *archivedVersions) before(ctx context.Context, ids []archive.ID) ([]arch
 		e, err := p.read(ctx, id)
 		return e.SavedAt, err
 	})
-	if errors.Is(err, store.ErrBadRecord) { // the error is yielded in the place of the version
+	if errors.Is(err, store.ErrBadRecord) { // between yields the error in place of the version
 		return ids[:min(n+1, len(ids))], nil
 	}
 	return ids[:n], err

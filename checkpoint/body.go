@@ -9,8 +9,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// place puts the state of a save where it belongs: into the record, or into a body of this version's
-// own, which is there before HEAD can point at it.
+// place puts the state of a save into the record, or into a new body in the archive. The body is
+// written before HEAD can point at it.
 func (c *committer) place(ctx context.Context, sv *save) (err error) {
 	v := &sv.commit.Next
 	none := c.archive.Archive == nil

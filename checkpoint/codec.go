@@ -105,14 +105,14 @@ func streams[T any]() bool {
 	return ok
 }
 
-// packed returns encoded state as it is stored.
+// packed returns an encoded state as the store keeps it.
 func packed(data []byte, contentType string) *store.State {
 	s := archive.Pack(data)
 	s.ContentType = storedType(contentType)
 	return s
 }
 
-// storedType returns a content type as it is stored: "" for JSON.
+// storedType returns a content type as the store keeps it: "" for JSON.
 func storedType(contentType string) string {
 	if contentType == jsonType {
 		return ""

@@ -99,8 +99,8 @@ func leaving(left, err error) (_, other error) {
 	return left, err
 }
 
-// removeFormer removes the versions of former lives. left says which it has not, since their
-// records cannot be trusted.
+// removeFormer removes the versions of former lives. left names the versions that it did not remove
+// because their records are damaged.
 func (n named) removeFormer(ctx context.Context, found store.Records) (removed int, left, err error) {
 	h := found.Head
 	if h == nil || h.Number == 0 {

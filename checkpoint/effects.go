@@ -14,8 +14,8 @@ import (
 // it already has then holds the record once. Such a sink is a queue with deduplication ids, or a
 // table with the key as its primary key.
 //
-// Two checkpoints never share a key. A delete or an import begins a new life of the checkpoint, with
-// new keys. A reset keeps the keys. To make a sink accept the same records again, delete the
+// Two checkpoints never share a key. A delete or an import begins a new life of the checkpoint,
+// with new keys. A reset keeps the keys. To make a sink accept the same records again, delete the
 // checkpoint.
 func (s *Session[T]) Key(cursor string) string {
 	h := s.c.lease.Head()
@@ -34,9 +34,10 @@ func (s *Session[T]) Key(cursor string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Output returns a name for an output of the job, such as a file. No other session and no later save
-// gets the same name. Output puts the epoch and the number of the next version before the extension
-// of name, as in part-7-e3-v120.parquet. Within one save, the caller must pass different names.
+// Output returns a name for an output of the job, such as a file. No other session and no later
+// save gets the same name. Output puts the epoch and the number of the next version before the
+// extension of name, as in part-7-e3-v120.parquet. Within one save, the caller must pass different
+// names.
 //
 // The state decides which outputs count. In the [Session.Mark] that moves the cursor past the
 // records of an output, add the output's name to a list in the state. An output is then in the list

@@ -20,8 +20,8 @@ var (
 	// [VersionConflictError].
 	ErrVersionConflict = errors.New("version conflict")
 
-	// ErrYielded: the session handed the checkpoint over. A session's context is cancelled with this
-	// cause when another run asks for the checkpoint. The job's function returns ErrYielded to
+	// ErrYielded: the session handed the checkpoint over. A session's context is cancelled with
+	// this cause when another run asks for the checkpoint. The job's function returns ErrYielded to
 	// confirm, and Run then returns it.
 	ErrYielded = errors.New("handed over")
 
@@ -29,9 +29,9 @@ var (
 	ErrClosed = errors.New("session is closed")
 )
 
-// OutcomeUnknownError says that the outcome of a save was not known when its context ended. The save
-// may have landed, may still land, or may never land. The session settles the outcome before it
-// saves anything else. If the session ends first, the next session settles it. The error matches
+// OutcomeUnknownError says that the outcome of a save was not known when its context ended. The
+// save may have landed, may still land, or may never land. The session settles the outcome before
+// it saves anything else. If the session ends first, the next session settles it. The error matches
 // [ErrOutcomeUnknown].
 type OutcomeUnknownError struct {
 	Key      store.Key
@@ -58,11 +58,11 @@ func (e *OutcomeUnknownError) Is(target error) bool { return target == ErrOutcom
 // Unwrap returns why the outcome is unknown.
 func (e *OutcomeUnknownError) Unwrap() error { return e.Err }
 
-// SettledError gives the outcome of an earlier save whose outcome was unknown. The call that returns
-// it has saved nothing: the caller decides what to do next. A call returns it only if the earlier
-// save or this save carries the caller's own writes. Otherwise the session continues without an
-// error, and saves the newest state. If Err is the loss of the lease, the SettledError matches
-// [lease.ErrLost], too.
+// SettledError gives the outcome of an earlier save whose outcome was unknown. The call that
+// returns it has saved nothing: the caller decides what to do next. A call returns it only if the
+// earlier save or this save carries the caller's own writes. Otherwise the session continues
+// without an error, and saves the newest state. If Err is the loss of the lease, the SettledError
+// matches [lease.ErrLost], too.
 type SettledError struct {
 	Key      store.Key
 	Version  int64

@@ -43,8 +43,8 @@ const setByJob = "job "
 func DeclaredByJob(e *store.Expectation) bool { return strings.HasPrefix(e.SetBy, setByJob) }
 
 // declare writes the job's expectation to the store unless the store already has it. The lease has
-// read the stored expectation, so declare sends no read. If the write fails, declare logs the error,
-// and the job continues.
+// read the stored expectation, so declare sends no read. If the write fails, declare logs the
+// error, and the job continues.
 func (o *Options) declare(ctx context.Context, st store.Store, l *lease.Lease) {
 	want, has := o.Expect, l.Expected()
 	every, grace := want.Every.Truncate(time.Millisecond), want.Grace.Truncate(time.Millisecond)

@@ -11,8 +11,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// UpkeepOptions say how [Namespace.GC], [Namespace.Prune] and [Namespace.Sync] work. The zero value is
-// useful.
+// UpkeepOptions say how [Namespace.GC], [Namespace.Prune] and [Namespace.Sync] work. The zero value
+// is useful.
 type UpkeepOptions struct {
 	// DryRun changes nothing, and returns what would be done.
 	DryRun bool
@@ -24,10 +24,10 @@ type UpkeepOptions struct {
 
 // GCResult is what [Namespace.GC] removed, or would remove without DryRun.
 type GCResult struct {
-	Bodies   []UnusedBody // those that no version points at
+	Bodies   []UnusedBody // the bodies that no version points at
 	Kept     int64        // how many bodies stay
 	Deleting bool         // an interrupted deletion was finished
-	Versions int64        // of former lives, left by that deletion or a late write; 0 with DryRun
+	Versions int64        // versions of former lives that were removed; 0 with DryRun
 }
 
 // UnusedBody is one body in the archive.
@@ -88,7 +88,7 @@ func (n named) collect(ctx context.Context, o *UpkeepOptions, done *GCResult) er
 		}
 	}
 	total := int64(len(listed))
-	// The mirror points at most of them, forever: those need no other check.
+	// The mirror points at most bodies, forever. Those bodies need no other check.
 	listed, err := n.withoutMirror(ctx, listed)
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 // record is one version to import.
 type record struct {
 	cp    *Checkpoint
-	write func(io.Writer) error // writes the state, where it is not in cp; it is called once, or not at all
+	write func(io.Writer) error // writes the state, called at most once; nil: the state is in cp
 }
 
 // importing is one checkpoint's import under way.
@@ -25,7 +25,7 @@ type importing struct {
 
 	e       *editor // nil: a dry run
 	base    store.Version
-	started bool // a version of this import is in the store: what follows comes behind it
+	started bool // the versions from here on are not in the store yet
 	last    int64
 }
 
@@ -70,7 +70,7 @@ func (n Namespace) importOne(ctx context.Context, name string, opts *ImportOptio
 	return im.done, nil
 }
 
-// open finds out what is there, and takes the lease.
+// open reads what the store has of the checkpoint, and takes the lease.
 func (im *importing) open(ctx context.Context) error {
 	found, err := im.look(ctx)
 	if err != nil {
@@ -92,14 +92,14 @@ func (im *importing) open(ctx context.Context) error {
 	return nil
 }
 
-// refused: the store has a checkpoint of that name, and it is not one that an import of these
+// refused returns the error for a checkpoint of that name in the store that no import of these
 // versions began.
 func (im *importing) refused() error {
 	return &RefusedError{Key: im.key, What: "version in the store", Have: fmt.Sprintf("%d, at cursor %s", im.base.Number, im.base.Cursor),
 		Hint: "it is none of those to import: delete it, or import into another namespace"}
 }
 
-// take imports one version, or finds that an import before has done so.
+// take imports one version, or skips it if an earlier import has done so.
 func (im *importing) take(ctx context.Context, rec *record) error {
 	cp := rec.cp
 	if cp.Number <= im.last {
@@ -151,15 +151,14 @@ func (im *importing) commit(ctx context.Context, next store.Version, rec *record
 	return c.amend(ctx, store.Copy{Version: c.base}, store.Amendment{Label: &rec.cp.Label, ExpiresAt: &forever})
 }
 
-// isBase reports whether cp is what the store has as its newest version, from an import that was
-// interrupted.
+// isBase reports whether cp is the store's newest version, which an interrupted import has made.
 func (im *importing) isBase(cp *Checkpoint) bool {
 	b := &im.base
 	return b.RestoredFrom == cp.Number && b.Cursor == cp.Cursor && b.Processed == cp.Processed && b.Failed == cp.Failed &&
 		(cp.SavedAt.IsZero() || b.SavedAt.Equal(cp.SavedAt.Truncate(time.Microsecond)))
 }
 
-// version is cp as it is committed.
+// version returns the version that commits cp.
 func (im *importing) version(cp *Checkpoint) (store.Version, error) {
 	content := ContentOf(cp)
 	content.unloaded = false

@@ -13,21 +13,21 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// lineReader reads the lines of an export. Its first error is its last: what follows a line that
-// cannot be read belongs to nothing.
+// lineReader reads the lines of an export. After the first error it reads nothing more: the lines
+// after a damaged line cannot be assigned to a version.
 type lineReader struct {
 	lines  *bufio.Scanner
-	number int64 // of the line that was read last
+	number int64 // the number of the last line that was read
 	err    error
 
 	into    string      // the namespace to import into; "": the one that each line names
-	partial bool        // an export that was cut short will do
-	seen    exportEnd   // since the beginning, or the last end
-	of      store.Key   // the checkpoint of the version that was read last, as the line has it
-	open    bool        // the last line was no end
-	ahead   *exportLine // read, and not taken yet
-	parts   int64       // of the version that was taken last, which are still to come
-	part    int64       // the number of the one that was read last
+	partial bool        // accept an export that was cut short
+	seen    exportEnd   // what was read since the beginning, or since the last end line
+	of      store.Key   // the checkpoint of the last version that was read, as its line names it
+	open    bool        // the last line was not an end line
+	ahead   *exportLine // the line that was read and not taken yet
+	parts   int64       // how many parts of the last version are still to come
+	part    int64       // the number of the last part that was read
 }
 
 func newLineReader(r io.Reader, partial bool) *lineReader {
@@ -36,8 +36,8 @@ func newLineReader(r io.Reader, partial bool) *lineReader {
 	return &lineReader{lines: lines, partial: partial, open: true}
 }
 
-// checkLines reads all lines of an export, and goes back to where it began: nothing is to be made
-// of one that is not whole. What cannot be read twice is not checked.
+// checkLines reads all lines of an export, and seeks back to where it began. So an import of an
+// incomplete export writes nothing. checkLines does not check a reader that cannot seek.
 func checkLines(r io.Reader) error {
 	seeker, ok := r.(io.ReadSeeker)
 	if !ok {
@@ -45,7 +45,7 @@ func checkLines(r io.Reader) error {
 	}
 	start, err := seeker.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return nil //nolint:nilerr // it is a pipe
+		return nil //nolint:nilerr // r is a pipe
 	}
 	lines := newLineReader(seeker, false)
 	for {
@@ -68,10 +68,10 @@ func checkLines(r io.Reader) error {
 	return err
 }
 
-// errCutShort says that an export does not end in the line that says how much it has.
+// errCutShort says that the end line of an export, which has its counts, is missing.
 var errCutShort = fmt.Errorf("%w: the export was cut short: %w", store.ErrBadRecord, io.ErrUnexpectedEOF)
 
-// end holds the line that ends an export against what came before it.
+// end compares the end line of an export with the lines that came before it.
 func (r *lineReader) end(end *exportEnd) error {
 	seen := r.seen
 	r.seen, r.of, r.open = exportEnd{}, store.Key{}, false
@@ -82,7 +82,7 @@ func (r *lineReader) end(end *exportEnd) error {
 	return nil
 }
 
-// count takes note of a version's line.
+// count counts a version's line.
 func (r *lineReader) count(line *exportLine) {
 	r.open = true
 	r.seen.Versions++
@@ -116,7 +116,7 @@ func (r *lineReader) line(v any) bool {
 		Format int64 `json:"fmt"`
 	}
 	switch err := json.Unmarshal(data, &format); {
-	case err != nil && !r.lines.Scan() && r.lines.Err() == nil && r.number > 1: // the last line is half a line
+	case err != nil && !r.lines.Scan() && r.lines.Err() == nil && r.number > 1: // the last line is incomplete
 		if !r.partial {
 			_ = r.fail(fmt.Errorf("%w within its last line: %w", errCutShort, err))
 		}
@@ -135,9 +135,9 @@ func (r *lineReader) line(v any) bool {
 	return r.err == nil
 }
 
-// peek reads which checkpoint the next version is of.
+// peek returns the checkpoint of the next version.
 func (r *lineReader) peek() (store.Key, bool) {
-	for r.parts > 0 { // of a version that was not wanted
+	for r.parts > 0 { // skip the parts of a version that was not read
 		if _, err := r.nextPart(); err != nil {
 			return store.Key{}, false
 		}
@@ -168,8 +168,8 @@ func (r *lineReader) peek() (store.Key, bool) {
 	return key, true
 }
 
-// next takes the next version of that checkpoint, or returns nil where the next is another's, or
-// there is none.
+// next takes the next version of that checkpoint. It returns nil if the next version belongs to
+// another checkpoint, or if there is none.
 func (r *lineReader) next(key store.Key) (*record, error) {
 	of, ok := r.peek()
 	if r.err != nil {
@@ -195,7 +195,7 @@ func (r *lineReader) next(key store.Key) (*record, error) {
 	return rec, nil
 }
 
-// state writes the state that comes in parts.
+// state writes the state of a version, which comes in parts, to w.
 func (r *lineReader) state(w io.Writer, line *exportLine) error {
 	sum, size := sha256.New(), int64(0)
 	for r.parts > 0 {

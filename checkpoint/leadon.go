@@ -13,11 +13,12 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// traces are what store and mirror have of a checkpoint that the store has lost, or has too old.
+// traces are what the store and the mirror have of a checkpoint that the store has lost, or of
+// which the store has only old versions.
 type traces struct {
 	named
 	records store.Records
-	ids     []archive.ID // all in the mirror, also those that do not count
+	ids     []archive.ID // all versions in the mirror, also those that do not count
 }
 
 func (n named) traces(ctx context.Context) (*traces, error) {
@@ -30,8 +31,8 @@ func (n named) traces(ctx context.Context) (*traces, error) {
 	return t, err
 }
 
-// next is the number of the version that leads on: above all that were mirrored and all that the
-// store knows of.
+// next returns the number of the version that leads on. It is above every version that the mirror
+// or the store has.
 func (t *traces) next() int64 {
 	newest, _ := archive.Newest(t.ids)
 	version := newest.Version
@@ -44,7 +45,7 @@ func (t *traces) next() int64 {
 	return version + 1
 }
 
-// epoch is the epoch that leads on: far above every epoch in store and mirror.
+// epoch returns the epoch that leads on. It is far above every epoch in the store and the mirror.
 func (t *traces) epoch() int64 {
 	var seen int64
 	for _, id := range t.ids {
@@ -74,7 +75,7 @@ type leading struct {
 	before  func(context.Context) error // writes what must be there before HEAD is put; may be nil
 }
 
-// errOvertaken: another process leads on at the same time, and neither knows of the other.
+// errOvertaken says that another process has led on at the same time.
 var errOvertaken = errors.New("another restore or reset is under way")
 
 // leadOn makes a version above all that mirror and store have, under an epoch far above theirs,

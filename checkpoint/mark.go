@@ -89,7 +89,7 @@ func (s *Session[T]) admit() bool {
 		case s.unreported != nil:
 			s.fail(s.unreported)
 			return false
-		case s.stepping: // a save with the caller's writes decides what the state is
+		case s.stepping: // the outcome of a save with the caller's writes decides what the state is
 		case s.marked-s.saved >= s.mostUnsaved:
 			if s.ctx.Err() != nil {
 				return true // Close saves it

@@ -46,12 +46,12 @@ type mirror struct {
 
 	// Only the goroutine uses these:
 	have  map[int64][]archive.ID // what the mirror holds above through; nil: not known
-	epoch int64                  // of version through; 0: not known
+	epoch int64                  // the epoch of version through; 0: not known
 
 	mu      sync.Mutex
 	through int64
-	newest  store.Version   // the last that was committed
-	fresh   []store.Version // the newest that were committed, in order, at most mostFresh
+	newest  store.Version   // the last version that was committed
+	fresh   []store.Version // the last versions that were committed, in order, at most mostFresh
 	gaps    []archive.Gap
 	err     error // why the last attempt failed
 }
@@ -61,7 +61,7 @@ type mirroring struct {
 	Through int64         // all versions up to here are mirrored, except those in gaps
 	Waiting int64         // how many later versions wait for the mirror
 	Gaps    []archive.Gap // that this session found
-	Err     error         // why the last try failed; nil: it did not
+	Err     error         // why the last attempt failed; nil: it did not fail
 }
 
 func newMirror(ctx context.Context, c *committer, policy MirrorPolicy) *mirror {
@@ -94,13 +94,13 @@ func (m *mirror) offer(v store.Version) {
 	}
 }
 
-// throughAt returns the version up to which the mirror holds all that it should, as the commit of
-// version next says it.
+// throughAt returns the version up to which the mirror is complete, for the commit of version next
+// to record.
 func (m *mirror) throughAt(next int64) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.policy == MirrorSessions && m.through >= m.base {
-		return next - 1 // only the last version of this session is to be mirrored, and that one is still to come
+		return next - 1 // of this session, only the last version is to be mirrored
 	}
 	return m.through
 }
@@ -134,7 +134,7 @@ func (m *mirror) hasMoved() {
 	}
 }
 
-// mirroredElsewhere says that there is nothing to do up to and with that version.
+// mirroredElsewhere says that all versions up to that version are mirrored.
 func (m *mirror) mirroredElsewhere(version int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -187,14 +187,14 @@ func (m *mirror) run(ctx context.Context) {
 	intervals := retries.Pace()
 	intervals.MaxInterval = mirrorPause
 	for {
-		last := m.ended() // read first: then advance sees all versions that there will be
+		last := m.ended() // read before advance: if true, advance sees all versions
 		err := m.advance(ctx, last)
 		m.note(err)
 		switch {
 		case ctx.Err() != nil, err == nil && last:
 			return
 		case err != nil:
-			m.have = nil // it is not known what was written
+			m.have = nil // the attempt may have written some objects
 			m.pause(ctx, intervals.NextBackOff(), last)
 			continue
 		}
@@ -237,7 +237,7 @@ func (m *mirror) note(err error) {
 	before := m.err
 	m.err = err
 	if errors.Is(err, context.Canceled) && before != nil {
-		m.err = before // the reason, and not that the session stopped waiting
+		m.err = before // keep the reason: the new error only says that the session stopped waiting
 	}
 	m.mu.Unlock()
 	m.hasMoved()
@@ -258,7 +258,7 @@ func (m *mirror) advance(ctx context.Context, last bool) error {
 
 		target := newest.Number
 		if m.policy == MirrorSessions && !last {
-			target = m.base // the session's own last version is not known before its end
+			target = m.base // the session's last version is not known before its end
 		}
 		var err error
 		switch {

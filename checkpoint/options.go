@@ -60,14 +60,14 @@ type Options struct {
 	// Expect is how often the job is expected to save, so that its silence is noticed. Open keeps
 	// it in the store. That is one more request (2 write units) if the store has another
 	// expectation, and none otherwise. An expectation that a job declared is replaced. One that a
-	// person set with milepost expect stays, and is logged, unless Expect.Override is set. If it
-	// cannot be kept, that is logged, and the next session tries again.
+	// person set with milepost expect stays, and is logged, unless Expect.Override is set. If the
+	// write fails, the error is logged, and the next session tries again.
 	Expect Expectation
 
 	// Redact is applied to the text of an error before the text is saved.
 	Redact func(string) string
 
-	// Logger gets what goes wrong and is handled. Default: nothing is logged.
+	// Logger receives problems that the session handles by itself. Default: nothing is logged.
 	Logger *slog.Logger
 }
 

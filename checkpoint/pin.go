@@ -102,7 +102,7 @@ func (n Namespace) amend(ctx context.Context, name string, version int64, opts *
 	}
 }
 
-// copy reads V#version, or makes it from HEAD where that is at this version.
+// copy reads V#version, or makes it from HEAD if HEAD is at that version.
 func (r *reader) copy(ctx context.Context, version int64) (_ store.Copy, there bool, _ error) {
 	c, err := r.Store.Version(ctx, r.key, version)
 	newest := version == r.newest()

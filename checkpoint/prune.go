@@ -15,7 +15,7 @@ import (
 type PruneResult struct {
 	Versions   []store.Version // newest first, without their states
 	Kept       int64           // versions that stay, including the newest
-	Unmirrored int64           // those of them that stay only until they are mirrored: see [Namespace.Sync]
+	Unmirrored int64           // how many of Kept stay only until they are mirrored; see [Namespace.Sync]
 }
 
 // Prune removes the versions of a checkpoint that are older than RetainAge. These stay: the newest
@@ -94,9 +94,9 @@ func (r *reader) retains(c *store.Copy) bool {
 
 // prunedMirror is what a Prune knows of the mirror.
 type prunedMirror struct {
-	have    map[archive.ID]bool // nil: it was not asked
+	have    map[archive.ID]bool // nil: the mirror was not listed
 	policy  MirrorPolicy
-	through int64 // up to where HEAD says that all is mirrored; 0: it says nothing
+	through int64 // HEAD says that all versions up to this one are mirrored; 0: it says nothing
 }
 
 func (r *reader) prunedMirror(ctx context.Context) (*prunedMirror, error) {
@@ -115,8 +115,9 @@ func (r *reader) prunedMirror(ctx context.Context) (*prunedMirror, error) {
 	return m, nil
 }
 
-// awaits reports whether a version is to be mirrored, and is not yet. What HEAD says is not asked
-// where the mirror was: sync does not tell it, nor does who takes an object away.
+// awaits reports whether a version is to be mirrored and is not mirrored yet. If the mirror was
+// listed, the list decides, and not HEAD: HEAD does not show what Sync has mirrored, or an object
+// that was removed.
 func (m *prunedMirror) awaits(v *store.Version, last bool) bool {
 	if m.have == nil {
 		return m.through > 0 && v.Number > m.through
@@ -124,8 +125,8 @@ func (m *prunedMirror) awaits(v *store.Version, last bool) bool {
 	return (m.policy == MirrorEvery || last) && !m.have[archive.IDOf(v)]
 }
 
-// prune removes a copy, and reports whether it did. It lets it expire first, for that spares one
-// that was pinned meanwhile, and one that has expired cannot be pinned.
+// prune removes a copy, and reports whether it did. Before that it makes the copy expire, unless
+// the copy was pinned meanwhile: a copy that has expired cannot be pinned.
 func (o *UpkeepOptions) prune(ctx context.Context, r *reader, c *store.Copy) (bool, error) {
 	if o.DryRun {
 		return true, nil

@@ -290,8 +290,8 @@ func (n named) copies(ctx context.Context, from, low int64) iter.Seq2[store.Copy
 	}
 }
 
-// damaged returns the version of a damaged copy, from the name of its record. For any other error it
-// returns 0.
+// damaged returns the version of a damaged copy, from the name of its record. For any other error
+// it returns 0.
 func damaged(err error) int64 {
 	bad, ok := errors.AsType[*store.BadRecordError](err)
 	if !ok {

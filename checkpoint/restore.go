@@ -35,16 +35,16 @@ type RestoreOptions struct {
 	// Lease says who restores, and how long to wait for a lease that is held.
 	Lease lease.Options
 
-	// Progress is called during the work, with how many of how many older versions are back.
+	// Progress is called during the work, with how many of how many older versions are restored.
 	Progress func(done, total int64)
 }
 
-// RestoreResult is what [Namespace.Restore] did. With DryRun, After has neither CommitID nor epoch yet.
+// RestoreResult is what [Namespace.Restore] did. With DryRun, After has no CommitID and no epoch.
 type RestoreResult struct {
 	EditResult // Before: what the store had; nil: nothing
 
-	From   *Checkpoint // the version of the mirror whose content it now has
-	Copies int64       // how many older versions are back in the store; the others are read from the archive
+	From   *Checkpoint // the version of the mirror whose content was restored
+	Copies int64       // how many older versions are in the store again; the archive has the others
 }
 
 // Restore brings a checkpoint that the store has lost back from its mirror. It makes a version
@@ -94,7 +94,7 @@ type restoring struct {
 	older []store.Version // earlier versions that go back into the store, newest first
 }
 
-// plan returns what a restore would do with what mirror and store have now.
+// plan returns what a restore would do now.
 func (r *restoring) plan(ctx context.Context) (*RestoreResult, error) {
 	t := r.traces
 	if err := r.allowed(); err != nil {
@@ -160,7 +160,7 @@ func (r *restoring) allowed() error {
 	return nil
 }
 
-// target is the version whose content is restored.
+// target returns the version whose content is restored.
 func (r *restoring) target(ctx context.Context) (*store.Version, error) {
 	t := r.traces
 	id, _ := archive.Newest(t.ids)
@@ -201,14 +201,14 @@ func (r *restoring) content() store.Version {
 func (r *restoring) readOlder(ctx context.Context) error {
 	now := r.records.Clock.Time()
 	starts := r.content().Starts
-	old := false // the version was saved before RetainAge, and so were all before it
+	old := false // this version and all earlier ones are older than RetainAge
 	for _, id := range slices.Backward(archive.Counting(r.ids)) {
 		if id.Version < r.from.Born || old && !slices.Contains(starts, id.Version) {
 			continue
 		}
 		v, err := r.version(ctx, id)
 		switch {
-		case errors.Is(err, store.ErrBadRecord): // verify names it, and so does every later read
+		case errors.Is(err, store.ErrBadRecord): // verify reports it, and so does every later read
 			continue
 		case err != nil:
 			return err

@@ -13,7 +13,7 @@ import (
 // retention says how long versions are kept.
 type retention struct {
 	age    time.Duration
-	starts int // keep the starting version of the newest so many sessions, however old
+	starts int // the versions that this many of the newest sessions started from stay, of any age
 
 	mu   sync.Mutex
 	gone []int64 // starts that expire again, and leave HEAD's list with the next commit

@@ -208,7 +208,7 @@ func (s *Session[T]) take() (*save, error) {
 	}
 	s.taken = s.marked
 	select {
-	case <-s.wake: // this save is also the one that was asked for
+	case <-s.wake: // this save is also the save that autosave was woken for
 	default:
 	}
 	return sv, nil

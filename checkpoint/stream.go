@@ -10,9 +10,9 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// StreamedState is the T of a session whose state does not fit in memory. [SaveStream] writes the state
-// and [Session.OpenState] reads it; it is never held whole. Its content type is that of [Bytes], so
-// a session of []byte can read it, and the other way round.
+// StreamedState is the T of a session whose state does not fit in memory. [SaveStream] writes the
+// state and [Session.OpenState] reads it; it is never held whole. Its content type is that of
+// [Bytes], so a session of []byte can read it, and the other way round.
 //
 // A save of such a session that brings no state, such as one of marks or the closing save, takes
 // the state over from the version before. If that state lies in the archive, the save copies it

@@ -18,9 +18,10 @@ type SyncResult struct {
 	Moved    bool          // latest.json was moved forward
 }
 
-// Sync mirrors all that the store holds of a checkpoint and the archive does not, whatever HEAD
-// says about the mirror. It takes no lease, and may run at any time next to anything, and again. If
-// neither holds anything of the checkpoint, the error is [store.ErrNotFound].
+// Sync mirrors every version that the store holds and the archive does not, whatever HEAD says
+// about the mirror. It takes no lease. It may run at any time, next to anything, and any number of
+// times. If neither store nor archive holds anything of the checkpoint, the error is
+// [store.ErrNotFound].
 func (n Namespace) Sync(ctx context.Context, name string, opts *UpkeepOptions) (*SyncResult, error) {
 	var o UpkeepOptions
 	if opts != nil {
@@ -53,7 +54,7 @@ type syncing struct {
 	o       *UpkeepOptions
 	to      archive.Writer
 	done    *SyncResult
-	ids     []archive.ID // what the mirror holds by now
+	ids     []archive.ID // the versions that the mirror holds by now
 	refused []error      // why some versions can never be mirrored
 }
 

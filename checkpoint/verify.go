@@ -19,8 +19,8 @@ import (
 // VerifyOptions say how [Namespace.Verify] works. The zero value is useful.
 type VerifyOptions struct {
 	// KnownBefore says which gaps are known: those that end before a version of that time. They are
-	// Notes and not Findings, since what a mirror has lost never comes back and is no news. Zero:
-	// no gap is known.
+	// Notes and not Findings, because what a mirror has lost never comes back. Zero: no gap is
+	// known.
 	KnownBefore time.Time
 
 	// Progress is called during the work, with how many of how many objects were read.
@@ -106,12 +106,12 @@ type verifying struct {
 	records store.Records
 	ids     []archive.ID
 	have    map[int64][]archive.ID
-	stored  int // how many bodies there are, whether a version points at them or not
+	stored  int // how many bodies there are, including those that no version points at
 
 	mu     sync.Mutex
 	found  *VerifyResult
-	prints map[archive.ID][sha256.Size]byte // of the objects that match their hash
-	bodies map[string]bool                  // those that were read
+	prints map[archive.ID][sha256.Size]byte // the fingerprints of the objects that match their hash
+	bodies map[string]bool                  // the bodies that were read
 	saved  map[int64]time.Time              // when each version was saved, wherever it is
 	read   int64
 }
@@ -189,7 +189,7 @@ func (w *verifying) objects(ctx context.Context) error {
 		switch {
 		case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrNewerFormat), errors.Is(err, store.ErrTooLarge):
 			w.about(FindingDamaged, name, id.Version, err.Error())
-		case errors.Is(err, store.ErrNotFound): // removed since it was listed
+		case errors.Is(err, store.ErrNotFound): // removed after the listing
 			w.about(FindingMissing, name, id.Version, "it was listed, and is not there any more")
 		case err != nil:
 			return wrap("read "+name+" of", w.key, err)
@@ -213,7 +213,7 @@ func (w *verifying) progress() {
 	}
 }
 
-// sound takes an object that matches its hash, and reads its body.
+// sound records an object that matches its hash, and reads its body.
 func (w *verifying) sound(ctx context.Context, m *archive.Mirrored) error {
 	sum, err := fingerprint(w.key, &m.Version)
 	if err != nil {
@@ -228,8 +228,8 @@ func (w *verifying) sound(ctx context.Context, m *archive.Mirrored) error {
 	return w.body(ctx, &m.Version)
 }
 
-// fingerprint is the hash of the part of a version that does not depend on where the version is
-// kept and where its state lies.
+// fingerprint returns a hash of a version. The hash does not depend on where the version is kept,
+// or where its state lies.
 func fingerprint(key store.Key, v *store.Version) ([sha256.Size]byte, error) {
 	m := archive.NewMirrored(key, v)
 	if m.State != nil {

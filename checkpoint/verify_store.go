@@ -11,7 +11,8 @@ import (
 	"github.com/milepost-dev/milepost/store/archive"
 )
 
-// againstStore compares the mirror with the store's versions, and reads the bodies of those.
+// againstStore compares the mirror with the store's versions, and reads the bodies of those
+// versions.
 func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 	counting := map[int64][]archive.ID{}
 	for _, id := range archive.Counting(w.ids) {
@@ -43,7 +44,7 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 			"the store has the version, and HEAD says that the mirror has it or the mirror has later ones")
 	}
 	if w.Mirror == MirrorOff {
-		return nil // versions that expired were not to be mirrored
+		return nil // the missing versions have expired, and were not to be mirrored
 	}
 	for _, g := range s.Gaps {
 		w.gap(g, first, h)
@@ -51,8 +52,8 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 	return nil
 }
 
-// gap decides whether a run of versions that neither has is a Finding or a Note. first is the first
-// version of the mirror; 0: it has none.
+// gap decides whether a run of versions that neither the store nor the mirror has is a Finding or a
+// Note. first is the first version of the mirror; 0: the mirror has none.
 func (w *verifying) gap(g archive.Gap, first int64, h *store.Head) {
 	f := Finding{Kind: FindingGap, First: g.First, Last: g.Last}
 	above := w.saved[g.Last+1]

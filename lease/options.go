@@ -53,19 +53,19 @@ type Options struct {
 	// Reason is kept on LEASE, for people.
 	Reason string
 
-	// AcceptRegression acquires the lease even if the store has gone backward. It is for what goes
-	// on from there: delete, reset and restore.
+	// AcceptRegression acquires the lease even if the store has gone backward. It is for the
+	// operations that repair this: delete, reset and restore.
 	AcceptRegression bool
 
 	// OnWait is called at each poll while another run holds the lease.
 	OnWait func(*HeldError)
 
-	// Observer receives what happens to the lease and to the saves under it: for metrics and
-	// traces. Nil: nothing is told. Each event is told by the code that decides it, so an observer
-	// works out nothing of the protocol. For one lease the observer gets one event after another,
-	// in order; for several leases it is called from several goroutines at once. It may block and
-	// may call anything: no renewal, loss or save waits for it. While it blocks, 1,024 events wait,
-	// and later ones are dropped. Release waits at most a second, after the lease is free, for the
+	// Observer receives the events of the lease and of the saves under it, for metrics and traces.
+	// Nil: off. The code that makes a decision also sends its event, so an observer need not know
+	// the protocol. For one lease the observer is called with one event at a time, in order. For
+	// several leases it is called from several goroutines at once. It may block and may call
+	// anything: no renewal, loss or save waits for it. While it blocks, 1,024 events wait, and
+	// later ones are dropped. After the lease is free, Release waits at most a second for the
 	// observer to receive the last events.
 	Observer func(store.Key, Event)
 
