@@ -44,7 +44,7 @@ func (o *Options) resume(ctx context.Context, n named, head *store.Head, seed *t
 		case IdentityWarn:
 			o.Logger.Warn("the checkpoint is of another identity", "checkpoint", n.key.String(), "have", cp.Identity, "want", o.Identity)
 		case IdentityRestart:
-			o.Logger.Warn("the checkpoint is of another identity: starting afresh",
+			o.Logger.Warn("the checkpoint is of another identity: starting from the beginning",
 				"checkpoint", n.key.String(), "have", cp.Identity, "want", o.Identity)
 			return resumption{identity: o.Identity}, nil
 		default:
@@ -121,7 +121,7 @@ func (o *Options) migrate(cp *Checkpoint, loaded bool) ([]byte, error) {
 	case cp.Schema == o.Schema || cp.State == nil && cp.Body == "":
 		return cp.State, nil
 	case !loaded:
-		refused.Hint = "a state that is streamed is not migrated: read it, and write it anew"
+		refused.Hint = "a state that is streamed is not migrated: read it, and write it again"
 		return nil, refused
 	case o.Migrate == nil:
 		refused.Hint = "there is no migration from it"

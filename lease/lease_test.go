@@ -229,7 +229,7 @@ func TestADeadProcessOfThisMachineLosesItsLeaseAtOnce(t *testing.T) {
 	}
 }
 
-func TestNobodyWaitsOutTheirOwnLease(t *testing.T) {
+func TestNoProcessWaitsOutItsOwnLease(t *testing.T) {
 	for name, fault := range map[string]faultstore.Fault{
 		"reply lost":       faultstore.LoseReply,
 		"request lost":     faultstore.LoseRequest,

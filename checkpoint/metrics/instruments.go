@@ -28,7 +28,7 @@ type Instrument struct {
 	Kind        Kind
 	Unit        string // UCUM: s, By, {save} and so on
 	Description string
-	By          []attribute.Key // attributes beside namespace and checkpoint
+	By          []attribute.Key // attributes next to namespace and checkpoint
 }
 
 // What a job emits.

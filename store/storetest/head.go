@@ -125,7 +125,7 @@ var commitRules = []rule{
 		}
 		equalVersion(t, want, f.head(t).Version)
 	}},
-	{"by an epoch that was overtaken is refused for ever", func(t *testing.T, f fixture) {
+	{"by an epoch that was overtaken is refused forever", func(t *testing.T, f fixture) {
 		f.raise(t, 1)
 		require.NoError(t, f.commit(t, bare(1, 1, "c1")))
 		f.raise(t, 2)

@@ -49,7 +49,7 @@ var peerMutants = []*mutant{
 	},
 	{
 		name:   "peers: a waiter waits forever for a handover",
-		breaks: "hand-over that needs both sides alive wedged for ever",
+		breaks: "hand-over that needs both sides alive wedged forever",
 		edits:  []edit{{"lease/acquire.go", "		if !c.judge.may(found.Clock, now) {\n", "		if !c.judge.may(found.Clock, now) || c.opts.TakeOver && found.Lease != nil && found.Lease.Status == store.Held {\n"}},
 		caught: overMemory("Leases as peers got them wrong/a handover must not wedge when either side dies"),
 	},

@@ -70,7 +70,7 @@ func TestNoStateAndNoCursorIsLogged(t *testing.T) {
 	j.archive.down.Store(false)
 
 	for policy, said := range map[checkpoint.IdentityPolicy]string{
-		checkpoint.IdentityWarn: "of another identity", checkpoint.IdentityRestart: "starting afresh", checkpoint.IdentityFork: "under a name of its own",
+		checkpoint.IdentityWarn: "of another identity", checkpoint.IdentityRestart: "starting from the beginning", checkpoint.IdentityFork: "under a name of its own",
 	} {
 		name := fmt.Sprint("identity", policy)
 		for _, identity := range []string{"input A", "input B"} {
