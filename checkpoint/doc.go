@@ -28,4 +28,17 @@
 // output with the checkpoint ([Session.SaveStep]), or make a repeat harmless. A job that was paused
 // past its lease may still do things outside the store until it notices; fence those with
 // [Session.Epoch].
+//
+// # Where it is
+//
+// A save goes through these files, in this order:
+//
+//	save.go       the session takes what is to be saved: a save
+//	turn.go       it waits for its turn, until a commit may start
+//	commit.go     it becomes the next version, and its state gets its place
+//	settle.go     it is sent until its outcome is known
+//	copies.go     the copy of the version is written behind it
+//	retention.go  the version says which versions stay, and old ones expire again
+//
+// step.go, stream.go, autosave.go, close.go and edit.go are other ways in.
 package checkpoint

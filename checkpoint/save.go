@@ -12,17 +12,6 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// A save goes through these files, in this order:
-//
-//	save.go       the session takes what is to be saved: a save
-//	turn.go       it waits for its turn, until a commit may start
-//	commit.go     it becomes the next version, and its state gets its place
-//	settle.go     it is sent until its outcome is known
-//	copies.go     the copy of the version is written behind it
-//	retention.go  the version says which versions stay, and old ones expire again
-//
-// step.go, stream.go, autosave.go, close.go and edit.go are other ways in.
-
 // save is one save, from what the caller gives to its outcome.
 type save struct {
 	commit store.Commit // at first Next has the content; commit adds the rest

@@ -15,8 +15,8 @@ const (
 	farPoll  = time.Second
 )
 
-// unchangedFor is how long a lease must not change before rule (d) lets a run take it: 2 % more
-// than its duration, for clocks that run at different speeds.
+// unchangedFor is how long a lease must not change before rule (d) lets a run take it: 1.02 × its
+// duration. The 2 % are for clocks that run at different speeds.
 func unchangedFor(l *store.Lease) time.Duration {
 	d := min(max(l.Duration, MinDuration), MaxDuration)
 	return d + d/50
