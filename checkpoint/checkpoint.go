@@ -11,8 +11,8 @@ import (
 )
 
 // Checkpoint is one committed version, for reading. Its JSON is stable, keeps numbers exactly, and
-// reads back. The state is JSON itself where its content type is JSON, and otherwise base64 with a
-// content_type.
+// reads back. If the content type is JSON, the state is included as JSON. Otherwise it is base64
+// with a content_type.
 type Checkpoint struct {
 	store.Key
 
@@ -20,10 +20,10 @@ type Checkpoint struct {
 	// version, and 0 for older ones. Version.State is nil unless the state lies in Body.
 	store.Version
 
-	Epoch int64 // the fence: for the newest version the one on HEAD, else CommitEpoch
+	Epoch int64 // the fence: HEAD's fence for the newest version, CommitEpoch for older ones
 
 	State       []byte // as the codec encoded it; nil: none was saved, or it lies in Body and was not loaded
-	ContentType string // of the state; "" where there is none
+	ContentType string // of the state; "" if there is no state
 	StateSize   int64  // bytes of the state, loaded or not
 	StoredSize  int64  // bytes that the state takes in the store
 	Body        string // the key in the archive of the object that holds the state; "": the store holds it
@@ -185,7 +185,7 @@ func (cp *Checkpoint) unwire(w *wire) error {
 	return nil
 }
 
-// view is v as readers see it. A state that cannot be trusted is a [store.BadRecordError].
+// view returns v as readers see it. A damaged state is a [store.BadRecordError].
 func view(key store.Key, record string, v *store.Version) (*Checkpoint, error) {
 	cp := &Checkpoint{Key: key, Version: *v, Epoch: v.CommitEpoch}
 	cp.SavedAt = v.SavedAt.UTC()
@@ -206,7 +206,7 @@ func view(key store.Key, record string, v *store.Version) (*Checkpoint, error) {
 		return nil, &store.BadRecordError{Key: key, Record: record, Err: err}
 	}
 	if data == nil {
-		data = []byte{} // which is a state, and no state is none
+		data = []byte{} // an empty state is a state; nil means that there is none
 	}
 	cp.State, cp.StoredSize = data, int64(len(v.State.Data))
 	return cp, nil

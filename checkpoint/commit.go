@@ -13,7 +13,7 @@ import (
 )
 
 // committer commits the versions of one checkpoint under one lease, one after another. Sessions and
-// edits go this way, and nothing else writes HEAD's content.
+// edits use a committer. Nothing else writes HEAD's content.
 type committer struct {
 	st      store.Store
 	key     store.Key
@@ -39,7 +39,7 @@ type committer struct {
 	base    store.Version   // the newest version that has landed
 	first   bool            // the next commit is this lease's first
 	open    *save           // the save whose outcome is not known; nil: none
-	settled *SettledError   // the outcome of one, not yet reported
+	settled *SettledError   // the outcome of an open save, not yet reported
 	copying *copying        // the copy of base; nil: the lease has committed nothing
 	retired chan struct{}   // closed when the starts that left the list expire again; nil: none left
 }
@@ -64,7 +64,7 @@ func newCommitter(ctx context.Context, n named, l *lease.Lease, o *Options) *com
 	if c.archive.Archive != nil && n.Mirror != MirrorOff {
 		c.mirror = newMirror(ctx, c, n.Mirror)
 	}
-	c.retire(c.base) // for what the session before had no time
+	c.retire(c.base) // the starts that the session before had no time to retire
 	return c
 }
 
@@ -83,7 +83,7 @@ func (c *committer) commit(ctx context.Context, sv *save) error {
 	if err == nil && sv.before != nil {
 		err = sv.before(ctx, next)
 	}
-	if err == nil && (sv.body != "" || sv.before != nil) { // which may have taken long
+	if err == nil && (sv.body != "" || sv.before != nil) { // the body or the call of before may have taken long
 		err = c.lease.Ready(ctx)
 	}
 	if err != nil {
@@ -93,8 +93,8 @@ func (c *committer) commit(ctx context.Context, sv *save) error {
 	return c.send(ctx, sv)
 }
 
-// stamp makes next the version after base. It leaves what is set already, as by an import of a
-// history.
+// stamp makes next the version after base. It does not change fields that are set already, such as
+// those that an import sets.
 func (c *committer) stamp(next *store.Version) {
 	fence := c.lease.Fence()
 	next.Number = max(next.Number, c.base.Number+1)
@@ -116,9 +116,10 @@ func (c *committer) stamp(next *store.Version) {
 // other.
 const secondsOff = 2 * time.Second
 
-// savedAt is the time of the next version. It is not before the last version's, because reads as of
-// a time go by it. A clock that was set back by more is believed: otherwise a clock that was once
-// wrong would stop time for as long.
+// savedAt returns the time of the next version. Reads as of a time need times that do not fall. So
+// if the store's clock is behind the last version by up to secondsOff, savedAt returns the last
+// version's time. If the clock is further behind, savedAt returns the clock's time: otherwise a
+// clock that was wrong once would keep the time from moving.
 func (c *committer) savedAt() time.Time {
 	now := c.lease.Clock().Time().Truncate(time.Microsecond)
 	if before := c.base.SavedAt; before.After(now) && before.Sub(now) <= secondsOff {

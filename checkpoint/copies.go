@@ -18,7 +18,7 @@ type copying struct {
 	err     error         // set before done is closed; nil: the copy is durable
 }
 
-// copyBehind has the copy of base written in the background. The next commit waits for it.
+// copyBehind starts to write the copy of base in the background. The next commit waits for it.
 func (c *committer) copyBehind() {
 	c.copying = &copying{version: c.base, done: make(chan struct{})}
 	c.copies <- c.copying
@@ -96,13 +96,14 @@ func (c *committer) keepBase(ctx context.Context) error {
 	return nil
 }
 
-// loseTo ends the lease because another run's copy, of a higher epoch, is where ours should be:
-// HEAD was once further than it is now.
+// loseTo ends the lease because another run's copy, of a higher epoch, is in the place of this
+// run's copy. So HEAD was once at a higher version than it is now.
 func (c *committer) loseTo(conflict *store.ConflictError) error {
 	return c.lose(&lease.LostError{Reason: lease.Regressed, Err: conflict})
 }
 
-// persist is the function persist with the committer's timeout. The observer hears of throttles.
+// persist is the function persist with the committer's timeout. It reports throttles to the
+// observer.
 func (c *committer) persist(ctx context.Context, write func(context.Context) error) error {
 	return persist(ctx, c.timeout, func(ctx context.Context) error {
 		err := write(ctx)

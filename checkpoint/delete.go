@@ -8,7 +8,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// Delete deletes the checkpoint under the lease. It commits a version that says so. Then it removes
+// Delete deletes the checkpoint under the lease. It commits a tombstone version. Then it removes
 // all older versions, including savepoints, their bodies that the mirror does not hold, and the
 // expectation. Last, the name leaves the listings. Epochs and versions continue from there, so that
 // no late write of an old holder can bring anything back. The mirror stays, unless
@@ -36,7 +36,7 @@ func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (
 		return nil, err
 	}
 	e := &EditResult{}
-	if h := found.Head; h != nil && h.Deleted && (h.Listed || o.Purge) { // what is left to do takes no lease
+	if h := found.Head; h != nil && h.Deleted && (h.Listed || o.Purge) { // the rest needs no lease
 		if err := o.condition(one.reader(found)); err != nil {
 			return e, err
 		}
@@ -67,8 +67,8 @@ func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (
 	return e, err
 }
 
-// finishDelete removes versions, what purged counts if it is not nil, bodies, what is expected, and
-// last the name from the index.
+// finishDelete removes the older versions, the mirror if purged is not nil, the bodies and the
+// expectation. Last, it removes the name from the index.
 func (n named) finishDelete(ctx context.Context, found store.Records, purged *PurgeResult) (removed int, err error) {
 	removed, left, err := n.removeFormer(ctx, found)
 	h := found.Head
@@ -90,8 +90,8 @@ func (n named) finishDelete(ctx context.Context, found store.Records, purged *Pu
 	return removed, errors.Join(n.unlist(ctx, found), left)
 }
 
-// leaving adds err to what is left if it says that a record cannot be trusted: of such a copy it is
-// not known whether it has a body.
+// leaving adds err to left if err is a damaged record, since a damaged copy may have a body. It
+// returns any other error as other.
 func leaving(left, err error) (_, other error) {
 	if errors.Is(err, store.ErrBadRecord) {
 		return errors.Join(left, err), nil
@@ -106,7 +106,7 @@ func (n named) removeFormer(ctx context.Context, found store.Records) (removed i
 	if h == nil || h.Number == 0 {
 		return 0, nil, nil
 	}
-	// The tombstone's own copy stays until it expires: what became of its commit is read from it.
+	// The tombstone's copy stays until it expires, because it shows the outcome of its commit.
 	from := h.Born - 2
 	if h.Deleted {
 		from = h.Number
@@ -136,8 +136,8 @@ func (n named) removeFormer(ctx context.Context, found store.Records) (removed i
 	return removed, left, nil
 }
 
-// unlist takes a deleted checkpoint out of the index, and before that what is expected of it: later
-// that is the next life's.
+// unlist removes a deleted checkpoint's expectation, and then its name from the index. In the other
+// order, it might remove the expectation of the next life.
 func (n named) unlist(ctx context.Context, found store.Records) error {
 	h := found.Head
 	if h == nil || !h.Deleted || !h.Listed {
@@ -149,13 +149,13 @@ func (n named) unlist(ctx context.Context, found store.Records) error {
 		}
 	}
 	err := persist(ctx, editTimeout, func(ctx context.Context) error { return n.Store.Unlist(ctx, n.key, h.CommitID) })
-	if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict { // else the next life has begun
+	if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict { // a conflict: the next life has begun
 		return wrap("unlist", n.key, err)
 	}
 	return nil
 }
 
-// remove removes a copy; one that was replaced meanwhile is left alone.
+// remove removes a copy, unless the copy was replaced meanwhile.
 func (n named) remove(ctx context.Context, c store.Copy) error {
 	err := persist(ctx, editTimeout, func(ctx context.Context) error {
 		return n.Store.Remove(ctx, n.key, c.Number, c.CommitID)

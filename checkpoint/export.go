@@ -18,8 +18,8 @@ import (
 )
 
 // Exporter writes checkpoints as JSON lines that [Namespace.Import] reads. Each line is a version:
-// a [Checkpoint] as JSON, with "fmt". A state that is too large for a line follows in lines of its
-// own, part by part. The last line, which Close writes, says how many checkpoints and versions
+// a [Checkpoint] as JSON, with "fmt". A state that is too large for the line follows in separate
+// lines, part by part. The last line, which Close writes, says how many checkpoints and versions
 // there are, so that an import refuses an export that was cut short.
 type Exporter struct {
 	w      io.Writer
@@ -34,13 +34,13 @@ func NewExporter(w io.Writer) *Exporter { return &Exporter{w: w} }
 type ExportOptions struct {
 	Newest bool // only the newest version
 
-	// Progress is called as the work goes on, with how many versions were written of how many.
+	// Progress is called during the work, with how many of how many versions were written.
 	Progress func(done, total int64)
 }
 
 // Add writes the versions of a checkpoint, oldest first, and returns how many it wrote. Versions
 // that have expired are not written. The errors are those of [Namespace.Get] and of the writer.
-// After an error the checkpoint is not whole in the output, and Close returns that error.
+// After an error the checkpoint is incomplete in the output, and Close returns that error.
 func (x *Exporter) Add(ctx context.Context, ns Namespace, name string, opts *ExportOptions) (versions int64, err error) {
 	one := &exporting{Exporter: x, archive: ns.Archive}
 	if opts != nil {
@@ -80,8 +80,8 @@ func (x *exporting) checkpoint(ctx context.Context, n named) error {
 		}
 		return x.export(ctx, cp, 1)
 	}
-	// The history comes newest first: so which versions there are is read first, and what they hold
-	// behind that.
+	// The history comes newest first, and the export is oldest first. So Add lists the versions
+	// first, and then reads each one.
 	var versions []int64
 	for e, err := range r.history(ctx, 0, time.Time{}) {
 		if err != nil {
@@ -92,7 +92,7 @@ func (x *exporting) checkpoint(ctx context.Context, n named) error {
 	for _, version := range slices.Backward(versions) {
 		cp, err := r.labelled(ctx, version)
 		if errors.Is(err, store.ErrNotFound) && version < r.newest() {
-			continue // it has expired since
+			continue // the version has expired meanwhile
 		}
 		if err != nil {
 			return err
@@ -104,7 +104,8 @@ func (x *exporting) checkpoint(ctx context.Context, n named) error {
 	return nil
 }
 
-// labelled reads one version; of the newest too with its label, which HEAD does not have.
+// labelled reads one version with its label. HEAD has no label, so for the newest version labelled
+// also reads the copy.
 func (r *reader) labelled(ctx context.Context, version int64) (*Checkpoint, error) {
 	cp, err := r.version(ctx, version)
 	if err != nil || version != r.newest() {
@@ -126,10 +127,10 @@ type exportLine struct {
 	Format int64 `json:"fmt"`
 	wire
 
-	// Parts is how many lines with parts of the state follow; the version's line has none of it
-	// then.
+	// Parts is how many lines with parts of the state follow. If it is not 0, the version's line
+	// has no state.
 	Parts int64 `json:"state_parts,omitempty"`
-	// SHA256 is that of the state, in hexadecimal, where it comes in parts.
+	// SHA256 is the hash of a state that comes in parts, in hexadecimal.
 	SHA256 string `json:"state_sha256,omitempty"`
 
 	// End is set in the last line, which has nothing else.
@@ -142,7 +143,8 @@ type endLine struct {
 	End    exportEnd `json:"end"`
 }
 
-// exportEnd counts what the lines before have, from the end of another export on, if there is one.
+// exportEnd counts the lines since the beginning, or since the end line of another export before
+// it.
 type exportEnd struct {
 	Checkpoints int64 `json:"checkpoints"`
 	Versions    int64 `json:"versions"`
@@ -156,8 +158,8 @@ type partLine struct {
 }
 
 const (
-	// partSize is how many bytes of a state are in one line, and the most that are in the version's
-	// own.
+	// partSize is how many bytes of a state are in one part line. A larger state is not in the
+	// version's line.
 	partSize = 512 << 10
 	// maxLine is the most bytes of a line.
 	maxLine = 4 << 20
@@ -198,7 +200,8 @@ func (x *exporting) version(ctx context.Context, cp *Checkpoint) error {
 		}
 		return x.exactly(&line, cp)
 	}
-	// The hash goes ahead of the state, so that the reader need not hold it: it is read twice.
+	// The hash is written before the state, so that an import need not hold the state in memory.
+	// So the export reads the state twice.
 	sum := sha256.New()
 	if err := x.state(ctx, cp, func(p []byte) error { _, err := sum.Write(p); return err }); err != nil {
 		return err
@@ -219,7 +222,7 @@ func (x *exporting) version(ctx context.Context, cp *Checkpoint) error {
 	})
 }
 
-// state calls do with the state, part by part.
+// state calls do with each part of the state.
 func (x *exporting) state(ctx context.Context, cp *Checkpoint, do func([]byte) error) error {
 	r, err := cp.OpenState(ctx, x.archive)
 	if err != nil {
@@ -243,8 +246,8 @@ func (x *exporting) state(ctx context.Context, cp *Checkpoint, do func([]byte) e
 	}
 }
 
-// exactly writes a line whose state is read back byte for byte: as base64, where it would not be as
-// JSON.
+// exactly writes a line whose state reads back byte for byte. If the state as JSON would not, it
+// writes base64.
 func (x *exporting) exactly(line *exportLine, cp *Checkpoint) error {
 	if cp.State != nil && cp.ContentType == jsonType {
 		var compact bytes.Buffer

@@ -29,12 +29,12 @@ type ImportOptions struct {
 	Progress func(name string, done int64)
 }
 
-// ImportResult is what became of one checkpoint.
+// ImportResult is the result for one checkpoint.
 type ImportResult struct {
 	store.Key
-	Versions int64       // that were made, or with DryRun would be
-	Present  int64       // that an interrupted import had made before
-	Newest   *Checkpoint // as it was read
+	Versions int64       // how many versions were made, or would be made without DryRun
+	Present  int64       // how many versions an interrupted import had made before
+	Newest   *Checkpoint // the last version that was read
 }
 
 // Import reads the lines that an [Exporter] wrote, of any number of checkpoints, and makes the same
@@ -75,7 +75,7 @@ func (n Namespace) Import(ctx context.Context, r io.Reader, opts *ImportOptions)
 			to := n
 			to.Name = key.Namespace
 			done, err := to.importOne(ctx, key.Name, opts, func() (*record, error) { return lines.next(key) })
-			for err != nil && lines.err == nil { // the rest of it
+			for err != nil && lines.err == nil { // skip the rest of the checkpoint
 				if rec, _ := lines.next(key); rec == nil {
 					break
 				}

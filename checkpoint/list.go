@@ -14,7 +14,7 @@ type Listing struct {
 	Checkpoint *Checkpoint        // nil: it is expected and was never saved, or it is being deleted
 	Lease      *store.Lease       // nil: never held
 	Held       bool               // the lease is held, and has not run out by the store's clock
-	Left       time.Duration      // how long it then still runs; 0: no end is recorded
+	Left       time.Duration      // how long a held lease still runs; 0: no end is recorded
 	Expect     *store.Expectation // nil: none
 	Deleting   bool               // a deletion was begun and not finished
 }
@@ -67,7 +67,7 @@ func peek(ctx context.Context, st store.Store, keys []store.Key, yield func(*Lis
 		}
 		l, err := list(key, &all[i])
 		if l == nil && err == nil {
-			continue // the index lags: there is nothing any more
+			continue // the index is behind: the checkpoint is gone
 		}
 		if !yield(l, err) {
 			return false

@@ -116,7 +116,7 @@ func (n named) look(ctx context.Context) (store.Records, error) {
 	return found, nil
 }
 
-// mustArchive returns an error where there is no archive.
+// mustArchive returns an error if there is no archive.
 func (n named) mustArchive(doing string) error {
 	if n.Archive == nil {
 		return fmt.Errorf("%s checkpoint %s: there is no archive", doing, n.key)
@@ -124,8 +124,8 @@ func (n named) mustArchive(doing string) error {
 	return nil
 }
 
-// Names yields the names of the checkpoints that begin with prefix, each once: first those in the
-// store, then those that only the archive has, if there is one. It ends after the first error.
+// Names yields the names of checkpoints that begin with prefix, each once. The names in the store
+// come first, then the names that only the archive has. Names ends after the first error.
 func (n Namespace) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		n, err := n.filled()

@@ -10,7 +10,7 @@ import (
 
 // Opened is the [lease.Event] of a session that has opened.
 type Opened struct {
-	Context context.Context // the session's, which ends with the session
+	Context context.Context // the session's context, which ends with the session
 	Unsaved func() int64    // how many records are marked and not yet saved, now
 }
 
@@ -23,16 +23,16 @@ type Saved struct {
 	//     caller's own was refused;
 	//   - fenced: another run has the lease;
 	//   - throttled: the store throttled the last attempt, and the caller waited no longer;
-	//   - unknown: the session ended before anyone learned whether the save landed;
+	//   - unknown: the session ended before the outcome was known;
 	//   - error: anything else.
 	Outcome string
 
-	Context context.Context // of the save, for what a trace keeps in it
+	Context context.Context // the save's context, which may hold a trace
 	Version int64
 	By      store.Holder
 	Took    time.Duration // since the first attempt was sent
 
-	// These are of a save that is ok, and 0 otherwise.
+	// These are 0 unless Outcome is ok.
 	Processed int64 // records processed since the version before
 	Failed    int64 // records failed since the version before
 	Bytes     int64 // of the state, before compression
@@ -48,7 +48,7 @@ const (
 	savedError     = "error"
 )
 
-// tellSaved tells the observer how a save ended. base is the version that it builds on.
+// tellSaved sends the observer the outcome of a save. base is the version that the save builds on.
 func (c *committer) tellSaved(sv *save, outcome string, base *store.Version) {
 	if sv.began.IsZero() { // no attempt was sent
 		return
@@ -59,14 +59,14 @@ func (c *committer) tellSaved(sv *save, outcome string, base *store.Version) {
 		if next.State != nil {
 			e.Bytes = next.State.Size
 		}
-		if !next.Deleted && next.RestoredFrom == 0 { // whose counts are old ones
+		if !next.Deleted && next.RestoredFrom == 0 { // a restored version has old counts
 			e.Processed, e.Failed = counted(base.Processed, next.Processed), counted(base.Failed, next.Failed)
 		}
 	}
 	c.lease.Tell(e)
 }
 
-// tellUnknown tells of a save that the next session settles.
+// tellUnknown sends the observer a save that the next session settles.
 func (c *committer) tellUnknown() {
 	select {
 	case <-c.turn:
@@ -78,7 +78,7 @@ func (c *committer) tellUnknown() {
 	}
 }
 
-// counted is by how much a count has risen. One that fell began again at 0.
+// counted returns by how much a count has risen. A count that fell was reset to 0 first.
 func counted(before, now int64) int64 {
 	if now < before {
 		return now
@@ -86,7 +86,7 @@ func counted(before, now int64) int64 {
 	return now - before
 }
 
-// outcomeOf is the outcome of a save that one attempt has ended for good.
+// outcomeOf returns the outcome of a save that failed with err.
 func outcomeOf(err error) string {
 	if _, theirs := errors.AsType[*store.WriteError](err); theirs {
 		return savedConflict
@@ -94,14 +94,14 @@ func outcomeOf(err error) string {
 	return savedError
 }
 
-// unsaved is how many records are marked and not yet saved.
+// unsaved returns how many records are marked and not yet saved.
 func (s *Session[T]) unsaved() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return max(s.processed+s.failed-s.kept.Processed-s.kept.Failed, 0)
 }
 
-// tellOpened tells the observer of the session.
+// tellOpened sends the observer the event of a new session.
 func (s *Session[T]) tellOpened() {
 	s.c.lease.Tell(Opened{Context: s.ctx, Unsaved: s.unsaved})
 }

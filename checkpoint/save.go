@@ -25,11 +25,11 @@ type save struct {
 	before  func(context.Context, *store.Version) error // called before the first attempt; its error ends the save
 	settled func(landed bool)                           // called once, when the outcome is known; may be nil
 
-	marked int64  // how many marked records it has
-	undo   func() // puts the session back to before the step; nil: there is none
+	marked int64  // how many marked records the save has
+	undo   func() // puts the session back to before the step; nil: there is no step
 
-	body      string // the body that was made for it; "": none
-	reported  bool   // the caller must be told what became of it
+	body      string // the body that was made for the save; "": none
+	reported  bool   // the outcome must be reported to the caller
 	ambiguous bool   // an attempt had no definite answer; it stays so until the outcome is known
 	refused   bool   // an unexplained definite error was seen once
 	refusals  int    // how often the caller's own write was refused after an ambiguous attempt
@@ -76,7 +76,7 @@ func (s *Session[T]) set(cursor string, state T, encoded []byte) (int64, error) 
 	if s.over() {
 		return 0, s.whyOver()
 	}
-	if s.unreported == nil { // else the save reports it, and does no more
+	if s.unreported == nil { // otherwise the save only reports it
 		s.cursor, s.state, s.torn = cursor, state, false
 		s.count(0, 0)
 		s.encoded, s.encodedAt = encoded, s.marked
@@ -116,8 +116,8 @@ func (s *Session[T]) save(ctx context.Context, why purpose, enough func() bool) 
 	return s.c.commit(ctx, sv)
 }
 
-// begin waits for the committer's turn. It refuses if the session is over, and notes that the
-// caller hears of an earlier save.
+// begin waits for the committer's turn. It fails if the session is over. It notes that the outcome
+// of an earlier save is reported to the caller.
 func (s *Session[T]) begin(ctx context.Context, why purpose) error {
 	if why != closingSave {
 		s.mu.Lock()

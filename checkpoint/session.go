@@ -33,7 +33,7 @@ type Session[T any] struct {
 	every       int64
 	mostUnsaved int64
 	mostAhead   int
-	watched     bool        // the lease must hear of progress
+	watched     bool        // progress must be reported to the lease
 	lost        atomic.Bool // not under mu, which a caller's update may hold when the lease is lost
 
 	mu        sync.Mutex
@@ -57,7 +57,7 @@ type Session[T any] struct {
 	waiting   int           // calls in await
 
 	// unreported is the error of a save with the caller's writes whose outcome is unknown, until
-	// the caller hears of the outcome.
+	// a call returns the outcome.
 	unreported error
 }
 

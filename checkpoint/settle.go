@@ -139,7 +139,7 @@ func (c *committer) attempt(ctx context.Context, sv *save) (verdict, error) {
 		return undecided, err
 	case retries.Transient(err):
 		return undecided, err
-	case !permanent(err) && !sv.refused: // a signature that is a little too old, and the like
+	case !permanent(err) && !sv.refused: // such as a signature that is a little too old
 		sv.refused = true
 		return undecided, err
 	case !sv.ambiguous:
@@ -153,7 +153,7 @@ func (c *committer) attempt(ctx context.Context, sv *save) (verdict, error) {
 	}
 	if v == undecided && sv.refusals >= mostRefusals {
 		// Sending the same bytes again would keep everyone waiting until the lease ends. The
-		// refusal is told as text: it is not the answer for the earlier attempt.
+		// refusal is given as text: it is not the answer for the earlier attempt.
 		return unknowable, fmt.Errorf("an attempt may still land, though another was refused (%s); the next session settles it", err.Error())
 	}
 	return v, errors.Join(judgeErr, err)

@@ -5,15 +5,15 @@ import (
 	"errors"
 )
 
-// purpose says who asks for a save. Some are told the outcome of an earlier save; for others that
-// outcome is settled in silence.
+// purpose says what asks for a save. It decides whether the call returns the outcome of an earlier
+// save, or settles that save without an error.
 type purpose int
 
 const (
-	plainSave      purpose = iota // the caller's
-	writesSave                    // the caller's, with the caller's own writes
-	backgroundSave                // no one is there to be told
-	closingSave                   // the session ends; Close reports
+	plainSave      purpose = iota // a call of the caller
+	writesSave                    // a call of the caller, with the caller's own writes
+	backgroundSave                // autosave: there is no caller to return an error to
+	closingSave                   // the end of the session; Close reports
 )
 
 // errUnreported: nothing is saved in the background until the caller has heard the outcome of the

@@ -44,7 +44,7 @@ func (w *verifying) againstStore(ctx context.Context, h *store.Head) error {
 			"the store has the version, and HEAD says that the mirror has it or the mirror has later ones")
 	}
 	if w.Mirror == MirrorOff {
-		return nil // the missing versions have expired, and were not to be mirrored
+		return nil // the versions in the gaps have expired, and were not to be mirrored
 	}
 	for _, g := range s.Gaps {
 		w.gap(g, first, h)
