@@ -141,8 +141,8 @@ func (o *Options) lastError(err error) string {
 	return store.CutText(strings.ToValidUTF8(text, "\uFFFD"), store.MaxLastError)
 }
 
-// release marks the lease free, and has its own time for that. It returns the loss if the lease was
-// lost before.
+// release marks the lease free, within a separate time limit. If the lease was lost before, release
+// returns the loss.
 func (s *Session[T]) release(ctx context.Context) error {
 	lost := s.c.lease.Lost()
 	bounded, cancel := context.WithTimeout(ctx, max(s.opts.Lease.Duration, time.Second))

@@ -11,7 +11,7 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// copying is the write of the copy V#n, behind the commit of version n.
+// copying is the write of the copy V#n, after the commit of version n.
 type copying struct {
 	version store.Version
 	done    chan struct{} // closed when the write has ended
@@ -24,9 +24,9 @@ func (c *committer) copyBehind() {
 	c.copies <- c.copying
 }
 
-// writeCopies is the goroutine behind the commits. One goroutine that waits for the next copy costs
-// a save less than a new one for each copy (docs/benchmarks.md). It ends when closing is closed,
-// after the copies that were handed to it before.
+// writeCopies is the goroutine that writes the copies after the commits. One goroutine for all
+// copies costs a save less than a new one for each copy (docs/benchmarks.md). It ends when closing
+// is closed, after it has written the copies that it was given before.
 func (c *committer) writeCopies() {
 	for {
 		select {

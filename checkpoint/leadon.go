@@ -69,7 +69,7 @@ func (t *traces) version(ctx context.Context, id archive.ID) (*store.Version, er
 	return &m.Version, nil
 }
 
-// leading is the version that leads on: the first of a new line.
+// leading is the version that leads on, with what must be written before it.
 type leading struct {
 	content store.Version
 	before  func(context.Context) error // writes what must be there before HEAD is put; may be nil

@@ -27,7 +27,8 @@ type PruneResult struct {
 //
 // A negative RetainStarts keeps no version because a session started from it. With an Archive, a
 // version stays until it is mirrored there, if Mirror says that it will be. Without an Archive, or
-// with MirrorOff, HEAD decides: if it says up to where the mirror has come, newer versions stay.
+// with MirrorOff, HEAD decides: if HEAD says which version the mirror has reached, newer versions
+// stay.
 func (n Namespace) Prune(ctx context.Context, name string, opts *UpkeepOptions) (*PruneResult, error) {
 	var o UpkeepOptions
 	if opts != nil {
