@@ -20,9 +20,9 @@ var (
 	// [VersionConflictError].
 	ErrVersionConflict = errors.New("version conflict")
 
-	// ErrYielded: the session handed the checkpoint over. A session's context is cancelled with
-	// this cause when another run asks for the checkpoint. The job's function returns ErrYielded to
-	// confirm, and Run then returns it.
+	// ErrYielded: the session handed the checkpoint over. The job's function returns ErrYielded to
+	// say that it did, and Run then returns it. If the session does not hand over in time, its
+	// context is cancelled with this cause.
 	ErrYielded = errors.New("handed over")
 
 	// ErrClosed: the session was closed before.

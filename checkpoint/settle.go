@@ -116,7 +116,8 @@ func (c *committer) giveUp(sv *save, why, last error) error {
 	return wrap(fmt.Sprintf("save version %d of", sv.commit.Next.Number), c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, why))
 }
 
-// attempt sends the commit once. If the answer does not give the outcome, attempt looks at HEAD.
+// attempt sends the commit once. It reads HEAD only if this attempt was refused for good and an
+// earlier one may have landed.
 func (c *committer) attempt(ctx context.Context, sv *save) (verdict, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.timeout)
 	if c.lost != nil {
