@@ -62,7 +62,7 @@ func TestTheImagesRootFilesystemIsEnoughForTheCommand(t *testing.T) {
 	t.Run("and without a volume it warns of the default store", func(t *testing.T) {
 		said := inside(t, dir, imageUser, append(env, "KUBERNETES_SERVICE_HOST=10.0.0.1"), "set", "flights", "--cursor", "8", "--execute")
 		assert.Zero(t, said.exit, said.stderr)
-		assert.Contains(t, said.stderr, "/state/milepost is on no volume")
+		assert.Contains(t, said.stderr, "/state/milepost is not on a volume")
 	})
 	t.Run("it has what it needs and no more", func(t *testing.T) {
 		binary, err := elf.Open(filepath.Join(dir, "usr/bin/milepost"))
