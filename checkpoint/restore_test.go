@@ -399,7 +399,7 @@ func TestAResetLeadsOnWhereTheTableIsLost(t *testing.T) {
 		r.lose()
 		_, err := in(r.inner).Reset(r.Context(), name, nil)
 		require.ErrorIs(r, err, store.ErrNotFound, "without the archive nothing is known of it")
-		opts := &checkpoint.EditOptions{DryRun: true, Reason: "anew"}
+		opts := &checkpoint.EditOptions{DryRun: true, Reason: "again"}
 		plan, err := both(r.inner, a).Reset(r.Context(), name, opts)
 		require.NoError(r, err)
 		assert.Equal(r, int64(5), plan.After.Number)

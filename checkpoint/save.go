@@ -220,8 +220,8 @@ func validText(c *store.Content) error {
 // inOrder refuses a cursor that is before the last one, in the order that the job declared.
 func (s *Session[T]) inOrder(cursor string) error {
 	before := s.c.base.Cursor
-	afresh := s.c.first && s.from.checkpoint == nil // nothing was resumed
-	if s.opts.Order == nil || cursor == "" || before == "" || afresh || s.opts.Order(cursor, before) >= 0 {
+	fresh := s.c.first && s.from.checkpoint == nil // nothing was resumed
+	if s.opts.Order == nil || cursor == "" || before == "" || fresh || s.opts.Order(cursor, before) >= 0 {
 		return nil
 	}
 	return wrap("save", s.c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, &RefusedError{

@@ -39,9 +39,9 @@ def found(path: Path, **variables: str) -> str:
 
 
 def test_the_binary_is_found_in_the_package_on_path_and_by_milepost_bin(binary: str, tmp_path: Path) -> None:
-    beside, without = package(tmp_path / "beside", binary), package(tmp_path / "without", None)
-    assert found(beside) == str(beside / "milepost" / "bin" / "milepost")
-    assert found(beside, MILEPOST_BIN=binary) == binary, "MILEPOST_BIN wins"
+    packaged, without = package(tmp_path / "packaged", binary), package(tmp_path / "without", None)
+    assert found(packaged) == str(packaged / "milepost" / "bin" / "milepost")
+    assert found(packaged, MILEPOST_BIN=binary) == binary, "MILEPOST_BIN wins"
     on_path = tmp_path / "on-path"
     on_path.mkdir()
     shutil.copy(binary, on_path / "milepost")
@@ -49,16 +49,16 @@ def test_the_binary_is_found_in_the_package_on_path_and_by_milepost_bin(binary: 
 
 
 def test_lost_execute_permission_is_restored(binary: str, tmp_path: Path) -> None:
-    beside = package(tmp_path / "beside", binary, mode=0o644)
-    assert found(beside) == str(beside / "milepost" / "bin" / "milepost")
+    packaged = package(tmp_path / "packaged", binary, mode=0o644)
+    assert found(packaged) == str(packaged / "milepost" / "bin" / "milepost")
 
 
 def test_a_binary_in_a_zip_is_unpacked_and_removed_when_the_process_ends(binary: str, tmp_path: Path) -> None:
-    beside = package(tmp_path / "beside", binary)
+    packaged = package(tmp_path / "packaged", binary)
     wheel = tmp_path / "milepost.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        for file in beside.rglob("*"):
-            archive.write(file, file.relative_to(beside))
+        for file in packaged.rglob("*"):
+            archive.write(file, file.relative_to(packaged))
     unpacked = Path(found(wheel))
     assert unpacked.name == "milepost"
     assert not unpacked.exists()
