@@ -51,7 +51,9 @@ type contender struct {
 	key     store.Key
 	opts    *Options
 	judge   judge
+	least   clockFloor // by the look that the acquisition goes by
 	teller  *teller
+	known   int64 // the version that LEASE had in an earlier look, so HEAD must have it by now
 	polls   int64
 	waiting time.Duration // monotonic, when the lease was first found held
 	waited  bool
@@ -63,23 +65,25 @@ func newContender(st store.Store, key store.Key, o *Options) *contender {
 
 func (c *contender) contend(ctx context.Context) (*Lease, error) {
 	for {
-		sent := c.opts.Readings.Mono()
 		found, err := c.look(ctx)
 		if err != nil {
 			return nil, err
 		}
-		now := c.opts.Readings.Mono()
-		c.judge.look(found.Lease, now)
-		if err := c.regressed(found.Lease, found.Head); err != nil {
+		c.judge.look(found.Lease, found.received)
+		again, err := c.goneBackward(found.Records)
+		if err != nil {
 			return nil, err
 		}
-		if !c.judge.may(found.Clock, now) {
-			if err := c.wait(ctx, found); err != nil {
+		if again {
+			continue
+		}
+		if !c.judge.may(found.Clock, found.received) {
+			if err := c.wait(ctx, found.Records); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		l, err := c.take(ctx, found, sent)
+		l, err := c.take(ctx, found)
 		if l == nil && err == nil { // lost the race
 			continue
 		}
@@ -87,34 +91,51 @@ func (c *contender) contend(ctx context.Context) (*Lease, error) {
 	}
 }
 
+// looked is what a look found, and when: the store read its clock between sent and received.
+type looked struct {
+	store.Records
+	sent, received time.Duration // monotonic, of the request that was answered
+}
+
 // look reads LEASE and HEAD, and tries again while the store does not answer.
-func (c *contender) look(ctx context.Context) (store.Records, error) {
+func (c *contender) look(ctx context.Context) (looked, error) {
 	retry := newRetry(c.teller)
 	for {
 		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
+		sent := c.opts.Readings.Mono()
 		found, err := c.st.Look(attempt, c.key)
 		cancel()
 		if err == nil {
-			return found, nil
+			return looked{found, sent, c.opts.Readings.Mono()}, nil
 		}
 		if !retry.again(ctx, err) {
-			return store.Records{}, err
+			return looked{}, err
 		}
 	}
 }
 
-// regressed returns an error if HEAD is below the version that LEASE knows. Nothing is written
-// then.
-func (c *contender) regressed(l *store.Lease, h *store.Head) error {
-	var version int64
-	if h != nil {
-		version = h.Number
+// goneBackward returns an error if HEAD is below a version that LEASE had before HEAD was read.
+// Nothing is written then. A look is not one snapshot: a commit and a beat may come between its
+// reads of HEAD and of LEASE. So a HEAD that is below the LEASE of the same look proves nothing, and
+// goneBackward asks for another look.
+func (c *contender) goneBackward(found store.Records) (again bool, _ error) {
+	if c.opts.AcceptRegression {
+		return false, nil
 	}
-	if c.opts.AcceptRegression || l == nil || version >= l.Version {
-		return nil
+	version := headVersion(found.Head)
+	if version < c.known {
+		return false, c.regression(version, c.known)
 	}
+	if found.Lease == nil || found.Lease.Version <= version {
+		return false, nil
+	}
+	c.known = found.Lease.Version
+	return true, nil
+}
+
+func (c *contender) regression(version, known int64) error {
 	return fmt.Errorf("checkpoint %s: %w: HEAD is at version %d, and version %d was committed before",
-		c.key, ErrStoreRegressed, version, l.Version)
+		c.key, ErrStoreRegressed, version, known)
 }
 
 // wait sleeps until the next poll, or gives up.
@@ -136,10 +157,7 @@ func (c *contender) wait(ctx context.Context, found store.Records) error {
 		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
 		err := c.st.Want(attempt, c.key, found.Lease.Fence(), store.Wanted{By: c.opts.Holder.ID, Count: c.polls})
 		cancel()
-		c.teller.failed(err)
-		if err != nil && !errors.Is(err, store.ErrNotApplied) && !retries.Transient(err) {
-			return err
-		}
+		c.teller.failed(err) // a wish that is not heard is no reason to stop: the next look decides
 	}
 	if !retries.Sleep(ctx, min(left, c.judge.pollAfter(found.Clock, now))) {
 		return context.Cause(ctx)
@@ -148,14 +166,15 @@ func (c *contender) wait(ctx context.Context, found store.Records) error {
 }
 
 // take writes LEASE and raises the fence. It returns nil and nil if another run was faster.
-func (c *contender) take(ctx context.Context, found store.Records, looked time.Duration) (*Lease, error) {
-	next := c.next(found)
+func (c *contender) take(ctx context.Context, found looked) (*Lease, error) {
+	next := c.next(found.Records)
+	c.least = clockFloor{found.Clock, found.received}
 	// All that the lease promises counts from here, before the first attempt: several attempts
 	// carry the same bytes, and it is not known which one landed.
 	sent, sentWall := c.opts.Readings.Mono(), c.opts.Readings.Wall().Round(0)
 	clock := found.Clock
 	if !clock.IsZero() {
-		clock = clock.Add(sent - looked)
+		clock = clock.Add(sent - found.sent)
 		next.Until = clock.Add(c.opts.Duration)
 	}
 	if mine, err := c.write(ctx, found.Lease, next); err != nil || !mine {
@@ -165,7 +184,7 @@ func (c *contender) take(ctx context.Context, found store.Records, looked time.D
 	l.prior, l.expect = found.Lease, found.Expect
 	head, err := c.raise(l, found.Head)
 	if err == nil {
-		err = c.fell(found, head)
+		err = c.fell(found.Records, head)
 	}
 	if err == nil {
 		err = context.Cause(l.ctx)
@@ -199,11 +218,17 @@ func (l *Lease) tellAcquired(acquiredAt time.Time) {
 
 // fell returns an error if HEAD, read behind the fence, is below what was read before.
 func (c *contender) fell(found store.Records, head store.Head) error {
-	if before := headVersion(found.Head); head.Number < before && !c.opts.AcceptRegression {
+	if c.opts.AcceptRegression {
+		return nil
+	}
+	if before := headVersion(found.Head); head.Number < before {
 		return fmt.Errorf("checkpoint %s: %w: HEAD was at version %d and is at %d",
 			c.key, ErrStoreRegressed, before, head.Number)
 	}
-	return c.regressed(found.Lease, &head)
+	if found.Lease != nil && head.Number < found.Lease.Version {
+		return c.regression(head.Number, found.Lease.Version)
+	}
+	return nil
 }
 
 // next is the LEASE record that this acquisition writes.
@@ -322,7 +347,7 @@ func newLease(ctx context.Context, c *contender, next store.Lease, sent time.Dur
 		st: c.st, key: c.key, opts: c.opts, fence: next.Fence(), teller: c.teller,
 		handoff: make(chan struct{}), lost: make(chan struct{}), kick: make(chan struct{}, 1),
 		renewed: make(chan struct{}), beatDone: make(chan struct{}), released: make(chan struct{}),
-		sent: sent, sentWall: wall, clock: clock, beat: next.Beat, version: next.Version,
+		sent: sent, sentWall: wall, clock: clock, least: c.least, beat: next.Beat, version: next.Version,
 	}
 	if next.Reason != store.CutText(c.opts.Reason, maxReason) {
 		l.reason = next.Reason

@@ -40,7 +40,8 @@ type Lease struct {
 	mu        sync.Mutex
 	sent      time.Duration // monotonic, just before the last request that succeeded was sent
 	sentWall  time.Time     // the wall clock at that moment
-	clock     store.Clock   // of the reply to that request
+	clock     store.Clock   // of the reply to that request, as if it was read at sent: never too early
+	least     clockFloor    // of all replies: never too late
 	jumped    bool          // the clocks ran apart: no commit until a renewal succeeds
 	blind     bool          // the next renewal records no expiry
 	beat      int64
@@ -98,12 +99,13 @@ func (l *Lease) Committed(version int64) {
 // Progress says that the holder is not stuck (Options.MaxSilence). It costs some nanoseconds.
 func (l *Lease) Progress() { l.progress.Store(int64(l.opts.Readings.Mono())) }
 
-// Clock is the store's clock now: its last reading, and the monotonic time since then. It is zero
-// if the store has no clock.
+// Clock is the store's clock now: a reading, and the monotonic time since its receipt. So it is not
+// ahead of the store's clock, and a slow reply does not set it back. It is zero if the store has no
+// clock.
 func (l *Lease) Clock() store.Clock {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.clockAt(l.opts.Readings.Mono())
+	return l.least.at(l.opts.Readings.Mono())
 }
 
 // Tell passes an event of the caller's own to Options.Observer, in order with those of the lease.
@@ -113,6 +115,8 @@ func (l *Lease) Tell(e Event) { l.teller.tell(e) }
 // Failed tells Options.Observer if err says that the store throttled a request.
 func (l *Lease) Failed(err error) { l.teller.failed(err) }
 
+// clockAt is the latest that the store's clock can be at that moment. The end of the lease is
+// recorded by it: late is safe there.
 func (l *Lease) clockAt(mono time.Duration) store.Clock {
 	if l.clock.IsZero() {
 		return store.Clock{}
@@ -295,6 +299,7 @@ func (l *Lease) renew() bool {
 func (l *Lease) took(sent time.Duration, sentWall time.Time, clock store.Clock) {
 	now := l.opts.Readings.Mono()
 	l.blind = false
+	l.least.read(clock, sent, now)
 	if !clock.IsZero() {
 		l.blind = differ(clock, l.clockAt(now))
 		l.clock = clock
@@ -348,11 +353,11 @@ func (l *Lease) Release(ctx context.Context) error {
 	defer close(l.released)
 	ctx, cancel := context.WithTimeout(ctx, l.opts.Duration)
 	defer cancel()
+	l.Lose(&LostError{Reason: Released}) // first: once LEASE is free, another run may begin
 	var err error
 	if !stolen {
 		err = l.markFree(ctx, version)
 	}
-	l.Lose(&LostError{Reason: Released})
 	l.stopBeat()
 	<-l.beatDone
 	if yielding && err == nil {

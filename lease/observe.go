@@ -63,15 +63,16 @@ func Break(ctx context.Context, st store.Store, key store.Key, opts *BreakOption
 		return 0, err
 	}
 	c := newContender(st, key, o)
-	found, err := c.look(ctx)
+	seen, err := c.look(ctx)
 	if err != nil {
 		return 0, wrap("break the lease of", key, err)
 	}
+	found := seen.Records
 	if found.Lease == nil || found.Lease.Status == store.Free {
 		return 0, fmt.Errorf("break the lease of %s: no one holds it: %w", key, store.ErrNotFound)
 	}
 	if !opts.Now {
-		if found, err = c.watch(ctx, found); err != nil {
+		if found, err = c.watch(ctx, seen); err != nil {
 			return 0, err
 		}
 	}
@@ -80,17 +81,20 @@ func Break(ctx context.Context, st store.Store, key store.Key, opts *BreakOption
 	if opts.DryRun {
 		return next.Epoch, nil
 	}
-	if err := c.steal(ctx, found, next); err != nil {
+	if err := c.steal(ctx, found, next, opts.Now); err != nil {
+		if _, held := errors.AsType[*HeldError](err); held {
+			return 0, err
+		}
 		return 0, wrap("break the lease of", key, err)
 	}
 	return next.Epoch, nil
 }
 
 // watch looks at the lease for half its duration.
-func (c *contender) watch(ctx context.Context, found store.Records) (store.Records, error) {
-	c.judge.look(found.Lease, c.opts.Readings.Mono())
-	began := c.judge.seenAt
-	for c.opts.Readings.Mono()-began < found.Lease.Duration/2 {
+func (c *contender) watch(ctx context.Context, seen looked) (store.Records, error) {
+	found := seen.Records
+	c.judge.look(found.Lease, seen.received)
+	for c.opts.Readings.Mono()-seen.received < found.Lease.Duration/2 {
 		if !retries.Sleep(ctx, pollInterval(found.Lease.Duration)) {
 			return found, wrap("watch the lease of", c.key, context.Cause(ctx))
 		}
@@ -104,38 +108,54 @@ func (c *contender) watch(ctx context.Context, found store.Records) (store.Recor
 			}
 			return found, heldError(c.key, now.Lease, now.Clock, true)
 		}
-		found = now
+		found = now.Records
 	}
 	return found, nil
 }
 
-// steal writes LEASE whatever its beat, and raises the fence on HEAD.
-func (c *contender) steal(ctx context.Context, found store.Records, next store.Lease) error {
+// steal writes LEASE, and raises the fence on HEAD. With now it writes LEASE whatever its beat.
+// Otherwise LEASE must be as the watch saw it last, since a renewal after that shows that the holder
+// is alive.
+func (c *contender) steal(ctx context.Context, found store.Records, next store.Lease, now bool) error {
+	write := c.st.Acquire
+	if now {
+		write = c.st.Steal
+	}
+	err := c.until(ctx, func(ctx context.Context) error {
+		_, err := write(ctx, c.key, found.Lease, next)
+		return err
+	})
+	if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
+		switch at := conflict.Lease; {
+		case at != nil && at.LeaseID == next.LeaseID: // an attempt landed
+		case at.HeldUnder(found.Lease.Fence()):
+			return heldError(c.key, at, found.Clock, true)
+		default:
+			return fmt.Errorf("it changed hands in the meantime: %w", err)
+		}
+	} else if err != nil {
+		return err
+	}
+	err = c.until(ctx, func(ctx context.Context) error {
+		_, _, err := c.st.Raise(ctx, c.key, next.Fence(), c.opts.Holder, found.Head == nil)
+		return err
+	})
+	if conflict, ok := errors.AsType[*store.ConflictError](err); ok && conflict.Head != nil {
+		return nil // raised by us or even higher: the old holder is fenced either way
+	}
+	return err
+}
+
+// until sends a write until an answer is definite, and returns that answer. Each attempt has its own
+// timeout.
+func (c *contender) until(ctx context.Context, write func(context.Context) error) error {
 	retry := newRetry(c.teller)
 	for {
-		_, err := c.st.Steal(ctx, c.key, found.Lease, next)
-		if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
-			if conflict.Lease == nil || conflict.Lease.LeaseID != next.LeaseID {
-				return fmt.Errorf("it changed hands in the meantime: %w", err)
-			}
-			err = nil
-		}
-		if err == nil {
-			break
-		}
-		if !retry.again(ctx, err) {
-			return err
-		}
-	}
-	for {
-		_, _, err := c.st.Raise(ctx, c.key, next.Fence(), c.opts.Holder, found.Head == nil)
-		if conflict, ok := errors.AsType[*store.ConflictError](err); ok && conflict.Head != nil {
-			return nil // raised by us or even higher: the old holder is fenced either way
-		}
-		if err == nil {
-			return nil
-		}
-		if !retry.again(ctx, err) {
+		attempt, cancel := context.WithTimeout(ctx, c.opts.attemptTimeout())
+		err := write(attempt)
+		cancel()
+		_, conflict := errors.AsType[*store.ConflictError](err)
+		if err == nil || conflict || !retry.again(ctx, err) {
 			return err
 		}
 	}

@@ -6,15 +6,38 @@ var leaseMutants = []*mutant{
 		name:   "a HEAD below what LEASE knows is a fresh start",
 		breaks: "a HEAD below the version that LEASE knows is ErrStoreRegressed, never \"no checkpoint\" †",
 		edits: []edit{{"lease/acquire.go",
-			"if c.opts.AcceptRegression || l == nil || version >= l.Version {", "if c.opts.AcceptRegression || l == nil || version < 1<<62 {"}},
+			"	if version < c.known {\n", "	if c.known > 0 {\n		return false, nil\n	}\n	if version < c.known {\n"},
+			{"lease/acquire.go", "	if found.Lease != nil && head.Number < found.Lease.Version {\n", "	if false {\n"}},
 		caught: overMemory("Regression/no HEAD though LEASE knows a version"),
 	},
 	{
 		name:   "a HEAD that fell during the acquisition is taken as it is",
 		breaks: "a HEAD whose version fell between (1) and (3) is ErrStoreRegressed †",
 		edits: []edit{{"lease/acquire.go",
-			"	if err == nil {\n		err = c.fell(found, head)\n	}\n", ""}},
+			"	if err == nil {\n		err = c.fell(found.Records, head)\n	}\n", ""}},
 		caught: overMemory("Regression/a HEAD whose version fell between the read and the raise"),
+	},
+	{
+		name:   "a look is taken for one snapshot",
+		breaks: "a HEAD below the LEASE of the same look proves nothing †",
+		edits: []edit{{"lease/acquire.go",
+			"	c.known = found.Lease.Version\n	return true, nil\n", "	return false, c.regression(version, found.Lease.Version)\n"}},
+		caught: by{"./lease", "TestACommitAndABeatWithinOneLookAreNoRegression"},
+	},
+	{
+		name:   "LEASE is free before the context has ended",
+		breaks: "a release cancels the session's context first †",
+		edits: []edit{
+			{"lease/lease.go", "	l.Lose(&LostError{Reason: Released}) // first: once LEASE is free, another run may begin\n", ""},
+			{"lease/lease.go", "	l.stopBeat()\n	<-l.beatDone\n", "	l.Lose(&LostError{Reason: Released})\n	l.stopBeat()\n	<-l.beatDone\n"},
+		},
+		caught: by{"./lease", "TestALeaseIsNotFreeWhileItsContextLives"},
+	},
+	{
+		name:   "saved_at goes by the latest that the store's clock can be",
+		breaks: "saved_at is not ahead of the store's clock †",
+		edits:  []edit{{"lease/lease.go", "	return l.least.at(l.opts.Readings.Mono())\n", "	return l.clockAt(l.opts.Readings.Mono())\n"}},
+		caught: by{"./lease", "TestASlowReplyNeitherPutsTheClockAheadNorBack"},
 	},
 	{
 		name:   "the raise makes a HEAD where one was read",
@@ -43,7 +66,7 @@ var leaseMutants = []*mutant{
 	{
 		name:   "the recorded end counts from the reply",
 		breaks: "the holder records Date + the time since that request was sent + duration †",
-		edits:  []edit{{"lease/acquire.go", "clock = clock.Add(sent - looked)", "_ = looked"}},
+		edits:  []edit{{"lease/acquire.go", "clock = clock.Add(sent - found.sent)", "_ = found.sent"}},
 		caught: overMemory("Expiry/the recorded end counts from the sending of the request that was answered"),
 	},
 	{
@@ -88,7 +111,7 @@ var leaseMutants = []*mutant{
 		name:   "a steal leaves HEAD alone",
 		breaks: "steal: epoch + 1 on LEASE and HEAD",
 		edits: []edit{{"lease/observe.go",
-			"		_, _, err := c.st.Raise(ctx, c.key, next.Fence(), c.opts.Holder, found.Head == nil)\n", "		var err error\n"}},
+			"		_, _, err := c.st.Raise(ctx, c.key, next.Fence(), c.opts.Holder, found.Head == nil)\n		return err\n", "		return nil\n"}},
 		caught: overMemory("Handoff and steal/a steal fences the living holder and says why"),
 	},
 }

@@ -50,7 +50,7 @@ var peerMutants = []*mutant{
 	{
 		name:   "peers: a waiter waits forever for a handover",
 		breaks: "hand-over that needs both sides alive wedged forever",
-		edits:  []edit{{"lease/acquire.go", "		if !c.judge.may(found.Clock, now) {\n", "		if !c.judge.may(found.Clock, now) || c.opts.TakeOver && found.Lease != nil && found.Lease.Status == store.Held {\n"}},
+		edits:  []edit{{"lease/acquire.go", "		if !c.judge.may(found.Clock, found.received) {\n", "		if !c.judge.may(found.Clock, found.received) || c.opts.TakeOver && found.Lease != nil && found.Lease.Status == store.Held {\n"}},
 		caught: overMemory("Leases as peers got them wrong/a handover must not wedge when either side dies"),
 	},
 	{
@@ -117,7 +117,7 @@ var peerMutants = []*mutant{
 		edits: []edit{{"lease/acquire.go",
 			"		if !retry.again(ctx, err) {\n			if cause := context.Cause(ctx); cause != nil {\n",
 			"		if !retries.Transient(err) {\n			return store.Head{}, nil\n		}\n		if !retry.again(ctx, err) {\n			if cause := context.Cause(ctx); cause != nil {\n"},
-			{"lease/acquire.go", "	if err == nil {\n		err = c.fell(found, head)\n	}\n", ""}},
+			{"lease/acquire.go", "	if err == nil {\n		err = c.fell(found.Records, head)\n	}\n", ""}},
 		caught: overMemory("Checkpoint stores as peers got them wrong/an error at the load must not be taken for a fresh start"),
 	},
 	{
