@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,12 +132,13 @@ func TestASlowReplyNeitherPutsTheClockAheadNorBack(t *testing.T) {
 
 func TestTheClockFollowsAStoreWhoseClockWasSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var back time.Duration
-		st := memstore.New(&memstore.Options{Clock: func() store.Clock { return store.Clock{Wall: time.Now().Add(-back)} }})
+		var back atomic.Int64
+		now := func() store.Clock { return store.Clock{Wall: time.Now().Add(-time.Duration(back.Load()))} }
+		st := memstore.New(&memstore.Options{Clock: now})
 		l := acquire(t, st, as("a"))
-		back = time.Hour
+		back.Store(int64(time.Hour))
 		time.Sleep(DefaultDuration / 5)
-		assert.WithinDuration(t, time.Now().Add(-back), l.Clock().Time(), time.Second)
+		assert.WithinDuration(t, now().Time(), l.Clock().Time(), time.Second)
 	})
 }
 
