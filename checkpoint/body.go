@@ -34,14 +34,25 @@ func (c *committer) place(ctx context.Context, sv *save) (err error) {
 	return err
 }
 
-// dropBody removes, in the background, the body of a save that has definitely failed.
-func (c *committer) dropBody(body string) {
+// dropBody removes, in the background, what a save that has definitely failed has left in the
+// archive: first what points at its body, and then the body.
+func (c *committer) dropBody(sv *save) {
 	c.behind.Go(func() {
 		ctx, cancel := context.WithTimeout(c.life, 2*c.timeout)
 		defer cancel()
-		if err := c.archive.Delete(ctx, body); err != nil {
+		if sv.retract != nil {
+			if err := sv.retract(ctx); err != nil {
+				c.log.Error("the object of a version that was not saved was left in the archive, with its body",
+					"checkpoint", c.key.String(), "body", sv.body, "error", err)
+				return
+			}
+		}
+		if sv.body == "" {
+			return
+		}
+		if err := c.archive.Delete(ctx, sv.body); err != nil {
 			c.log.Warn("the body of a failed save was left in the archive; gc removes it",
-				"checkpoint", c.key.String(), "body", body, "error", err)
+				"checkpoint", c.key.String(), "body", sv.body, "error", err)
 		}
 	})
 }

@@ -27,8 +27,14 @@ func (n named) traces(ctx context.Context) (*traces, error) {
 	if t.ids, err = archive.IDs(ctx, n.Archive, n.key); err != nil {
 		return nil, wrap("list the mirror of", n.key, err)
 	}
-	t.records, err = n.look(ctx)
-	return t, err
+	if t.records, err = n.look(ctx); err != nil {
+		return nil, err
+	}
+	if t.next() > store.MaxNumber || t.epoch() > store.MaxNumber {
+		return nil, wrap("go on from the mirror of", n.key, fmt.Errorf("%w: versions end at %d, epochs %d below that, and a record or an object has one "+
+			"that no job reaches: remove it by hand", store.ErrBadRecord, int64(store.MaxNumber), int64(lease.EpochLeap)))
+	}
+	return t, nil
 }
 
 // next returns the number of the version that leads on. It is above every version that the mirror
@@ -144,11 +150,13 @@ func (t *traces) lead(ctx context.Context, o *EditOptions, planned leading) (*Ch
 		}
 		return nil
 	}
-	err = e.c.commit(ctx, sv)
-	if err != nil {
-		if own.Version > 0 && !errors.Is(err, ErrOutcomeUnknown) {
-			t.unmirror(ctx, e.c, own)
+	sv.retract = func(ctx context.Context) error {
+		if own.Version == 0 {
+			return nil
 		}
+		return e.c.archive.Delete(ctx, archive.VersionKey(t.key, own))
+	}
+	if err := e.c.commit(ctx, sv); err != nil {
 		return nil, err
 	}
 	cp, err := view(t.key, "HEAD", &e.c.base)
@@ -217,15 +225,4 @@ func (t *traces) mirrorFirst(ctx context.Context, c *committer, v *store.Version
 		}
 	}
 	return nil
-}
-
-// unmirror removes the object of a version that was never committed.
-func (t *traces) unmirror(ctx context.Context, c *committer, id archive.ID) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*c.timeout)
-	defer cancel()
-	object := archive.VersionKey(t.key, id)
-	if err := c.archive.Delete(ctx, object); err != nil {
-		c.log.Error("the object of a version that was not restored was left in the mirror",
-			"checkpoint", t.key.String(), "object", object, "error", err)
-	}
 }

@@ -344,6 +344,75 @@ func TestARestoreThatDefinitelyFailedLeavesNothingInTheArchive(t *testing.T) {
 	})
 }
 
+// Whoever can write to the archive can name an object as they like.
+func TestAnObjectWithANumberThatNoJobReachesStopsNeitherRestoreNorReset(t *testing.T) {
+	for _, planted := range []string{"09223372036854775807-1-x.json", "00000000000000000009-9223372036854775807-x.json"} {
+		over(t, func(r *rig) {
+			a := newMemory()
+			r.minutes(a, 3)
+			a.put(mirrorOf+planted, []byte("{}"))
+			r.lose()
+			_, err := both(r.inner, a).Reset(r.Context(), name, nil)
+			require.NoError(r, err)
+			assert.Equal(r, int64(4), r.head().Number)
+			r.lose()
+			_, err = both(r.inner, a).Restore(r.Context(), name, nil)
+			require.NoError(r, err)
+			assert.Equal(r, int64(5), r.head().Number)
+			assert.Equal(r, []checkpoint.FindingKind{checkpoint.FindingForeign}, r.findings(a, nil))
+		})
+	}
+	for _, planted := range []archive.ID{{Version: store.MaxNumber, Epoch: 9, CommitID: "x"}, {Version: 9, Epoch: store.MaxNumber, CommitID: "x"}} {
+		over(t, func(r *rig) {
+			a := newMemory()
+			r.minutes(a, 3)
+			a.put(archive.VersionKey(key, planted), []byte("{}"))
+			r.lose()
+			_, err := both(r.inner, a).Reset(r.Context(), name, nil)
+			require.ErrorIs(r, err, store.ErrBadRecord, "nothing is left above it")
+			_, err = both(r.inner, a).Restore(r.Context(), name, nil)
+			require.ErrorIs(r, err, store.ErrBadRecord)
+			found, err := r.inner.Look(r.Context(), key)
+			require.NoError(r, err)
+			assert.Nil(r, found.Lease)
+		})
+	}
+}
+
+func TestWhatARestoreThatFailedRemovesNeverPointsAtNothing(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		r.large(a, 3, nil)
+		r.lose()
+		r.On("Commit", 0, faultstore.Fail(&store.SizeError{Key: key, Size: 2, Limit: 1}))
+		before := a.count()
+		a.on(func(_ context.Context, call string) error {
+			if strings.HasPrefix(call, "Delete v/") {
+				time.Sleep(time.Second) // it could not wait for this one, if the body went on its own
+			}
+			return nil
+		})
+		var hanging []string // after each request of the restore
+		a.after = func(string) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			for object, data := range a.objects {
+				m, err := archive.Decode(object, data)
+				if err != nil || m.State == nil || m.State.Body == "" {
+					continue
+				}
+				if _, there := a.objects[m.State.Body]; !there {
+					hanging = append(hanging, object)
+				}
+			}
+		}
+		_, err := both(r.Store, a).Restore(r.Context(), name, nil)
+		require.ErrorIs(r, err, store.ErrTooLarge)
+		assert.Len(r, a.called("Delete", before), 2, "an object and its body")
+		assert.Empty(r, hanging)
+	})
+}
+
 // Two restores into two tables at once, which no lease keeps apart: each sees the other's object, and they end
 // as two lines of which one is the newer.
 func TestTwoRestoresAtOnceStartOverAndEndApart(t *testing.T) {

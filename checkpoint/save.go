@@ -24,6 +24,7 @@ type save struct {
 
 	before  func(context.Context, *store.Version) error // called before the first attempt; its error ends the save
 	settled func(landed bool)                           // called once, when the outcome is known; may be nil
+	retract func(context.Context) error                 // removes what points at the body, after a failure; may be nil
 
 	marked int64  // how many marked records the save has
 	undo   func() // puts the session back to before the step; nil: there is no step

@@ -88,8 +88,8 @@ func (c *committer) settle(sv *save, outcome string) {
 			c.first = false
 			c.retire(c.base)
 		}
-	} else if sv.body != "" {
-		c.dropBody(sv.body)
+	} else if sv.body != "" || sv.retract != nil {
+		c.dropBody(sv)
 	}
 	if sv.settled != nil {
 		sv.settled(ok)

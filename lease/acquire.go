@@ -168,6 +168,10 @@ func (c *contender) wait(ctx context.Context, found store.Records) error {
 // take writes LEASE and raises the fence. It returns nil and nil if another run was faster.
 func (c *contender) take(ctx context.Context, found looked) (*Lease, error) {
 	next := c.next(found.Records)
+	if next.Epoch > store.MaxNumber {
+		return nil, &store.BadRecordError{Key: c.key, Record: store.RecordLease,
+			Err: fmt.Errorf("no epoch is left above those of LEASE and HEAD: %d is the highest", int64(store.MaxNumber))}
+	}
 	c.least = clockFloor{found.Clock, found.received}
 	// All that the lease promises counts from here, before the first attempt: several attempts
 	// carry the same bytes, and it is not known which one landed.

@@ -97,8 +97,16 @@ func badText(s string) string {
 		r, _ := utf8.DecodeRuneInString(s[i:])
 		return fmt.Sprintf("it contains the control character %U", r)
 	}
+	if i := strings.IndexFunc(s, NotInXML); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(s[i:])
+		return fmt.Sprintf("it contains %U, which a listing of S3 cannot hold", r)
+	}
 	return ""
 }
+
+// NotInXML reports whether r is one of the two characters, besides control characters, that XML
+// cannot hold. The listings of S3 are XML, so no name has them.
+func NotInXML(r rune) bool { return r == '\uFFFE' || r == '\uFFFF' }
 
 // quoted quotes a name for an error, and cuts it if it is long.
 func quoted(s string) string {

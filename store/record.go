@@ -10,6 +10,10 @@ import (
 // refused with [ErrNewerFormat] and never rewritten.
 const Format = 1
 
+// MaxNumber is the highest version, epoch and beat. A record or an object with a higher one cannot
+// be trusted. An int64 has room above it: a valid number with a step added does not overflow.
+const MaxNumber = 1_000_000_000_000_000_000
+
 // MaxLastError is the most bytes of an error that a version keeps.
 const MaxLastError = 1024
 
@@ -263,7 +267,7 @@ type Records struct {
 // [BadRecordError].
 func (h *Head) Validate() error {
 	switch {
-	case h.Fence.Epoch < 1:
+	case h.Fence.Epoch < 1, h.Fence.Epoch > MaxNumber:
 		return fmt.Errorf("epoch is %d", h.Fence.Epoch)
 	case h.Fence.LeaseID == "":
 		return errors.New("lease_id is missing")
@@ -284,11 +288,11 @@ func (h *Head) bare() bool {
 // Validate returns an error if no engine may accept this version.
 func (v *Version) Validate() error {
 	switch {
-	case v.Number < 1:
+	case v.Number < 1, v.Number > MaxNumber:
 		return fmt.Errorf("version is %d", v.Number)
 	case v.CommitID == "":
 		return errors.New("commit_id is missing")
-	case v.CommitEpoch < 1:
+	case v.CommitEpoch < 1, v.CommitEpoch > MaxNumber:
 		return fmt.Errorf("commit_epoch is %d", v.CommitEpoch)
 	case v.Processed < 0 || v.Failed < 0:
 		return fmt.Errorf("counts are negative: processed %d, failed %d", v.Processed, v.Failed)
@@ -317,7 +321,7 @@ func (s *State) validate() error {
 // Validate returns an error if no engine may accept this LEASE.
 func (l *Lease) Validate() error {
 	switch {
-	case l.Epoch < 1:
+	case l.Epoch < 1, l.Epoch > MaxNumber:
 		return fmt.Errorf("epoch is %d", l.Epoch)
 	case l.LeaseID == "":
 		return errors.New("lease_id is missing")
@@ -325,7 +329,7 @@ func (l *Lease) Validate() error {
 		return fmt.Errorf("status is %q", l.Status)
 	case l.Duration <= 0:
 		return fmt.Errorf("duration is %v", l.Duration)
-	case l.Beat < 0 || l.Version < 0:
+	case l.Beat < 0 || l.Version < 0 || max(l.Beat, l.Version) > MaxNumber:
 		return fmt.Errorf("beat is %d, version %d", l.Beat, l.Version)
 	}
 	return nil

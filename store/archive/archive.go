@@ -148,7 +148,7 @@ func (e *ExistsError) Is(target error) bool { return target == ErrExists }
 
 // ValidateKey returns an error that wraps [ErrKey] and says what is wrong with a key. A key is a
 // path of segments that are neither empty nor "." nor "..", in valid UTF-8 without control
-// characters, of at most [MaxKey] bytes.
+// characters, U+FFFE or U+FFFF, of at most [MaxKey] bytes.
 func ValidateKey(key string) error {
 	bad := func(why string) error { return fmt.Errorf("object key %.80q: %w: %s", key, ErrKey, why) }
 	switch {
@@ -160,6 +160,8 @@ func ValidateKey(key string) error {
 		return bad("it is not valid UTF-8")
 	case strings.ContainsFunc(key, unicode.IsControl):
 		return bad("it holds a control character")
+	case strings.ContainsFunc(key, store.NotInXML):
+		return bad("it holds U+FFFE or U+FFFF, which a listing of S3 cannot hold")
 	}
 	for segment := range strings.SplitSeq(key, "/") {
 		if segment == "" || segment == "." || segment == ".." {

@@ -76,8 +76,7 @@ func ParseBodyKey(object string) (store.Key, BodyID, error) {
 	}
 	version, commit, _ := strings.Cut(last, "-")
 	id := BodyID{CommitID: commit}
-	id.Version, err = strconv.ParseInt(version, 10, 64)
-	if err != nil || id.Version < 1 || ValidateCommitID(commit) != nil || BodyKey(key, id) != object {
+	if id.Version, err = parseNumber(version); err != nil || ValidateCommitID(commit) != nil || BodyKey(key, id) != object {
 		return store.Key{}, BodyID{}, foreign(object, "no version and commit id")
 	}
 	return key, id, nil
@@ -96,16 +95,25 @@ func ParseVersionKey(object string) (store.Key, ID, error) {
 		return store.Key{}, ID{}, bad
 	}
 	id := ID{CommitID: parts[2]}
-	if id.Version, err = strconv.ParseInt(parts[0], 10, 64); err != nil || id.Version < 1 {
+	if id.Version, err = parseNumber(parts[0]); err != nil {
 		return store.Key{}, ID{}, bad
 	}
-	if id.Epoch, err = strconv.ParseInt(parts[1], 10, 64); err != nil || id.Epoch < 1 {
+	if id.Epoch, err = parseNumber(parts[1]); err != nil {
 		return store.Key{}, ID{}, bad
 	}
 	if ValidateCommitID(id.CommitID) != nil || VersionKey(key, id) != object {
 		return store.Key{}, ID{}, bad
 	}
 	return key, id, nil
+}
+
+// parseNumber parses a version or an epoch. One that no store can have is an error.
+func parseNumber(text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err == nil && (n < 1 || n > store.MaxNumber) {
+		err = fmt.Errorf("%d is not from 1 to %d", n, int64(store.MaxNumber))
+	}
+	return n, err
 }
 
 // ValidateCommitID returns an error that wraps [ErrKey] if a commit id cannot be part of a key. It

@@ -34,6 +34,9 @@ func TestAKeyThatIsNoneOfOursIsNotTakenApart(t *testing.T) {
 		"body/ns//12-c", "body//name/12-c", "body/ns/../12-c", "Body/ns/name/12-c", "body/n#s/name/12-c",
 		"v/ns/name/latest.json", "v/ns/name/00000000000000000012-3-c", "v/ns/name/12-3-c.json", "v/ns/name/00000000000000000012-03-c.json",
 		"v/ns/name/00000000000000000012-0-c.json", "v/ns/name/00000000000000000000-1-c.json", "v/ns/name/00000000000000000012-3-.json",
+		"body/ns/name/9223372036854775807-c", "body/ns/name/1000000000000000001-c",
+		"v/ns/name/09223372036854775807-1-c.json", "v/ns/name/00000000000000000012-9223372036854775807-c.json",
+		"v/ns/name/01000000000000000001-1-c.json", "v/ns/na\uFFFEme/00000000000000000012-3-c.json",
 		"v/ns/name/00000000000000000012-3.json", "v/ns/00000000000000000012-3-c.json", "v/ns/name/000000000000000000012-3-c.json",
 	} {
 		_, _, err := archive.ParseBodyKey(key)
@@ -68,12 +71,13 @@ func TestKeysOfVersionsSortByNumber(t *testing.T) {
 func FuzzKeys(f *testing.F) {
 	f.Add("default", "orders/eu", int64(12), int64(3), "7f3k2m")
 	f.Add("a", "body/1-x", int64(1), int64(1), "x-y-z")
+	f.Add("v", "a/latest.json", int64(store.MaxNumber), int64(store.MaxNumber), "latest")
 	f.Add("v", "a/latest.json", int64(math.MaxInt64), int64(math.MaxInt64), "latest")
 	f.Add("ns", "a/00000000000000000012-3-c.json", int64(12), int64(3), "c")
 	f.Add("ns", "a", int64(-1), int64(0), "../x")
 	f.Fuzz(func(t *testing.T, namespace, name string, version, epoch int64, commit string) {
 		key := store.Key{Namespace: namespace, Name: name}
-		valid := key.Validate() == nil && version > 0 && epoch > 0 && archive.ValidateCommitID(commit) == nil
+		valid := key.Validate() == nil && version > 0 && epoch > 0 && max(version, epoch) <= store.MaxNumber && archive.ValidateCommitID(commit) == nil
 		id, body := archive.ID{Version: version, Epoch: epoch, CommitID: commit}, archive.BodyID{Version: version, CommitID: commit}
 
 		gotKey, gotID, err := archive.ParseVersionKey(archive.VersionKey(key, id))

@@ -82,8 +82,11 @@ func (s *Missing) More() bool { return s.High < s.Target }
 // go on.
 func (s *Missing) InGap() bool { return s.absent > 0 }
 
-// Step examines the next versions.
+// Step examines the next versions. It ends with ctx, whatever the store does.
 func (s *Missing) Step(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	low, high := s.High+1, min(s.High+missingChunk, s.Target)
 	copies, err := s.copies(ctx, low, min(high+1, s.Newest.Number-1))
 	if err != nil {

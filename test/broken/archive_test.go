@@ -116,7 +116,7 @@ var archiveMutants = []*mutant{
 	{
 		name:   "archive: an ambiguous save's body is removed",
 		breaks: "a session whose save has definitely failed removes its own body",
-		edits:  []edit{{"checkpoint/settle.go", "	if sv.ambiguous {\n		c.open = sv\n", "	if sv.ambiguous {\n		if sv.body != \"\" {\n			c.dropBody(sv.body)\n		}\n		c.open = sv\n"}},
+		edits:  []edit{{"checkpoint/settle.go", "	if sv.ambiguous {\n		c.open = sv\n", "	if sv.ambiguous {\n		if sv.body != \"\" {\n			c.dropBody(sv)\n		}\n		c.open = sv\n"}},
 		caught: ofSessions("TestAnAmbiguousSaveKeepsItsBodyUntilItIsSettled"),
 	},
 	{

@@ -86,7 +86,7 @@ func runCreate(t *testing.T, factory Factory, opts *Options) {
 	})
 	t.Run("a key that none can have is refused", func(t *testing.T) {
 		a := factory(t)
-		for _, key := range []string{"", "/", "/a", "a/", "a//b", ".", "a/../b", "..", "a\nb", "a\xff", strings.Repeat("k", 1025)} {
+		for _, key := range []string{"", "/", "/a", "a/", "a//b", ".", "a/../b", "..", "a\nb", "a\xff", "a/\uFFFEb", "a\uFFFF", strings.Repeat("k", 1025)} {
 			_, err := a.Create(t.Context(), key, strings.NewReader("x"))
 			assert.ErrorIs(t, err, archive.ErrKey, "create %.20q", key)
 			_, err = a.Replace(t.Context(), key, "", []byte("x"))

@@ -40,7 +40,7 @@ var _ archive.Archive = (*Archive)(nil)
 // Open opens the archive in dir, makes dir if it is not there, and removes what crashed writers
 // have left. The caller closes the archive.
 func Open(dir string) (*Archive, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := makeRoot(dir); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}
 	root, err := os.OpenRoot(dir)

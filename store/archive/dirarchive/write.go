@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -122,7 +123,44 @@ func (a *Archive) syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(file.Sync(), file.Close())
+	return errors.Join(syncFile(file), file.Close())
+}
+
+// syncFile makes a directory's names durable. A test looks on.
+var syncFile = (*os.File).Sync
+
+// makeRoot makes dir, and makes the names of dir and of the directories that it makes above dir
+// durable: a power cut must not take the whole archive away. The directory above dir is synced even
+// if dir is there: the process that made dir may not have synced it yet.
+func makeRoot(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	above := []string{filepath.Dir(dir)}
+	for { // the directories that are made, and the one in which the first is made
+		last := above[len(above)-1]
+		if _, err := os.Stat(last); !errors.Is(err, fs.ErrNotExist) || filepath.Dir(last) == last {
+			break
+		}
+		above = append(above, filepath.Dir(last))
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil || runtime.GOOS == "windows" {
+		return err
+	}
+	for _, name := range above {
+		file, err := os.Open(name)
+		if errors.Is(err, fs.ErrPermission) { // the caller may enter the directory, and not read it
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(syncFile(file), file.Close()); err != nil {
+			return fmt.Errorf("sync the directory above the archive: %w", err)
+		}
+	}
+	return nil
 }
 
 // lock takes the archive's lock, which one Replace or Delete of all processes holds at a time. It
