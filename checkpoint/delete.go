@@ -36,12 +36,14 @@ func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (
 		return nil, err
 	}
 	e := &EditResult{}
+	former := formerExpectation(found)
 	if h := found.Head; h != nil && h.Deleted && (h.Listed || o.Purge) { // the rest needs no lease
 		if err := o.condition(one.reader(found)); err != nil {
 			return e, err
 		}
 	} else {
 		e, err = one.edit(ctx, o, func(_ context.Context, r *reader) (store.Version, error) {
+			former = r.expect
 			if r.regressed() {
 				return store.Version{Deleted: true}, nil
 			}
@@ -63,13 +65,13 @@ func (n Namespace) Delete(ctx context.Context, name string, opts *EditOptions) (
 	if o.Purge {
 		e.Purged = &PurgeResult{}
 	}
-	_, err = one.finishDelete(ctx, found, e.Purged)
+	_, err = one.finishDelete(ctx, found, former, e.Purged)
 	return e, err
 }
 
 // finishDelete removes the older versions, the mirror if purged is not nil, the bodies and the
 // expectation. Last, it removes the name from the index.
-func (n named) finishDelete(ctx context.Context, found store.Records, purged *PurgeResult) (removed int, err error) {
+func (n named) finishDelete(ctx context.Context, found store.Records, former *store.Expectation, purged *PurgeResult) (removed int, err error) {
 	removed, left, err := n.removeFormer(ctx, found)
 	h := found.Head
 	if err != nil || h == nil || !h.Deleted {
@@ -87,7 +89,7 @@ func (n named) finishDelete(ctx context.Context, found store.Records, purged *Pu
 		}
 		purged.count(done.Bodies)
 	}
-	return removed, errors.Join(n.unlist(ctx, found), left)
+	return removed, errors.Join(n.unlist(ctx, found, former), left)
 }
 
 // leaving adds err to left if err is a damaged record, since a damaged copy may have a body. It
@@ -128,38 +130,57 @@ func (n named) removeFormer(ctx context.Context, found store.Records) (removed i
 			left = errors.Join(left, wrap(fmt.Sprintf("delete version %d of", v), n.key, err))
 			continue
 		}
-		if err := n.remove(ctx, c); err != nil {
+		gone, err := n.remove(ctx, c, func(*store.Copy) bool { return true })
+		if err != nil {
 			return removed, left, wrap("delete the versions of", n.key, err)
 		}
-		removed++
+		if gone {
+			removed++
+		}
 	}
 	return removed, left, nil
 }
 
-// unlist removes a deleted checkpoint's expectation, and then its name from the index. In the other
-// order, it might remove the expectation of the next life.
-func (n named) unlist(ctx context.Context, found store.Records) error {
+// unlist removes the expectation of a deleted checkpoint, and then its name from the index. In the
+// other order, an expectation could stay that no listing shows as deleted. It leaves an expectation
+// of the next life alone.
+func (n named) unlist(ctx context.Context, found store.Records, former *store.Expectation) error {
 	h := found.Head
 	if h == nil || !h.Deleted || !h.Listed {
 		return nil
 	}
-	if found.Expect != nil {
-		if err := persist(ctx, editTimeout, func(ctx context.Context) error { return n.Store.Expect(ctx, n.key, nil) }); err != nil {
+	if former != nil {
+		err := persist(ctx, editTimeout, func(ctx context.Context) error { return n.Store.Expect(ctx, n.key, former, nil) })
+		if err := unlessConflict(err); err != nil {
 			return wrap("delete what is expected of", n.key, err)
 		}
 	}
 	err := persist(ctx, editTimeout, func(ctx context.Context) error { return n.Store.Unlist(ctx, n.key, h.CommitID) })
-	if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict { // a conflict: the next life has begun
+	if err := unlessConflict(err); err != nil { // a conflict: the next life has begun
 		return wrap("unlist", n.key, err)
 	}
 	return nil
 }
 
-// remove removes a copy, unless the copy was replaced meanwhile.
-func (n named) remove(ctx context.Context, c store.Copy) error {
-	err := persist(ctx, editTimeout, func(ctx context.Context) error {
-		return n.Store.Remove(ctx, n.key, c.Number, c.CommitID)
-	})
+// remove removes a copy, and reports whether it did: not if the copy was replaced meanwhile, or if
+// the copy was changed and should, which is called with it as it is now, says no.
+func (n named) remove(ctx context.Context, c store.Copy, should func(now *store.Copy) bool) (bool, error) {
+	for {
+		err := persist(ctx, editTimeout, func(ctx context.Context) error { return n.Store.Remove(ctx, n.key, c) })
+		conflict, changed := errors.AsType[*store.ConflictError](err)
+		if !changed {
+			return err == nil, err
+		}
+		now := conflict.Copy
+		if now == nil || now.CommitID != c.CommitID || !should(now) {
+			return false, nil
+		}
+		c = *now
+	}
+}
+
+// unlessConflict returns err, or nil if err is a [*store.ConflictError].
+func unlessConflict(err error) error {
 	if _, conflict := errors.AsType[*store.ConflictError](err); conflict {
 		return nil
 	}

@@ -302,7 +302,7 @@ func (n named) editor(ctx context.Context, o *EditOptions) (*editor, error) {
 // fenced returns a reader of what the store held once the fence was up.
 func (e *editor) fenced() *reader {
 	head := e.lease.Head()
-	return e.reader(store.Records{Head: &head, Lease: e.lease.Prior(), Clock: e.lease.Clock()})
+	return e.reader(store.Records{Head: &head, Lease: e.lease.Prior(), Expect: e.lease.Expected(), Clock: e.lease.Clock()})
 }
 
 func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, error) {

@@ -46,21 +46,47 @@ func DeclaredByJob(e *store.Expectation) bool { return strings.HasPrefix(e.SetBy
 // read the stored expectation, so declare sends no read. If the write fails, declare logs the
 // error, and the job continues.
 func (o *Options) declare(ctx context.Context, st store.Store, l *lease.Lease) {
-	want, has := o.Expect, l.Expected()
+	want, has, head := o.Expect, l.Expected(), l.Head()
 	every, grace := want.Every.Truncate(time.Millisecond), want.Grace.Truncate(time.Millisecond)
-	switch {
-	case every == 0, has != nil && has.Every == every && has.Grace == grace:
-		return
-	case has != nil && !want.Override && !DeclaredByJob(has):
-		o.Logger.Warn("another expectation than the job's stays, since a person has set it", "checkpoint", l.Key().String(),
-			"every", has.Every, "grace", has.Grace, "set_by", has.SetBy, "job_every", every, "job_grace", grace)
+	if every == 0 {
 		return
 	}
 	at := l.Clock().Time().Truncate(time.Millisecond)
 	next := &store.Expectation{Every: every, Grace: grace, SetBy: setByJob + l.Holder().ID, SetAt: at}
 	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := st.Expect(bounded, l.Key(), next); err != nil {
-		o.Logger.Warn("what is expected of the job was not set", "checkpoint", l.Key().String(), "error", err)
+	for {
+		stays := has != nil && !ofFormerLife(has, &head) // otherwise a delete removes it, or has removed it
+		switch {
+		case stays && has.Every == every && has.Grace == grace:
+			return
+		case stays && !want.Override && !DeclaredByJob(has):
+			o.Logger.Warn("another expectation than the job's stays, since a person has set it", "checkpoint", l.Key().String(),
+				"every", has.Every, "grace", has.Grace, "set_by", has.SetBy, "job_every", every, "job_grace", grace)
+			return
+		}
+		err := st.Expect(bounded, l.Key(), has, next)
+		if conflict, changed := errors.AsType[*store.ConflictError](err); changed && bounded.Err() == nil {
+			has = conflict.Expect
+			continue
+		}
+		if err != nil {
+			o.Logger.Warn("what is expected of the job was not set", "checkpoint", l.Key().String(), "error", err)
+		}
+		return
 	}
+}
+
+// ofFormerLife reports whether an expectation was set before the checkpoint was deleted. It goes with
+// the delete.
+func ofFormerLife(e *store.Expectation, h *store.Head) bool {
+	return h.Deleted && !e.SetAt.After(h.SavedAt)
+}
+
+// formerExpectation returns the expectation that goes with a delete, or nil.
+func formerExpectation(found store.Records) *store.Expectation {
+	if e := found.Expect; e != nil && found.Head != nil && ofFormerLife(e, found.Head) {
+		return e
+	}
+	return nil
 }

@@ -70,7 +70,7 @@ func TestWhatAJobDeclaresIsKeptByItsOpeningAndWrittenWhenItDiffers(t *testing.T)
 func TestWhatAPersonHasSaidStaysUnlessAJobIsToldToOverride(t *testing.T) {
 	over(t, func(r *rig) {
 		theirs := &store.Expectation{Every: time.Hour, SetBy: "maria@laptop", SetAt: time.Now()}
-		require.NoError(r, r.inner.Expect(r.Context(), key, theirs))
+		require.NoError(r, r.inner.Expect(r.Context(), key, nil, theirs))
 		daily := checkpoint.Expectation{Every: 24 * time.Hour}
 		logged, writes := r.declares(daily)
 		assert.Zero(r, writes)
@@ -144,7 +144,7 @@ func TestWhatIsExpectedOfTheNextLifeStays(t *testing.T) {
 		_, err := in(r.Store).Delete(r.Context(), name, nil)
 		require.NoError(r, err)
 		next := &store.Expectation{Every: time.Minute, SetBy: "maria@laptop", SetAt: time.Now().UTC()}
-		require.NoError(r, r.inner.Expect(r.Context(), key, next))
+		require.NoError(r, r.inner.Expect(r.Context(), key, nil, next))
 		_, err = in(r.Store).GC(r.Context(), name, nil)
 		require.NoError(r, err)
 		_, err = in(r.Store).GC(r.Context(), name, nil)

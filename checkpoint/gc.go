@@ -73,7 +73,7 @@ func (n Namespace) GC(ctx context.Context, name string, opts *UpkeepOptions) (*G
 	if o.DryRun {
 		return done, left
 	}
-	return done, errors.Join(one.unlist(ctx, found), left)
+	return done, errors.Join(one.unlist(ctx, found, formerExpectation(found)), left)
 }
 
 // collect removes the bodies that no version points at.

@@ -148,7 +148,10 @@ func (im *importing) commit(ctx context.Context, next store.Version, rec *record
 		return err
 	}
 	forever := time.Time{}
-	return c.amend(ctx, store.Copy{Version: c.base}, store.Amendment{Label: &rec.cp.Label, ExpiresAt: &forever})
+	return c.amend(ctx, c.base.Number, func(copied *store.Copy) (store.Amendment, bool) {
+		a := store.Amendment{Label: &rec.cp.Label, ExpiresAt: &forever}
+		return a, copied.Label != rec.cp.Label || !copied.ExpiresAt.IsZero()
+	})
 }
 
 // isBase reports whether cp is the store's newest version, which an interrupted import has made.

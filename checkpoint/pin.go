@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/milepost-dev/milepost/store"
@@ -18,7 +17,7 @@ const editTimeout = 10 * time.Second
 
 // Pin makes a savepoint of one version (0: the newest): the version gets the label, and never
 // expires. Pin takes no lease. It is one conditional write, sent again until it succeeds, is
-// refused, or ctx ends. If the version is gone, the error is [store.ErrNotFound]; the copy of the
+// refused, or ctx ends. If the version changes in between, Pin reads it again. If the version is gone, the error is [store.ErrNotFound]; the copy of the
 // newest version is made again from HEAD. Pin does not keep opts.Reason: the label is the reason.
 func (n Namespace) Pin(ctx context.Context, name string, version int64, label string, opts *EditOptions) (*Checkpoint, error) {
 	if label == "" || len(label) > MaxLabel {
@@ -37,7 +36,7 @@ func (n Namespace) Unpin(ctx context.Context, name string, version int64, opts *
 	return n.amend(ctx, name, version, opts, func(r *reader, c *store.Copy) store.Amendment {
 		none := ""
 		a := store.Amendment{Label: &none}
-		if !slices.Contains(r.head.Starts, c.Number) {
+		if !c.Kept { // HEAD's list is no proof: a session may be about to start from the version
 			expires := c.SavedAt.Add(r.RetainAge)
 			if soonest := r.now.Add(MinRetainAge); expires.Before(soonest) {
 				expires = soonest
@@ -49,7 +48,8 @@ func (n Namespace) Unpin(ctx context.Context, name string, version int64, opts *
 	})
 }
 
-// amend changes the label and the expiry of a copy, on the condition of its commit id.
+// amend changes the label and the expiry of a copy, on the condition that the copy is as it was when
+// change decided.
 func (n Namespace) amend(ctx context.Context, name string, version int64, opts *EditOptions, change func(*reader, *store.Copy) store.Amendment) (*Checkpoint, error) {
 	o := opts.filled()
 	one, err := n.named(name)
@@ -73,27 +73,22 @@ func (n Namespace) amend(ctx context.Context, name string, version int64, opts *
 			return nil, err
 		}
 		a := change(r, &c)
-		if a.Label != nil {
-			c.Label = *a.Label
-		}
-		if a.ExpiresAt != nil {
-			c.ExpiresAt = *a.ExpiresAt
-		}
-		cp, err := viewCopy(key, &entry{Copy: c})
+		amended := c
+		a.Apply(&amended)
+		cp, err := viewCopy(key, &entry{Copy: amended})
 		if err != nil || o.DryRun {
 			return cp, err
 		}
 		if !there {
-			err := persist(ctx, editTimeout, func(ctx context.Context) error { return st.Copy(ctx, key, c) })
+			err := persist(ctx, editTimeout, func(ctx context.Context) error { return st.Copy(ctx, key, amended) })
 			if err != nil {
 				return nil, wrap(fmt.Sprintf("copy version %d of", version), key, err)
 			}
-			// The job may have written it first, without the label: so the same again, as an
-			// update.
+			continue // the job may have written it first, without the label
 		}
-		err = persist(ctx, editTimeout, func(ctx context.Context) error { return st.Amend(ctx, key, version, c.CommitID, a) })
-		if conflict, ok := errors.AsType[*store.ConflictError](err); ok && conflict.Copy == nil {
-			continue // it expired in between: from HEAD, if HEAD is still there
+		err = persist(ctx, editTimeout, func(ctx context.Context) error { return st.Amend(ctx, key, c, a) })
+		if _, changed := errors.AsType[*store.ConflictError](err); changed {
+			continue // it changed or expired in between
 		}
 		if err != nil {
 			return nil, wrap(fmt.Sprintf("label version %d of", version), key, err)

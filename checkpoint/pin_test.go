@@ -123,7 +123,7 @@ func TestASavepointAmongTheStartsKeepsItsLabelAndItsLife(t *testing.T) {
 		for range 8 {
 			r.versions(1)
 		}
-		assert.Len(r, r.Calls("Amend"), 1+3, "the pin, and the other starts that fell out")
+		assert.Len(r, r.Calls("Amend"), 1+4, "the pin, and the starts that fell out")
 		time.Sleep(year)
 		r.inner.Sweep()
 		c := r.copy(2)

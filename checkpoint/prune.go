@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -126,27 +125,14 @@ func (m *prunedMirror) awaits(v *store.Version, last bool) bool {
 	return (m.policy == MirrorEvery || last) && !m.have[archive.IDOf(v)]
 }
 
-// prune removes a copy, and reports whether it did. Before that it makes the copy expire, unless
-// the copy was pinned meanwhile: a copy that has expired cannot be pinned.
+// prune removes a copy, and reports whether it did: not if the copy was pinned or replaced meanwhile.
 func (o *UpkeepOptions) prune(ctx context.Context, r *reader, c *store.Copy) (bool, error) {
 	if o.DryRun {
 		return true, nil
 	}
-	doing := fmt.Sprintf("prune version %d of", c.Number)
-	if !c.Expired(r.now) {
-		expired := r.now.Truncate(time.Second)
-		err := persist(ctx, editTimeout, func(ctx context.Context) error {
-			return r.Store.Amend(ctx, r.key, c.Number, c.CommitID, store.Amendment{ExpiresAt: &expired, IfUnlabelled: true})
-		})
-		if _, changed := errors.AsType[*store.ConflictError](err); changed {
-			return false, nil // pinned, replaced or gone
-		}
-		if err != nil {
-			return false, wrap(doing, r.key, err)
-		}
+	removed, err := r.remove(ctx, *c, func(now *store.Copy) bool { return now.Label == "" })
+	if err != nil {
+		return false, wrap(fmt.Sprintf("prune version %d of", c.Number), r.key, err)
 	}
-	if err := r.remove(ctx, *c); err != nil {
-		return false, wrap(doing, r.key, err)
-	}
-	return true, nil
+	return removed, nil
 }

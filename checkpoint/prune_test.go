@@ -191,10 +191,10 @@ func TestPruneKeepsWhatAnArchiveThatWasNeverSyncedDoesNotHold(t *testing.T) {
 func TestAVersionThatIsPinnedWhilePruneRunsStays(t *testing.T) {
 	over(t, func(r *rig) {
 		r.daily(3, 3)
-		r.On("Amend", 1, faultstore.Before(func() { // the copy has been read, without its label
+		r.On("Remove", 1, faultstore.Before(func() { // the copy has been read, without its label
 			c := r.copy(8)
 			label, forever := "pinned", time.Time{}
-			assert.NoError(r, r.inner.Amend(r.Context(), key, 8, c.CommitID, store.Amendment{Label: &label, ExpiresAt: &forever}))
+			assert.NoError(r, r.inner.Amend(r.Context(), key, c, store.Amendment{Label: &label, ExpiresAt: &forever}))
 		}))
 		done, err := checkpoint.Namespace{Store: r.Store, RetainAge: time.Hour, RetainStarts: -1}.Prune(r.Context(), name, nil)
 		require.NoError(r, err)

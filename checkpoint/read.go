@@ -115,13 +115,14 @@ type reader struct {
 	named
 	head        *store.Head // nil: absent
 	lease       *store.Lease
+	expect      *store.Expectation
 	clock       store.Clock
 	now         time.Time
 	fromArchive *archivedVersions // nil: the archive was not asked yet
 }
 
 func (n named) reader(found store.Records) *reader {
-	return &reader{named: n, head: found.Head, lease: found.Lease, clock: found.Clock, now: found.Clock.Time()}
+	return &reader{named: n, head: found.Head, lease: found.Lease, expect: found.Expect, clock: found.Clock, now: found.Clock.Time()}
 }
 
 // existing reads HEAD. A checkpoint that does not exist is [store.ErrNotFound].

@@ -196,7 +196,7 @@ func TestAListShowsWhatIsSavedExpectedAndBeingDeleted(t *testing.T) {
 		_, err := in(r.Store).Delete(r.seconds(1), "orders/half-deleted", nil)
 		require.Error(r, err)
 		r.Clear()
-		require.NoError(r, r.inner.Expect(r.Context(), store.Key{Namespace: "default", Name: "orders/never-ran"}, &store.Expectation{Every: time.Hour}))
+		require.NoError(r, r.inner.Expect(r.Context(), store.Key{Namespace: "default", Name: "orders/never-ran"}, nil, &store.Expectation{Every: time.Hour}))
 
 		byName := map[string]*checkpoint.Listing{}
 		last := ""

@@ -222,16 +222,18 @@ func (r *restoring) readOlder(ctx context.Context) error {
 }
 
 // copies puts the older versions back into the store. A version that is there already stays as it
-// is.
+// is, except that a session's start no longer expires.
 func (r *restoring) copies(ctx context.Context) error {
 	starts := r.content().Starts
 	for i, v := range r.older {
-		c := store.Copy{Version: v}
-		if !slices.Contains(starts, v.Number) {
-			c.ExpiresAt = v.SavedAt.Add(r.RetainAge).Truncate(time.Second)
-		}
-		err := persist(ctx, editTimeout, func(ctx context.Context) error { return r.Store.Copy(ctx, r.key, c) })
-		if _, conflict := errors.AsType[*store.ConflictError](err); err != nil && !conflict {
+		expires := v.SavedAt.Add(r.RetainAge).Truncate(time.Second)
+		err := persist(ctx, editTimeout, func(ctx context.Context) error {
+			if slices.Contains(starts, v.Number) {
+				return r.Store.KeepBase(ctx, r.key, v)
+			}
+			return r.Store.Copy(ctx, r.key, store.Copy{Version: v, ExpiresAt: expires})
+		})
+		if err := unlessConflict(err); err != nil {
 			return wrap(fmt.Sprintf("bring back version %d of", v.Number), r.key, err)
 		}
 		if r.o.Progress != nil {

@@ -85,29 +85,41 @@ func (c *committer) awaitRetired(ctx context.Context) {
 	}
 }
 
-// restoreExpiry makes a version that is no longer kept as a session's start expire again, unless it
-// is a savepoint.
+// restoreExpiry makes a version that is no longer kept as a session's start expire again. A savepoint
+// does not expire, but it is no longer kept: so it expires once it is unpinned.
 func (c *committer) restoreExpiry(ctx context.Context, version int64) error {
-	copied, err := c.st.Version(ctx, c.key, version)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil
-	case err != nil:
-		return err
-	case copied.Label != "":
-		return nil
-	}
-	expires := c.expiry(copied.SavedAt)
-	return c.amend(ctx, copied, store.Amendment{ExpiresAt: &expires, IfUnlabelled: true})
+	return c.amend(ctx, version, func(copied *store.Copy) (a store.Amendment, wanted bool) {
+		kept, expires := false, c.expiry(copied.SavedAt)
+		a.Kept = &kept
+		if copied.Label == "" {
+			a.ExpiresAt = &expires
+		}
+		return a, copied.Kept || copied.Label == "" && copied.ExpiresAt.IsZero()
+	})
 }
 
-// amend changes a copy. It leaves alone a copy that was removed, replaced or labelled meanwhile.
-func (c *committer) amend(ctx context.Context, copied store.Copy, a store.Amendment) error {
-	err := c.persist(ctx, func(ctx context.Context) error {
-		return c.st.Amend(ctx, c.key, copied.Number, copied.CommitID, a)
-	})
-	if _, conflict := errors.AsType[*store.ConflictError](err); conflict {
-		return nil
+// amend changes a copy if change, which is called with the copy as it is, wants to. If the copy
+// changes meanwhile, amend asks again. It leaves alone a copy that was removed or replaced meanwhile.
+func (c *committer) amend(ctx context.Context, version int64, change func(*store.Copy) (a store.Amendment, wanted bool)) error {
+	bounded, cancel := context.WithTimeout(ctx, c.timeout)
+	copied, err := c.st.Version(bounded, c.key, version)
+	cancel()
+	if err != nil {
+		return unlessAny(err, store.ErrNotFound)
 	}
-	return err
+	for {
+		a, wanted := change(&copied)
+		if !wanted {
+			return nil
+		}
+		err := c.persist(ctx, func(ctx context.Context) error { return c.st.Amend(ctx, c.key, copied, a) })
+		conflict, changed := errors.AsType[*store.ConflictError](err)
+		if !changed {
+			return err
+		}
+		if conflict.Copy == nil || conflict.Copy.CommitID != copied.CommitID {
+			return nil
+		}
+		copied = *conflict.Copy
+	}
 }

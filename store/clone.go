@@ -58,6 +58,15 @@ func (l *Lease) Clone() *Lease {
 	return &clone
 }
 
+// Clone returns a copy of e, and nil for nil.
+func (e *Expectation) Clone() *Expectation {
+	if e == nil {
+		return nil
+	}
+	clone := *e
+	return &clone
+}
+
 // WithoutProcess returns h without Boot, PIDSpace and PIDStart, which tell whether a process still
 // runs. HEAD and the copies keep no more than that of a holder; LEASE keeps all.
 func (h Holder) WithoutProcess() Holder {

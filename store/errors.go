@@ -51,11 +51,12 @@ var (
 // records as the store found them at that moment. A record that was absent, or that the method does
 // not use, is nil. ConflictError matches [ErrNotApplied].
 type ConflictError struct {
-	Op    string // the method of [Store]
-	Key   Key
-	Head  *Head
-	Lease *Lease
-	Copy  *Copy
+	Op     string // the method of [Store]
+	Key    Key
+	Head   *Head
+	Lease  *Lease
+	Copy   *Copy
+	Expect *Expectation
 }
 
 func (e *ConflictError) Error() string {
@@ -68,6 +69,8 @@ func (e *ConflictError) Error() string {
 	case e.Copy != nil:
 		what = fmt.Sprintf("the copy of version %d carries commit %s of epoch %d",
 			e.Copy.Number, e.Copy.CommitID, e.Copy.CommitEpoch)
+	case e.Expect != nil:
+		what = fmt.Sprintf("EXPECT is every %v, set by %s", e.Expect.Every, e.Expect.SetBy)
 	}
 	return fmt.Sprintf("%s %s: condition not met: %s", e.Op, e.Key, what)
 }

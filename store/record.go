@@ -238,6 +238,21 @@ type Copy struct {
 	Version
 	ExpiresAt time.Time // whole seconds; zero: it does not expire
 	Label     string    // not "": a savepoint
+
+	// Kept says that a session started from this version, and that the version is still among the
+	// newest of these. It is on the copy, and not only in HEAD's list, so that the write that makes
+	// the copy expire can have a condition on it.
+	Kept bool
+}
+
+// SameAs reports whether c and other are one state of one copy: its content, which the commit id
+// identifies, its label, its expiry, and whether it is kept. Nil is an absent copy.
+func (c *Copy) SameAs(other *Copy) bool {
+	if c == nil || other == nil {
+		return c == other
+	}
+	return c.Number == other.Number && c.CommitID == other.CommitID && c.Label == other.Label &&
+		c.ExpiresAt.Equal(other.ExpiresAt) && c.Kept == other.Kept
 }
 
 // Expired reports whether the copy has expired at that time, and so is not shown. The store may not
@@ -253,6 +268,14 @@ type Expectation struct {
 	Grace time.Duration
 	SetBy string
 	SetAt time.Time
+}
+
+// SameAs reports whether e and other are the same. Nil is an absent record.
+func (e *Expectation) SameAs(other *Expectation) bool {
+	if e == nil || other == nil {
+		return e == other
+	}
+	return e.Every == other.Every && e.Grace == other.Grace && e.SetBy == other.SetBy && e.SetAt.Equal(other.SetAt)
 }
 
 // Records are all records of one checkpoint except its copies. One that is absent is nil.

@@ -85,27 +85,29 @@ type Store interface {
 	// returns [*ConflictError] with the copy that it found.
 	Copy(ctx context.Context, key Key, c Copy) error
 
-	// KeepBase makes sure, in one request, that a copy of v exists and does not expire. If the copy
-	// is absent, has the same commit id, or has a lower commit epoch, it sets the whole content and
-	// removes the expiry. A label stays. Otherwise it returns [*ConflictError] with the copy that
-	// it found.
+	// KeepBase makes sure, in one request, that a copy of v exists, is kept, and does not expire. If
+	// the copy is absent, has the same commit id, or has a lower commit epoch, it sets the whole
+	// content and Kept, and removes the expiry. A label stays. Otherwise it returns
+	// [*ConflictError] with the copy that it found.
 	KeepBase(ctx context.Context, key Key, v Version) error
 
-	// Amend changes label and expiry of V#n if it has that commit id. Otherwise, or if it has a
-	// label and a.IfUnlabelled is set, Amend returns [*ConflictError] with the copy that it found
-	// (nil: none). It never makes an empty copy where the copy was removed.
-	Amend(ctx context.Context, key Key, version int64, commitID string, a Amendment) error
+	// Amend changes label, expiry and Kept of a copy if it is exactly as observed (see
+	// [Copy.SameAs]): whoever decided by what it read changes nothing that it has not read.
+	// Otherwise Amend returns [*ConflictError] with the copy that it found (nil: none). It never
+	// makes an empty copy where the copy was removed.
+	Amend(ctx context.Context, key Key, observed Copy, a Amendment) error
 
-	// Remove deletes V#n if it has that commit id. It returns nil if V#n is absent. Otherwise it
-	// returns [*ConflictError] with the copy that it found.
-	Remove(ctx context.Context, key Key, version int64, commitID string) error
+	// Remove deletes a copy if it is exactly as observed. It returns nil if the copy is absent.
+	// Otherwise it returns [*ConflictError] with the copy that it found.
+	Remove(ctx context.Context, key Key, observed Copy) error
 
 	// Unlist takes a deleted HEAD out of the index if HEAD has that commit id. Otherwise it returns
 	// [*ConflictError].
 	Unlist(ctx context.Context, key Key, commitID string) error
 
-	// Expect sets the expectation. With nil it removes the expectation.
-	Expect(ctx context.Context, key Key, e *Expectation) error
+	// Expect replaces EXPECT with next if EXPECT is exactly as observed. Nil is an absent EXPECT, so
+	// a nil next removes it. Otherwise it returns [*ConflictError] with the EXPECT that it found.
+	Expect(ctx context.Context, key Key, observed, next *Expectation) error
 
 	// Version reads V#n as stored, expired or not, strongly consistent. If V#n is absent, the error
 	// matches [ErrNotFound].
@@ -159,8 +161,18 @@ type Write any
 type Amendment struct {
 	Label     *string    // "" removes it
 	ExpiresAt *time.Time // the zero time removes it
+	Kept      *bool
+}
 
-	// IfUnlabelled leaves a savepoint as it is. Someone may have set a label that the caller has
-	// not seen, and then the copy must not expire.
-	IfUnlabelled bool
+// Apply makes the change to c.
+func (a *Amendment) Apply(c *Copy) {
+	if a.Label != nil {
+		c.Label = *a.Label
+	}
+	if a.ExpiresAt != nil {
+		c.ExpiresAt = *a.ExpiresAt
+	}
+	if a.Kept != nil {
+		c.Kept = *a.Kept
+	}
 }

@@ -33,7 +33,7 @@ func TestRepliesMatchTheAPIDocument(t *testing.T) {
 	savedOf(t, st, "hostile/"+hostile["bidi"], 2, nil)
 	key := func(name string) store.Key { return store.Key{Namespace: "default", Name: name} }
 	commit(t, st, "binary", store.Version{Content: store.Content{State: rawState("\xff\x00")}})
-	require.NoError(t, st.Expect(t.Context(), key("never"), &store.Expectation{Every: time.Hour, Grace: time.Minute, SetBy: "me", SetAt: time.Now()}))
+	require.NoError(t, st.Expect(t.Context(), key("never"), nil, &store.Expectation{Every: time.Hour, Grace: time.Minute, SetBy: "me", SetAt: time.Now()}))
 	held, err := checkpoint.Open[state](t.Context(), checkpoint.Namespace{Store: st}, "held", &checkpoint.Options{Lease: lease.Options{Holder: store.Holder{ID: "me"}}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, held.Close(t.Context(), nil)) }()

@@ -145,7 +145,7 @@ func TestVersionsThatOnlyTheArchiveHasAreShown(t *testing.T) {
 	for version := int64(1); version <= 3; version++ {
 		c, err := st.Version(t.Context(), store.Key{Namespace: "default", Name: "orders/eu"}, version)
 		require.NoError(t, err)
-		require.NoError(t, st.Remove(t.Context(), store.Key{Namespace: "default", Name: "orders/eu"}, version, c.CommitID))
+		require.NoError(t, st.Remove(t.Context(), store.Key{Namespace: "default", Name: "orders/eu"}, c))
 	}
 	page := pageIn(t, ns, &statuspage.Options{ShowState: true})
 	assert.Contains(t, get(t, page, "/versions/orders/eu"), "in the archive")

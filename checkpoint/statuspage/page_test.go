@@ -24,7 +24,7 @@ func TestTheOverviewListsTheWorstFirstAndPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the page says how long ago things were
 		st := filled(t, 120)
 		savedOf(t, st, "zz/failing", 3, errors.New("the warehouse is closed"))
-		require.NoError(t, st.Expect(t.Context(), store.Key{Namespace: "default", Name: "zz/late"}, &store.Expectation{Every: time.Second, SetAt: time.Now().Add(-time.Hour)}))
+		require.NoError(t, st.Expect(t.Context(), store.Key{Namespace: "default", Name: "zz/late"}, nil, &store.Expectation{Every: time.Second, SetAt: time.Now().Add(-time.Hour)}))
 		page := pageOf(t, st, nil)
 
 		first := get(t, page, "/")

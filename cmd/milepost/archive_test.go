@@ -177,7 +177,7 @@ func TestHistoryContinuesInTheArchive(t *testing.T) {
 		for version := int64(1); version <= 3; version++ {
 			c, err := s.Version(t.Context(), store.Key{Namespace: "default", Name: "flights"}, version)
 			require.NoError(t, err)
-			require.NoError(t, s.Remove(t.Context(), store.Key{Namespace: "default", Name: "flights"}, version, c.CommitID))
+			require.NoError(t, s.Remove(t.Context(), store.Key{Namespace: "default", Name: "flights"}, c))
 		}
 		assert.Equal(t, 6, strings.Count(must(t, env, "history", "flights", "-o", "json"), "\n"))
 		assert.Equal(t, 3, strings.Count(must(t, without(env), "history", "flights", "-o", "json"), "\n"))

@@ -38,7 +38,7 @@ func TestSyncMirrorsWhatTheStoreHasAndNamesWhatIsLost(t *testing.T) {
 		key := store.Key{Namespace: "default", Name: "flights"}
 		c, err := s.Version(t.Context(), key, 2)
 		require.NoError(t, err)
-		require.NoError(t, s.Remove(t.Context(), key, 2, c.CommitID))
+		require.NoError(t, s.Remove(t.Context(), key, c))
 
 		plan := must(t, env, "archive", "sync", "--dry-run")
 		assert.Equal(t, "flights: 4 versions not mirrored yet, 0 before; lost, because they expired before they were mirrored: version 2\n"+
@@ -329,7 +329,7 @@ func TestVersionsFromBeforeTheArchiveAreNoted(t *testing.T) {
 		expire := func(version int64) {
 			c, err := s.Version(t.Context(), key, version)
 			require.NoError(t, err)
-			require.NoError(t, s.Remove(t.Context(), key, version, c.CommitID))
+			require.NoError(t, s.Remove(t.Context(), key, c))
 		}
 		for i := range 3 {
 			must(t, without(env), "set", "flights", "--cursor", fmt.Sprint(i+1), "--execute")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/user"
 	"regexp"
@@ -100,28 +101,34 @@ func (f *expectFlags) expectation() checkpoint.Expectation {
 }
 
 func (a *app) expect(ctx context.Context, s *openStore, key store.Key, every, grace time.Duration, none bool) error {
-	found, err := s.Look(ctx, key)
-	if err != nil {
-		return fmt.Errorf("read what is expected of %s: %w", key, err)
-	}
-	e := found.Expect
-	switch {
-	case none:
-		e = nil
-	case every != 0 && (e == nil || e.Every != every || e.Grace != grace || checkpoint.DeclaredByJob(e)):
-		next := &store.Expectation{Every: every, Grace: grace, SetBy: whoami(), SetAt: found.Clock.Time()}
-		if e != nil && e.Every == every && e.Grace == grace { // from now on a person has set it; the time that it counts from stays
-			next.SetAt = e.SetAt
+	for {
+		found, err := s.Look(ctx, key)
+		if err != nil {
+			return fmt.Errorf("read what is expected of %s: %w", key, err)
 		}
-		next.SetAt = next.SetAt.UTC().Truncate(time.Millisecond)
-		e = next
-	}
-	if e != found.Expect {
-		if err := s.Expect(ctx, key, e); err != nil {
-			return fmt.Errorf("set what is expected of %s: %w", key, err)
+		e := found.Expect
+		switch {
+		case none:
+			e = nil
+		case every != 0 && (e == nil || e.Every != every || e.Grace != grace || checkpoint.DeclaredByJob(e)):
+			next := &store.Expectation{Every: every, Grace: grace, SetBy: whoami(), SetAt: found.Clock.Time()}
+			if e != nil && e.Every == every && e.Grace == grace { // from now on a person has set it; the time that it counts from stays
+				next.SetAt = e.SetAt
+			}
+			next.SetAt = next.SetAt.UTC().Truncate(time.Millisecond)
+			e = next
 		}
+		if e != found.Expect {
+			err := s.Expect(ctx, key, found.Expect, e)
+			if _, changed := errors.AsType[*store.ConflictError](err); changed {
+				continue // the job or someone else set it in between
+			}
+			if err != nil {
+				return fmt.Errorf("set what is expected of %s: %w", key, err)
+			}
+		}
+		return a.printExpectation(key, e)
 	}
-	return a.printExpectation(key, e)
 }
 
 func (a *app) printExpectation(key store.Key, e *store.Expectation) error {

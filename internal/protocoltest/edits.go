@@ -231,7 +231,7 @@ var editRules = []rule{
 	}},
 	{"a pin of a version that is gone makes it from HEAD if HEAD is there, and else refuses", func(t *testing.T, f fixture) {
 		s := f.ended(t, 2) // version 3
-		require.NoError(t, f.Remove(t.Context(), f.key, 3, f.copied(t, 3).CommitID))
+		require.NoError(t, f.Remove(t.Context(), f.key, f.copied(t, 3)))
 		_, err := f.in(f.Store).Pin(t.Context(), f.key.Name, 3, "kept", f.editing())
 		require.NoError(t, err)
 		pinned := f.copied(t, 3)
@@ -242,7 +242,7 @@ var editRules = []rule{
 
 		line := f.line()
 		line.On("Amend", 1, faultstore.Before(func() { // the copy expires at the last moment
-			assert.NoError(t, f.Remove(t.Context(), f.key, 1, f.copied(t, 1).CommitID))
+			assert.NoError(t, f.Remove(t.Context(), f.key, f.copied(t, 1)))
 		}))
 		_, err = f.in(line).Pin(t.Context(), f.key.Name, 1, "late", f.editing())
 		require.ErrorIs(t, err, store.ErrNotFound)

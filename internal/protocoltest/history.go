@@ -92,7 +92,7 @@ var historyRules = []rule{
 		f.overtake(t, 1) // versions 1 and 2
 		require.False(t, f.copied(t, 2).ExpiresAt.IsZero(), "a copy expires unless it is kept")
 		label := "before the migration"
-		require.NoError(t, f.Amend(t.Context(), f.key, 2, f.copied(t, 2).CommitID, store.Amendment{Label: &label}))
+		require.NoError(t, f.Amend(t.Context(), f.key, f.copied(t, 2), store.Amendment{Label: &label}))
 		s := f.session(t, f.as("b"))
 		require.NoError(t, s.put(t.Context(), 3))
 		assert.True(t, f.copied(t, 2).ExpiresAt.IsZero())
@@ -136,7 +136,7 @@ var historyRules = []rule{
 			require.NoError(t, s.put(t.Context(), n))
 		}
 		past := time.Now().Add(-time.Minute)
-		require.NoError(t, f.Amend(t.Context(), f.key, 1, f.copied(t, 1).CommitID, store.Amendment{ExpiresAt: &past}))
+		require.NoError(t, f.Amend(t.Context(), f.key, f.copied(t, 1), store.Amendment{ExpiresAt: &past}))
 		_, err := f.in(f.Store).Get(t.Context(), f.key.Name, f.reading(1))
 		require.ErrorIs(t, err, store.ErrNotFound)
 		assert.Equal(t, []int64{3, 2}, f.shown(t))

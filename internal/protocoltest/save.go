@@ -150,7 +150,7 @@ func saveRules(s suite) []rule {
 			s.line.On("Commit", 1, then(func() {
 				f.overtake(t, 3)
 				past := time.Now().Add(-time.Minute)
-				assert.NoError(t, f.Amend(t.Context(), f.key, 1, f.copied(t, 1).CommitID, store.Amendment{ExpiresAt: &past}))
+				assert.NoError(t, f.Amend(t.Context(), f.key, f.copied(t, 1), store.Amendment{ExpiresAt: &past}))
 			}))
 			require.NoError(t, s.put(t.Context(), 1))
 		}},
@@ -167,7 +167,7 @@ func saveRules(s suite) []rule {
 			s := f.session(t, f.as("a"))
 			s.line.On("Commit", 1, then(func() {
 				f.overtake(t, 3)
-				assert.NoError(t, f.Remove(t.Context(), f.key, 1, f.copied(t, 1).CommitID))
+				assert.NoError(t, f.Remove(t.Context(), f.key, f.copied(t, 1)))
 			}))
 			require.ErrorIs(t, s.put(t.Context(), 1), checkpoint.ErrOutcomeUnknown)
 		}},

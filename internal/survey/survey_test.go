@@ -106,7 +106,7 @@ func TestACheckpointMadeAgainHasNothingOfTheDeletedOne(t *testing.T) {
 		time.Sleep(time.Hour)
 		_, err := checkpoint.Namespace{Store: r.Store}.Delete(r.Context(), orders, nil)
 		require.NoError(r, err)
-		require.NoError(r, r.Expect(r.Context(), jobKey, &store.Expectation{Every: time.Hour, SetAt: time.Now()}))
+		require.NoError(r, r.Expect(r.Context(), jobKey, nil, &store.Expectation{Every: time.Hour, SetAt: time.Now()}))
 		item, _ := r.look()
 		assert.False(r, item.Saved())
 		assert.Zero(r, item.Failures(), "the runs before the deletion did not fail")
@@ -125,7 +125,7 @@ func TestAgesAreByTheStoresClockAndNeverNegative(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			skewed := func() store.Clock { return store.Clock{Wall: time.Now().Add(off).Round(0)} }
 			over(t, skewed, func(r *rig) {
-				require.NoError(r, r.Expect(r.Context(), jobKey, &store.Expectation{Every: time.Minute, SetAt: skewed().Wall}))
+				require.NoError(r, r.Expect(r.Context(), jobKey, nil, &store.Expectation{Every: time.Minute, SetAt: skewed().Wall}))
 				s := r.open()
 				r.save(s, "a", 1)
 				time.Sleep(20 * time.Second)
@@ -149,7 +149,7 @@ func TestAnUnreadableCheckpointDoesNotHideOthers(t *testing.T) {
 		for i := range names {
 			names[i] = fmt.Sprintf("jobs/%03d", i)
 			key := store.Key{Namespace: store.DefaultNamespace, Name: names[i]}
-			require.NoError(r, r.Expect(r.Context(), key, &store.Expectation{Every: time.Hour, SetAt: time.Now()}))
+			require.NoError(r, r.Expect(r.Context(), key, nil, &store.Expectation{Every: time.Hour, SetAt: time.Now()}))
 		}
 		bad := store.Key{Namespace: store.DefaultNamespace, Name: names[42]}
 		faults := faultstore.New(r.Store)

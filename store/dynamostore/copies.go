@@ -38,7 +38,7 @@ var copyAttributes = slices.DeleteFunc(attributes[wireCopy](), func(name string)
 // KeepBase implements [store.Store].
 func (s *Store) KeepBase(ctx context.Context, key store.Key, version store.Version) error {
 	c := s.call("KeepBase", key)
-	it, err := copyItem(key, store.Copy{Version: version})
+	it, err := copyItem(key, store.Copy{Version: version, Kept: true})
 	if err != nil {
 		return c.refuse(err)
 	}
@@ -59,9 +59,10 @@ func (s *Store) KeepBase(ctx context.Context, key store.Key, version store.Versi
 }
 
 // Amend implements [store.Store].
-func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitID string, a store.Amendment) error {
+func (s *Store) Amend(ctx context.Context, key store.Key, observed store.Copy, a store.Amendment) error {
 	c := s.call("Amend", key)
-	v := values{":commit_id": str(commitID), ":fmt": num(store.Format)}
+	v := values{":fmt": num(store.Format)}
+	condition := express(copyAsObserved(&observed, v))
 	change := newChange(v)
 	if a.Label != nil {
 		change.setString("label", *a.Label)
@@ -69,19 +70,29 @@ func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitI
 	if a.ExpiresAt != nil {
 		change.setNumber("expires_at", toSeconds(*a.ExpiresAt))
 	}
-	condition := ifOfCommit
-	if a.IfUnlabelled {
-		condition = ifOfCommitUnlabelled
+	if a.Kept != nil {
+		change.setBool("kept", *a.Kept)
 	}
-	_, err := c.update(ctx, store.CopyRecord(version), change.text(), condition, v, types.ReturnValueNone, withCopy(version))
+	_, err := c.update(ctx, store.CopyRecord(observed.Number), change.text(), condition, v, types.ReturnValueNone, withCopy(observed.Number))
 	return err
 }
 
+// copyAsObserved is the condition that a copy is exactly as observed. It adds its values to v.
+func copyAsObserved(c *store.Copy, v values) string {
+	seen := newSeen(v)
+	seen.is("commit_id", str(c.CommitID))
+	seen.isString("label", c.Label)
+	seen.isNumber("expires_at", toSeconds(c.ExpiresAt))
+	seen.isBool("kept", c.Kept)
+	return seen.text()
+}
+
 // Remove implements [store.Store].
-func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commitID string) error {
+func (s *Store) Remove(ctx context.Context, key store.Key, observed store.Copy) error {
 	c := s.call("Remove", key)
-	return c.remove(ctx, store.CopyRecord(version), ifOfCommitOrNone,
-		values{":commit_id": str(commitID), ":fmt": num(store.Format)}, withCopy(version))
+	v := values{":fmt": num(store.Format)}
+	condition := express(orAbsent(copyAsObserved(&observed, v)))
+	return c.remove(ctx, store.CopyRecord(observed.Number), condition, v, withCopy(observed.Number))
 }
 
 // Version implements [store.Store].

@@ -72,18 +72,31 @@ func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) 
 	return found, nil
 }
 
-// Expect puts EXPECT, or deletes it. Nothing races over EXPECT, so the condition only protects a
-// record of a newer format.
-func (s *Store) Expect(ctx context.Context, key store.Key, e *store.Expectation) error {
+// Expect puts EXPECT, or deletes it.
+func (s *Store) Expect(ctx context.Context, key store.Key, observed, next *store.Expectation) error {
 	c := s.call("Expect", key)
-	readable := values{":fmt": num(store.Format)}
-	if e == nil {
-		return c.remove(ctx, store.RecordExpect, ifReadable, readable, withExpect)
+	condition, v := ifAbsent, values(nil)
+	if observed != nil {
+		v = values{":fmt": num(store.Format)}
+		condition = express(expectAsObserved(observed, v))
 	}
-	it, err := attributevalue.MarshalMap(toExpect(key, *e))
+	if next == nil {
+		return c.remove(ctx, store.RecordExpect, condition, v, withExpect)
+	}
+	it, err := attributevalue.MarshalMap(toExpect(key, *next))
 	if err != nil {
 		return c.refuse(err)
 	}
-	_, err = c.put(ctx, it, ifReadable, readable, withExpect)
+	_, err = c.put(ctx, it, condition, v, withExpect)
 	return err
+}
+
+func expectAsObserved(e *store.Expectation, v values) string {
+	w := toExpect(store.Key{}, *e)
+	seen := newSeen(v)
+	seen.is("every_ms", num(w.EveryMS))
+	seen.isNumber("grace_ms", w.GraceMS)
+	seen.isString("set_by", w.SetBy)
+	seen.isNumber("set_at", w.SetAt)
+	return seen.text()
 }

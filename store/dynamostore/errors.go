@@ -272,8 +272,8 @@ func withLease(e *store.ConflictError, it item) (err error) {
 	return err
 }
 
-func withExpect(e *store.ConflictError, it item) error {
-	_, err := decodeExpect(e.Key, it)
+func withExpect(e *store.ConflictError, it item) (err error) {
+	e.Expect, err = decodeExpect(e.Key, it)
 	return err
 }
 

@@ -117,11 +117,11 @@ func TestEveryWriteIsSentOnceAndReadsAreRetriedByTheSDK(t *testing.T) {
 		"Commit with a caller's item": func() error { return f.commit(t, versionOf(2), dynamostore.Put("theirs", rawKey(f.key, "-"))) },
 		"Copy":                        func() error { return f.Copy(t.Context(), f.key, store.Copy{Version: versionOf(1)}) },
 		"KeepBase":                    func() error { return f.KeepBase(t.Context(), f.key, versionOf(1)) },
-		"Amend":                       func() error { return f.Amend(t.Context(), f.key, 1, "c", store.Amendment{}) },
-		"Remove":                      func() error { return f.Remove(t.Context(), f.key, 1, "c") },
+		"Amend":                       func() error { return f.Amend(t.Context(), f.key, store.Copy{Version: versionOf(1)}, store.Amendment{}) },
+		"Remove":                      func() error { return f.Remove(t.Context(), f.key, store.Copy{Version: versionOf(1)}) },
 		"Unlist":                      func() error { return f.Unlist(t.Context(), f.key, "c") },
-		"Expect":                      func() error { return f.Expect(t.Context(), f.key, &store.Expectation{Every: 1}) },
-		"Expect nothing":              func() error { return f.Expect(t.Context(), f.key, nil) },
+		"Expect":                      func() error { return f.Expect(t.Context(), f.key, nil, &store.Expectation{Every: 1}) },
+		"Expect nothing":              func() error { return f.Expect(t.Context(), f.key, nil, nil) },
 	}
 	for name, write := range writes {
 		before := rule.Hits()

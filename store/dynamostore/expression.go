@@ -31,22 +31,18 @@ func express(text string) expression {
 // an attribute that is missing, or of another type, is false. So a damaged record fails the
 // condition too, and the error then names the record.
 var (
-	ifAbsent   = express(`attribute_not_exists(#pk)`)
-	ifReadable = express(`attribute_not_exists(#pk) OR #fmt <= :fmt`)
+	ifAbsent = express(`attribute_not_exists(#pk)`)
 
-	ifAsObserved         = express(`#epoch = :epoch AND #lease_id = :lease_id AND #status = :status AND #beat = :beat AND #fmt <= :fmt`)
-	ifSameLease          = express(`#epoch = :epoch AND #lease_id = :lease_id AND #status = :status AND #fmt <= :fmt`)
-	ifMine               = express(`#epoch = :epoch AND #lease_id = :lease_id AND #fmt <= :fmt`)
-	ifMineToRenew        = express(`#epoch = :epoch AND #lease_id = :lease_id AND #status = :status AND #beat < :beat AND #fmt <= :fmt`)
-	ifMineAtBase         = express(`#epoch = :epoch AND #lease_id = :lease_id AND #version = :base AND #fmt <= :fmt`)
-	ifLower              = express(`#epoch < :epoch AND attribute_exists(#version) AND #fmt <= :fmt`)
-	ifLowerOrNone        = express(`attribute_not_exists(#pk) OR (#epoch < :epoch AND attribute_exists(#version) AND #fmt <= :fmt)`)
-	ifDeletedBy          = express(`#commit_id = :commit_id AND #deleted = :deleted AND #fmt <= :fmt`)
-	ifOfCommit           = express(`#commit_id = :commit_id AND #fmt <= :fmt`)
-	ifOfCommitUnlabelled = express(`#commit_id = :commit_id AND attribute_not_exists(#label) AND #fmt <= :fmt`)
-	ifOfCommitOrNone     = express(`attribute_not_exists(#pk) OR (#commit_id = :commit_id AND #fmt <= :fmt)`)
-	ifDeadLine           = express(`attribute_not_exists(#pk) OR (#commit_epoch < :commit_epoch AND #fmt <= :fmt)`)
-	ifSameOrDead         = express(`attribute_not_exists(#pk) OR ((#commit_id = :commit_id OR #commit_epoch < :commit_epoch) AND #fmt <= :fmt)`)
+	ifAsObserved  = express(`#epoch = :epoch AND #lease_id = :lease_id AND #status = :status AND #beat = :beat AND #fmt <= :fmt`)
+	ifSameLease   = express(`#epoch = :epoch AND #lease_id = :lease_id AND #status = :status AND #fmt <= :fmt`)
+	ifMine        = express(`#epoch = :epoch AND #lease_id = :lease_id AND #fmt <= :fmt`)
+	ifMineToRenew = express(`#epoch = :epoch AND #lease_id = :lease_id AND #status = :status AND #beat < :beat AND #fmt <= :fmt`)
+	ifMineAtBase  = express(`#epoch = :epoch AND #lease_id = :lease_id AND #version = :base AND #fmt <= :fmt`)
+	ifLower       = express(`#epoch < :epoch AND attribute_exists(#version) AND #fmt <= :fmt`)
+	ifLowerOrNone = express(`attribute_not_exists(#pk) OR (#epoch < :epoch AND attribute_exists(#version) AND #fmt <= :fmt)`)
+	ifDeletedBy   = express(`#commit_id = :commit_id AND #deleted = :deleted AND #fmt <= :fmt`)
+	ifDeadLine    = express(`attribute_not_exists(#pk) OR (#commit_epoch < :commit_epoch AND #fmt <= :fmt)`)
+	ifSameOrDead  = express(`attribute_not_exists(#pk) OR ((#commit_id = :commit_id OR #commit_epoch < :commit_epoch) AND #fmt <= :fmt)`)
 )
 
 // The key conditions.
@@ -97,6 +93,14 @@ func (c *change) setString(name, s string) {
 	c.set(name, str(s))
 }
 
+func (c *change) setBool(name string, is bool) {
+	if !is {
+		c.remove(name)
+		return
+	}
+	c.set(name, &types.AttributeValueMemberBOOL{Value: true})
+}
+
 func (c *change) text() string {
 	var clauses []string
 	if len(c.sets) > 0 {
@@ -107,3 +111,50 @@ func (c *change) text() string {
 	}
 	return strings.Join(clauses, " ")
 }
+
+// seen is a condition under construction: that a record is as it was read. A value that equals its
+// default is an absent attribute.
+type seen struct {
+	values values
+	terms  []string
+}
+
+// newSeen starts a condition whose values are added to those of the request.
+func newSeen(v values) *seen { return &seen{values: v} }
+
+func (s *seen) is(name string, v types.AttributeValue) {
+	s.values[":seen_"+name] = v
+	s.terms = append(s.terms, "#"+name+" = :seen_"+name)
+}
+
+func (s *seen) isAbsent(name string) {
+	s.terms = append(s.terms, "attribute_not_exists(#"+name+")")
+}
+
+func (s *seen) isString(name, text string) {
+	if text == "" {
+		s.isAbsent(name)
+		return
+	}
+	s.is(name, str(text))
+}
+
+func (s *seen) isNumber(name string, n int64) {
+	if n == 0 {
+		s.isAbsent(name)
+		return
+	}
+	s.is(name, num(n))
+}
+
+func (s *seen) isBool(name string, is bool) {
+	if !is {
+		s.isAbsent(name)
+		return
+	}
+	s.is(name, &types.AttributeValueMemberBOOL{Value: true})
+}
+
+func (s *seen) text() string { return strings.Join(s.terms, " AND ") + " AND #fmt <= :fmt" }
+
+func orAbsent(condition string) string { return "attribute_not_exists(#pk) OR (" + condition + ")" }

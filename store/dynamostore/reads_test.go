@@ -161,7 +161,7 @@ func TestAListingOfAPrefixReadsNoMoreThanItsNames(t *testing.T) {
 	f := setUp(t)
 	for i := range 200 {
 		f.key.Name = fmt.Sprintf("%03d", i)
-		require.NoError(t, f.Expect(t.Context(), f.key, &store.Expectation{Every: time.Hour}))
+		require.NoError(t, f.Expect(t.Context(), f.key, nil, &store.Expectation{Every: time.Hour}))
 	}
 	count := func(prefix, after string) (n int, read float64) {
 		before := f.Costs()["Names"].ReadUnits

@@ -62,7 +62,7 @@ func copyItem(key store.Key, c store.Copy) (item, error) {
 	}
 	w := wireCopy{
 		wireKey: keyOf(key, store.CopyRecord(c.Number)), wireVersion: toVersion(c.Version),
-		ExpiresAt: toSeconds(c.ExpiresAt), Label: c.Label,
+		ExpiresAt: toSeconds(c.ExpiresAt), Label: c.Label, Kept: c.Kept,
 	}
 	return attributevalue.MarshalMap(w)
 }
@@ -144,7 +144,7 @@ func decodeCopy(key store.Key, sk string, it item) (*store.Copy, error) {
 	if err != nil {
 		return nil, bad(key, sk, err)
 	}
-	return &store.Copy{Version: v, ExpiresAt: fromSeconds(w.ExpiresAt), Label: w.Label}, nil
+	return &store.Copy{Version: v, ExpiresAt: fromSeconds(w.ExpiresAt), Label: w.Label, Kept: w.Kept}, nil
 }
 
 // decode reads an item into the struct of its kind, and accepts it only if that struct, written

@@ -46,7 +46,7 @@ func records(t testing.TB) map[string]item {
 	inBody := *v.State
 	inBody.Data, inBody.Body = nil, "body/default/orders/eu/7-c"
 	v.State = &inBody
-	copied, err := copyItem(aKey, store.Copy{Version: v, ExpiresAt: at, Label: "savepoint"})
+	copied, err := copyItem(aKey, store.Copy{Version: v, ExpiresAt: at, Label: "savepoint", Kept: true})
 	require.NoError(t, err)
 	lease, err := leaseItem(aKey, store.Lease{
 		Epoch: 9, LeaseID: "l", Beat: 3, Status: store.Held, Holder: holder, Duration: time.Minute,

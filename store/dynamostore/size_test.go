@@ -57,7 +57,7 @@ func TestTheLargestRecordCanStillBeCopiedLabelledAndTakenOver(t *testing.T) {
 	require.NoError(t, f.KeepBase(t.Context(), f.key, v))
 	require.NoError(t, f.Copy(t.Context(), f.key, store.Copy{Version: v, ExpiresAt: now}))
 	label := strings.Repeat("l", 1024)
-	require.NoError(t, f.Amend(t.Context(), f.key, 1, v.CommitID, store.Amendment{Label: &label, ExpiresAt: &now}))
+	require.NoError(t, f.Amend(t.Context(), f.key, store.Copy{Version: v, Kept: true}, store.Amendment{Label: &label, ExpiresAt: &now}))
 	next := holder
 	next.Host, next.RunID = strings.Repeat("h", 1024), strings.Repeat("r", 1024)
 	head, _, err := f.Raise(t.Context(), f.key, store.Fence{Epoch: fence.Epoch + 1, LeaseID: "next"}, next, false)
@@ -76,7 +76,7 @@ func TestTextThatTheServiceWouldNotGiveBackIsRefused(t *testing.T) {
 	meansExactly(t, f.commit(t, v), store.ErrNotApplied)
 
 	label := "\xff"
-	meansExactly(t, f.Amend(t.Context(), f.key, 1, "c", store.Amendment{Label: &label}), store.ErrNotApplied)
+	meansExactly(t, f.Amend(t.Context(), f.key, store.Copy{Version: v}, store.Amendment{Label: &label}), store.ErrNotApplied)
 
 	v = versionOf(1)
 	v.LastError = "exit status 1: \xff\xfe"

@@ -81,6 +81,7 @@ type wireCopy struct {
 	wireVersion
 	ExpiresAt int64  `dynamodbav:"expires_at,omitempty"` // seconds: the table's TTL
 	Label     string `dynamodbav:"label,omitempty"`
+	Kept      bool   `dynamodbav:"kept,omitempty"`
 }
 
 type wireLease struct {

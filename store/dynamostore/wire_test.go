@@ -38,9 +38,9 @@ func TestRecordsHaveTheseAttributesOnTheWire(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, f.item(t, "HEAD"), "holder", "a raise says who, until that holder commits")
 
-	require.NoError(t, f.Copy(t.Context(), f.key, store.Copy{Version: versionOf(1), ExpiresAt: now.Add(time.Hour), Label: "before"}))
+	require.NoError(t, f.Copy(t.Context(), f.key, store.Copy{Version: versionOf(1), ExpiresAt: now.Add(time.Hour), Label: "before", Kept: true}))
 	copied := f.item(t, store.CopyRecord(1))
-	assert.Equal(t, "born by commit_epoch commit_id cursor expires_at fmt label pk processed saved_at sk version", attributes(copied))
+	assert.Equal(t, "born by commit_epoch commit_id cursor expires_at fmt kept label pk processed saved_at sk version", attributes(copied))
 	assert.Equal(t, number("1772371815"), copied["expires_at"], "seconds")
 	assert.Equal(t, number("1772368215000000"), copied["saved_at"], "microseconds")
 
@@ -54,7 +54,7 @@ func TestRecordsHaveTheseAttributesOnTheWire(t *testing.T) {
 	assert.Equal(t, "acquired_at beat duration_ms epoch fmt holder lease_id pk sk status version wanted_by wanted_n",
 		attributes(f.item(t, "LEASE")), "a beat without an expiry removes the one before")
 
-	require.NoError(t, f.Expect(t.Context(), f.key, &store.Expectation{Every: time.Hour, Grace: time.Minute, SetBy: "ops", SetAt: now}))
+	require.NoError(t, f.Expect(t.Context(), f.key, nil, &store.Expectation{Every: time.Hour, Grace: time.Minute, SetBy: "ops", SetAt: now}))
 	assert.Equal(t, "every_ms fmt grace_ms name ns pk set_at set_by sk", attributes(f.item(t, "EXPECT")))
 }
 
@@ -71,10 +71,10 @@ func TestOnlyCopiesExpireAndOnlyHeadAndExpectAreIndexed(t *testing.T) {
 	label := "savepoint"
 	require.NoError(t, f.KeepBase(t.Context(), f.key, versionOf(2)))
 	require.NoError(t, f.KeepBase(t.Context(), f.key, versionOf(4)))
-	require.NoError(t, f.Amend(t.Context(), f.key, 3, versionOf(3).CommitID, store.Amendment{Label: &label}))
+	require.NoError(t, f.Amend(t.Context(), f.key, store.Copy{Version: versionOf(3), ExpiresAt: now}, store.Amendment{Label: &label}))
 	_, _, err := f.Renew(t.Context(), f.key, store.Renewal{Fence: fence, Beat: 1, Until: store.Clock{Wall: now}, RenewedAt: now, Version: 3})
 	require.NoError(t, err)
-	require.NoError(t, f.Expect(t.Context(), f.key, &store.Expectation{Every: time.Hour}))
+	require.NoError(t, f.Expect(t.Context(), f.key, nil, &store.Expectation{Every: time.Hour}))
 	require.NoError(t, f.Release(t.Context(), f.key, fence, 3))
 
 	for _, sk := range []string{"HEAD", "LEASE", "EXPECT"} {

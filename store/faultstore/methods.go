@@ -98,16 +98,18 @@ func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) er
 }
 
 // Amend implements [store.Store].
-func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitID string, a store.Amendment) error {
+func (s *Store) Amend(ctx context.Context, key store.Key, observed store.Copy, a store.Amendment) error {
+	observed = observed.Clone()
 	return s.act(ctx, "Amend", key, a, func(ctx context.Context, in store.Store) error {
-		return in.Amend(ctx, key, version, commitID, a)
+		return in.Amend(ctx, key, observed, a)
 	})
 }
 
 // Remove implements [store.Store].
-func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commitID string) error {
-	return s.act(ctx, "Remove", key, version, func(ctx context.Context, in store.Store) error {
-		return in.Remove(ctx, key, version, commitID)
+func (s *Store) Remove(ctx context.Context, key store.Key, observed store.Copy) error {
+	observed = observed.Clone()
+	return s.act(ctx, "Remove", key, observed.Number, func(ctx context.Context, in store.Store) error {
+		return in.Remove(ctx, key, observed)
 	})
 }
 
@@ -119,8 +121,11 @@ func (s *Store) Unlist(ctx context.Context, key store.Key, commitID string) erro
 }
 
 // Expect implements [store.Store].
-func (s *Store) Expect(ctx context.Context, key store.Key, e *store.Expectation) error {
-	return s.act(ctx, "Expect", key, e, func(ctx context.Context, in store.Store) error { return in.Expect(ctx, key, e) })
+func (s *Store) Expect(ctx context.Context, key store.Key, observed, next *store.Expectation) error {
+	observed, next = observed.Clone(), next.Clone()
+	return s.act(ctx, "Expect", key, next, func(ctx context.Context, in store.Store) error {
+		return in.Expect(ctx, key, observed, next)
+	})
 }
 
 // Version implements [store.Store].

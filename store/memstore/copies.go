@@ -17,7 +17,7 @@ func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error 
 	return s.writeCopy(ctx, "Copy", key, next.Number, func(c *checkpoint, there *store.Copy) bool {
 		switch {
 		case there == nil || there.CommitEpoch < next.CommitEpoch:
-			c.copies[next.Number] = store.Copy{Version: kept(&next.Version), ExpiresAt: next.ExpiresAt, Label: next.Label}
+			c.copies[next.Number] = store.Copy{Version: kept(&next.Version), ExpiresAt: next.ExpiresAt, Label: next.Label, Kept: next.Kept}
 			return true
 		default:
 			return there.CommitID == next.CommitID
@@ -28,7 +28,7 @@ func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error 
 // KeepBase implements [store.Store].
 func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) error {
 	return s.writeCopy(ctx, "KeepBase", key, v.Number, func(c *checkpoint, there *store.Copy) bool {
-		base := store.Copy{Version: kept(&v)}
+		base := store.Copy{Version: kept(&v), Kept: true}
 		switch {
 		case there == nil:
 		case there.CommitID == v.CommitID || there.CommitEpoch < v.CommitEpoch:
@@ -42,30 +42,25 @@ func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) er
 }
 
 // Amend implements [store.Store].
-func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitID string, a store.Amendment) error {
-	return s.writeCopy(ctx, "Amend", key, version, func(c *checkpoint, there *store.Copy) bool {
-		if there == nil || there.CommitID != commitID || a.IfUnlabelled && there.Label != "" {
+func (s *Store) Amend(ctx context.Context, key store.Key, observed store.Copy, a store.Amendment) error {
+	return s.writeCopy(ctx, "Amend", key, observed.Number, func(c *checkpoint, there *store.Copy) bool {
+		if !there.SameAs(&observed) {
 			return false
 		}
 		amended := *there
-		if a.Label != nil {
-			amended.Label = *a.Label
-		}
-		if a.ExpiresAt != nil {
-			amended.ExpiresAt = *a.ExpiresAt
-		}
-		c.copies[version] = amended
+		a.Apply(&amended)
+		c.copies[observed.Number] = amended
 		return true
 	})
 }
 
 // Remove implements [store.Store].
-func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commitID string) error {
-	return s.writeCopy(ctx, "Remove", key, version, func(c *checkpoint, there *store.Copy) bool {
-		if there != nil && there.CommitID != commitID {
+func (s *Store) Remove(ctx context.Context, key store.Key, observed store.Copy) error {
+	return s.writeCopy(ctx, "Remove", key, observed.Number, func(c *checkpoint, there *store.Copy) bool {
+		if there != nil && !there.SameAs(&observed) {
 			return false
 		}
-		delete(c.copies, version)
+		delete(c.copies, observed.Number)
 		return true
 	})
 }

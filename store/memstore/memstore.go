@@ -110,12 +110,7 @@ func (s *Store) look(key store.Key) (store.Records, error) {
 			return store.Records{}, err
 		}
 	}
-	r := store.Records{Head: c.head.Clone(), Lease: c.lease.Clone(), Clock: s.clock()}
-	if c.expect != nil {
-		e := *c.expect
-		r.Expect = &e
-	}
-	return r, nil
+	return store.Records{Head: c.head.Clone(), Lease: c.lease.Clone(), Expect: c.expect.Clone(), Clock: s.clock()}, nil
 }
 
 // at returns the checkpoint of key, for reading. The caller holds s.mu.

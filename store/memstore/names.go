@@ -10,13 +10,12 @@ import (
 )
 
 // Expect implements [store.Store].
-func (s *Store) Expect(ctx context.Context, key store.Key, e *store.Expectation) error {
+func (s *Store) Expect(ctx context.Context, key store.Key, observed, next *store.Expectation) error {
 	_, err := s.write(ctx, "Expect", key, store.RecordExpect, func(c *checkpoint) error {
-		c.expect = nil
-		if e != nil {
-			expect := *e
-			c.expect = &expect
+		if !c.expect.SameAs(observed) {
+			return &store.ConflictError{Op: "Expect", Key: key, Expect: c.expect.Clone()}
 		}
+		c.expect = next.Clone()
 		return nil
 	})
 	return err

@@ -31,7 +31,7 @@ func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error 
 // KeepBase implements [store.Store].
 func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) error {
 	return s.writeCopy(ctx, "KeepBase", key, v.Number, func(ctx context.Context, w *conn, there *store.Copy) error {
-		kept := store.Copy{Version: v}
+		kept := store.Copy{Version: v, Kept: true}
 		switch {
 		case there == nil:
 		case there.CommitID == v.CommitID || there.CommitEpoch < v.CommitEpoch:
@@ -44,31 +44,27 @@ func (s *Store) KeepBase(ctx context.Context, key store.Key, v store.Version) er
 }
 
 // Amend implements [store.Store].
-func (s *Store) Amend(ctx context.Context, key store.Key, version int64, commitID string, a store.Amendment) error {
-	return s.writeCopy(ctx, "Amend", key, version, func(ctx context.Context, w *conn, there *store.Copy) error {
-		if there == nil || there.CommitID != commitID || a.IfUnlabelled && there.Label != "" {
+func (s *Store) Amend(ctx context.Context, key store.Key, observed store.Copy, a store.Amendment) error {
+	return s.writeCopy(ctx, "Amend", key, observed.Number, func(ctx context.Context, w *conn, there *store.Copy) error {
+		if !there.SameAs(&observed) {
 			return errConflict
 		}
-		if a.Label != nil {
-			there.Label = *a.Label
-		}
-		if a.ExpiresAt != nil {
-			there.ExpiresAt = *a.ExpiresAt
-		}
-		_, err := w.exec(ctx, "UPDATE milepost_version SET label = ?, expires_at = ? WHERE ns = ? AND name = ? AND version = ?",
-			there.Label, micros(there.ExpiresAt), key.Namespace, key.Name, version)
+		amended := *there
+		a.Apply(&amended)
+		_, err := w.exec(ctx, "UPDATE milepost_version SET label = ?, expires_at = ?, kept = ? WHERE ns = ? AND name = ? AND version = ?",
+			amended.Label, micros(amended.ExpiresAt), amended.Kept, key.Namespace, key.Name, observed.Number)
 		return err
 	})
 }
 
 // Remove implements [store.Store].
-func (s *Store) Remove(ctx context.Context, key store.Key, version int64, commitID string) error {
-	return s.writeCopy(ctx, "Remove", key, version, func(ctx context.Context, w *conn, there *store.Copy) error {
-		if there != nil && there.CommitID != commitID {
+func (s *Store) Remove(ctx context.Context, key store.Key, observed store.Copy) error {
+	return s.writeCopy(ctx, "Remove", key, observed.Number, func(ctx context.Context, w *conn, there *store.Copy) error {
+		if there != nil && !there.SameAs(&observed) {
 			return errConflict
 		}
 		_, err := w.exec(ctx, "DELETE FROM milepost_version WHERE ns = ? AND name = ? AND version = ?",
-			key.Namespace, key.Name, version)
+			key.Namespace, key.Name, observed.Number)
 		return err
 	})
 }
@@ -92,7 +88,7 @@ func (s *Store) writeCopy(ctx context.Context, op string, key store.Key, version
 	return err
 }
 
-var putCopy = upsert("milepost_version", 3, append([]string{"ns", "name", "version", "fmt", "label", "expires_at"}, versionColumns[1:]...))
+var putCopy = upsert("milepost_version", 3, append([]string{"ns", "name", "version", "fmt", "label", "expires_at", "kept"}, versionColumns[1:]...))
 
 func (s *Store) putCopy(ctx context.Context, w *conn, key store.Key, c *store.Copy) error {
 	version, err := s.checkedValues(key, &c.Version)
@@ -100,7 +96,7 @@ func (s *Store) putCopy(ctx context.Context, w *conn, key store.Key, c *store.Co
 		return err
 	}
 	_, err = w.exec(ctx, putCopy, slices.Concat(
-		[]any{key.Namespace, key.Name, c.Number, store.Format, c.Label, micros(c.ExpiresAt)}, version[1:])...)
+		[]any{key.Namespace, key.Name, c.Number, store.Format, c.Label, micros(c.ExpiresAt), c.Kept}, version[1:])...)
 	return err
 }
 
@@ -185,6 +181,6 @@ func (c *conn) copied(ctx context.Context, key store.Key, version int64) (*store
 
 func (r *row) copied(key store.Key) (*store.Copy, error) {
 	r.key()
-	c := &store.Copy{ExpiresAt: r.time("expires_at"), Label: r.text("label"), Version: r.version()}
+	c := &store.Copy{ExpiresAt: r.time("expires_at"), Label: r.text("label"), Kept: r.bool("kept"), Version: r.version()}
 	return c, r.done(key, store.CopyRecord(c.Number), c.Validate)
 }

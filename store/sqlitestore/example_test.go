@@ -27,7 +27,7 @@ func ExampleOpen() {
 	defer s.Close()
 
 	key := store.Key{Namespace: store.DefaultNamespace, Name: "orders/eu"}
-	if err := s.Expect(ctx, key, &store.Expectation{Every: time.Hour}); err != nil {
+	if err := s.Expect(ctx, key, nil, &store.Expectation{Every: time.Hour}); err != nil {
 		log.Fatal(err)
 	}
 	for name, err := range s.Names(ctx, store.DefaultNamespace, "orders/", "") {

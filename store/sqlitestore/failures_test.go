@@ -93,7 +93,7 @@ func TestAContextEndsTheWaitForThisProcessesOtherWrites(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
-	err := s.Expect(ctx, key, &store.Expectation{})
+	err := s.Expect(ctx, key, nil, &store.Expectation{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, store.ErrNotApplied)
 	execSQL(t, other, "ROLLBACK")

@@ -11,17 +11,21 @@ import (
 )
 
 // Expect implements [store.Store].
-func (s *Store) Expect(ctx context.Context, key store.Key, e *store.Expectation) error {
+func (s *Store) Expect(ctx context.Context, key store.Key, observed, next *store.Expectation) error {
 	_, err := s.write(ctx, s.commits, "Expect", key, func(ctx context.Context, w *conn) error {
-		if _, err := w.expectation(ctx, key); err != nil {
+		there, err := w.expectation(ctx, key)
+		if err != nil {
 			return err // a record that cannot be read is not overwritten
 		}
-		if e == nil {
+		if !there.SameAs(observed) {
+			return &store.ConflictError{Op: "Expect", Key: key, Expect: there}
+		}
+		if next == nil {
 			_, err := w.exec(ctx, "DELETE FROM milepost_expect WHERE ns = ? AND name = ?", key.Namespace, key.Name)
 			return err
 		}
-		_, err := w.exec(ctx, putExpect, key.Namespace, key.Name, store.Format,
-			e.Every.Microseconds(), e.Grace.Microseconds(), e.SetBy, micros(e.SetAt))
+		_, err = w.exec(ctx, putExpect, key.Namespace, key.Name, store.Format,
+			next.Every.Microseconds(), next.Grace.Microseconds(), next.SetBy, micros(next.SetAt))
 		return err
 	})
 	return err

@@ -52,7 +52,7 @@ func TestEveryFieldOfARecordIsReadAsItWasWritten(t *testing.T) {
 	_, err = s.Acquire(ctx, key, nil, l)
 	require.NoError(t, err)
 	require.NoError(t, s.Copy(ctx, key, c))
-	require.NoError(t, s.Expect(ctx, key, &e))
+	require.NoError(t, s.Expect(ctx, key, nil, &e))
 	require.NoError(t, s.Close())
 
 	s = openStore(t, path, nil)
@@ -123,7 +123,7 @@ func TestADamagedRecordIsNeverTrustedAndNeverOverwritten(t *testing.T) {
 			_, _, err := s.Renew(t.Context(), key, store.Renewal{Fence: fence, Beat: 99, RenewedAt: when})
 			return err
 		},
-		"EXPECT": func(t *testing.T, s *Store) error { return s.Expect(t.Context(), key, nil) },
+		"EXPECT": func(t *testing.T, s *Store) error { return s.Expect(t.Context(), key, nil, nil) },
 		"V#00000000000000000001": func(t *testing.T, s *Store) error {
 			v := version(1)
 			v.CommitEpoch = 99
@@ -214,7 +214,7 @@ func damaged(t *testing.T, s *Store) {
 	_, err = s.Acquire(ctx, key, nil, fullLease())
 	require.NoError(t, err)
 	require.NoError(t, s.Copy(ctx, key, store.Copy{Version: version(1)}))
-	require.NoError(t, s.Expect(ctx, key, &store.Expectation{Every: time.Hour}))
+	require.NoError(t, s.Expect(ctx, key, nil, &store.Expectation{Every: time.Hour}))
 }
 
 func TestACommitUnderAnotherFormatIsRefused(t *testing.T) {

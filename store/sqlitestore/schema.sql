@@ -55,6 +55,7 @@ CREATE TABLE milepost_version (
   fmt            INTEGER,
   expires_at     INTEGER, -- a later save removes it; NULL: never
   label          TEXT,    -- not '': a savepoint
+  kept           INTEGER, -- 1: one of the newest versions that sessions started from, so it does not expire
   version        INTEGER,
   commit_id      TEXT,
   commit_epoch   INTEGER,

@@ -20,7 +20,7 @@ func TestCopiesRemoveWhatExpiredAWhileAgoAFewAtATimeAndNothingElse(t *testing.T)
 	committed(t, s, 1)
 	_, err := s.Acquire(ctx, key, nil, fullLease())
 	require.NoError(t, err)
-	require.NoError(t, s.Expect(ctx, key, &store.Expectation{Every: time.Hour}))
+	require.NoError(t, s.Expect(ctx, key, nil, &store.Expectation{Every: time.Hour}))
 	var made int64
 	copyOf := func(c store.Copy) int64 {
 		made++

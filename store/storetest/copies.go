@@ -17,7 +17,7 @@ import (
 var farAway = time.Date(2090, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func fullCopy(version, epoch int64, commitID string) store.Copy {
-	return store.Copy{Version: fullVersion(version, epoch, commitID), ExpiresAt: farAway, Label: "label " + hostile}
+	return store.Copy{Version: fullVersion(version, epoch, commitID), ExpiresAt: farAway, Label: "label " + hostile, Kept: true}
 }
 
 func bareCopy(version, epoch int64, commitID string) store.Copy {
@@ -30,7 +30,7 @@ func (f fixture) copy(t *testing.T, c store.Copy) {
 }
 
 var copyRules = []rule{
-	{"creates the copy with expiry and label", func(t *testing.T, f fixture) {
+	{"creates the copy with expiry and label, and kept or not", func(t *testing.T, f fixture) {
 		for _, want := range []store.Copy{fullCopy(1, 1, "c1"), bareCopy(2, 1<<53+1, hostile)} {
 			f.copy(t, want)
 			equalCopy(t, want, f.copied(t, want.Number))
@@ -74,14 +74,14 @@ var keepBaseRules = []rule{
 	{"creates a copy that was never written, without expiry", func(t *testing.T, f fixture) {
 		want := fullVersion(3, 1, "c3")
 		require.NoError(t, f.KeepBase(t.Context(), f.key, want))
-		equalCopy(t, store.Copy{Version: want}, f.copied(t, 3))
+		equalCopy(t, store.Copy{Version: want, Kept: true}, f.copied(t, 3))
 	}},
 	{"removes the expiry of that commit's copy, and a label stays", func(t *testing.T, f fixture) {
 		want := fullCopy(3, 1, "c3")
 		f.copy(t, want)
 		for range 2 {
 			require.NoError(t, f.KeepBase(t.Context(), f.key, want.Version))
-			want.ExpiresAt = time.Time{}
+			want.ExpiresAt, want.Kept = time.Time{}, true
 			equalCopy(t, want, f.copied(t, 3))
 		}
 	}},
@@ -89,7 +89,7 @@ var keepBaseRules = []rule{
 		f.copy(t, bareCopy(3, 1, "c3"))
 		want := fullVersion(3, 1, "c3")
 		require.NoError(t, f.KeepBase(t.Context(), f.key, want))
-		equalCopy(t, store.Copy{Version: want}, f.copied(t, 3))
+		equalCopy(t, store.Copy{Version: want, Kept: true}, f.copied(t, 3))
 	}},
 	{"replaces a dead line's copy, and leaves nothing of its content", func(t *testing.T, f fixture) {
 		dead := fullCopy(3, 1, "dead")
@@ -97,7 +97,7 @@ var keepBaseRules = []rule{
 		want := bare(3, 2, "c3")
 		want.By = store.Holder{}
 		require.NoError(t, f.KeepBase(t.Context(), f.key, want))
-		equalCopy(t, store.Copy{Version: want, Label: dead.Label}, f.copied(t, 3))
+		equalCopy(t, store.Copy{Version: want, Label: dead.Label, Kept: true}, f.copied(t, 3))
 	}},
 	{"sent late never replaces the copy of a later line", func(t *testing.T, f fixture) {
 		want := fullCopy(3, 5, "c3")
@@ -117,81 +117,107 @@ var keepBaseRules = []rule{
 	}},
 }
 
+// variants are copies that differ from c in one thing that an amendment is conditional on.
+func variants(c store.Copy) map[string]store.Copy {
+	all := map[string]store.Copy{}
+	vary := func(what string, change func(*store.Copy)) {
+		v := c.Clone()
+		change(&v)
+		all[what] = v
+	}
+	vary("the commit", func(v *store.Copy) { v.CommitID = "another" })
+	vary("kept", func(v *store.Copy) { v.Kept = !c.Kept })
+	vary("another label", func(v *store.Copy) { v.Label = c.Label + " again" })
+	vary("another expiry", func(v *store.Copy) { v.ExpiresAt = farAway.Add(time.Second) })
+	if c.Label != "" {
+		vary("no label", func(v *store.Copy) { v.Label = "" })
+	}
+	if !c.ExpiresAt.IsZero() {
+		vary("no expiry", func(v *store.Copy) { v.ExpiresAt = time.Time{} })
+	}
+	return all
+}
+
 var amendRules = []rule{
-	{"changes label and expiry and leaves the content", func(t *testing.T, f fixture) {
+	{"changes label, expiry and kept, and leaves the content", func(t *testing.T, f fixture) {
 		want := fullCopy(1, 1, "c1")
 		f.copy(t, want)
-		label, none, later, never := "savepoint "+hostile, "", farAway.Add(time.Second), time.Time{}
+		label, none, later, never, yes, no := "savepoint "+hostile, "", farAway.Add(time.Second), time.Time{}, true, false
 		for _, a := range []store.Amendment{
 			{},
 			{Label: &label},
 			{ExpiresAt: &later},
+			{Kept: &no},
 			{Label: &none},
 			{ExpiresAt: &never},
-			{Label: &label, ExpiresAt: &later},
-			{Label: &none, ExpiresAt: &never},
+			{Label: &label, ExpiresAt: &later, Kept: &yes},
+			{Label: &none, ExpiresAt: &never, Kept: &no},
 		} {
-			require.NoError(t, f.Amend(t.Context(), f.key, 1, "c1", a))
-			if a.Label != nil {
-				want.Label = *a.Label
-			}
-			if a.ExpiresAt != nil {
-				want.ExpiresAt = *a.ExpiresAt
-			}
+			require.NoError(t, f.Amend(t.Context(), f.key, want, a))
+			a.Apply(&want)
 			equalCopy(t, want, f.copied(t, 1))
 		}
 	}},
 	{"does not bring a removed copy back as an empty one", func(t *testing.T, f fixture) {
-		f.copy(t, bareCopy(1, 1, "c1"))
-		require.NoError(t, f.Remove(t.Context(), f.key, 1, "c1"))
+		removed := bareCopy(1, 1, "c1")
+		f.copy(t, removed)
+		require.NoError(t, f.Remove(t.Context(), f.key, removed))
 		label, never := "savepoint", time.Time{}
 		for _, a := range []store.Amendment{{Label: &label}, {ExpiresAt: &never}, {Label: &label, ExpiresAt: &farAway}, {}} {
-			assert.Nil(t, conflict(t, f.Amend(t.Context(), f.key, 1, "c1", a)).Copy)
+			assert.Nil(t, conflict(t, f.Amend(t.Context(), f.key, removed, a)).Copy)
 			f.notCopied(t, 1)
 		}
 	}},
-	{"is refused by another commit's copy", func(t *testing.T, f fixture) {
-		want := fullCopy(1, 1, "c1")
-		f.copy(t, want)
+	{"is refused by a copy that is not exactly as observed", func(t *testing.T, f fixture) {
 		label := "savepoint"
-		c := conflict(t, f.Amend(t.Context(), f.key, 1, "another", store.Amendment{Label: &label}))
-		require.NotNil(t, c.Copy)
-		equalCopy(t, want, *c.Copy)
-		equalCopy(t, want, f.copied(t, 1))
+		for _, want := range []store.Copy{fullCopy(1, 1, "c1"), bareCopy(2, 1, "c2")} {
+			f.copy(t, want)
+			for what, observed := range variants(want) {
+				c := conflict(t, f.Amend(t.Context(), f.key, observed, store.Amendment{Label: &label}))
+				require.NotNil(t, c.Copy, what)
+				equalCopy(t, want, *c.Copy)
+				equalCopy(t, want, f.copied(t, want.Number))
+			}
+		}
 	}},
-	{"leaves a savepoint alone where it is to", func(t *testing.T, f fixture) {
-		want := bareCopy(1, 1, "c1")
-		f.copy(t, want)
-		expire := store.Amendment{ExpiresAt: &farAway, IfUnlabelled: true}
-		require.NoError(t, f.Amend(t.Context(), f.key, 1, "c1", expire))
-		label, never := "savepoint", time.Time{}
-		require.NoError(t, f.Amend(t.Context(), f.key, 1, "c1", store.Amendment{Label: &label, ExpiresAt: &never}))
-		want.Label = label
-		c := conflict(t, f.Amend(t.Context(), f.key, 1, "c1", expire))
+	{"that comes late does not make expire what a session started from meanwhile", func(t *testing.T, f fixture) {
+		seen := bareCopy(1, 1, "c1")
+		seen.Label = "savepoint"
+		f.copy(t, seen)
+		require.NoError(t, f.KeepBase(t.Context(), f.key, seen.Version))
+		none := ""
+		c := conflict(t, f.Amend(t.Context(), f.key, seen, store.Amendment{Label: &none, ExpiresAt: &farAway}))
 		require.NotNil(t, c.Copy)
-		equalCopy(t, want, *c.Copy)
-		equalCopy(t, want, f.copied(t, 1))
+		seen.Kept = true
+		equalCopy(t, seen, *c.Copy)
+		equalCopy(t, seen, f.copied(t, 1))
 	}},
 }
 
 var removeRules = []rule{
-	{"removes that commit's copy and no other", func(t *testing.T, f fixture) {
+	{"removes that copy and no other", func(t *testing.T, f fixture) {
 		f.copy(t, fullCopy(1, 1, "c"))
 		f.copy(t, fullCopy(2, 1, "c"))
-		require.NoError(t, f.Remove(t.Context(), f.key, 1, "c"))
+		require.NoError(t, f.Remove(t.Context(), f.key, fullCopy(1, 1, "c")))
 		f.notCopied(t, 1)
 		equalCopy(t, fullCopy(2, 1, "c"), f.copied(t, 2))
 	}},
 	{"finds an absent copy no error", func(t *testing.T, f fixture) {
-		require.NoError(t, f.Remove(t.Context(), f.key, 1, "c1"))
+		require.NoError(t, f.Remove(t.Context(), f.key, fullCopy(1, 1, "c1")))
 		f.notCopied(t, 1)
 	}},
-	{"is refused by another commit's copy", func(t *testing.T, f fixture) {
-		f.copy(t, fullCopy(1, 1, "c1"))
-		c := conflict(t, f.Remove(t.Context(), f.key, 1, "another"))
-		require.NotNil(t, c.Copy)
-		equalCopy(t, fullCopy(1, 1, "c1"), *c.Copy)
-		equalCopy(t, fullCopy(1, 1, "c1"), f.copied(t, 1))
+	{"is refused by a copy that is not exactly as observed", func(t *testing.T, f fixture) {
+		for _, want := range []store.Copy{fullCopy(1, 1, "c1"), bareCopy(2, 1, "c2")} {
+			f.copy(t, want)
+			for what, observed := range variants(want) {
+				c := conflict(t, f.Remove(t.Context(), f.key, observed))
+				require.NotNil(t, c.Copy, what)
+				equalCopy(t, want, *c.Copy)
+				equalCopy(t, want, f.copied(t, want.Number))
+			}
+			require.NoError(t, f.Remove(t.Context(), f.key, want))
+			f.notCopied(t, want.Number)
+		}
 	}},
 }
 

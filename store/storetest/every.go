@@ -24,7 +24,7 @@ func (f fixture) ready(t *testing.T) {
 	require.NoError(t, f.commit(t, fullVersion(1, 1, "c1")))
 	f.copy(t, fullCopy(1, 1, "c1"))
 	e := expectation
-	require.NoError(t, f.Expect(t.Context(), f.key, &e))
+	require.NoError(t, f.Expect(t.Context(), f.key, nil, &e))
 }
 
 // reads are the methods that change nothing.
@@ -97,9 +97,9 @@ func (f fixture) copyWrites() []call {
 		{"KeepBase", func(ctx context.Context) error { return f.KeepBase(ctx, f.key, bare(1, 1, "c1")) }},
 		{"KeepBase of a later line", func(ctx context.Context) error { return f.KeepBase(ctx, f.key, bare(1, 2, "c2")) }},
 		{"Amend", func(ctx context.Context) error {
-			return f.Amend(ctx, f.key, 1, "c1", store.Amendment{Label: &label})
+			return f.Amend(ctx, f.key, fullCopy(1, 1, "c1"), store.Amendment{Label: &label})
 		}},
-		{"Remove", func(ctx context.Context) error { return f.Remove(ctx, f.key, 1, "c1") }},
+		{"Remove", func(ctx context.Context) error { return f.Remove(ctx, f.key, fullCopy(1, 1, "c1")) }},
 	}
 }
 
@@ -111,7 +111,7 @@ var everyMethodRules = []rule{
 		calls := append(f.reads(), f.leaseWrites()...)
 		calls = append(calls, f.headWrites()...)
 		calls = append(calls, f.copyWrites()...)
-		calls = append(calls, call{"Expect", func(ctx context.Context) error { return f.Expect(ctx, f.key, nil) }})
+		calls = append(calls, call{"Expect", func(ctx context.Context) error { return f.Expect(ctx, f.key, &expectation, nil) }})
 		for _, c := range calls {
 			before := f.everything(t)
 			err := c.make(ctx)
@@ -130,7 +130,7 @@ var everyMethodRules = []rule{
 		v, c, e := fullVersion(1, 1, "c1"), fullCopy(1, 1, "c1"), expectation
 		require.NoError(t, f.commit(t, v))
 		f.copy(t, c)
-		require.NoError(t, f.Expect(t.Context(), f.key, &e))
+		require.NoError(t, f.Expect(t.Context(), f.key, nil, &e))
 		kept := fullVersion(2, 1, "c2")
 		require.NoError(t, f.KeepBase(t.Context(), f.key, kept))
 

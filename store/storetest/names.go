@@ -34,22 +34,49 @@ var expectRules = []rule{
 	{"sets, replaces and removes the expectation", func(t *testing.T, f fixture) {
 		f.expect(t, nil)
 		first, second := expectation, store.Expectation{Every: time.Minute, SetAt: someTime.Add(time.Hour)}
+		var observed *store.Expectation
 		for _, e := range []*store.Expectation{&first, &second, nil, nil, &first} {
-			require.NoError(t, f.Expect(t.Context(), f.key, e))
+			require.NoError(t, f.Expect(t.Context(), f.key, observed, e))
 			f.expect(t, e)
+			observed = e
+		}
+	}},
+	{"is refused by an expectation that is not exactly as observed", func(t *testing.T, f fixture) {
+		full, bare := expectation, store.Expectation{Every: time.Minute}
+		require.Nil(t, conflict(t, f.Expect(t.Context(), f.key, &full, &bare)).Expect)
+		require.Nil(t, conflict(t, f.Expect(t.Context(), f.key, &full, nil)).Expect)
+		f.expect(t, nil)
+		for _, there := range []store.Expectation{full, bare} {
+			require.NoError(t, f.Expect(t.Context(), f.key, f.look(t).Expect, &there))
+			for what, change := range map[string]func(*store.Expectation){
+				"every":  func(e *store.Expectation) { e.Every += time.Second },
+				"grace":  func(e *store.Expectation) { e.Grace += time.Second },
+				"set by": func(e *store.Expectation) { e.SetBy += " again" },
+				"set at": func(e *store.Expectation) { e.SetAt = e.SetAt.Add(time.Since(time.Unix(0, 0))) },
+			} {
+				other := there
+				change(&other)
+				for _, observed := range []*store.Expectation{nil, &other} {
+					for _, next := range []*store.Expectation{nil, &expectation} {
+						c := conflict(t, f.Expect(t.Context(), f.key, observed, next))
+						require.NotNil(t, c.Expect, what)
+						f.expect(t, &there)
+					}
+				}
+			}
 		}
 	}},
 	{"needs no HEAD, makes none, and lists the name", func(t *testing.T, f fixture) {
 		e := expectation
-		require.NoError(t, f.Expect(t.Context(), f.key, &e))
+		require.NoError(t, f.Expect(t.Context(), f.key, nil, &e))
 		assert.Nil(t, f.look(t).Head)
 		f.names(t, "", "", f.key.Name)
-		require.NoError(t, f.Expect(t.Context(), f.key, nil))
+		require.NoError(t, f.Expect(t.Context(), f.key, &e, nil))
 		f.names(t, "", "")
 	}},
 	{"stays when HEAD is written whole", func(t *testing.T, f fixture) {
 		e := expectation
-		require.NoError(t, f.Expect(t.Context(), f.key, &e))
+		require.NoError(t, f.Expect(t.Context(), f.key, nil, &e))
 		f.raise(t, 1)
 		require.NoError(t, f.commit(t, bare(1, 1, "c1")))
 		f.expect(t, &e)
@@ -66,7 +93,7 @@ func (f fixture) list(t *testing.T, names ...string) {
 		require.NoError(t, other.key.Validate())
 		if i%2 == 0 {
 			e := expectation
-			require.NoError(t, f.Expect(t.Context(), other.key, &e))
+			require.NoError(t, f.Expect(t.Context(), other.key, other.look(t).Expect, &e))
 			continue
 		}
 		other.raise(t, 1)
@@ -148,7 +175,7 @@ var namesRules = []rule{
 				for _, name := range part {
 					e := store.Expectation{Every: time.Hour}
 					err := untilTaken(t.Context(), func() error {
-						return f.Expect(t.Context(), store.Key{Namespace: f.key.Namespace, Name: name}, &e)
+						return f.Expect(t.Context(), store.Key{Namespace: f.key.Namespace, Name: name}, nil, &e)
 					})
 					assert.NoError(t, err)
 				}
@@ -201,7 +228,7 @@ var peekRules = []rule{
 			require.NoError(t, at.commit(t, fullVersion(1, int64(i+1), "c")))
 			if i%2 == 0 {
 				e := expectation
-				require.NoError(t, f.Expect(t.Context(), at.key, &e))
+				require.NoError(t, f.Expect(t.Context(), at.key, nil, &e))
 			}
 		}
 		for i, r := range f.peek(t, all) {

@@ -142,6 +142,7 @@ func equalCopy(t testing.TB, want, got store.Copy) {
 	t.Helper()
 	equalVersion(t, want.Version, got.Version)
 	assert.Equal(t, want.Label, got.Label, "label")
+	assert.Equal(t, want.Kept, got.Kept, "kept")
 	assert.True(t, want.ExpiresAt.Equal(got.ExpiresAt), "expiry: want %v, got %v", want.ExpiresAt, got.ExpiresAt)
 }
 

@@ -62,6 +62,30 @@ var checkpointMutants = []*mutant{
 		caught: overMemory("History/the first commit repairs the copy that the last holder could not write"),
 	},
 	{
+		name:   "an unpin goes by the list of starts on HEAD",
+		breaks: "an unpin goes by kept, never by HEAD's list †",
+		edits:  []edit{{"checkpoint/pin.go", "		if !c.Kept { //", "		if !slices.Contains(r.head.Starts, c.Number) { //"}, {"checkpoint/pin.go", "	\"fmt\"\n", "	\"fmt\"\n	\"slices\"\n"}},
+		caught: by{"./checkpoint", "TestAnUnpinBesideASessionsStartLeavesTheStart"},
+	},
+	{
+		name:   "a start that leaves the list stays kept under its label",
+		breaks: "a start that leaves the list is no longer kept",
+		edits:  []edit{{"checkpoint/retention.go", "return a, copied.Kept || copied.Label", "return a, copied.Label"}},
+		caught: by{"./checkpoint", "TestAnUnpinOfAStartThatLeavesTheListLetsItExpire"},
+	},
+	{
+		name:   "prune removes what was pinned meanwhile",
+		breaks: "what removes a copy has the copy as it was read in its condition †",
+		edits:  []edit{{"checkpoint/prune.go", "return now.Label == \"\" }", "return now.Label == now.Label }"}},
+		caught: by{"./checkpoint", "TestAVersionThatIsPinnedWhilePruneRunsStays"},
+	},
+	{
+		name:   "a job that begins the next life leaves the expectation of the former one",
+		breaks: "the expectation that the delete's lease read goes with it",
+		edits:  []edit{{"checkpoint/expect.go", "stays := has != nil && !ofFormerLife(has, &head)", "stays := has != nil"}},
+		caught: by{"./checkpoint", "TestADeleteLeavesWhatTheNextLifeExpects"},
+	},
+	{
 		name:   "the base is copied under the copier's epoch",
 		breaks: ":ce is the commit_epoch of the version copied, never the copier's own epoch †",
 		edits:  []edit{{"checkpoint/copies.go", "	v := c.base\n	if v.Number == 0 {", "	v := c.base\n	v.CommitEpoch = c.lease.Epoch()\n	if v.Number == 0 {"}},
@@ -114,13 +138,13 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "a delete that was interrupted is never finished",
 		breaks: "until then listings say \"deleting\", and what was interrupted is finished †",
-		edits:  []edit{{"checkpoint/gc.go", "	return done, errors.Join(one.unlist(ctx, found), left)\n", "	return done, left\n"}},
+		edits:  []edit{{"checkpoint/gc.go", "	return done, errors.Join(one.unlist(ctx, found, formerExpectation(found)), left)\n", "	return done, left\n"}},
 		caught: overMemory("Edits/an interrupted delete says so in the list until it is finished"),
 	},
 	{
 		name:   "a pin of a version that is gone makes it again",
 		breaks: "on \"gone\" pin creates from HEAD if HEAD is at n, else it refuses †",
-		edits:  []edit{{"checkpoint/pin.go", "			continue // it expired in between", "			return cp, st.Copy(ctx, key, c) // it expired in between"}},
+		edits:  []edit{{"checkpoint/pin.go", "			continue // it changed or expired in between", "			return cp, st.Copy(ctx, key, c) // it changed or expired in between"}},
 		caught: overMemory("Edits/a pin of a version that is gone makes it from HEAD if HEAD is there, and else refuses"),
 	},
 	{

@@ -44,10 +44,14 @@ var engineMutants = []*mutant{
 	{
 		name:   "DynamoDB: a label is set on what has been removed",
 		breaks: "UpdateItem on an item that is gone creates an empty one: updates are conditional on commit_id †",
-		edits: []edit{{"store/dynamostore/expression.go",
-			"express(`#commit_id = :commit_id AND #fmt <= :fmt`)",
-			"express(`attribute_not_exists(#pk) OR #commit_id = :commit_id AND #fmt <= :fmt`)"}},
+		edits:  []edit{{"store/dynamostore/copies.go", "condition := express(copyAsObserved(&observed, v))\n	change", "condition := express(orAbsent(copyAsObserved(&observed, v)))\n	change"}},
 		caught: onDynamoDB("Amend/does not bring a removed copy back as an empty one"),
+	},
+	{
+		name:   "DynamoDB: a copy is changed whatever its label",
+		breaks: "what changes a copy has the copy as it was read in its condition †",
+		edits:  []edit{{"store/dynamostore/copies.go", "	seen.isString(\"label\", c.Label)\n", ""}},
+		caught: onDynamoDB("Amend/is refused by a copy that is not exactly as observed"),
 	},
 	{
 		name:   "DynamoDB: the SDK sends a write again by itself",
@@ -65,8 +69,8 @@ var engineMutants = []*mutant{
 		name:   "DynamoDB: a copy carries the index's keys",
 		breaks: "V# and LEASE never carry both index keys †",
 		edits: []edit{{"store/dynamostore/record.go",
-			"Label: c.Label,\n	}\n	return attributevalue.MarshalMap(w)\n",
-			"Label: c.Label,\n	}\n	it, err := attributevalue.MarshalMap(w)\n	it[\"ns\"], it[\"name\"] = str(\"n\"), str(\"n\")\n	return it, err\n"}},
+			"Label: c.Label, Kept: c.Kept,\n	}\n	return attributevalue.MarshalMap(w)\n",
+			"Label: c.Label, Kept: c.Kept,\n	}\n	it, err := attributevalue.MarshalMap(w)\n	it[\"ns\"], it[\"name\"] = str(\"n\"), str(\"n\")\n	return it, err\n"}},
 		caught: by{"./store/dynamostore", "TestOnlyCopiesExpireAndOnlyHeadAndExpectAreIndexed"},
 	},
 	{

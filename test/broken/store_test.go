@@ -78,6 +78,25 @@ var storeMutants = []*mutant{
 		caught: onMemory("KeepBase/removes the expiry of that commit's copy, and a label stays"),
 	},
 	{
+		name:   "keeping the base does not say that it is kept",
+		breaks: "a copy that is kept says so itself †",
+		edits:  []edit{{"store/memstore/copies.go", "base := store.Copy{Version: kept(&v), Kept: true}", "base := store.Copy{Version: kept(&v)}"}},
+		caught: by{"./checkpoint", "TestAnUnpinBesideASessionsStartLeavesTheStart"},
+	},
+	{
+		name:   "an amendment has only the commit id in its condition",
+		breaks: "what changes a copy has the copy as it was read in its condition †",
+		edits: []edit{{"store/memstore/copies.go",
+			"		if !there.SameAs(&observed) {\n			return false\n		}\n		amended", "		if there == nil || there.CommitID != observed.CommitID {\n			return false\n		}\n		amended"}},
+		caught: onMemory("Amend/is refused by a copy that is not exactly as observed"),
+	},
+	{
+		name:   "an expectation is removed whatever it is",
+		breaks: "EXPECT is removed on condition that it is exactly as it was read †",
+		edits:  []edit{{"store/memstore/names.go", "		if !c.expect.SameAs(observed) {", "		if next != nil && !c.expect.SameAs(observed) {"}},
+		caught: by{"./checkpoint", "TestALateRemovalLeavesWhatTheNextLifeExpects"},
+	},
+	{
 		name:   "keeping the base loses its label",
 		breaks: "KeepBase sets all but the label; a label there survives †",
 		edits:  []edit{{"store/memstore/copies.go", "base.Label = there.Label", "base.Label = \"\""}},
@@ -87,9 +106,8 @@ var storeMutants = []*mutant{
 		name:   "an amendment brings a removed copy back as an empty one",
 		breaks: "pin, label and expiry are updates conditional on commit_id †",
 		edits: []edit{{"store/memstore/copies.go",
-			"if there == nil || there.CommitID != commitID ||",
-			"if there == nil {\n\t\t\tthere = &store.Copy{Version: store.Version{Number: version, CommitID: commitID}}\n\t\t}\n" +
-				"\t\tif there.CommitID != commitID ||"}},
+			"		if !there.SameAs(&observed) {\n			return false\n		}\n		amended",
+			"		if there == nil {\n			there = &store.Copy{Version: store.Version{Number: observed.Number, CommitID: observed.CommitID}}\n		}\n		amended"}},
 		caught: onMemory("Amend/does not bring a removed copy back as an empty one"),
 	},
 	{

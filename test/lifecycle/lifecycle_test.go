@@ -204,6 +204,6 @@ func (l *life) expires(first, last int64) {
 	for v := first; v <= last; v++ {
 		c, err := l.Store.Version(l.Context(), key, v)
 		require.NoError(l, err)
-		require.NoError(l, l.Store.Remove(l.Context(), key, v, c.CommitID))
+		require.NoError(l, l.Store.Remove(l.Context(), key, c))
 	}
 }

@@ -99,7 +99,7 @@ func (s *script) run() {
 	require.ErrorIs(t, old.Close(t.Context(), nil), lease.ErrLost)
 	require.NoError(t, s.save(job))
 	mark(job)
-	require.NoError(t, s.faults.Expect(t.Context(), orders, &store.Expectation{Every: time.Minute, SetAt: time.Now()}))
+	require.NoError(t, s.faults.Expect(t.Context(), orders, nil, &store.Expectation{Every: time.Minute, SetAt: time.Now()}))
 	time.Sleep(time.Hour)
 	s.look(survey.PublishOptions{Options: metrics.Options{Detail: true}, Ratio: true})
 }

@@ -71,7 +71,7 @@ func Demo(ctx context.Context) (*memstore.Store, error) {
 			return nil, fmt.Errorf("make %s: %w", j.name, err)
 		}
 	}
-	return st, st.Expect(ctx, store.Key{Namespace: store.DefaultNamespace, Name: "reports/quarterly"},
+	return st, st.Expect(ctx, store.Key{Namespace: store.DefaultNamespace, Name: "reports/quarterly"}, nil,
 		&store.Expectation{Every: day, Grace: 2 * time.Hour, SetBy: "platform@ops", SetAt: now.Add(-31 * time.Hour)})
 }
 
@@ -133,7 +133,7 @@ func (j job) save(ctx context.Context, st store.Store, now time.Time) error {
 	if j.every == 0 {
 		return nil
 	}
-	return st.Expect(ctx, key, &store.Expectation{Every: j.every, Grace: 2 * time.Hour, SetBy: "platform@ops", SetAt: now.Add(-90 * day)})
+	return st.Expect(ctx, key, nil, &store.Expectation{Every: j.every, Grace: 2 * time.Hour, SetBy: "platform@ops", SetAt: now.Add(-90 * day)})
 }
 
 func demoState(name string, v *store.Version, host string) *store.State {
