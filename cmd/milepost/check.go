@@ -108,7 +108,11 @@ func (s *openStore) check(ctx context.Context) ([]finding, error) {
 			return nil, err
 		}
 		for _, f := range found {
-			findings = append(findings, finding{string(dynamostore.Broken), f.Problem, f.Remedy})
+			severity := dynamostore.Broken
+			if f.Risky {
+				severity = dynamostore.Risky
+			}
+			findings = append(findings, finding{string(severity), f.Problem, f.Remedy})
 		}
 	}
 	// The settings may be right, but the caller may not be allowed to read.

@@ -24,6 +24,7 @@ type openMode int
 const (
 	makesStore   openMode = 1 << iota // an SQLite file; only table create makes a DynamoDB table
 	makesArchive                      // a directory
+	takesEmpty                        // an SQLite file of zero bytes
 
 	mustExist openMode = 0
 	mayCreate          = makesStore | makesArchive
@@ -53,7 +54,7 @@ func (a *app) open(ctx context.Context, mode openMode) (*openStore, error) {
 	}
 	var s *openStore
 	if u.Path != "" {
-		s, err = openSQLite(ctx, u, mode, isDefault)
+		s, err = a.openSQLite(ctx, u, mode, isDefault)
 	} else {
 		s, err = openDynamo(ctx, u)
 	}
@@ -111,8 +112,10 @@ func (a *app) storeURL() (u places.Store, isDefault bool, err error) {
 	return places.Store{Path: path}, true, nil
 }
 
-func openSQLite(ctx context.Context, u places.Store, mode openMode, isDefault bool) (*openStore, error) {
-	file, err := sqlitestore.Open(ctx, u.Path, &sqlitestore.Options{CreateDir: isDefault, MustExist: mode&makesStore == 0})
+func (a *app) openSQLite(ctx context.Context, u places.Store, mode openMode, isDefault bool) (*openStore, error) {
+	file, err := sqlitestore.Open(ctx, u.Path, &sqlitestore.Options{
+		Private: isDefault, MustExist: mode&makesStore == 0, AllowEmpty: mode&takesEmpty != 0,
+	})
 	if err != nil {
 		if errors.Is(err, store.ErrNoTable) {
 			return nil, fmt.Errorf("%w\nto make it, run milepost table create, or a first milepost batch", err)
@@ -120,7 +123,14 @@ func openSQLite(ctx context.Context, u places.Store, mode openMode, isDefault bo
 		return nil, err
 	}
 	u.Path = file.Path()
-	return &openStore{Store: file, url: u, closing: func() { _ = file.Close() }}, nil
+	for _, w := range file.Warnings() {
+		a.say("warning: store %s: %s", u, w)
+	}
+	return &openStore{Store: file, url: u, closing: func() {
+		if err := file.Close(); err != nil {
+			a.say("warning: %v", err)
+		}
+	}}, nil
 }
 
 func openDynamo(ctx context.Context, u places.Store) (*openStore, error) {

@@ -24,10 +24,11 @@ func (a *app) tableCommand() *cobra.Command {
 		Short: "Make the store's table, or finish making it",
 		Long: `Create makes the DynamoDB table: keys, index, expiry, on-demand capacity, deletion
 protection, and point-in-time recovery if the endpoint has it. It does not change a table
-that exists, except to turn on expiry and recovery. For SQLite it makes the file.`,
+that exists, except to turn on expiry and recovery. For SQLite it makes the file, or the
+tables in a file that is empty.`,
 		Example: `  milepost table create --store 'dynamodb://milepost?region=eu-west-1'`,
 		Args:    exactly(),
-		RunE: a.with(mayCreate, func(ctx context.Context, s *openStore, _ []string) error {
+		RunE: a.with(mayCreate|takesEmpty, func(ctx context.Context, s *openStore, _ []string) error {
 			if s.dynamo != nil {
 				if err := dynamostore.CreateTable(ctx, s.client, s.url.Table, &options); err != nil {
 					return err

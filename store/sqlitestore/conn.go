@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,16 +28,26 @@ type conn struct {
 	guarded bool                 // while the caller's statements run; see guard
 }
 
-// connect opens a connection. No pool replaces it, so its pragmas need not be in the DSN. In the
+// access is how a connection may use the file.
+type access string
+
+const (
+	toWrite   access = "mode=rw" // it never makes the file
+	toRead    access = "mode=ro"
+	immutable access = "mode=ro&immutable=1" // the file alone, without its log and without locks
+)
+
+// connect opens a connection and reads from the file, so that the connection also has the log and
+// its index open. No pool replaces the connection, so its pragmas need not be in the DSN. In the
 // DSN, no context would end their wait for a locked file.
-func (s *Store) connect(ctx context.Context, pragmas ...string) (_ *conn, err error) {
-	path := filepath.ToSlash(s.path)
+func (s *Store) connect(ctx context.Context, how access, pragmas ...string) (_ *conn, err error) {
+	path := filepath.ToSlash(s.real)
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // C:/jobs.db
 	}
 	busy := fmt.Sprint(max(s.busyTimeout.Milliseconds(), 1))
 	params := url.Values{"_busy_timeout": {busy}, "_error_rc": {"1"}}
-	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: params.Encode()}).String()
+	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: params.Encode() + "&" + string(how)}).String()
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
@@ -46,7 +56,7 @@ func (s *Store) connect(ctx context.Context, pragmas ...string) (_ *conn, err er
 	if c.conn, err = db.Conn(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	for _, pragma := range append([]string{"fullfsync(1)"}, pragmas...) { // on macOS, fsync alone does not reach the disk
+	for _, pragma := range slices.Concat([]string{"fullfsync(1)"}, pragmas, []string{"schema_version"}) { // on macOS, fsync alone does not reach the disk
 		if _, err := c.conn.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
@@ -125,6 +135,9 @@ func (c *conn) rows(ctx context.Context, query string, args ...any) ([]*row, err
 // write runs apply in one immediate transaction of w, which is s.commits or s.beats, and commits
 // it. An error before the COMMIT is definite.
 func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, apply func(context.Context, *conn) error) (store.Clock, error) {
+	if s.refusal != nil {
+		return store.Clock{}, s.failed(op, key, s.refusal, true)
+	}
 	if err := s.enter(ctx); err != nil {
 		return store.Clock{}, s.failed(op, key, err, true)
 	}
@@ -136,6 +149,9 @@ func (s *Store) write(ctx context.Context, w *conn, op string, key store.Key, ap
 		}
 	}()
 	_, err := untilUnlocked(ctx, s.busyTimeout, func() (int64, error) { return w.exec(ctx, "BEGIN IMMEDIATE") })
+	if gone := s.moved(ctx, w); gone != nil {
+		err = gone
+	}
 	if err == nil {
 		err = apply(ctx, w)
 	}
@@ -189,28 +205,14 @@ func (s *Store) enter(ctx context.Context) error {
 			return fmt.Errorf("%w: this process's other writes took longer than %v", store.ErrThrottled, s.busyTimeout)
 		}
 	}
-	if err := s.usable(); err != nil {
+	if s.closed.Load() {
 		<-s.gate
-		return err
+		return errClosed
 	}
 	return nil
 }
 
-// usable returns an error if the store is closed, or if the file was removed or replaced: what is
-// written to such a file is lost with the last process.
-func (s *Store) usable() error {
-	if s.closed.Load() {
-		return errors.New("the store is closed")
-	}
-	file, err := os.Stat(s.path)
-	if err != nil {
-		return fmt.Errorf("%w: the file was removed after it was opened: %w", store.ErrUnavailable, err)
-	}
-	if !os.SameFile(file, s.file) {
-		return fmt.Errorf("%w: the file was replaced by another after it was opened", store.ErrUnavailable)
-	}
-	return nil
-}
+var errClosed = errors.New("the store is closed")
 
 // read runs query on one snapshot of the file. The snapshot has all acknowledged writes.
 func (s *Store) read(ctx context.Context, op string, key store.Key, query func(context.Context, *conn) error) error {
@@ -221,8 +223,11 @@ func (s *Store) read(ctx context.Context, op string, key store.Key, query func(c
 }
 
 func (s *Store) reading(ctx context.Context, query func(context.Context, *conn) error) (err error) {
-	if err := s.usable(); err != nil {
-		return err
+	if s.closed.Load() {
+		return errClosed
+	}
+	if s.refusal != nil {
+		return s.readOnce(ctx, query)
 	}
 	var r *conn
 	select {
@@ -232,18 +237,50 @@ func (s *Store) reading(ctx context.Context, query func(context.Context, *conn) 
 	}
 	defer func() { s.readers <- r }()
 	if s.closed.Load() {
-		return errors.New("the store is closed")
+		return errClosed
+	}
+	if err := s.moved(ctx, r); err != nil {
+		return err
 	}
 	if r == nil {
-		if r, err = s.connect(ctx, "query_only(1)"); err != nil {
+		if r, err = s.connectReader(ctx); err != nil {
+			return err
+		}
+		if err := s.moved(ctx, nil); err != nil { // then r may have another log than the rest
 			return err
 		}
 	}
-	defer func() { _, _ = r.exec(context.WithoutCancel(ctx), "ROLLBACK") }()
-	if _, err := r.exec(ctx, "BEGIN"); err != nil {
+	return r.snapshot(ctx, query)
+}
+
+func (s *Store) connectReader(ctx context.Context) (*conn, error) {
+	c, err := s.connect(ctx, toRead)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.conn.Raw(keepLog); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+// keepLog makes a connection leave the log where it is when it is the last to close.
+func keepLog(driverConn any) error {
+	control, ok := driverConn.(sqlite.FileControl)
+	if !ok {
+		return fmt.Errorf("%T has no file control", driverConn)
+	}
+	_, err := control.FileControlPersistWAL("main", 1)
+	return err
+}
+
+// snapshot runs query in a transaction that only reads.
+func (c *conn) snapshot(ctx context.Context, query func(context.Context, *conn) error) error {
+	defer func() { _, _ = c.exec(context.WithoutCancel(ctx), "ROLLBACK") }()
+	if _, err := c.exec(ctx, "BEGIN"); err != nil {
 		return err
 	}
-	return query(ctx, r)
+	return query(ctx, c)
 }
 
 // guard stops the caller's statements from changing Milepost's tables, from ending their

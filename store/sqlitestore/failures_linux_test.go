@@ -64,10 +64,6 @@ func TestAFileThatThisUserMayNotOpenIsAClearError(t *testing.T) {
 			require.NoError(t, os.Remove(path))
 			return os.Chmod(dir, 0o500)
 		},
-		"an empty read-only file": func(t *testing.T, _, path string) error {
-			require.NoError(t, os.Truncate(path, 0))
-			return os.Chmod(path, 0o400)
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

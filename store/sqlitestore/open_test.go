@@ -103,7 +103,7 @@ func TestOpenRefusesWhatCannotHoldCheckpointsAndLeavesItAsItIs(t *testing.T) {
 		}, nil, fs.ErrNotExist, "the directory of the file is missing"},
 		{"a directory that is a file", func(t *testing.T) string {
 			return filepath.Join(file(t, ""), "jobs.db")
-		}, &Options{CreateDir: true}, nil, "not a directory"},
+		}, &Options{Private: true}, nil, "not a directory"},
 		{"no file where there must be one", newFileT, &Options{MustExist: true}, store.ErrNoTable, "no such file"},
 		{"no checkpoints where there must be some", func(t *testing.T) string {
 			path := newFile(t)
@@ -159,7 +159,7 @@ func TestADamagedFileIsNeverReadAsNoCheckpoint(t *testing.T) {
 
 func TestOpenMakesTheDirectoryOnlyWhenTold(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state", "milepost")
-	openStore(t, filepath.Join(dir, "jobs.db"), &Options{CreateDir: true})
+	openStore(t, filepath.Join(dir, "jobs.db"), &Options{Private: true})
 	info, err := os.Stat(dir)
 	require.NoError(t, err)
 	assert.Equal(t, fs.FileMode(0o700), info.Mode().Perm())

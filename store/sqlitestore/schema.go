@@ -3,7 +3,6 @@ package sqlitestore
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 
 	"github.com/milepost-dev/milepost/store"
@@ -12,22 +11,7 @@ import (
 //go:embed schema.sql
 var schema string
 
-// openFile makes the file's tables if they are missing, and returns the connection for commits.
-//
-// While processes race for a new file, the change to WAL fails with SQLITE_BUSY at once, even with
-// a busy timeout.
-func (s *Store) openFile(ctx context.Context, mustExist bool, pragmas []string) (*conn, error) {
-	return untilUnlocked(ctx, s.busyTimeout, func() (*conn, error) {
-		c, err := s.connect(ctx, append(pragmas, "synchronous(FULL)", neverWait)...)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.makeTables(ctx, mustExist); err != nil {
-			return nil, errors.Join(err, c.close())
-		}
-		return c, nil
-	})
-}
+var errNoTables = fmt.Errorf("%w: the file holds no checkpoints", store.ErrNoTable)
 
 // makeTables makes the tables. It changes nothing if they exist, or if they must.
 func (c *conn) makeTables(ctx context.Context, mustExist bool) error {
@@ -36,7 +20,7 @@ func (c *conn) makeTables(ctx context.Context, mustExist bool) error {
 		return err
 	}
 	if !there && mustExist {
-		return fmt.Errorf("%w: the file holds no checkpoints", store.ErrNoTable)
+		return errNoTables
 	}
 	var encoding, mode string
 	if err := c.conn.QueryRowContext(ctx, "PRAGMA encoding").Scan(&encoding); err != nil {

@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,13 +21,18 @@ type Options struct {
 	// five seconds.
 	BusyTimeout time.Duration
 
-	// CreateDir makes the missing directories above the file, readable for this user only. Without
-	// it, [Open] fails if the directory is missing.
-	CreateDir bool
+	// Private makes a missing file, and the missing directories above it, for this user only (0600
+	// and 0700). Without it, a new file follows the umask, and [Open] fails if the directory is
+	// missing.
+	Private bool
 
 	// MustExist makes Open fail with [store.ErrNoTable] if the file, or its tables, do not exist.
 	// Without it, Open creates them.
 	MustExist bool
+
+	// AllowEmpty makes Open take a file of zero bytes, and make the tables in it. Without it, such a
+	// file is an error that matches [store.ErrBadRecord]: it may be a database that was cut off.
+	AllowEmpty bool
 
 	// Clock reads the clock that the file's processes share. Nil means the system's wall clock and,
 	// on Linux and macOS, its boot-time clock.
@@ -41,7 +44,8 @@ type Options struct {
 
 // Store is a [store.Store] in one SQLite file.
 type Store struct {
-	path        string
+	path        string // absolute
+	real        string // path without symbolic links
 	clock       func() store.Clock
 	busyTimeout time.Duration
 	filesystem  func(dir string) (string, bool)
@@ -53,10 +57,16 @@ type Store struct {
 	commits *conn // its commits are on the disk
 	beats   *conn // its commits survive the crash of any process, and are on the disk with the next of commits
 
-	readers chan *conn // nil: not opened yet
+	// All readers are read-only, so to close one never changes the file. The first has the file open
+	// from the start. nil: not opened yet.
+	readers chan *conn
 
-	file   fs.FileInfo // as opened
-	closed atomic.Bool
+	watched  []watched             // by usable
+	gone     atomic.Pointer[error] // the log or its index is no longer ours, and never will be again
+	told     atomic.Bool           // a call has failed because a file is no longer ours
+	refusal  error                 // why no write is allowed; nil: writes are allowed
+	warnings []Finding             // as of the opening
+	closed   atomic.Bool
 }
 
 var _ store.Store = (*Store)(nil)
@@ -65,10 +75,14 @@ var _ store.Store = (*Store)(nil)
 // number of processes on this machine can open one file. Nil options are the defaults.
 //
 // Open fails, and changes nothing, if a newer release wrote the file ([store.ErrNewerFormat]), if
-// it is a damaged SQLite database or none ([store.ErrBadRecord]), if it is on a network filesystem,
-// or if it cannot be created. Open blocks while other processes lock the file, until ctx ends or
-// [Options.BusyTimeout] has passed ([store.ErrThrottled]). A read-only file opens if it needs no
-// change. Then each write fails.
+// it is a damaged SQLite database, an empty file, or none ([store.ErrBadRecord]), if it is on a
+// network filesystem, or if it cannot be created. Open blocks while other processes lock the file,
+// until ctx ends or [Options.BusyTimeout] has passed ([store.ErrThrottled]).
+//
+// Some files open, and then each write fails and says why: a file in a read-only directory, a
+// read-only file that needs no change, and a file that other programs may know under another name,
+// with another write-ahead log. That is a file with several hard links, or one that is a mount point
+// by itself. See [Store.Warnings].
 func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 	return open(ctx, path, opts)
 }
@@ -79,7 +93,8 @@ func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 // alone. Close does not close db. [Exec] enforces foreign keys if db does.
 //
 // db must use the driver modernc.org/sqlite, because two copies of SQLite in one process would undo
-// each other's file locks. A database in memory is refused.
+// each other's file locks. A database in memory is refused. So is an empty file, unless
+// [Options.AllowEmpty] is set: make your own tables first.
 func New(ctx context.Context, db *sql.DB, opts *Options) (*Store, error) {
 	if _, ok := db.Driver().(*sqlite.Driver); !ok {
 		return nil, fmt.Errorf("sqlitestore.New: the driver of the database is %T; use that of modernc.org/sqlite", db.Driver())
@@ -121,84 +136,66 @@ func open(ctx context.Context, path string, opts *Options, pragmas ...string) (_
 	if s.filesystem == nil {
 		s.filesystem = filesystem
 	}
-	if s.path, err = s.checkedPath(path, opts); err != nil {
-		return nil, fmt.Errorf("open SQLite file %s: %w", path, err)
+	wrap := func(err error) error { return fmt.Errorf("open SQLite file %s: %w", path, err) }
+	if s.path, s.real, err = s.locate(ctx, path, opts); err != nil {
+		return nil, wrap(err)
+	}
+	if s.warnings, err = s.hazards(); err != nil {
+		return nil, wrap(err)
+	}
+	for _, w := range s.warnings {
+		if !w.Risky {
+			s.refusal = errors.New(w.String())
+		}
 	}
 	for range maxReaders {
 		s.readers <- nil
 	}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
-	if s.commits, err = s.openFile(ctx, opts.MustExist, pragmas); err != nil {
-		return nil, fmt.Errorf("open SQLite file %s: %w", path, explained(err))
-	}
-	if s.beats, err = s.connect(ctx, "synchronous(NORMAL)", neverWait); err != nil {
-		return nil, fmt.Errorf("open SQLite file %s: %w", path, explained(err))
-	}
-	if s.file, err = os.Stat(s.path); err != nil {
-		return nil, fmt.Errorf("open SQLite file: %w", err)
+	if err := s.openFile(ctx, opts.MustExist, pragmas); err != nil {
+		s.Close()
+		return nil, wrap(explained(err))
 	}
 	return s, nil
-}
-
-// checkedPath returns the absolute path, if a database can be there. It must not open the file: to
-// close it would drop the locks that this process has on it.
-func (s *Store) checkedPath(path string, opts *Options) (string, error) {
-	if path == "" || path == ":memory:" {
-		return "", errors.New("a database in memory would be lost, and no other process would see it; use a file, or memstore")
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Dir(path)
-	info, err := os.Stat(path)
-	switch {
-	case err == nil && info.IsDir():
-		return "", errors.New("it is a directory; give a file in it")
-	case err == nil && !info.Mode().IsRegular():
-		return "", fmt.Errorf("it is not a regular file (%v)", info.Mode())
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return "", err
-	case err != nil && opts.MustExist:
-		return "", fmt.Errorf("%w: there is no such file", store.ErrNoTable)
-	case err != nil && opts.CreateDir:
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return "", err
-		}
-	}
-	if _, err := os.Stat(dir); err != nil {
-		return "", fmt.Errorf("the directory of the file is missing: %w", err)
-	}
-	if name, network := s.filesystem(dir); network {
-		return "", fmt.Errorf("it is on a network filesystem (%s), where SQLite's write-ahead log does not work between machines; "+
-			"use a local disk, or a DynamoDB store", name)
-	}
-	return path, nil
 }
 
 // Path returns the absolute path of the file.
 func (s *Store) Path() string { return s.path }
 
+// Warnings returns what makes the file, or its directory, unsafe, as far as the opening of the file
+// shows it. [Store.Check] finds more.
+func (s *Store) Warnings() []Finding { return slices.Clone(s.warnings) }
+
 // Close waits for the write in progress and closes the file. Later calls fail. A second Close does
-// nothing.
+// nothing. If the file or its write-ahead log was removed or replaced, and no call has said so yet, the
+// error does.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
 	s.gate <- struct{}{}
 	defer func() { <-s.gate }()
-	var errs []error
+	told := s.told.Load()
+	gone := s.moved(context.Background(), s.commits)
+	var readers []*conn
 	for range maxReaders {
-		errs = append(errs, (<-s.readers).close())
+		readers = append(readers, <-s.readers)
 	}
 	for range maxReaders {
 		s.readers <- nil // wakes a call that waits for a reader, which then sees that the store is closed
 	}
-	errs = append(errs, s.beats.close(), s.commits.close()) // the last one empties the write-ahead log
+	// The last connection to close moves what is in the log to the file, and removes the log. Where
+	// the log is another program's, that must be a reader, which cannot.
+	order := slices.Concat(readers, []*conn{s.beats, s.commits})
+	if gone != nil {
+		order = slices.Concat([]*conn{s.beats, s.commits}, readers)
+	}
+	var errs []error
+	if !told {
+		errs = append(errs, gone)
+	}
+	for _, c := range order {
+		errs = append(errs, c.close())
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close SQLite file %s: %w", s.path, err)
 	}
