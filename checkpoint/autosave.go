@@ -6,6 +6,7 @@ import (
 
 	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
 )
 
 // autosave saves in the background what was marked: after Options.Every records, or
@@ -34,6 +35,11 @@ func (s *Session[T]) autosave() {
 			s.mu.Unlock()
 			return
 		case errors.Is(err, lease.ErrLost) || errors.Is(err, ErrClosed) || s.saving.Err() != nil: // the closing save saves it
+			return
+		case errors.Is(err, store.ErrCredentials): // they were refused for [retries.Lag]
+			s.mu.Lock()
+			s.fail(err)
+			s.mu.Unlock()
 			return
 		default:
 			s.opts.Logger.Warn("not saved in the background; it is tried again", "checkpoint", s.c.key.String(), "error", err)

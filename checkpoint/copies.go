@@ -113,14 +113,15 @@ func (c *committer) persist(ctx context.Context, write func(context.Context) err
 }
 
 // persist sends a write, which may be repeated, until it is applied, cannot be applied, or ctx
-// ends.
+// ends. Credentials that are refused for [retries.Lag] cannot apply it.
 func persist(ctx context.Context, timeout time.Duration, write func(context.Context) error) error {
 	pauses := retries.Pace()
+	var tries retries.Tries
 	for {
 		bounded, cancel := context.WithTimeout(ctx, timeout)
 		err := write(bounded)
 		cancel()
-		if err == nil || permanent(err) {
+		if err == nil || permanent(err) || !tries.Again(err) && errors.Is(err, store.ErrCredentials) {
 			return err
 		}
 		if _, conflict := errors.AsType[*store.ConflictError](err); conflict {

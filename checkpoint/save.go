@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -32,8 +33,9 @@ type save struct {
 	body      string // the body that was made for the save; "": none
 	reported  bool   // the outcome must be reported to the caller
 	ambiguous bool   // an attempt had no definite answer; it stays so until the outcome is known
-	refused   bool   // an unexplained definite error was seen once
-	refusals  int    // how often the caller's own write was refused after an ambiguous attempt
+	tries     retries.Tries
+	refused   bool // an unexplained definite error was seen once
+	refusals  int  // how often the caller's own write was refused after an ambiguous attempt
 
 	began  time.Time       // when the first attempt was sent; zero: none was
 	ctx    context.Context // of the call that sent it

@@ -138,7 +138,7 @@ func (c *committer) attempt(ctx context.Context, sv *save) (verdict, error) {
 	case !errors.Is(err, store.ErrNotApplied):
 		sv.ambiguous = true
 		return undecided, err
-	case retries.Transient(err):
+	case sv.tries.Again(err):
 		return undecided, err
 	case !permanent(err) && !sv.refused: // such as a signature that is a little too old
 		sv.refused = true

@@ -24,7 +24,8 @@ const patience = 10 * time.Second
 // If another run holds the lease, it waits for Options.Wait and then returns a [*HeldError]. An
 // error that matches [ErrStoreRegressed], [store.ErrBadRecord] or [store.ErrNewerFormat] says what
 // must be repaired first; for ErrStoreRegressed nothing was written. If the store does not answer
-// for ten seconds, the error matches [store.ErrUnavailable]. When ctx ends, Acquire returns its
+// for ten seconds, the error matches [store.ErrUnavailable]. If it refuses the credentials for ten
+// seconds, the error matches [store.ErrCredentials]. When ctx ends, Acquire returns its
 // error and tries to leave the lease free.
 func Acquire(ctx context.Context, st store.Store, key store.Key, opts *Options) (*Lease, error) {
 	if err := key.Validate(); err != nil {
@@ -374,6 +375,7 @@ func (o *Options) attemptTimeout() time.Duration {
 // retry paces the attempts of one step.
 type retry struct {
 	intervals *backoff.ExponentialBackOff
+	tries     retries.Tries
 	began     time.Time
 	teller    *teller
 }
@@ -388,7 +390,7 @@ func newRetry(t *teller) *retry {
 // there is to be none.
 func (r *retry) again(ctx context.Context, err error) bool {
 	r.teller.failed(err)
-	return retries.Transient(err) && ctx.Err() == nil && time.Since(r.began) < patience && retries.Sleep(ctx, r.intervals.NextBackOff())
+	return r.tries.Again(err) && ctx.Err() == nil && time.Since(r.began) < patience && retries.Sleep(ctx, r.intervals.NextBackOff())
 }
 
 func wrap(doing string, key store.Key, err error) error {

@@ -24,7 +24,7 @@ const (
 )
 
 // awsSettings returns the settings that the AWS SDK finds by itself, with the region and profile
-// that are named.
+// that are named. Credentials that a service refuses are found again.
 func awsSettings(ctx context.Context, region, profile string) (aws.Config, error) {
 	// The SDK's default client waits 30 s for a connection, and forever for a reply.
 	client := awshttp.NewBuildableClient().
@@ -45,5 +45,11 @@ func awsSettings(ctx context.Context, region, profile string) (aws.Config, error
 		}
 		return settings, fmt.Errorf("load the AWS configuration: %w: %w", store.ErrCredentials, err)
 	}
+	credentials := &rereading{found: settings.Credentials, find: func(ctx context.Context) (aws.CredentialsProvider, error) {
+		again, err := config.LoadDefaultConfig(ctx, options...)
+		return again.Credentials, err
+	}}
+	settings.Credentials = credentials
+	settings.APIOptions = append(settings.APIOptions, credentials.watch)
 	return settings, nil
 }

@@ -18,6 +18,31 @@ func Transient(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
+// Lag is how long the keys and permissions of a new role, and those that replace others, may take
+// to be known everywhere.
+const Lag = 10 * time.Second
+
+// Tries are the attempts of one request. The zero value has none.
+type Tries struct {
+	refused time.Time // when credentials were refused first
+}
+
+// Again reports whether the same request may succeed a moment later, after an attempt that failed
+// with err: if the error is [Transient], or says that credentials or permissions were refused, and
+// they were refused first less than [Lag] ago.
+func (t *Tries) Again(err error) bool {
+	if Transient(err) {
+		return true
+	}
+	if !errors.Is(err, store.ErrCredentials) {
+		return false
+	}
+	if t.refused.IsZero() {
+		t.refused = time.Now()
+	}
+	return time.Since(t.refused) < Lag
+}
+
 // Pace returns the intervals between the attempts of one request: 50 ms to 2 s, unless the caller
 // changes them.
 func Pace() *backoff.ExponentialBackOff {

@@ -33,6 +33,22 @@ func TestWhatMaySucceedAMomentLaterIsTransient(t *testing.T) {
 	assert.False(t, retries.Transient(nil))
 }
 
+func TestRefusedCredentialsAreTriedAgainForTenSecondsFromTheFirstRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := fmt.Errorf("wrapped: %w: %w", store.ErrCredentials, store.ErrNotApplied)
+		var tries retries.Tries
+		assert.True(t, tries.Again(refused))
+		time.Sleep(9 * time.Second)
+		assert.True(t, tries.Again(refused))
+		assert.True(t, tries.Again(store.ErrThrottled), "which says nothing of the credentials")
+		time.Sleep(time.Second)
+		assert.False(t, tries.Again(refused))
+		assert.True(t, tries.Again(store.ErrThrottled))
+		assert.False(t, tries.Again(store.ErrNoTable))
+		assert.True(t, new(retries.Tries).Again(refused), "another request has ten seconds again")
+	})
+}
+
 func TestASleepEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -295,7 +295,7 @@ func LoadBody(ctx context.Context, a Archive, key store.Key, v *store.Version) (
 			data, err = io.ReadAll(r)
 			_ = r.Close()
 		}
-		passes := errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrThrottled)
+		passes := errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrThrottled) || errors.Is(err, store.ErrCredentials)
 		return passes && time.Since(began) < patience, err
 	})
 	if err != nil {

@@ -19,6 +19,10 @@ type Writer struct {
 	Key     store.Key
 	Inline  int           // a state of more bytes, as stored, lies in a body
 	Timeout time.Duration // of one request
+
+	// Patience is how long an archive that does not answer is asked again. 0: until the context of
+	// the write ends, as for a session, which has nothing better to do.
+	Patience time.Duration
 }
 
 // inBody decides where a state of size bytes, as stored, lies: in a body, or in the record.
@@ -28,11 +32,14 @@ func (w *Writer) inBody(size int) bool { return w.Archive != nil && size > w.Inl
 func (w *Writer) send(ctx context.Context, size int64, write func(context.Context) error) error {
 	const slow = 256 << 10 // bytes a second: below that a connection counts as dead
 	limit := w.Timeout + time.Duration(size/slow)*time.Second
+	began := time.Now()
+	var tries retries.Tries
 	return retry(ctx, retries.Pace(), func() (again bool, err error) {
 		bounded, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		err = write(bounded)
-		return retries.Transient(err) || errors.Is(err, ErrWriteUnknown), err
+		again = tries.Again(err) || errors.Is(err, ErrWriteUnknown)
+		return again && (w.Patience == 0 || time.Since(began) < w.Patience), err
 	})
 }
 

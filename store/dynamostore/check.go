@@ -71,10 +71,11 @@ func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 var worstFirst = []Severity{Broken, Risky, Notable}
 
 func checkStatus(table *types.TableDescription) []Finding {
-	if usable(table) {
+	if serves(table) {
 		return nil
 	}
-	return []Finding{{Broken, fmt.Sprintf("it is %s", table.TableStatus), "wait until it is ACTIVE"}}
+	state, remedy, _ := stateOf(table)
+	return []Finding{{Broken, "it is " + state, remedy}}
 }
 
 func checkKeys(table *types.TableDescription) []Finding {
@@ -96,6 +97,16 @@ func checkIndex(table *types.TableDescription) []Finding {
 			return []Finding{{
 				Broken, "the keys of its index names are not the strings ns and name",
 				"delete that index, and add it again with ns and name",
+			}}
+		case index.IndexStatus == types.IndexStatusCreating:
+			return []Finding{{
+				Broken, "its index names is being filled (backfilling), so nothing can be listed yet",
+				"wait: it can take hours for a large table; saves and reads of single checkpoints work meanwhile",
+			}}
+		case index.IndexStatus == types.IndexStatusDeleting:
+			return []Finding{{
+				Broken, "its index names is being deleted, so nothing can be listed",
+				"wait until it is gone, then add it again",
 			}}
 		case index.Projection == nil || index.Projection.ProjectionType != types.ProjectionTypeKeysOnly:
 			return []Finding{{

@@ -43,8 +43,12 @@ type Store struct {
 // The client is used as it is, with its region, endpoint, credentials and HTTP client; only its
 // retries are turned off for writes, call by call. New sends nothing: a missing table is an error
 // of the first call, and [Store.Check] says more.
+//
+// If the HTTP client is not the SDK's own, it should have a method CloseIdleConnections, as
+// http.Client has, and so should its transport. The Store calls it when a request times out.
+// Otherwise a lease can be lost when many pooled connections go silent at once.
 func New(client *dynamodb.Client, table string) *Store {
-	return &Store{client: client, table: table, cost: make(map[string]Cost)}
+	return &Store{client: ours(client), table: table, cost: make(map[string]Cost)}
 }
 
 // Look reads HEAD, LEASE and EXPECT in one consistent query: their sort keys are neighbours, and

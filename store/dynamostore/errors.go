@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -60,7 +61,7 @@ var (
 		hint: "check the region and the account; milepost table create makes the table",
 	}
 	noIndex = verdict{
-		is:   []error{store.ErrNotApplied},
+		is:   []error{errNoIndex, store.ErrNotApplied},
 		hint: "milepost check says how to add the index",
 	}
 	unknownCaller = verdict{
@@ -75,15 +76,32 @@ var (
 		is:   []error{store.ErrCredentials, store.ErrNotApplied},
 		hint: "the token has expired: renew it with aws sso login, or start again with a new role session",
 	}
-	denied = verdict{
-		is:   []error{store.ErrCredentials, store.ErrNotApplied},
-		hint: "the policy must allow this action on the table, and Query on its index",
+	denied = verdict{ // permission makes the hint
+		is: []error{store.ErrCredentials, store.ErrNotApplied},
+	}
+	// Another way to the service, or another service, has answered.
+	foreign = verdict{
+		is:   []error{store.ErrUnavailable},
+		hint: "a proxy or a captive portal may have answered instead",
+	}
+	filling = verdict{
+		is:   []error{store.ErrUnavailable, store.ErrNotApplied},
+		hint: "the table's index names is still being filled, so nothing can be listed yet; milepost check says when it is ready",
+	}
+	otherKeys = verdict{
+		is:   []error{errOtherKeys, store.ErrNotApplied},
+		hint: "it is another program's table: milepost check says what is wrong with it",
 	}
 	// Definite, and worth another try: the SDK learns the difference from this reply.
 	clockOff = verdict{
 		is:   []error{store.ErrUnavailable, store.ErrNotApplied},
 		hint: "this machine's clock is wrong by minutes; set it",
 	}
+)
+
+var (
+	errNoIndex   = errors.New("the table has no index names")
+	errOtherKeys = errors.New("the table's keys are not Milepost's")
 )
 
 // byCode has the codes that are definite. A code that is not here is ambiguous: the request may
@@ -144,6 +162,7 @@ func (c *call) failed(ctx context.Context, err error) error {
 // request.
 func judge(ctx context.Context, err error, sent bool) verdict {
 	var api smithy.APIError
+	var notOurs *foreignError
 	var reply interface{ HTTPStatusCode() int }
 	switch {
 	case !sent && ctx.Err() != nil:
@@ -152,8 +171,14 @@ func judge(ctx context.Context, err error, sent bool) verdict {
 		return judgeUnsent(err)
 	case errors.As(err, &reply) && reply.HTTPStatusCode() >= 500:
 		return noAnswer // whatever its code is
+	case errors.As(err, &notOurs):
+		return foreign
 	case errors.As(err, &api):
-		return judgeReply(api)
+		kind := judgeReply(api)
+		if kind.hint == "" && slices.Contains(kind.is, store.ErrCredentials) {
+			kind.hint = permission(err)
+		}
+		return kind
 	case neverConnected(err):
 		return unreached
 	case errors.Is(err, context.Canceled):
@@ -172,11 +197,37 @@ func judgeReply(api smithy.APIError) verdict {
 		return tooLarge
 	case api.ErrorCode() == "ValidationException" && strings.Contains(message, "does not have the specified index"):
 		return noIndex
+	case api.ErrorCode() == "ValidationException" && strings.Contains(message, "backfilling"):
+		return filling
+	case api.ErrorCode() == "ValidationException" && namesOtherKeys(message):
+		return otherKeys
 	case api.ErrorCode() == "InvalidSignatureException" &&
 		(strings.Contains(message, "signature expired") || strings.Contains(message, "not yet current")):
 		return clockOff
 	}
 	return kind
+}
+
+// namesOtherKeys reports whether the message of a ValidationException, in lower case, says that the
+// table has other keys than those of the request.
+func namesOtherKeys(message string) bool {
+	return strings.Contains(message, "provided key element does not match the schema") ||
+		strings.Contains(message, "missed key schema element") || strings.Contains(message, "missing the key")
+}
+
+// permission says which action a request that was refused needs.
+func permission(err error) string {
+	var op *smithy.OperationError
+	if !errors.As(err, &op) {
+		return ""
+	}
+	switch op.Operation() {
+	case "Query":
+		return "the policy must allow dynamodb:Query on the table and on its index"
+	case "TransactWriteItems":
+		return "the policy must allow dynamodb:PutItem on the table, and on the caller's tables what its own writes do"
+	}
+	return "the policy must allow dynamodb:" + op.Operation() + " on the table"
 }
 
 // judgeUnsent is for a request that never reached the transport. It changed nothing.

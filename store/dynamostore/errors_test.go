@@ -102,8 +102,22 @@ func TestEveryWriteIsSentOnceAndReadsAreRetriedByTheSDK(t *testing.T) {
 	f.hold(t)
 	require.NoError(t, f.commit(t, versionOf(1)))
 	rule := f.faults.On(faulthttp.Any, faulthttp.Each, faulthttp.Error("InternalServerError"))
+	for name, write := range f.writes(t) {
+		before := rule.Hits()
+		meansExactly(t, write(), store.ErrUnavailable)
+		assert.Equal(t, 1, rule.Hits()-before, name)
+	}
+	rule.Remove()
+
+	f.faults.On("Query", 1, faulthttp.Error("InternalServerError"))
+	_, err := f.Look(t.Context(), f.key)
+	require.NoError(t, err)
+}
+
+// writes are all calls that write.
+func (f fixture) writes(t *testing.T) map[string]func() error {
 	lease, next := leaseOf(fence), leaseOf(store.Fence{Epoch: 1 << 40, LeaseID: "l"})
-	writes := map[string]func() error{
+	return map[string]func() error{
 		"Acquire": func() error { _, err := f.Acquire(t.Context(), f.key, &lease, next); return err },
 		"Steal":   func() error { _, err := f.Steal(t.Context(), f.key, &lease, next); return err },
 		"Raise":   func() error { _, _, err := f.Raise(t.Context(), f.key, next.Fence(), holder, true); return err },
@@ -123,16 +137,6 @@ func TestEveryWriteIsSentOnceAndReadsAreRetriedByTheSDK(t *testing.T) {
 		"Expect":                      func() error { return f.Expect(t.Context(), f.key, nil, &store.Expectation{Every: 1}) },
 		"Expect nothing":              func() error { return f.Expect(t.Context(), f.key, nil, nil) },
 	}
-	for name, write := range writes {
-		before := rule.Hits()
-		meansExactly(t, write(), store.ErrUnavailable)
-		assert.Equal(t, 1, rule.Hits()-before, name)
-	}
-	rule.Remove()
-
-	f.faults.On("Query", 1, faulthttp.Error("InternalServerError"))
-	_, err := f.Look(t.Context(), f.key)
-	require.NoError(t, err)
 }
 
 func TestAContextThatEndedBeforeTheSendingIsDefinite(t *testing.T) {

@@ -26,9 +26,10 @@ func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter
 			return
 		}
 		last := after
-		for page, err := range s.call("Names", store.Key{Namespace: namespace, Name: prefix}).pages(ctx, query) {
+		c := s.call("Names", store.Key{Namespace: namespace, Name: prefix})
+		for page, err := range c.pages(ctx, query) {
 			if err != nil {
-				yield("", err)
+				yield("", c.unlistable(ctx, err))
 				return
 			}
 			for _, it := range page.Items {
@@ -43,6 +44,19 @@ func (s *Store) Names(ctx context.Context, namespace, prefix, after string) iter
 			}
 		}
 	}
+}
+
+// unlistable returns the error of a listing. A table without the index may be another program's, and
+// only a request for an item tells.
+func (c *call) unlistable(ctx context.Context, err error) error {
+	if !errors.Is(err, errNoIndex) {
+		return err
+	}
+	_, probed := c.store.Version(ctx, c.key, 1)
+	if e, ok := errors.AsType[*requestError](probed); ok && errors.Is(probed, errOtherKeys) {
+		return &requestError{what: c.what(), kind: e.kind, err: e.err}
+	}
+	return err
 }
 
 // namesQuery is a query for the names that begin with prefix and come after the name after. It

@@ -70,7 +70,7 @@ func (c *call) transact(ctx context.Context, head item, v values, commit store.C
 		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
 	}, c.once, canonical)
 	if err != nil {
-		return store.Clock{}, c.cancelled(ctx, err)
+		return store.Clock{}, c.cancelled(ctx, err, items[1:])
 	}
 	for _, used := range out.ConsumedCapacity {
 		c.wrote(&used)
@@ -93,41 +93,55 @@ func (c *call) callers(w store.Write) (types.TransactWriteItem, error) {
 		return it, fmt.Errorf("%T was not made by package dynamostore", w)
 	}
 	const old = types.ReturnValuesOnConditionCheckFailureAllOld
-	var table *string
 	actions := 0
 	if it.Put != nil {
 		put := *it.Put
 		put.ReturnValuesOnConditionCheckFailure = old
-		it.Put, table = &put, put.TableName
+		it.Put = &put
 		actions++
 	}
 	if it.Update != nil {
 		update := *it.Update
 		update.ReturnValuesOnConditionCheckFailure = old
-		it.Update, table = &update, update.TableName
+		it.Update = &update
 		actions++
 	}
 	if it.Delete != nil {
 		del := *it.Delete
 		del.ReturnValuesOnConditionCheckFailure = old
-		it.Delete, table = &del, del.TableName
+		it.Delete = &del
 		actions++
 	}
 	if it.ConditionCheck != nil {
 		check := *it.ConditionCheck
 		check.ReturnValuesOnConditionCheckFailure = old
-		it.ConditionCheck, table = &check, check.TableName
+		it.ConditionCheck = &check
 		actions++
 	}
 	switch {
 	case actions != 1:
 		return it, fmt.Errorf("it has %d actions", actions)
-	case aws.ToString(table) == "":
+	case tableOf(it) == "":
 		return it, errors.New("it names no table")
-	case sameTable(*table, c.store.table):
-		return it, fmt.Errorf("table %s is Milepost's own", *table)
+	case sameTable(tableOf(it), c.store.table):
+		return it, fmt.Errorf("table %s is Milepost's own", tableOf(it))
 	}
 	return it, nil
+}
+
+// tableOf is the table that a write is for.
+func tableOf(it types.TransactWriteItem) string {
+	switch {
+	case it.Put != nil:
+		return aws.ToString(it.Put.TableName)
+	case it.Update != nil:
+		return aws.ToString(it.Update.TableName)
+	case it.Delete != nil:
+		return aws.ToString(it.Delete.TableName)
+	case it.ConditionCheck != nil:
+		return aws.ToString(it.ConditionCheck.TableName)
+	}
+	return ""
 }
 
 // sameTable compares two tables, each by name or ARN. A name is the same as any ARN with that name,
@@ -153,13 +167,16 @@ func tableName(nameOrARN string) string {
 // cancelled returns why a transaction was not applied. HEAD's condition comes first: if it failed,
 // the lease is lost and nothing else matters. Then come the caller's writes, then what is worth
 // another try.
-func (c *call) cancelled(ctx context.Context, err error) error {
+func (c *call) cancelled(ctx context.Context, err error, theirs []types.TransactWriteItem) error {
 	var cancelled *types.TransactionCanceledException
 	if !c.sent || !errors.As(err, &cancelled) {
 		if invalid(err) { // because of the caller's writes: HEAD alone is always valid
 			return fmt.Errorf("%w: %w", store.ErrWrite, c.failed(ctx, err))
 		}
-		return c.failed(ctx, err)
+		if failed := c.failed(ctx, err); !errors.Is(failed, store.ErrNoTable) {
+			return failed
+		}
+		return c.missing(ctx, err, theirs)
 	}
 	passing := false
 	for i, r := range cancelled.CancellationReasons {
@@ -193,6 +210,43 @@ func (c *call) cancelled(ctx context.Context, err error) error {
 		kind = throttled
 	}
 	return &requestError{what: c.what(), kind: kind, err: err}
+}
+
+// missing returns the error of a transaction because one of its tables is missing. The service does
+// not say which. Where the caller's tables may not be described, it is the first that may be
+// missing.
+func (c *call) missing(ctx context.Context, err error, theirs []types.TransactWriteItem) error {
+	switch _, lookErr := c.store.Look(ctx, c.key); {
+	case errors.Is(lookErr, store.ErrNoTable):
+		return c.failed(ctx, err)
+	case lookErr != nil: // it is not known whose table is missing
+		return &requestError{what: c.what(), kind: unreached, err: lookErr}
+	}
+	suspect, suspected := -1, ""
+	seen := map[string]bool{}
+	for i, it := range theirs {
+		table := tableOf(it)
+		if seen[table] {
+			continue
+		}
+		seen[table] = true
+		var unknown *types.ResourceNotFoundException
+		_, describeErr := c.store.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
+		switch {
+		case errors.As(describeErr, &unknown):
+			return c.noTableOfTheirs(i, table, err)
+		case describeErr != nil && suspect < 0:
+			suspect, suspected = i, table
+		}
+	}
+	if suspect < 0 { // all are there by now, or an index that a condition names is missing
+		return &requestError{what: c.what(), kind: refused, err: err}
+	}
+	return c.noTableOfTheirs(suspect, suspected, err)
+}
+
+func (c *call) noTableOfTheirs(index int, table string, err error) error {
+	return &store.WriteError{Key: c.key, Index: index, Err: fmt.Errorf("%w: there is no table %s: %s", store.ErrWrite, table, reason(err))}
 }
 
 // invalid reports whether the SDK or the service found the request invalid.

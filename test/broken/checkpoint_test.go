@@ -5,7 +5,7 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "a throttle after a lost reply counts as a failure",
 		breaks: "a commit is ambiguous from its first attempt without an answer, whatever later ones say †",
-		edits:  []edit{{"checkpoint/settle.go", "	case retries.Transient(err):\n		return undecided, err\n", "	case retries.Transient(err):\n		sv.ambiguous = false\n		return undecided, err\n"}},
+		edits:  []edit{{"checkpoint/settle.go", "	case sv.tries.Again(err):\n		return undecided, err\n", "	case sv.tries.Again(err):\n		sv.ambiguous = false\n		return undecided, err\n"}},
 		caught: overMemory("A save/a throttle after a lost reply proves nothing: the outcome is unknown"),
 	},
 	{

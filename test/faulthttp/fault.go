@@ -161,3 +161,22 @@ func answer(name string, fields map[string]any) Fault {
 		}, nil
 	}
 }
+
+// Page does not send the request and answers in the service's place, as a proxy, a captive portal
+// or a middlebox does: Page(200, "") or Page(403, "<html>Forbidden</html>").
+func Page(status int, body string) Fault {
+	return func(req *http.Request, _ Send) (*http.Response, error) {
+		return &http.Response{
+			Status:     http.StatusText(status),
+			StatusCode: status,
+			Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: http.Header{
+				"Content-Type": {"text/html; charset=utf-8"},
+				"Date":         {time.Now().UTC().Format(http.TimeFormat)},
+			},
+			Body:          io.NopCloser(strings.NewReader(body)),
+			ContentLength: int64(len(body)),
+			Request:       req,
+		}, nil
+	}
+}
