@@ -240,6 +240,11 @@ func (s *Session[T]) Failed() int64 {
 	return s.failed
 }
 
+// Confirm returns nil if the lease is held: it was renewed a short while ago. Otherwise Confirm asks
+// for a renewal and waits for it. It returns a [*lease.LostError] if the lease is lost, and the cause
+// of ctx when ctx ends. A process that was stopped calls it before it goes on.
+func (s *Session[T]) Confirm(ctx context.Context) error { return s.c.lease.Ready(ctx) }
+
 // HandoffWanted is closed when another run waits for the lease and Options.Lease.Yield agreed to
 // hand it over. Finish the step in hand and return [ErrYielded], or close with it. After one lease
 // duration the session's context is cancelled with ErrYielded.

@@ -58,27 +58,31 @@ func (j *job) run() error {
 }
 
 // supervise runs the command, and returns the error to close the session with: nil if the command
-// exited with 0.
+// exited with 0 by itself, and nothing that it left running had to be ended.
 func (j *job) supervise(shared *agent.Shared) error {
 	cmd := exec.Command(j.argv[0], j.argv[1:]...)
 	cmd.Env = append(append([]string{}, j.app.env...), shared.Env()...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = j.app.stdin, j.app.stdout, j.app.stderr
-	p, err := child.Start(cmd, shared.Dir())
+	p, err := child.Start(cmd, child.Options{
+		Dir: shared.Dir(), Grace: j.grace,
+		Confirm: func() error { return j.session.Confirm(j.session.Context()) },
+		Notice:  func(text string) { j.app.say("%s", text) },
+	})
 	if err != nil {
 		return &jobError{j.argv, err}
 	}
-	end := p.Wait(j.session.Context(), j.session.HandoffWanted(), j.signals, j.grace)
+	end := p.Wait(j.session.Context(), j.session.HandoffWanted(), j.signals)
 	switch {
 	case end.Lost != nil:
 		return end.Lost
 	case end.Yielded:
 		return checkpoint.ErrYielded
-	case end.Err == nil:
-		return nil // the command exited with 0, even if a signal told it to stop
-	case end.Signal != nil:
+	case end.Signal != nil: // whatever its status: it may have ended half-way
 		stopped := &kinds.SignalError{Signal: end.Signal}
 		j.cancel(stopped)
 		return stopped
+	case end.Err == nil:
+		return nil
 	}
 	return &jobError{j.argv, end.Err}
 }

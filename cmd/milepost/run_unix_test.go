@@ -194,7 +194,7 @@ func TestSignalsAreForwardedAndWhatWasMarkedIsSaved(t *testing.T) {
 		{"it cleans up and fails", `trap 'milepost mark --cursor cleaned; exit 1' TERM`, syscall.SIGTERM, 143, "cleaned", "stopped"},
 		{"it dies of it", `true`, syscall.SIGTERM, 143, "1", "stopped"},
 		{"it dies of an interrupt", `true`, syscall.SIGINT, 130, "1", "stopped"},
-		{"it comes to its end", `trap 'milepost mark --cursor end; exit 0' TERM`, syscall.SIGTERM, 0, "end", "done"},
+		{"it exits with 0 at the signal", `trap 'milepost mark --cursor end; exit 0' TERM`, syscall.SIGTERM, 143, "end", "stopped"},
 		{"it is for the command alone", `trap 'milepost mark --cursor usr1; exit 5' USR1`, syscall.SIGUSR1, 9, "usr1", "error"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

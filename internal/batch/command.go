@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/milepost-dev/milepost/internal/child"
 	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/records"
@@ -25,6 +25,8 @@ func (j *Job) runCommand(ctx context.Context, b *records.Batch) error {
 		fmt.Sprintf("MILEPOST_FIRST=%d", b.First),
 		fmt.Sprintf("MILEPOST_LAST=%d", b.Last),
 	}
+	j.o.Command.Confirm = func() error { return s.Confirm(ctx) }
+	j.o.Command.Notice = func(text string) { j.o.Say("%s", text) }
 	pauses := &backoff.ExponentialBackOff{
 		InitialInterval: time.Second, Multiplier: 2, RandomizationFactor: 0.2, MaxInterval: time.Minute,
 	}
@@ -34,7 +36,7 @@ func (j *Job) runCommand(ctx context.Context, b *records.Batch) error {
 		if err == nil {
 			return nil
 		}
-		if _, exited := errors.AsType[*exec.ExitError](err); !exited {
+		if _, exited := errors.AsType[*child.ExitError](err); !exited {
 			if errors.Is(err, context.Cause(j.stop)) {
 				return j.stopped()
 			}

@@ -59,8 +59,11 @@ func Open(o Options) (*Job, error) {
 	return &Job{o: o, in: in}, nil
 }
 
-// Close closes the input.
-func (j *Job) Close() { j.in.Close() }
+// Close closes the input and the command.
+func (j *Job) Close() {
+	j.in.Close()
+	j.o.Command.Close()
+}
 
 // Run processes the input from where the session's checkpoint is. It returns nil at the end of the
 // input and [checkpoint.ErrYielded] if another run asked for the lease. When ctx ends, Run stops at

@@ -5,53 +5,75 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 )
 
-// sweepAfter is how long processes that a command left running may take to end. In a container
-// whose first process does not reap dead processes, a dead process stays visible that long.
-const sweepAfter = time.Second
-
 // Attached is a command that runs on this process's own standard streams, and on its terminal.
 type Attached struct {
 	*process
-	takeBack func() // takes the terminal back; nil: it was not lent
+	host  *host
+	o     Options
+	stops *stops
+}
+
+// Options are the options of [Start]. All are required.
+type Options struct {
+	Dir     string        // removed when the command has ended, and if this process is killed
+	Grace   time.Duration // how long after SIGTERM the command gets SIGKILL
+	Confirm func() error  // asked before a command goes on that was stopped together with this process
+	Notice  func(string)  // tells people what the command does; it may block
 }
 
 // Start starts cmd, whose arguments, environment and standard streams are set. If its standard
-// input is a terminal, the command gets the terminal until it ends. dir is removed if this process
-// is killed. The caller must call [Attached.Wait].
-func Start(cmd *exec.Cmd, dir string) (*Attached, error) {
-	group := newGroup(cmd)
-	a := &Attached{takeBack: lendTerminal(cmd)}
-	var err error
-	if a.process, err = launch(cmd, group, dir); err != nil {
-		a.returnTerminal()
+// input is a terminal, the command gets the terminal until it ends. The caller must call
+// [Attached.Wait].
+func Start(cmd *exec.Cmd, o Options) (*Attached, error) {
+	h, err := newHost(o.Dir)
+	if err != nil {
 		return nil, err
 	}
+	a := &Attached{host: h, o: o, stops: newStops(filepath.Base(cmd.Path), o.Confirm, o.Notice)}
+	if a.process, err = h.launch(cmd, true); err != nil {
+		a.stops.release()
+		h.close()
+		return nil, err
+	}
+	a.stops.p = a.process
 	return a, nil
 }
 
 // End says how a command ended, and why it was told to end. At most one of Signal, Lost and Yielded
 // is set.
 type End struct {
-	Err     error     // how it ended; nil: it exited with 0
+	Err     error     // how it ended; nil: it exited with 0, and left nothing that had to be ended
 	Signal  os.Signal // the signal that told it to end
 	Lost    error     // the cause of the context whose end told it to end
 	Yielded bool      // it was told to end because another run asked
 }
 
-// Wait waits until the command has ended, and then ends what it left running. It forwards signals
-// to the command and its children.
+// Wait waits until the command has ended, and all processes that it left running. It forwards
+// signals to the command and its group.
 //
 // Wait sends the command SIGTERM when ctx ends or when yield is closed. A signal that asks to stop
-// is forwarded. The command gets SIGKILL after grace; but after SIGINT it may go on, as under a
-// shell. The first reason counts, except that the end of ctx replaces any other.
-func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-chan os.Signal, grace time.Duration) End {
+// is forwarded. The command and its descendants get SIGKILL after the grace; but after SIGINT the
+// command may go on, as under a shell. The first reason counts, except that the end of ctx replaces
+// any other. What a command left running is also ended if the command failed.
+func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-chan os.Signal) End {
+	defer a.host.close()
+	defer a.close()
+	defer a.stops.release()
 	var end End
 	var kill <-chan time.Time
 	told := func() bool { return end.Signal != nil || end.Lost != nil || end.Yielded }
+	hasEnded := false
+	finish := func() {
+		a.terminate()
+		if kill == nil {
+			kill = time.After(a.o.Grace)
+		}
+	}
 	over := ctx.Done()
 	for {
 		select {
@@ -59,64 +81,61 @@ func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-ch
 			a.forward(s)
 			if Stops(s) && !told() {
 				end.Signal = s
-				if s != os.Interrupt { // some commands go on at SIGINT, as a shell does
-					kill = time.After(grace)
+				if hasEnded || s != os.Interrupt { // some commands go on at SIGINT, as a shell does
+					finish()
 				}
 			}
 		case <-over:
 			over = nil
-			end = End{Lost: context.Cause(ctx)}
-			kill = time.After(grace)
-			a.terminate()
+			end = End{Err: end.Err, Lost: context.Cause(ctx)}
+			kill = nil
+			finish()
 		case <-yield:
 			yield = nil
 			if !told() {
 				end.Yielded = true
-				kill = time.After(grace)
 			}
-			a.terminate()
+			finish()
 		case <-kill:
-			kill = nil
+			kill = make(chan time.Time) // once
 			a.kill()
-		case end.Err = <-a.done:
-			a.sweep()
-			if !told() && a.interrupted(end.Err) {
-				end.Signal = os.Interrupt
+		case e, more := <-a.events:
+			if !more {
+				a.returnTerminal()
+				return end
 			}
-			return end
+			switch e.what {
+			case ended:
+				if hasEnded = true; e.err != nil {
+					end.Err = e.err
+				}
+				a.returnTerminal()
+				if !told() && a.interrupted(end.Err) {
+					end.Signal = os.Interrupt
+				}
+				if told() || end.Err != nil {
+					finish()
+				}
+			case left:
+				if !told() && end.Err == nil {
+					go a.o.Notice(leftText(a.stops.name, e.text))
+				}
+			default:
+				a.stops.noticed(e)
+			}
+		case s := <-a.stops.signals:
+			a.stops.signalled(s)
+		case err := <-a.stops.confirmed:
+			a.stops.settled(err)
+		case <-a.stops.late:
+			a.stops.tell()
 		}
-	}
-}
-
-// sweep ends what the command left running: those processes would go on without the lease.
-func (a *Attached) sweep() {
-	a.returnTerminal()
-	a.close()
-	if !a.alive() {
-		return
-	}
-	a.terminate()
-	for end := time.Now().Add(sweepAfter); a.alive(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			a.kill()
-			return
-		}
-	}
-}
-
-func (a *Attached) returnTerminal() {
-	if a.takeBack != nil {
-		a.takeBack()
 	}
 }
 
 // interrupted reports whether a SIGINT of the terminal ended the command. This process does not get
 // that signal while the terminal is lent.
 func (a *Attached) interrupted(err error) bool {
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	if !ok || a.takeBack == nil {
-		return false
-	}
-	status, ok := exit.Sys().(syscall.WaitStatus)
-	return ok && (status.Signaled() && status.Signal() == syscall.SIGINT || status.ExitStatus() == 128+int(syscall.SIGINT))
+	exit, ok := errors.AsType[*ExitError](err)
+	return ok && a.onTerminal() && (exit.Signal == syscall.SIGINT || exit.Code == 128+int(syscall.SIGINT))
 }

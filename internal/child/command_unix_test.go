@@ -7,11 +7,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,10 +20,13 @@ import (
 func script(t *testing.T, text string) (*Command, *bytes.Buffer, *bytes.Buffer) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	return &Command{
+	c := &Command{
 		Argv: []string{"sh", "-c", text}, Env: os.Environ(), Stdout: &stdout, Stderr: &stderr,
 		Grace: time.Minute, KillAfter: time.Minute,
-	}, &stdout, &stderr
+		Confirm: func() error { return nil }, Notice: func(string) {},
+	}
+	t.Cleanup(c.Close)
+	return c, &stdout, &stderr
 }
 
 func TestTheCommandGetsTheBatchAndItsOutputIsPassedOn(t *testing.T) {
@@ -45,9 +44,9 @@ func TestACommandNeedNotReadItsInput(t *testing.T) {
 func TestTheErrorOfACommandThatFailedHasItsStatus(t *testing.T) {
 	c, _, _ := script(t, `exit 3`)
 	err := c.Run(t.Context(), t.Context(), nil)
-	var exit *exec.ExitError
+	var exit *ExitError
 	require.ErrorAs(t, err, &exit)
-	assert.Equal(t, 3, exit.ExitCode())
+	assert.Equal(t, 3, exit.Code)
 
 	c, _, _ = script(t, `kill -9 $$`)
 	assert.EqualError(t, c.Run(t.Context(), t.Context(), nil), "signal: killed")
@@ -98,19 +97,43 @@ func TestALostLeaseEndsTheCommandAtOnce(t *testing.T) {
 	processtest.AssertGone(t, pids)
 }
 
-func TestACommandThatFinishesWhenToldToEndHasDoneItsBatch(t *testing.T) {
+func TestACommandThatWasToldToEndHasNotDoneItsBatchWhateverItsStatus(t *testing.T) {
 	ready := filepath.Join(t.TempDir(), "ready")
 	c, _, _ := script(t, `trap 'exit 0' TERM; : >"$READY"; sleep 1000 & wait`)
 	c.Grace = time.Millisecond
-	stop, end := context.WithCancel(t.Context())
-	go func() { processtest.WaitForFile(ready); end() }()
-	assert.NoError(t, c.Run(t.Context(), stop, nil, "READY="+ready))
+	told := errors.New("told to stop")
+	stop, end := context.WithCancelCause(t.Context())
+	go func() { processtest.WaitForFile(ready); end(told) }()
+	assert.ErrorIs(t, c.Run(t.Context(), stop, nil, "READY="+ready), told)
 }
 
-func TestAProcessLeftBehindThatHoldsTheOutputIsNotWaitedFor(t *testing.T) {
-	c, stdout, _ := script(t, `sleep 1000 & echo $!`)
-	require.NoError(t, c.Run(t.Context(), t.Context(), nil))
-	pid, err := strconv.Atoi(strings.TrimSpace(stdout.String()))
-	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+func TestWhatACommandLeftRunningIsWaitedFor(t *testing.T) {
+	ready := filepath.Join(t.TempDir(), "go")
+	c, stdout, _ := script(t, `(while [ ! -e "$GO" ]; do sleep 0.01; done; echo loaded) & exit 0`)
+	noticed := make(chan string, 1)
+	c.Notice = func(text string) {
+		noticed <- text
+		assert.NoError(t, os.WriteFile(ready, nil, 0o600))
+	}
+	require.NoError(t, c.Run(t.Context(), t.Context(), nil, "GO="+ready))
+	assert.Equal(t, "loaded\n", stdout.String())
+	assert.Regexp(t, `^sh has ended, and left running: .+\. Milepost waits until they end$`, <-noticed)
+}
+
+func TestWhatACommandLeftRunningAndHasToBeEndedIsNotDone(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	c, _, _ := script(t, `sleep 1000 & echo $! >"$PIDS.tmp"; mv "$PIDS.tmp" "$PIDS"`)
+	c.Grace = time.Millisecond
+	told := errors.New("told to stop")
+	stop, end := context.WithCancelCause(t.Context())
+	go func() { processtest.WaitForFile(pids); end(told) }()
+	assert.ErrorIs(t, c.Run(t.Context(), stop, nil, "PIDS="+pids), told)
+	processtest.AssertGone(t, pids)
+}
+
+func TestWhatAFailedCommandLeftRunningIsEnded(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	c, _, _ := script(t, `sleep 1000 & echo $! >"$PIDS"; exit 3`)
+	assert.EqualError(t, c.Run(t.Context(), t.Context(), nil, "PIDS="+pids), "exit status 3")
+	processtest.AssertGone(t, pids)
 }

@@ -1,73 +1,62 @@
 // Package child starts, watches and ends the processes of a user's command.
 //
-// A command runs in a process group (on Windows: a job object) together with the processes that it
-// starts. [Command] runs one command for each batch of records; [Start] runs one command on this
-// process's own standard streams. When this process dies, the group is killed where the system
-// allows it.
+// [Command] runs one command for each batch of records; [Start] runs one command on this process's
+// own standard streams. Both wait for the processes that the command left running, and both end all
+// of them when they must.
+//
+// On Linux a keeper process stands between this process and the command. It is this program,
+// started again in a hidden mode, so every program that imports this package has the mode. The
+// keeper adopts and ends every descendant of the command, also after SIGKILL of this process. On
+// other systems a command has a process group (on Windows: a job object), and what leaves the group
+// is not seen.
 //
 // The package knows no lease, checkpoint or record. Its callers pass contexts and signals that say
 // when a command must end.
 package child
 
 import (
-	"errors"
-	"os/exec"
-	"runtime"
+	"syscall"
 	"time"
+
+	"github.com/milepost-dev/milepost/internal/human"
 )
 
-// pipeDelay is how long to wait, after a program has ended, for the output that its children still
-// write.
+// pipeDelay is how long to wait, after all processes of a command have ended, for output that a
+// process outside may still write.
 const pipeDelay = 2 * time.Second
 
-// process is a running program of the user, in a group with the processes that it starts. They die
-// with this process where the system allows it.
-type process struct {
-	*group
-	keeper *exec.Cmd  // ends the group when this process is killed; nil: there is none
-	done   chan error // gets how the program ended
+// nameAfter is how long after a command the processes that it left running may end without a word.
+const nameAfter = time.Second
+
+// ExitError says that a command ended otherwise than by exiting with 0.
+type ExitError struct {
+	Code   int            // the exit code; -1: a signal ended the command
+	Signal syscall.Signal // the signal that ended the command; 0: none
+	text   string
 }
 
-// launch starts cmd in group. When this process is killed, dir is removed; "" names no directory.
-func launch(cmd *exec.Cmd, group *group, dir string) (*process, error) {
-	cmd.WaitDelay = pipeDelay
-	p := &process{group: group, done: make(chan error, 1)}
-	started := make(chan error, 1)
-	go func() {
-		// On Linux the child dies with the thread that started it.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		if err == nil {
-			if err = group.started(); err != nil {
-				group.kill()
-				_ = cmd.Wait()
-			}
-		}
-		started <- err
-		if err != nil {
-			return
-		}
-		err = cmd.Wait()
-		if errors.Is(err, exec.ErrWaitDelay) {
-			err = nil // the program exited with 0; a process that it left running holds its output
-		}
-		p.done <- err
-	}()
-	if err := <-started; err != nil {
-		group.close()
-		return nil, err
-	}
-	p.keeper = startKeeper(group, dir)
-	return p, nil
+func (e *ExitError) Error() string { return e.text }
+
+// event is what happens to a command, in order. The last event is followed by the end of all
+// processes of the command.
+type event struct {
+	what   eventKind
+	err    error          // ended: how; nil: it exited with 0
+	text   string         // left: names the processes; stopped: names the signal
+	signal syscall.Signal // stopped: the signal
 }
 
-// close ends the keeper and releases the group. What the program left running continues on Unix,
-// and is killed on Windows.
-func (p *process) close() {
-	if p.keeper != nil {
-		_ = p.keeper.Process.Kill()
-		_ = p.keeper.Wait()
-	}
-	p.group.close()
+type eventKind int
+
+const (
+	ended     eventKind = iota // the command has ended
+	left                       // the command has ended a while ago, and processes that it left running go on
+	stopped                    // the command is stopped, as by SIGSTOP
+	continued                  // the command goes on after a stop
+	frozen                     // all processes of the command are stopped, as this process asked
+)
+
+// leftText is what people read while this process waits for what a command left running.
+func leftText(command, left string) string {
+	return human.Line(command) + " has ended, and left running: " + left + ". Milepost waits until they end"
 }
