@@ -5,6 +5,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -224,10 +226,11 @@ func TestASignalWhileARunWaitsForTheLeaseEndsTheWait(t *testing.T) {
 	assert.Zero(t, (<-done).exit)
 }
 
-func TestWhatTheCommandLeftRunningIsEnded(t *testing.T) {
+func TestWhatAFailedCommandLeftRunningIsEnded(t *testing.T) {
 	dir := t.TempDir()
 	env := append(sqliteStore(t), "DIR="+dir)
-	must(t, env, "run", "a", "--", "sh", "-c", `sleep 60 >/dev/null 2>&1 & echo $! >"$DIR/pids"`)
+	r := milepost(t, env, "run", "a", "--", "sh", "-c", `sleep 60 >/dev/null 2>&1 & echo $! >"$DIR/pids"; exit 3`)
+	assert.Equal(t, 9, r.exit)
 	processtest.AssertGone(t, filepath.Join(dir, "pids"))
 }
 
@@ -242,7 +245,10 @@ func TestNoProcessOutlivesAKilledRun(t *testing.T) {
 	processtest.AssertGone(t, filepath.Join(dir, "pids"))
 	files, err := os.ReadFile(filepath.Join(dir, "files"))
 	require.NoError(t, err)
-	assert.NoDirExists(t, strings.TrimSpace(string(files)))
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(strings.TrimSpace(string(files)))
+		return errors.Is(err, os.ErrNotExist)
+	}, time.Minute, 5*time.Millisecond, "the keeper removes it when all processes have ended")
 	assert.Equal(t, "1\n", must(t, env, "run", "a", "--", "sh", "-c", `echo "$MILEPOST_CURSOR"`), "at once, on the same machine")
 }
 
