@@ -19,6 +19,14 @@ import (
 // killAfter is how long after SIGTERM a command gets SIGKILL.
 const killAfter = 5 * time.Second
 
+// whatIsEnded is the part of the help of batch and run about processes that outlive the lease.
+const whatIsEnded = `On Linux no process that CMD has started goes on without the lease: a process that left
+CMD's group (timeout, setsid, a daemon) is ended as well, also when milepost is killed.
+What stays outside: a process of another user (sudo), work handed to a server (docker,
+systemd-run, ssh), and what goes on when milepost and its process milepost-keeper are
+killed together. On other systems only the process group of CMD is ended, and on Windows
+its job.`
+
 // batchFlags are the flags of milepost batch.
 type batchFlags struct {
 	leaseFlags
@@ -47,7 +55,11 @@ fence what CMD writes to), MILEPOST_VERSION (the version that this batch will be
 as), MILEPOST_FIRST and MILEPOST_LAST (record numbers, from 1). A batch runs again if a
 run died within it, so CMD must do no harm when it gets the same batch twice.
 
-After SIGTERM or SIGINT the batch in hand may finish within --grace, and is saved.`,
+After SIGTERM or SIGINT the batch in hand may finish within --grace, and is saved. A batch
+is finished when CMD has exited with 0 and the processes that CMD left running have ended;
+batch waits for them, and names them. What has to be ended is not saved.
+
+` + whatIsEnded,
 		Example: `  milepost batch flights flights.jsonl.zst --every 1000 -- ./load.sh
   milepost batch orders orders.csv --csv --retries 3 -- psql -c '\copy orders from stdin csv header'
   milepost batch flights flights.jsonl.zst --wait 10m -- ./load.sh`,

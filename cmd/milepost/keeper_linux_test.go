@@ -23,11 +23,11 @@ var leavers = map[string]string{
 	"daemon":      `(setsid sh -c '"$DIR/worker" </dev/null >/dev/null 2>&1 &' &); sleep 1000; :`,
 }
 
-// worker is a program that writes until it is killed.
+// worker is a program that writes until it is killed or the test is over.
 const worker = `#!/bin/sh
 trap '' TERM HUP INT
 echo $$ >"$DIR/pid.tmp"; mv "$DIR/pid.tmp" "$DIR/pid"
-while :; do echo x >>"$DIR/out"; done
+while [ -d "$DIR" ]; do echo x >>"$DIR/out"; done
 `
 
 // leaves starts job, which is run or batch, with a command that starts a worker, and returns when the

@@ -42,8 +42,12 @@ CMD, and any process that it starts, reports progress with
 
 or with the protocol of docs/agent-protocol.md over the Unix socket MILEPOST_SOCKET.
 
-When the lease is lost, CMD and its children get SIGTERM, and SIGKILL after --grace. Run
-forwards signals to them. When CMD has ended, run ends the processes that CMD left running.`,
+Run forwards signals to CMD and its process group. When CMD has ended, run waits for the
+processes that CMD left running, and names them. When the lease is lost, or after SIGTERM,
+all of them get SIGTERM, and SIGKILL after --grace. After a signal the run is stopped and
+exits with 143 (130 after SIGINT), whatever CMD's own exit code is.
+
+` + whatIsEnded,
 		Example: `  milepost run nightly -- ./nightly.sh
   milepost run nightly --wait 10m -- ./nightly.sh
   milepost run hello -- sh -c 'milepost mark --cursor "$((MILEPOST_CURSOR + 1))"'`,
