@@ -29,7 +29,7 @@
 //	(c) the store's own clock is past the recorded end by 2 s
 //	(d) LEASE has not changed for 1.02 times its own duration, by this run's monotonic clock, from
 //	    the first read that showed it so
-//	(e) the holder recorded this machine, and no such process runs on it
+//	(e) the holder recorded this boot and pid namespace, and its process is proved to have ended
 //
 // A wrong judgement costs duplicated work, never a wrong checkpoint.
 //

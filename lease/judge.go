@@ -49,14 +49,14 @@ func (j *judge) may(clock store.Clock, now time.Duration) bool {
 		return true
 	case j.opts.SameHolder && l.Holder.ID == self.ID && !sameProcess(l.Holder, self): // (b)
 		return true
-	case l.Until.PassedBy(clock, expirySlack): // (c)
+	case l.RanOutBy(clock, expirySlack): // (c)
 		return true
 	case now-j.seenAt >= unchangedFor(l): // (d)
 		return true
 	}
 	// (e)
-	sameMachine := self.Boot != "" && l.Holder.Boot == self.Boot && l.Holder.PIDSpace == self.PIDSpace
-	return sameMachine && l.Holder.PIDStart != "" && !j.opts.Readings.Alive(l.Holder)
+	samePIDs := self.Boot != "" && l.Holder.Boot == self.Boot && l.Holder.PIDSpace == self.PIDSpace
+	return samePIDs && l.Holder.PIDStart != "" && !j.opts.Readings.Alive(l.Holder)
 }
 
 // pollAfter returns how long to wait before the next look: a short time near the expiry, longer

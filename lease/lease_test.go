@@ -157,14 +157,18 @@ func TestALeaseLeftByACrashYesterdayIsTakenOnTheFirstTry(t *testing.T) {
 
 func TestAnotherBootOfTheMachineIsACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		boot := "one"
+		boot, booted := "one", time.Now().Add(-time.Hour)
 		st := memstore.New(&memstore.Options{Clock: func() store.Clock {
-			return store.Clock{Wall: time.Now(), Boot: boot, Uptime: time.Hour}
+			return store.Clock{Wall: time.Now(), Boot: boot, Uptime: time.Since(booted)}
 		}})
 		crash(acquire(t, st, as("a")))
 		_, err := Acquire(t.Context(), st, key, as("b"))
 		require.ErrorIs(t, err, ErrHeld)
-		boot = "two"
+		boot = "of a container"
+		_, err = Acquire(t.Context(), st, key, as("b"))
+		require.ErrorIs(t, err, ErrHeld, "the same kernel goes on")
+		time.Sleep(5 * time.Second)
+		boot, booted = "two", time.Now()
 		acquire(t, st, as("b"))
 	})
 }
@@ -227,6 +231,17 @@ func TestADeadProcessOfThisMachineLosesItsLeaseAtOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAPIDThatTheCallerChoseIsNotLookedFor(t *testing.T) {
+	st := memstore.New(nil)
+	const none = 1<<31 - 1
+	l, err := Acquire(t.Context(), st, key, &Options{Holder: store.Holder{ID: "a", PID: none}})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, l.Release(t.Context())) }()
+	assert.Equal(t, none, l.Holder().PID)
+	_, err = Acquire(t.Context(), st, key, &Options{Holder: store.Holder{ID: "b"}})
+	require.ErrorIs(t, err, ErrHeld, "the process that holds the lease runs, whatever its pid")
 }
 
 func TestNoProcessWaitsOutItsOwnLease(t *testing.T) {

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -81,8 +82,8 @@ type Options struct {
 type Readings struct {
 	Wall  func() time.Time
 	Mono  func() time.Duration    // monotonic, from any start
-	Alive func(store.Holder) bool // reports whether the process of a holder on this machine runs
-	Self  func() store.Holder     // Boot, PIDSpace and PIDStart of this process
+	Alive func(store.Holder) bool // reports whether a process of this boot and pid namespace may run
+	Self  func() store.Holder     // PID, Boot, PIDSpace, PIDStart and TimeSpace of this process
 	ID    func() string           // a fresh lease id
 }
 
@@ -167,14 +168,17 @@ func (o *Options) filledHolder() store.Holder {
 			h.ID = u.Username + "@" + h.Host
 		}
 	}
-	if h.PID == 0 {
-		h.PID = os.Getpid()
-	}
 	if h.RunID == "" {
 		h.RunID = o.Readings.Wall().UTC().Format(time.RFC3339)
 	}
 	self := o.Readings.Self()
-	h.Boot, h.PIDSpace, h.PIDStart = self.Boot, self.PIDSpace, self.PIDStart
+	if h.PID == 0 {
+		h.PID = cmp.Or(self.PID, os.Getpid())
+	}
+	if self.PID != 0 && h.PID != self.PID {
+		self = store.Holder{} // whether the process of the caller's PID runs says nothing about this one
+	}
+	h.Boot, h.PIDSpace, h.PIDStart, h.TimeSpace = self.Boot, self.PIDSpace, self.PIDStart, self.TimeSpace
 	h.ID, h.Host, h.RunID = store.CutText(h.ID, maxHolderText), store.CutText(h.Host, maxHolderText), store.CutText(h.RunID, maxHolderText)
 	return h
 }

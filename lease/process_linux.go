@@ -1,59 +1,89 @@
 package lease
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
+	"github.com/milepost-dev/milepost/internal/boot"
 	"github.com/milepost-dev/milepost/store"
 )
 
-// thisProcess identifies this process on this machine: boot id, pid namespace, and start time in
-// clock ticks. It is empty if the system does not say.
+// thisProcess identifies this process on this machine: boot id, pid and time namespace, and start
+// time in clock ticks. It is empty if the system does not say all of them.
 var thisProcess = sync.OnceValue(func() store.Holder {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return store.Holder{}
-	}
+	id := boot.ID()
 	space, err := os.Readlink("/proc/self/ns/pid")
+	if id == "" || err != nil {
+		return store.Holder{}
+	}
+	times, err := os.Readlink("/proc/self/ns/time")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel before 5.6 has no time namespaces
+		return store.Holder{}
+	}
+	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
 		return store.Holder{}
 	}
-	start, err := processStart(os.Getpid())
-	if err != nil {
+	start := sightingOf(stat).start
+	if start == "" {
 		return store.Holder{}
 	}
-	return store.Holder{Boot: strings.TrimSpace(string(boot)), PIDSpace: space, PIDStart: start}
+	return store.Holder{PID: os.Getpid(), Boot: id, PIDSpace: space, PIDStart: start, TimeSpace: times}
 })
 
-// processAlive reports whether the process that h recorded runs. It is called only for a holder on
-// this machine and in this pid namespace. When in doubt, it reports true.
-func processAlive(h store.Holder) bool {
-	start, err := processStart(h.PID)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false
-	}
-	return err != nil || start == h.PIDStart
+func see(pid int) sighting {
+	return view{kill: func(pid int) error { return syscall.Kill(pid, 0) }, read: os.ReadFile}.see(pid)
 }
 
-// processStart reads field 22 of /proc/PID/stat. A zombie counts as ended.
-func processStart(pid int) (string, error) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// view is how the system is asked about processes.
+type view struct {
+	kill func(pid int) error // sends signal 0
+	read func(path string) ([]byte, error)
+}
+
+func (v view) see(pid int) sighting {
+	if pid <= 0 {
+		return sighting{} // not a process's
+	}
+	if errors.Is(v.kill(pid), syscall.ESRCH) {
+		return sighting{absent: true}
+	}
+	if !v.procIsOurs() {
+		return sighting{}
+	}
+	stat, err := v.read("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return "", err
+		return sighting{} // hidden, or ended just now
 	}
+	return sightingOf(stat)
+}
+
+// procIsOurs reports whether /proc shows the pids of this process's own pid namespace, and not
+// those of an outer one. There this process has more than one pid.
+func (v view) procIsOurs() bool {
+	status, err := v.read("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	_, rest, _ := bytes.Cut(status, []byte("\nNSpid:"))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	return len(bytes.Fields(line)) == 1
+}
+
+// sightingOf reads the content of a /proc/PID/stat.
+func sightingOf(stat []byte) sighting {
 	// The command, field 2, is in parentheses, and may contain spaces and parentheses itself.
-	_, rest, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if len(fields) < 20 {
-		return "", fmt.Errorf("/proc/%d/stat: %d fields after the command", pid, len(fields))
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	const state, threads, start = 3 - 3, 20 - 3, 22 - 3
+	if len(fields) <= start {
+		return sighting{}
 	}
-	if state := fields[0]; state == "Z" || state == "X" {
-		return "", fs.ErrNotExist
-	}
-	return fields[19], nil
+	// The first thread of a process that goes on in others is a zombie as well.
+	return sighting{ended: fields[state] == "Z" && fields[threads] == "1", start: fields[start]}
 }

@@ -67,10 +67,10 @@ func (e *Expectation) Clone() *Expectation {
 	return &clone
 }
 
-// WithoutProcess returns h without Boot, PIDSpace and PIDStart, which tell whether a process still
-// runs. HEAD and the copies keep no more than that of a holder; LEASE keeps all.
+// WithoutProcess returns h without Boot, PIDSpace, PIDStart and TimeSpace, which tell whether a
+// process still runs. HEAD and the copies keep no more than that of a holder; LEASE keeps all.
 func (h Holder) WithoutProcess() Holder {
-	h.Boot, h.PIDSpace, h.PIDStart = "", "", ""
+	h.Boot, h.PIDSpace, h.PIDStart, h.TimeSpace = "", "", "", ""
 	return h
 }
 

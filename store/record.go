@@ -18,17 +18,18 @@ const MaxNumber = 1_000_000_000_000_000_000
 const MaxLastError = 1024
 
 // Holder says who holds a lease or made a commit. People read it. The protocol uses ID (rule b of
-// docs/protocol.md), and the last three fields, by which a process on the same machine sees that
-// the holder's process is gone (rule e).
+// docs/protocol.md), and PID with the last four fields, by which a process on the same machine can
+// prove that the holder's process has ended (rule e).
 type Holder struct {
 	ID    string // stable: it can be the same when the same job starts again
 	Host  string
 	PID   int
 	RunID string // of this run, such as its start time
 
-	Boot     string // the boot id of the machine
-	PIDSpace string // the pid namespace
-	PIDStart string // the start time of the process, as the system counts it
+	Boot      string // the boot id of the machine
+	PIDSpace  string // the pid namespace
+	PIDStart  string // the start time of the process, as the system counts it
+	TimeSpace string // the time namespace, on whose clock PIDStart is
 }
 
 // Fence is what a commit must match on HEAD: the epoch, and the lease that raised the epoch.
@@ -45,7 +46,7 @@ type Clock struct {
 
 	// Boot and Uptime are set where all processes share one machine with a boot-time clock. That
 	// clock also runs while the machine sleeps, and no one can set it. Readings of different boots
-	// cannot be compared.
+	// cannot be compared, but see [Lease.RanOutBy].
 	Boot   string
 	Uptime time.Duration
 }
@@ -72,17 +73,14 @@ func (c Clock) Add(d time.Duration) Clock {
 	return c
 }
 
-// PassedBy reports whether now is later than c by more than slack. A reading of another boot has
-// passed, because the machine has restarted since. If the two readings cannot be compared, c has
-// not passed.
+// PassedBy reports whether now is later than c by more than slack. If the two readings cannot be
+// compared, because one is missing or they are of different clocks or boots, c has not passed.
 func (c Clock) PassedBy(now Clock, slack time.Duration) bool {
 	switch {
-	case c.IsZero() || now.IsZero():
+	case c.IsZero() || now.IsZero() || c.Boot != now.Boot:
 		return false
-	case c.Boot != "" && now.Boot != "":
-		return c.Boot != now.Boot || now.Uptime > c.Uptime+slack
-	case c.Boot != "" || now.Boot != "":
-		return false // they are of different clocks
+	case c.Boot != "":
+		return now.Uptime > c.Uptime+slack
 	}
 	return now.Wall.After(c.Wall.Add(slack))
 }
@@ -122,10 +120,29 @@ type Lease struct {
 // Fence returns the fence that the lease's holder raises.
 func (l *Lease) Fence() Fence { return Fence{Epoch: l.Epoch, LeaseID: l.LeaseID} }
 
+// RanOutBy reports whether the lease ended more than slack before now, by the store's clock: its
+// recorded end has passed, or the machine has restarted since its last renewal.
+//
+// Another boot id alone does not prove a restart: a container on the same kernel can have its own.
+// The boot must have begun after the renewal, by the wall clock, or its own clock must be far
+// behind the renewal's.
+func (l *Lease) RanOutBy(now Clock, slack time.Duration) bool {
+	if l.Until.PassedBy(now, slack) {
+		return true
+	}
+	if l.Until.Boot == "" || now.Boot == "" || l.Until.Boot == now.Boot {
+		return false
+	}
+	renewed := l.Until.Add(-l.Duration)
+	began := now.Wall.Add(-now.Uptime)
+	return !renewed.Wall.IsZero() && !now.Wall.IsZero() && began.After(renewed.Wall.Add(slack)) ||
+		now.Uptime+slack < renewed.Uptime-l.Duration // a recorded end can be too late by up to the duration
+}
+
 // HeldAt reports whether the lease is held and has not run out by the store's clock, and how long
 // it still runs: 0 where no end is recorded in wall time. A nil lease is not held.
 func (l *Lease) HeldAt(now Clock) (held bool, left time.Duration) {
-	if l == nil || l.Status != Held || l.Until.PassedBy(now, 0) {
+	if l == nil || l.Status != Held || l.RanOutBy(now, 0) {
 		return false, 0
 	}
 	if !l.Until.Wall.IsZero() && !now.Wall.IsZero() {
@@ -200,7 +217,7 @@ type Version struct {
 	Number      int64
 	CommitID    string
 	CommitEpoch int64
-	By          Holder // who committed; its Boot, PIDSpace and PIDStart are not kept
+	By          Holder // who committed; the fields from Boot on are not kept
 	SavedAt     time.Time
 
 	Content

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/milepost-dev/milepost/internal/boot"
 )
 
 // Machine describes the machine that this process runs on, as far as it matters to a file that must
@@ -60,7 +62,7 @@ func (m Machine) stateDir() (string, error) {
 func (m Machine) Fleeting() string {
 	execution := m.getenv("AWS_EXECUTION_ENV")
 	switch {
-	case m.getenv("AWS_LAMBDA_FUNCTION_NAME") != "" || strings.HasPrefix(execution, "AWS_Lambda"):
+	case boot.OnLambda(m.getenv):
 		return "AWS Lambda"
 	case cmp.Or(m.getenv("GLUE_VERSION"), m.getenv("GLUE_PYTHON_VERSION"), m.getenv("GLUE_COMMAND_CRITERIA")) != "":
 		return "AWS Glue"

@@ -44,7 +44,7 @@ var (
 	now    = time.Date(2026, 3, 1, 12, 30, 15, 0, time.UTC)
 	holder = store.Holder{
 		ID: "nightly", Host: "etl-7", PID: 4121, RunID: "2026-03-01T02:00:01Z",
-		Boot: "4f0d1c1e-7a55-4d0a-9c8e-0d2f6a1b2c3d", PIDSpace: "4026531836", PIDStart: "8231077",
+		Boot: "4f0d1c1e-7a55-4d0a-9c8e-0d2f6a1b2c3d", PIDSpace: "pid:[4026531836]", PIDStart: "8231077", TimeSpace: "time:[4026531834]",
 	}
 	fence = store.Fence{Epoch: 1_000_007, LeaseID: "2f7c5e0a94d14b0c8f1d7a6b3e9c0d12"}
 )

@@ -23,7 +23,7 @@ var aKey = store.Key{Namespace: "default", Name: "orders/eu"}
 // in HEAD, and in a body in its copy.
 func records(t testing.TB) map[string]item {
 	t.Helper()
-	holder := store.Holder{ID: "i", Host: "h", PID: 7, RunID: "r", Boot: "b", PIDSpace: "s", PIDStart: "t"}
+	holder := store.Holder{ID: "i", Host: "h", PID: 7, RunID: "r", Boot: "b", PIDSpace: "s", PIDStart: "t", TimeSpace: "u"}
 	at := time.Date(2026, 3, 1, 12, 30, 15, 0, time.UTC)
 	v := store.Version{
 		Number: 7, CommitID: "c", CommitEpoch: 3, By: holder, SavedAt: at, Content: store.Content{

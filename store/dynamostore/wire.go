@@ -23,13 +23,14 @@ type wireKey struct {
 
 // wireHolder is store.Holder, field by field.
 type wireHolder struct {
-	ID       string `dynamodbav:"id,omitempty"`
-	Host     string `dynamodbav:"host,omitempty"`
-	PID      int    `dynamodbav:"pid,omitempty"`
-	RunID    string `dynamodbav:"run,omitempty"`
-	Boot     string `dynamodbav:"boot,omitempty"`
-	PIDSpace string `dynamodbav:"pidns,omitempty"`
-	PIDStart string `dynamodbav:"pidst,omitempty"`
+	ID        string `dynamodbav:"id,omitempty"`
+	Host      string `dynamodbav:"host,omitempty"`
+	PID       int    `dynamodbav:"pid,omitempty"`
+	RunID     string `dynamodbav:"run,omitempty"`
+	Boot      string `dynamodbav:"boot,omitempty"`
+	PIDSpace  string `dynamodbav:"pidns,omitempty"`
+	PIDStart  string `dynamodbav:"pidst,omitempty"`
+	TimeSpace string `dynamodbav:"timens,omitempty"`
 }
 
 type wireVersion struct {

@@ -3,19 +3,19 @@ package sqlitestore
 import (
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/boot"
 	"github.com/milepost-dev/milepost/store"
 )
 
-// systemClock returns the clocks that all processes of this machine share.
+// systemClock returns the clocks that all processes of this machine share. Where the boot-time
+// clock is not known, there is none: the wall clock can be set, and proves nothing.
 func systemClock() func() store.Clock {
-	boot := bootID()
+	id := boot.ID()
 	return func() store.Clock {
-		now := store.Clock{Wall: time.Now().Round(0).UTC()}
-		if boot != "" {
-			if uptime, ok := uptime(); ok {
-				now.Boot, now.Uptime = boot, uptime
-			}
+		uptime, ok := boot.Uptime()
+		if id == "" || !ok {
+			return store.Clock{}
 		}
-		return now
+		return store.Clock{Wall: time.Now().Round(0).UTC(), Boot: id, Uptime: uptime}
 	}
 }

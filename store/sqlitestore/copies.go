@@ -17,7 +17,7 @@ func (s *Store) Copy(ctx context.Context, key store.Key, next store.Copy) error 
 	return s.writeCopy(ctx, "Copy", key, next.Number, func(ctx context.Context, w *conn, there *store.Copy) error {
 		switch {
 		case there == nil || there.CommitEpoch < next.CommitEpoch:
-			if err := w.sweep(ctx, s.clock().Wall); err != nil {
+			if err := w.sweep(ctx, s.clock().Time()); err != nil {
 				return err
 			}
 			return s.putCopy(ctx, w, key, &next)
@@ -110,9 +110,6 @@ const (
 )
 
 func (c *conn) sweep(ctx context.Context, now time.Time) error {
-	if now.IsZero() {
-		return nil
-	}
 	_, err := c.exec(ctx, sweepQuery, now.Add(-sweepAfter).UnixMicro(), sweepMost)
 	return err
 }

@@ -94,7 +94,7 @@ func (s *Store) writeLease(ctx context.Context, w *conn, op string, key store.Ke
 
 var putLease = upsert("milepost_lease", 2, []string{
 	"ns", "name", "fmt", "epoch", "lease_id", "beat", "status",
-	"holder_id", "holder_host", "holder_pid", "holder_run", "holder_boot", "holder_pid_space", "holder_pid_start",
+	"holder_id", "holder_host", "holder_pid", "holder_run", "holder_boot", "holder_pid_space", "holder_pid_start", "holder_time_space",
 	"duration_ms", "until_wall", "until_boot", "until_uptime", "acquired_at", "renewed_at",
 	"reason", "wanted_by", "wanted_count", "version",
 })
@@ -109,7 +109,7 @@ func leaseValues(key store.Key, l *store.Lease) []any {
 	}
 	return slices.Concat(
 		[]any{key.Namespace, key.Name, store.Format, l.Epoch, l.LeaseID, l.Beat, string(l.Status)},
-		holderValues(l.Holder), []any{l.Holder.Boot, l.Holder.PIDSpace, l.Holder.PIDStart},
+		holderValues(l.Holder), []any{l.Holder.Boot, l.Holder.PIDSpace, l.Holder.PIDStart, l.Holder.TimeSpace},
 		[]any{l.Duration.Milliseconds(), micros(l.Until.Wall), boot, uptime, micros(l.AcquiredAt), micros(l.RenewedAt),
 			l.Reason, wantedBy, wantedCount, l.Version})
 }
@@ -128,7 +128,8 @@ func (c *conn) lease(ctx context.Context, key store.Key) (*store.Lease, error) {
 		AcquiredAt: r.time("acquired_at"), RenewedAt: r.time("renewed_at"),
 		Reason: r.text("reason"), Wanted: r.wanted(), Version: r.int("version"),
 	}
-	l.Holder.Boot, l.Holder.PIDSpace, l.Holder.PIDStart = r.text("holder_boot"), r.text("holder_pid_space"), r.text("holder_pid_start")
+	l.Holder.Boot, l.Holder.PIDSpace = r.text("holder_boot"), r.text("holder_pid_space")
+	l.Holder.PIDStart, l.Holder.TimeSpace = r.text("holder_pid_start"), r.text("holder_time_space")
 	return l, r.done(key, store.RecordLease, l.Validate)
 }
 

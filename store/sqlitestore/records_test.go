@@ -26,7 +26,7 @@ func fullVersion(n int64) store.Version {
 
 func fullLease() store.Lease {
 	h := holder
-	h.Boot, h.PIDSpace, h.PIDStart = "boot-1", "4026531836", "8812"
+	h.Boot, h.PIDSpace, h.PIDStart, h.TimeSpace = "boot-1", "4026531836", "8812", "4026531834"
 	return store.Lease{
 		Epoch: fence.Epoch, LeaseID: fence.LeaseID, Beat: 3, Status: store.Held, Holder: h, Duration: 30 * time.Second,
 		Until:      store.Clock{Wall: when, Boot: "boot-1", Uptime: 1234567 * time.Microsecond},

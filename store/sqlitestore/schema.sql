@@ -104,6 +104,7 @@ CREATE TABLE milepost_lease (
   holder_boot      TEXT,
   holder_pid_space TEXT,
   holder_pid_start TEXT,
+  holder_time_space TEXT,
   duration_ms      INTEGER,
   until_wall       INTEGER, -- when it ends, by the wall clock
   until_boot       TEXT,    -- and by the clock of this boot,

@@ -34,8 +34,8 @@ type Options struct {
 	// file is an error that matches [store.ErrBadRecord]: it may be a database that was cut off.
 	AllowEmpty bool
 
-	// Clock reads the clock that the file's processes share. Nil means the system's wall clock and,
-	// on Linux and macOS, its boot-time clock.
+	// Clock reads the clock that the file's processes share. Nil means the machine's wall clock and
+	// boot-time clock, or no clock where the boot or its clock is not known.
 	Clock func() store.Clock
 
 	// filesystem replaces the system's answer, in tests.

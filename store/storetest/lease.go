@@ -59,7 +59,7 @@ var acquireRules = []rule{
 	{"writes the whole lease where none is", func(t *testing.T, f fixture) {
 		want := f.fullLease(1<<53+1, "lease "+hostile)
 		want.Holder = them
-		want.Holder.Boot, want.Holder.PIDSpace, want.Holder.PIDStart = "b", "s", "p"
+		want.Holder.Boot, want.Holder.PIDSpace, want.Holder.PIDStart, want.Holder.TimeSpace = "b", "s", "p", "t"
 		f.acquire(t, want)
 		equalLease(t, want, f.look(t).Lease)
 	}},

@@ -20,7 +20,7 @@ var someTime = time.Date(2026, 3, 1, 12, 30, 15, 123_000_000, time.UTC)
 const hostile = "a\x00b \"'`%_*?[]\\ \n\r\t\u2028 é e\u0301 🚂 \U0010FFFF"
 
 var (
-	us   = store.Holder{ID: "nightly", Host: "etl-7", PID: 4121, RunID: "2026-03-01T02:00:01Z", Boot: "b1", PIDSpace: "4026531836", PIDStart: "8231"}
+	us   = store.Holder{ID: "nightly", Host: "etl-7", PID: 4121, RunID: "2026-03-01T02:00:01Z", Boot: "b1", PIDSpace: "4026531836", PIDStart: "8231", TimeSpace: "4026531834"}
 	them = store.Holder{ID: "other " + hostile, Host: "etl-8", PID: 1, RunID: "r2"}
 )
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -97,7 +98,14 @@ func (j *job) start(flags ...string) *run {
 // command starts milepost with these arguments.
 func (j *job) command(args ...string) *run {
 	j.t.Helper()
-	r := &run{t: j.t, cmd: exec.Command(program(j.t, "milepost"), args...), done: make(chan struct{})}
+	return j.within(nil, args...)
+}
+
+// within starts milepost by another command, which gets its command line as the last arguments.
+func (j *job) within(outer []string, args ...string) *run {
+	j.t.Helper()
+	line := append(append(slices.Clone(outer), program(j.t, "milepost")), args...)
+	r := &run{t: j.t, cmd: exec.Command(line[0], line[1:]...), done: make(chan struct{})}
 	r.cmd.Env = append(append(os.Environ(), j.engine.env()...),
 		"MILEPOST_STORE="+j.engine.url(), "KILL_LEDGER="+j.ledger.path, "KILL_GATE="+j.gate)
 	r.cmd.Stderr = r

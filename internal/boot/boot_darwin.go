@@ -1,4 +1,4 @@
-package sqlitestore
+package boot
 
 import (
 	"time"
@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func bootID() string {
+func id() string {
 	id, err := unix.Sysctl("kern.bootsessionuuid")
 	if err != nil {
 		return ""
@@ -14,8 +14,9 @@ func bootID() string {
 	return id
 }
 
-// uptime also counts while the machine sleeps.
-func uptime() (time.Duration, bool) {
+// Uptime returns the time since the boot, the machine's sleep included. It reports false where that
+// is not known.
+func Uptime() (time.Duration, bool) {
 	var now unix.Timespec
 	err := unix.ClockGettime(unix.CLOCK_MONOTONIC_RAW, &now)
 	return time.Duration(now.Nano()), err == nil
