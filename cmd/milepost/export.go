@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/tempfile"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -59,14 +60,11 @@ type export struct {
 // run ends at the first error: an import of the export must not depend on where it stopped. A
 // checkpoint goes to w once all of it was read: half a history would have an older newest version.
 func (e *export) run(ctx context.Context, w io.Writer) error {
-	spool, err := os.CreateTemp("", "milepost-export-*.jsonl")
+	spool, err := tempfile.New("milepost-export-*.jsonl")
 	if err != nil {
 		return err
 	}
-	defer func() {
-		_ = spool.Close()
-		_ = os.Remove(spool.Name())
-	}()
+	defer func() { _ = spool.Close() }()
 	bar := e.app.newWorkBar("export")
 	defer bar.clear()
 	x := checkpoint.NewExporter(spool)

@@ -13,6 +13,7 @@ import (
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
+	"github.com/milepost-dev/milepost/internal/tempfile"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -133,14 +134,11 @@ func readTwice(in io.Reader) (spool io.Reader, remove func(), err error) {
 			return in, func() {}, nil
 		}
 	}
-	file, err := os.CreateTemp("", "milepost-import-*.jsonl")
+	file, err := tempfile.New("milepost-import-*.jsonl")
 	if err != nil {
 		return nil, nil, err
 	}
-	remove = func() {
-		_ = file.Close()
-		_ = os.Remove(file.Name())
-	}
+	remove = func() { _ = file.Close() }
 	if _, err = io.Copy(file, in); err == nil {
 		_, err = file.Seek(0, io.SeekStart)
 	}

@@ -1,6 +1,8 @@
 package child
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
@@ -9,8 +11,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Forwarded are the signals that [Attached.Wait] can forward on this system.
-var Forwarded = []os.Signal{os.Interrupt}
+// Forwarded are the signals that [Attached.Wait] can forward on this system. SIGTERM stands for the
+// end of the console's window or of the user's session, a few seconds before Windows ends the
+// process.
+var Forwarded = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
 // group is a command's job object. It ends the command's children as well, and ends them all when
 // this process dies.
@@ -19,12 +23,25 @@ type group struct {
 	job windows.Handle
 }
 
+// newGroup makes cmd start suspended. So it cannot end, and start others, before it is in the job
+// object.
 func newGroup(cmd *exec.Cmd) *group {
-	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_SUSPENDED}
 	return &group{cmd: cmd}
 }
 
+// started puts the command into a job object and lets it run.
 func (g *group) started() error {
+	if err := g.assign(); err != nil {
+		return fmt.Errorf("put it into a job object: %w", err)
+	}
+	if err := resume(uint32(g.cmd.Process.Pid)); err != nil {
+		return fmt.Errorf("resume it in its job object: %w", err)
+	}
+	return nil
+}
+
+func (g *group) assign() error {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return err
@@ -45,9 +62,45 @@ func (g *group) started() error {
 	return windows.AssignProcessToJobObject(job, process)
 }
 
-// terminate sends CTRL_BREAK: Windows has no SIGTERM.
+// resume resumes the threads of a process.
+func resume(pid uint32) error {
+	threads, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPTHREAD, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = windows.CloseHandle(threads) }()
+	resumed := false
+	t := windows.ThreadEntry32{Size: uint32(unsafe.Sizeof(windows.ThreadEntry32{}))}
+	for err = windows.Thread32First(threads, &t); err == nil; err = windows.Thread32Next(threads, &t) {
+		if t.OwnerProcessID != pid {
+			continue
+		}
+		thread, err := windows.OpenThread(windows.THREAD_SUSPEND_RESUME, false, t.ThreadID)
+		if err != nil {
+			return err
+		}
+		_, err = windows.ResumeThread(thread)
+		_ = windows.CloseHandle(thread)
+		if err != nil {
+			return err
+		}
+		resumed = true
+	}
+	switch {
+	case !errors.Is(err, windows.ERROR_NO_MORE_FILES):
+		return err
+	case !resumed:
+		return errors.New("the process has no thread")
+	}
+	return nil
+}
+
+// terminate sends CTRL_BREAK: Windows has no SIGTERM. Without a console, as in a service, there is
+// no way to ask the command, so it is ended.
 func (g *group) terminate() {
-	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(g.cmd.Process.Pid))
+	if windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(g.cmd.Process.Pid)) != nil {
+		g.kill()
+	}
 }
 
 func (g *group) kill() {

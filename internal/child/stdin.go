@@ -3,17 +3,16 @@ package child
 import (
 	"io"
 	"os"
+
+	"github.com/milepost-dev/milepost/internal/tempfile"
 )
 
-// tempFileOf returns a temporary file that holds data.
+// tempFileOf returns a temporary file that holds data and leaves nothing behind.
 func tempFileOf(data []byte) (*os.File, error) {
-	file, err := os.CreateTemp("", "milepost-batch-*")
+	file, err := tempfile.New("milepost-batch-*")
 	if err != nil {
 		return nil, err
 	}
-	// Where an open file can be removed, its name is gone now. Elsewhere the file stays until the
-	// system cleans its temporary directory.
-	_ = os.Remove(file.Name())
 	return filled(file, data)
 }
 

@@ -1,0 +1,2 @@
+// Package tempfile makes temporary files that leave nothing behind.
+package tempfile
