@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -107,14 +108,15 @@ func (s *openStore) forAgent() *agent.Store {
 // blocks in the system would make the scheduler move to another thread, which costs a fifth of each
 // round trip. Standard input itself stays blocking, since other processes may share it.
 func polled(r io.Reader) io.Reader {
-	if r != io.Reader(os.Stdin) {
+	// Elsewhere that path is no pipe of this process. On Windows any user may have put a file there.
+	if r != io.Reader(os.Stdin) || runtime.GOOS != "linux" {
 		return r
 	}
 	if info, err := os.Stdin.Stat(); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
 		return r
 	}
 	f, err := os.OpenFile("/proc/self/fd/0", os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil { // not on Linux, or another user's pipe
+	if err != nil { // another user's pipe
 		return r
 	}
 	return f

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -187,9 +189,14 @@ func (a *app) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(a.stderr, options))
 }
 
-func (a *app) getenv(name string) string {
-	for i := len(a.env) - 1; i >= 0; i-- {
-		if value, ok := strings.CutPrefix(a.env[i], name+"="); ok {
+func (a *app) getenv(name string) string { return lookUp(runtime.GOOS, a.env, name) }
+
+// lookUp returns the variable of that name: the last one, as the system does. Windows does not
+// distinguish the case of names.
+func lookUp(goos string, env []string, name string) string {
+	for _, variable := range slices.Backward(env) {
+		its, value, ok := strings.Cut(variable, "=")
+		if ok && (its == name || goos == "windows" && strings.EqualFold(its, name)) {
 			return value
 		}
 	}

@@ -73,6 +73,33 @@ def test_a_binary_that_cannot_start_is_an_error(tmp_path: Path, monkeypatch: pyt
         milepost.open("x")
 
 
+def test_the_script_runs_the_packages_binary_whatever_the_launcher_calls_it(binary: str, tmp_path: Path) -> None:
+    # The launcher of Windows removes .exe from sys.argv[0], so no file has that name.
+    packaged = package(tmp_path / "packaged", binary)
+    code = "import sys; sys.argv = [sys.argv[1], 'version']; from milepost.binary import main; main()"
+    environment = {**os.environ, "PYTHONPATH": str(packaged)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "Scripts" / "milepost")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("milepost ")
+
+
+@pytest.mark.parametrize("suffix", ["", ".exe"])
+def test_the_script_never_runs_itself(tmp_path: Path, suffix: str) -> None:
+    without = package(tmp_path / "without", None)
+    script = tmp_path / ("milepost" + suffix)
+    script.write_text("#!/bin/sh\nexit 3\n")
+    script.chmod(0o755)
+    code = "import sys; sys.argv = [sys.argv[1]]; from milepost.binary import main; main()"
+    environment = {**os.environ, "PYTHONPATH": str(without), "MILEPOST_BIN": str(script)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "milepost")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "contains no binary" in done.stderr
+
+
 def test_the_job_and_its_agent_leave_no_process_behind(script: Callable[..., Script], write_script: Callable[[str], Path]) -> None:
     out = script(write_script("import milepost\nwith milepost.open('x') as job: print(job._agent._process.pid)\n")).ends_well()
     with pytest.raises(ProcessLookupError):

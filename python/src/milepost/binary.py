@@ -46,11 +46,22 @@ def main() -> None:
     """Runs the command ``milepost``, as a script of the installed package."""
     # Do not search PATH: the milepost there may be this very script.
     path = _packaged() or shutil.which(os.environ.get("MILEPOST_BIN", ""))
-    if path is None or os.path.samefile(path, sys.argv[0]):
+    if path is None or _is_this_script(path):
         sys.exit("milepost: the package contains no binary: install the wheel for this platform, or set MILEPOST_BIN to the path of one")
     if sys.platform == "win32":
         sys.exit(subprocess.call([path, *sys.argv[1:]]))
     os.execv(path, [path, *sys.argv[1:]])
+
+
+def _is_this_script(path: str) -> bool:
+    # On Windows the script is an .exe, and its launcher removes that from its name.
+    for script in (sys.argv[0], sys.argv[0] + ".exe"):
+        try:
+            if os.path.samefile(path, script):
+                return True
+        except OSError:  # there is no such file
+            pass
+    return False
 
 
 def _packaged() -> str | None:
