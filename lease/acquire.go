@@ -61,7 +61,7 @@ type contender struct {
 }
 
 func newContender(st store.Store, key store.Key, o *Options) *contender {
-	return &contender{st: st, key: key, opts: o, judge: judge{opts: o}, teller: &teller{observer: o.Observer, key: key}}
+	return &contender{st: st, key: key, opts: o, judge: judge{opts: o}, teller: newTeller(o, key)}
 }
 
 func (c *contender) contend(ctx context.Context) (*Lease, error) {

@@ -36,7 +36,8 @@
 // # Renew
 //
 // Each lease has a goroutine that writes a beat every sixth of the duration. No user code, no
-// shared lock and no other lease can hold it up. The holder counts from the moment just before it
+// logger, no shared lock and no other lease can hold it up, nor the timer that finds a loss:
+// loggers and observers are called from goroutines that nothing waits for. The holder counts from the moment just before it
 // sent the last request that succeeded. Past half the duration no new commit starts without a
 // renewal: [Lease.Ready] waits for one. At 0.8 of the duration a timer cancels [Lease.Context],
 // with a [*LostError] as the cause. A run that judges by rule (d) waits for 1.02. So the old

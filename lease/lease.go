@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/later"
 	"github.com/milepost-dev/milepost/internal/retries"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -36,6 +37,7 @@ type Lease struct {
 	progress atomic.Int64  // monotonic reading of the last Progress
 	deadline *time.Timer
 	teller   *teller
+	over     atomic.Bool // lost or released
 
 	mu        sync.Mutex
 	sent      time.Duration // monotonic, just before the last request that succeeded was sent
@@ -162,6 +164,10 @@ func (l *Lease) Lose(e *LostError) {
 	l.lose(e)
 }
 
+// Over reports whether the lease is lost or released. It costs some nanoseconds, and is true from
+// before the moment that [Lease.Context] ends.
+func (l *Lease) Over() bool { return l.over.Load() }
+
 // Lost returns why the lease is lost or released, and nil before that.
 func (l *Lease) Lost() *LostError {
 	l.mu.Lock()
@@ -175,6 +181,7 @@ func (l *Lease) lose(e *LostError) {
 	}
 	e.Key, e.Epoch, e.LastRenewal = l.key, l.fence.Epoch, l.sentWall
 	l.loss = e
+	l.over.Store(true)
 	l.deadline.Stop()
 	l.cancel(e)
 	close(l.lost)
@@ -363,7 +370,9 @@ func (l *Lease) Release(ctx context.Context) error {
 	if yielding && err == nil {
 		retries.Sleep(ctx, 2*pollInterval(l.opts.Duration))
 	}
-	l.teller.finish()
+	by := time.Now().Add(tellWithin)
+	l.teller.queue.Wait(tellWithin)
+	later.Flush(l.opts.Logger, time.Until(by))
 	return err
 }
 

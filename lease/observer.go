@@ -2,9 +2,9 @@ package lease
 
 import (
 	"errors"
-	"sync"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/later"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -39,53 +39,27 @@ type Throttled struct{}
 const (
 	// mostUntold is how many events wait for a slow observer. The events after that are dropped.
 	mostUntold = 1024
-	// tellWithin is how long a release waits for the observer to receive the last events.
+	// tellWithin is how long a release waits for observer and logger to receive the last events and
+	// messages.
 	tellWithin = time.Second
 )
 
-// teller calls an observer, with one event after another. A goroutine does that, and lives while
-// events wait: neither the lease nor a save ever waits for the observer.
+// teller calls an observer, with one event after another: neither the lease nor a save ever waits
+// for the observer.
 type teller struct {
 	observer func(store.Key, Event)
 	key      store.Key
+	queue    *later.Queue
+}
 
-	mu     sync.Mutex
-	events []Event
-	told   chan struct{} // closed when the goroutine has no events left; nil: there is none
+func newTeller(o *Options, key store.Key) *teller {
+	return &teller{observer: o.Observer, key: key, queue: later.NewQueue(mostUntold, nil)}
 }
 
 // tell never blocks.
 func (t *teller) tell(e Event) {
-	if t.observer == nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.events) == mostUntold {
-		return
-	}
-	t.events = append(t.events, e)
-	if t.told == nil {
-		t.told = make(chan struct{})
-		go t.callObserver()
-	}
-}
-
-func (t *teller) callObserver() {
-	for {
-		t.mu.Lock()
-		events := t.events
-		t.events = nil
-		if len(events) == 0 {
-			close(t.told)
-			t.told = nil
-			t.mu.Unlock()
-			return
-		}
-		t.mu.Unlock()
-		for _, e := range events {
-			t.observer(t.key, e)
-		}
+	if t.observer != nil {
+		t.queue.Do(func() { t.observer(t.key, e) })
 	}
 }
 
@@ -93,19 +67,5 @@ func (t *teller) callObserver() {
 func (t *teller) failed(err error) {
 	if errors.Is(err, store.ErrThrottled) {
 		t.tell(Throttled{})
-	}
-}
-
-// finish waits until the observer has received all events, for a bounded time.
-func (t *teller) finish() {
-	t.mu.Lock()
-	told := t.told
-	t.mu.Unlock()
-	if told == nil {
-		return
-	}
-	select {
-	case <-told:
-	case <-time.After(tellWithin):
 	}
 }

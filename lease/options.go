@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/later"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -66,14 +67,16 @@ type Options struct {
 	// the protocol. For one lease the observer is called with one event at a time, in order. For
 	// several leases it is called from several goroutines at once. It may block and may call
 	// anything: no renewal, loss or save waits for it. While it blocks, 1,024 events wait, and
-	// later ones are dropped. After the lease is free, Release waits at most a second for the
-	// observer to receive the last events.
+	// later ones are dropped. After the lease is free, Release waits at most a second for observer
+	// and logger to receive what is left.
 	Observer func(store.Key, Event)
 
 	// Readings replaces the clocks and the like, for tests.
 	Readings *Readings
 
-	// Logger receives problems that the lease deals with by itself. Default: nothing is logged.
+	// Logger receives problems that the lease deals with by itself. Default: nothing is logged. Its
+	// handler may block as an observer may, and is called from another goroutine. While it blocks,
+	// 128 messages wait, and later ones are dropped and counted.
 	Logger *slog.Logger
 }
 
@@ -108,9 +111,7 @@ func (o *Options) normalised() (*Options, error) {
 	if n.LoseAfter == 0 {
 		n.LoseAfter = n.Duration / 5 * 4
 	}
-	if n.Logger == nil {
-		n.Logger = slog.New(slog.DiscardHandler)
-	}
+	n.Logger = later.Logger(n.Logger)
 	n.Readings = n.Readings.filled()
 	n.Holder = n.filledHolder()
 	if n.Wait < 0 || n.MaxSilence < 0 {
