@@ -26,6 +26,8 @@ import (
 // about two lease durations, and five more seconds for the archive, when the lease is already free.
 // A second call returns the same.
 func (s *Session[T]) Close(ctx context.Context, err error) error {
+	s.lock()
+	s.mu.Unlock()
 	s.closing.Do(func() { s.closeErr = s.close(ctx, err) })
 	return s.closeErr
 }
@@ -57,7 +59,7 @@ func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 		err = wrap("copy the last version of", s.c.key, behind)
 	}
 	released := s.release(ctx)
-	s.c.finishArchive(ctx)
+	s.c.finish(ctx)
 	if lost := s.c.lease.Lost(); errors.Is(err, lost) {
 		return err
 	}
@@ -103,12 +105,7 @@ func (s *Session[T]) saveLast(ctx context.Context, ended store.Ended, lastErr er
 			ended, lastErr = store.EndedError, report
 		}
 	}
-	s.mu.Lock()
-	if ended == store.EndedDone {
-		s.window.before = nil // the input does not have these records any more
-	}
-	sv, err := s.take()
-	s.mu.Unlock()
+	sv, err := s.takeLast(ended)
 	if err == nil {
 		err = s.commitLast(ctx, sv, ended, lastErr)
 	}
@@ -121,6 +118,17 @@ func (s *Session[T]) saveLast(ctx context.Context, ended store.Ended, lastErr er
 	again := newSave(store.Version{Content: s.c.base.Content})
 	again.settled = func(landed bool) { s.settled(again, landed) }
 	return errors.Join(err, report, s.commitLast(ctx, again, store.EndedError, lastErr))
+}
+
+func (s *Session[T]) takeLast(ended store.Ended) (*save, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ended == store.EndedDone {
+		s.view.Lock()
+		s.window.before = nil // the input does not have these records any more
+		s.view.Unlock()
+	}
+	return s.take()
 }
 
 func (s *Session[T]) commitLast(ctx context.Context, sv *save, ended store.Ended, lastErr error) error {

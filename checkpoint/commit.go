@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/later"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -126,6 +127,16 @@ func (c *committer) savedAt() time.Time {
 		return before.UTC()
 	}
 	return now
+}
+
+// flushWithin is how long the end of a session waits for the log to take its last messages.
+const flushWithin = time.Second
+
+// finish does what is left at the end of a session, when the lease is free: all of it within
+// limits.
+func (c *committer) finish(ctx context.Context) {
+	c.finishArchive(ctx)
+	later.Flush(c.log, flushWithin)
 }
 
 // close waits until the writes behind the last commit are durable, or ctx ends.

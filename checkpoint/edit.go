@@ -329,7 +329,7 @@ func (e *editor) close(ctx context.Context) {
 	if err := errors.Join(e.c.close(bounded), e.lease.Release(bounded)); err != nil {
 		e.c.log.Warn("the change was made, and not tidied up after", "checkpoint", e.c.key.String(), "error", err)
 	}
-	e.c.finishArchive(ctx)
+	e.c.finish(ctx)
 }
 
 // abandon releases the lease after a change that was not made.

@@ -27,24 +27,23 @@ func (s *Session[T]) MarkBatch(cursor string, processed, failed int64, update fu
 }
 
 func (s *Session[T]) mark(cursor string, processed, failed int64, update func(*T)) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
-	if (s.blocked || s.lost.Load() || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
+	if (s.blocked || s.c.lease.Over() || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
 		return
 	}
-	if !s.window.idle() {
-		if s.window.skips(cursor) {
+	if s.window.idle() {
+		s.change(update)
+		s.move(cursor, processed, failed)
+	} else {
+		number, ok := s.start(cursor, time.Time{})
+		if !ok {
 			return // an earlier session counted it
 		}
-		number := s.window.start(cursor, time.Time{})
 		s.change(update)
-		s.window.finish(number)
-		s.advance()
-	} else {
-		s.change(update)
-		s.cursor = cursor
+		s.complete(number, processed, failed)
 	}
-	s.count(processed, failed)
+	s.count(processed + failed)
 }
 
 // change applies update. If update panics, the state belongs to no cursor any more, and the version
@@ -58,11 +57,18 @@ func (s *Session[T]) change(update func(*T)) {
 	s.torn = false
 }
 
-// count adds to the counts, and wakes autosave if enough is unsaved.
-func (s *Session[T]) count(processed, failed int64) {
+// move moves the cursor, and adds to the counts. It is called with s.mu held.
+func (s *Session[T]) move(cursor string, processed, failed int64) {
+	s.view.Lock()
+	s.cursor = cursor
 	s.processed += processed
 	s.failed += failed
-	s.marked += max(processed+failed, 1) // a mark of no records is also a mark
+	s.view.Unlock()
+}
+
+// count counts what was marked, and wakes autosave if enough is unsaved.
+func (s *Session[T]) count(marked int64) {
+	s.marked += max(marked, 1) // a mark of no records is also a mark
 	if s.watched {
 		s.c.lease.Progress()
 	}

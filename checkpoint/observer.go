@@ -96,8 +96,8 @@ func outcomeOf(err error) string {
 
 // unsaved returns how many records are marked and not yet saved.
 func (s *Session[T]) unsaved() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.Lock()
+	defer s.view.Unlock()
 	return max(s.processed+s.failed-s.kept.Processed-s.kept.Failed, 0)
 }
 

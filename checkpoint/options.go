@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/later"
 	"github.com/milepost-dev/milepost/lease"
 )
 
@@ -67,7 +68,8 @@ type Options struct {
 	// Redact is applied to the text of an error before the text is saved.
 	Redact func(string) string
 
-	// Logger receives problems that the session handles by itself. Default: nothing is logged.
+	// Logger receives problems that the session handles by itself. Default: nothing is logged. Its
+	// handler may block and is called from another goroutine: see [lease.Options.Logger].
 	Logger *slog.Logger
 }
 
@@ -110,12 +112,11 @@ func (o *Options) filled() (*Options, error) {
 	if f.Lease.Duration == 0 {
 		f.Lease.Duration = lease.DefaultDuration
 	}
-	if f.Logger == nil {
-		f.Logger = slog.New(slog.DiscardHandler)
+	log := later.Logger(f.Logger)
+	if f.Lease.Logger == nil || f.Lease.Logger == f.Logger {
+		f.Lease.Logger = log
 	}
-	if f.Lease.Logger == nil {
-		f.Lease.Logger = f.Logger
-	}
+	f.Logger = log
 	switch {
 	case f.Every < 0 || f.Interval < 0 || f.MaxUnsaved < 0 || f.MaxAhead < 0 || f.MaxAge < 0 || f.Schema < 0:
 		return nil, fmt.Errorf("checkpoint options: none of Every, Interval, MaxUnsaved, MaxAhead, MaxAge and Schema can be negative")

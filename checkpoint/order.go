@@ -19,7 +19,7 @@ type Record[T any] struct {
 // mark and this one. It also returns false once the session's context has ended: then start
 // nothing.
 func (s *Session[T]) Start(cursor string) (*Record[T], bool) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	for {
 		if s.closed || s.ctx.Err() != nil {
@@ -30,11 +30,33 @@ func (s *Session[T]) Start(cursor string) (*Record[T], bool) {
 		}
 		s.await(s.ctx.Done())
 	}
-	if s.window.skips(cursor) {
-		s.advance()
+	number, ok := s.start(cursor, time.Now())
+	if !ok {
 		return nil, false
 	}
-	return &Record[T]{s: s, number: s.window.start(cursor, time.Now())}, true
+	return &Record[T]{s: s, number: number}, true
+}
+
+// start adds a record to the window and returns its number, or false if an earlier session has
+// finished the record. It is called with s.mu held.
+func (s *Session[T]) start(cursor string, now time.Time) (number int64, ok bool) {
+	s.view.Lock()
+	defer s.view.Unlock()
+	if s.window.skips(cursor) {
+		s.advance()
+		return 0, false
+	}
+	return s.window.start(cursor, now), true
+}
+
+// complete notes that a record of the window is finished. It is called with s.mu held.
+func (s *Session[T]) complete(number, processed, failed int64) {
+	s.view.Lock()
+	s.window.finish(number)
+	s.advance()
+	s.processed += processed
+	s.failed += failed
+	s.view.Unlock()
 }
 
 // Done says that the record is processed, and changes the state in the same step, as
@@ -47,8 +69,8 @@ func (r *Record[T]) Failed(update func(*T)) { r.s.finish(r, 0, 1, update) }
 // Holding returns the record that holds back the low-water mark, and when it was started. If there
 // is none, it returns an empty cursor and the zero time.
 func (s *Session[T]) Holding() (cursor string, since time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.Lock()
+	defer s.view.Unlock()
 	if r, ok := s.window.holding(); ok {
 		return r.first, r.since
 	}
@@ -56,9 +78,9 @@ func (s *Session[T]) Holding() (cursor string, since time.Time) {
 }
 
 func (s *Session[T]) finish(r *Record[T], processed, failed int64, update func(*T)) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
-	if (s.blocked || s.lost.Load() || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
+	if (s.blocked || s.c.lease.Over() || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
 		return
 	}
 	if r.finished {
@@ -66,12 +88,11 @@ func (s *Session[T]) finish(r *Record[T], processed, failed int64, update func(*
 	}
 	r.finished = true
 	s.change(update)
-	s.window.finish(r.number)
-	s.advance()
-	s.count(processed, failed)
+	s.complete(r.number, processed, failed)
+	s.count(processed + failed)
 }
 
-// advance moves the cursor to the low-water mark.
+// advance moves the cursor to the low-water mark. It is called with s.mu and s.view held.
 func (s *Session[T]) advance() {
 	if mark, moved := s.window.advance(); moved {
 		s.cursor = mark

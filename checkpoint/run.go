@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/milepost-dev/milepost/internal/later"
 	"github.com/milepost-dev/milepost/lease"
 )
 
@@ -43,6 +44,7 @@ func Run[T any](ctx context.Context, ns Namespace, name string, fn func(context.
 				err = fmt.Errorf("%w: a save must not move the cursor backward", ErrRefused) // no cursor is logged
 			}
 			s.opts.Logger.Error("not saved after a panic", "checkpoint", s.c.key.String(), "error", err)
+			later.Flush(s.opts.Logger, flushWithin)
 		}
 		if p != nil {
 			panic(p)

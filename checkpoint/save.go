@@ -71,7 +71,7 @@ func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
 // set is a mark that waits for nothing except a step in flight. It returns how many records are
 // marked.
 func (s *Session[T]) set(cursor string, state T, encoded []byte) (int64, error) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	for s.stepping && !s.over() {
 		s.await(nil)
@@ -80,8 +80,9 @@ func (s *Session[T]) set(cursor string, state T, encoded []byte) (int64, error) 
 		return 0, s.whyOver()
 	}
 	if s.unreported == nil { // otherwise the save only reports it
-		s.cursor, s.state, s.torn = cursor, state, false
-		s.count(0, 0)
+		s.state, s.torn = state, false
+		s.move(cursor, 0, 0)
+		s.count(1)
 		s.encoded, s.encodedAt = encoded, s.marked
 	}
 	return s.marked, nil
@@ -90,7 +91,7 @@ func (s *Session[T]) set(cursor string, state T, encoded []byte) (int64, error) 
 // Flush saves what was marked. It returns nil once everything that was marked before the call is
 // durable. Its errors are those of [Session.Save].
 func (s *Session[T]) Flush(ctx context.Context) error {
-	s.mu.Lock()
+	s.lock()
 	marked := s.marked
 	s.mu.Unlock()
 	return s.saveUpTo(ctx, marked)
@@ -106,17 +107,22 @@ func (s *Session[T]) save(ctx context.Context, why purpose, enough func() bool) 
 		return err
 	}
 	defer s.c.end()
-	s.mu.Lock()
-	if enough() {
-		s.mu.Unlock()
-		return nil
-	}
-	sv, err := s.take()
-	s.mu.Unlock()
-	if err != nil {
+	sv, err := s.takeUnless(enough)
+	if sv == nil || err != nil {
 		return err
 	}
 	return s.c.commit(ctx, sv)
+}
+
+// takeUnless takes what is marked. It returns nil if enough, which is called with s.mu held, says
+// so.
+func (s *Session[T]) takeUnless(enough func() bool) (*save, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock() // even if the codec panics
+	if enough() {
+		return nil, nil
+	}
+	return s.take()
 }
 
 // begin waits for the committer's turn. It fails if the session is over. It notes that the outcome
@@ -243,7 +249,10 @@ func (s *Session[T]) settled(sv *save, landed bool) {
 		}
 	}
 	if landed {
-		s.saved, s.kept = max(s.saved, sv.marked), s.c.base
+		s.saved = max(s.saved, sv.marked)
+		s.view.Lock()
+		s.kept = s.c.base
+		s.view.Unlock()
 	} else {
 		s.taken = s.saved
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/milepost-dev/milepost/internal/later"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -33,23 +33,17 @@ type Session[T any] struct {
 	every       int64
 	mostUnsaved int64
 	mostAhead   int
-	watched     bool        // progress must be reported to the lease
-	lost        atomic.Bool // not under mu, which a caller's update may hold when the lease is lost
+	watched     bool // progress must be reported to the lease
 
-	mu        sync.Mutex
+	mu        sync.Mutex // held while an update of the caller's runs
 	state     T
-	cursor    string
-	window    window
-	processed int64
-	failed    int64
-	marked    int64         // records marked in this session
-	taken     int64         // how many of them the last save has
-	saved     int64         // how many of them the last save that landed has
-	kept      store.Version // of the last save that landed; at first what the session resumed from
-	encoded   []byte        // the state that Save was given, if no record was marked since
-	encodedAt int64         // when encodedAt records were marked
-	torn      bool          // an update did not return: the state belongs to no cursor
-	blocked   bool          // a mark has to ask admit
+	marked    int64  // records marked in this session
+	taken     int64  // how many of them the last save has
+	saved     int64  // how many of them the last save that landed has
+	encoded   []byte // the state that Save was given, if no record was marked since
+	encodedAt int64  // when encodedAt records were marked
+	torn      bool   // an update did not return: the state belongs to no cursor
+	blocked   bool   // a mark has to ask admit
 	closed    bool
 	stepping  bool          // a save with the caller's writes is in flight
 	failure   error         // what ended the session, if not the lease
@@ -59,6 +53,16 @@ type Session[T any] struct {
 	// unreported is the error of a save with the caller's writes whose outcome is unknown, until
 	// a call returns the outcome.
 	unreported error
+
+	// view guards what the methods that only read return, so that an update may call them. It is
+	// locked for moments, and after mu. What it guards changes only with mu held as well: who holds
+	// mu may read it.
+	view      sync.Mutex
+	cursor    string
+	window    window
+	processed int64
+	failed    int64
+	kept      store.Version // of the last save that landed; at first what the session resumed from
 }
 
 // Open acquires the lease of the checkpoint name, loads its newest version, and returns the session
@@ -76,6 +80,14 @@ func Open[T any](ctx context.Context, ns Namespace, name string, opts *Options) 
 	if err != nil {
 		return nil, err
 	}
+	s, err := open[T](ctx, ns, name, o)
+	if err != nil {
+		later.Flush(o.Logger, flushWithin)
+	}
+	return s, err
+}
+
+func open[T any](ctx context.Context, ns Namespace, name string, o *Options) (*Session[T], error) {
 	n, err := ns.named(name)
 	if err != nil {
 		return nil, err
@@ -152,7 +164,6 @@ func newSession[T any](ctx context.Context, n named, l *lease.Lease, o *Options,
 	s.c = newCommitter(ctx, n, l, o)
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	context.AfterFunc(l.Context(), func() {
-		s.lost.Store(true) // first of all: no mark counts after that
 		s.cancel(context.Cause(l.Context()))
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -213,30 +224,30 @@ func (s *Session[T]) State() T {
 
 // Version is the version of the last save that landed; at first, the one resumed from. 0: none.
 func (s *Session[T]) Version() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.Lock()
+	defer s.view.Unlock()
 	return s.kept.Number
 }
 
 // Cursor is where the job is: the cursor of the last mark, or the low-water mark if records finish
 // out of order. At first it is the checkpoint's cursor, which is empty if there is no checkpoint.
 func (s *Session[T]) Cursor() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.Lock()
+	defer s.view.Unlock()
 	return s.cursor
 }
 
 // Processed is how many records were processed, over all sessions.
 func (s *Session[T]) Processed() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.Lock()
+	defer s.view.Unlock()
 	return s.processed
 }
 
 // Failed is how many records failed, over all sessions.
 func (s *Session[T]) Failed() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.view.Lock()
+	defer s.view.Unlock()
 	return s.failed
 }
 

@@ -27,6 +27,8 @@ type Step[T any] struct {
 // saves returns a [*SettledError], which says whether the step landed. From then on session and
 // store agree. A mark before that ends the session.
 func (s *Session[T]) SaveStep(ctx context.Context, step Step[T]) error {
+	s.lock()
+	s.mu.Unlock()
 	if err := s.begin(ctx, writesSave); err != nil {
 		return err
 	}
@@ -70,10 +72,8 @@ func (s *Session[T]) takeStep(step Step[T]) (*save, error) {
 		return nil, err
 	}
 	s.change(step.Update)
-	s.cursor = step.Cursor
-	s.processed += max(step.Processed, 0)
-	s.failed += max(step.Failed, 0)
-	s.count(0, 0)
+	s.move(step.Cursor, max(step.Processed, 0), max(step.Failed, 0))
+	s.count(1)
 	sv, err := s.take()
 	if err != nil {
 		undo()
@@ -96,7 +96,10 @@ func (s *Session[T]) remember(deep bool) (undo func(), err error) {
 		}
 	}
 	return func() {
-		s.cursor, s.processed, s.failed, s.state = cursor, processed, failed, state
+		s.view.Lock()
+		s.cursor, s.processed, s.failed = cursor, processed, failed
+		s.view.Unlock()
+		s.state = state
 		if deep {
 			var before T
 			s.torn = s.codec.Unmarshal(encoded, &before) != nil

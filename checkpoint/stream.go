@@ -24,9 +24,11 @@ type StreamedState struct{}
 // memory whatever its size. A state below the inline limit is held in memory, and so is any state
 // if the session has no archive.
 //
-// write is called once. If it fails, SaveStream aborts the save, leaves nothing, and returns the
+// write is called once, and must not mark or save: it would wait for itself. If it fails, SaveStream aborts the save, leaves nothing, and returns the
 // error. Until the outcome is known, marks wait. The errors are those of [Session.SaveStep].
 func SaveStream(ctx context.Context, s *Session[StreamedState], cursor string, write func(io.Writer) error) error {
+	s.lock()
+	s.mu.Unlock()
 	if err := s.begin(ctx, writesSave); err != nil {
 		return err
 	}
@@ -45,9 +47,9 @@ func SaveStream(ctx context.Context, s *Session[StreamedState], cursor string, w
 // io.EOF: there a damaged body is a [*archive.BodyError]. If no state was saved, the error is
 // [store.ErrNotFound].
 func (s *Session[T]) OpenState(ctx context.Context) (io.ReadCloser, error) {
-	s.mu.Lock()
+	s.view.Lock()
 	v := s.kept
-	s.mu.Unlock()
+	s.view.Unlock()
 	return openState(ctx, s.c.archive.Archive, s.c.key, &v)
 }
 

@@ -151,8 +151,8 @@ var checkpointMutants = []*mutant{
 		name:   "a mark moves the cursor before its state",
 		breaks: "Mark changes cursor and state in one step under one lock †",
 		edits: []edit{{"checkpoint/mark.go",
-			"		s.change(update)\n		s.cursor = cursor\n	}\n",
-			"		s.cursor = cursor\n		s.mu.Unlock()\n		time.Sleep(time.Millisecond)\n		s.mu.Lock()\n		s.change(update)\n	}\n"}},
+			"		s.change(update)\n		s.move(cursor, processed, failed)\n	} else {\n",
+			"		s.move(cursor, processed, failed)\n		s.mu.Unlock()\n		time.Sleep(time.Millisecond)\n		s.mu.Lock()\n		s.change(update)\n	} else {\n"}},
 		caught: overMemory("Marks/what is saved is always a state that belongs to its cursor"),
 	},
 	{
