@@ -112,6 +112,13 @@ func (c *committer) persist(ctx context.Context, write func(context.Context) err
 	})
 }
 
+// persistEdit is the function persist for an operator's change. It tries for editPatience.
+func persistEdit(ctx context.Context, write func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, editPatience, fmt.Errorf("%w for %v", store.ErrUnavailable, editPatience))
+	defer cancel()
+	return persist(ctx, editTimeout, write)
+}
+
 // persist sends a write, which may be repeated, until it is applied, cannot be applied, or ctx
 // ends. Credentials that are refused for [retries.Lag] cannot apply it.
 func persist(ctx context.Context, timeout time.Duration, write func(context.Context) error) error {

@@ -150,12 +150,12 @@ func (n named) unlist(ctx context.Context, found store.Records, former *store.Ex
 		return nil
 	}
 	if former != nil {
-		err := persist(ctx, editTimeout, func(ctx context.Context) error { return n.Store.Expect(ctx, n.key, former, nil) })
+		err := persistEdit(ctx, func(ctx context.Context) error { return n.Store.Expect(ctx, n.key, former, nil) })
 		if err := unlessConflict(err); err != nil {
 			return wrap("delete what is expected of", n.key, err)
 		}
 	}
-	err := persist(ctx, editTimeout, func(ctx context.Context) error { return n.Store.Unlist(ctx, n.key, h.CommitID) })
+	err := persistEdit(ctx, func(ctx context.Context) error { return n.Store.Unlist(ctx, n.key, h.CommitID) })
 	if err := unlessConflict(err); err != nil { // a conflict: the next life has begun
 		return wrap("unlist", n.key, err)
 	}
@@ -166,7 +166,7 @@ func (n named) unlist(ctx context.Context, found store.Records, former *store.Ex
 // the copy was changed and should, which is called with it as it is now, says no.
 func (n named) remove(ctx context.Context, c store.Copy, should func(now *store.Copy) bool) (bool, error) {
 	for {
-		err := persist(ctx, editTimeout, func(ctx context.Context) error { return n.Store.Remove(ctx, n.key, c) })
+		err := persistEdit(ctx, func(ctx context.Context) error { return n.Store.Remove(ctx, n.key, c) })
 		conflict, changed := errors.AsType[*store.ConflictError](err)
 		if !changed {
 			return err == nil, err

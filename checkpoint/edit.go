@@ -296,7 +296,9 @@ func (n named) editor(ctx context.Context, o *EditOptions) (*editor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &editor{named: n, c: newCommitter(ctx, n, l, session), lease: l}, nil
+	e := &editor{named: n, c: newCommitter(ctx, n, l, session), lease: l}
+	e.c.archive.Patience = editPatience
+	return e, nil
 }
 
 // fenced returns a reader of what the store held once the fence was up.
@@ -306,6 +308,8 @@ func (e *editor) fenced() *reader {
 }
 
 func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, error) {
+	ctx, cancel := e.whileHeld(ctx)
+	defer cancel()
 	if err := e.c.begin(ctx, closingSave); err != nil { // the editor makes only this commit
 		return nil, err
 	}
@@ -317,6 +321,15 @@ func (e *editor) commit(ctx context.Context, next store.Version) (*Checkpoint, e
 		return nil, nil
 	}
 	return view(e.c.key, "HEAD", &e.c.base)
+}
+
+// whileHeld returns a context that ends with ctx and with the lease. An operator waits no longer
+// for a store that does not answer.
+func (e *editor) whileHeld(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	live := e.lease.Context()
+	undo := context.AfterFunc(live, func() { cancel(context.Cause(live)) })
+	return ctx, func() { undo(); cancel(nil) }
 }
 
 // close waits until the version and its copy are durable, and releases the lease. The change has

@@ -194,7 +194,7 @@ func (t *traces) clearLease(ctx context.Context, o *EditOptions, epoch int64) er
 		}
 		free.Holder, free.Version, free.Duration = observed.Holder, observed.Version, observed.Duration
 	}
-	err := persist(ctx, editTimeout, func(ctx context.Context) error {
+	err := persistEdit(ctx, func(ctx context.Context) error {
 		_, err := t.Store.Acquire(ctx, t.key, observed, free)
 		return err
 	})

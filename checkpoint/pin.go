@@ -15,6 +15,10 @@ const MaxLabel = 256
 // editTimeout bounds one attempt of a write that needs no lease.
 const editTimeout = 10 * time.Second
 
+// editPatience is how long an operator's change is tried again while the store or the archive does
+// not answer. Nothing is lost by an error: the operator can repeat the change.
+const editPatience = 30 * time.Second
+
 // Pin makes a savepoint of one version (0: the newest): the version gets the label, and never
 // expires. Pin takes no lease. It is one conditional write, sent again until it succeeds, is
 // refused, or ctx ends. If the version changes in between, Pin reads it again. If the version is gone, the error is [store.ErrNotFound]; the copy of the
@@ -80,13 +84,13 @@ func (n Namespace) amend(ctx context.Context, name string, version int64, opts *
 			return cp, err
 		}
 		if !there {
-			err := persist(ctx, editTimeout, func(ctx context.Context) error { return st.Copy(ctx, key, amended) })
+			err := persistEdit(ctx, func(ctx context.Context) error { return st.Copy(ctx, key, amended) })
 			if err != nil {
 				return nil, wrap(fmt.Sprintf("copy version %d of", version), key, err)
 			}
 			continue // the job may have written it first, without the label
 		}
-		err = persist(ctx, editTimeout, func(ctx context.Context) error { return st.Amend(ctx, key, c, a) })
+		err = persistEdit(ctx, func(ctx context.Context) error { return st.Amend(ctx, key, c, a) })
 		if _, changed := errors.AsType[*store.ConflictError](err); changed {
 			continue // it changed or expired in between
 		}

@@ -227,7 +227,7 @@ func (r *restoring) copies(ctx context.Context) error {
 	starts := r.content().Starts
 	for i, v := range r.older {
 		expires := v.SavedAt.Add(r.RetainAge).Truncate(time.Second)
-		err := persist(ctx, editTimeout, func(ctx context.Context) error {
+		err := persistEdit(ctx, func(ctx context.Context) error {
 			if slices.Contains(starts, v.Number) {
 				return r.Store.KeepBase(ctx, r.key, v)
 			}

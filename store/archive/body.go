@@ -333,12 +333,22 @@ func copyBody(ctx context.Context, a Archive, from, body string, want []byte) er
 func sameBody(ctx context.Context, a Archive, body string, want []byte) error {
 	source, _, err := a.Open(ctx, body)
 	if err != nil {
-		return err
+		return contradicted(err)
 	}
 	defer source.Close()
 	_, err = io.Copy(io.Discard, &checked{source: source, want: want, sum: sha256.New()})
 	if errors.Is(err, store.ErrBadRecord) {
 		err = fmt.Errorf("%w with another content: %w", ErrExists, err)
+	}
+	return err
+}
+
+// contradicted returns the error of a read of what an archive refused to write because it is there.
+// If the archive now says that nothing is there, one of its answers is wrong, and another attempt
+// may help.
+func contradicted(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("%w: it was refused because it is there, and it is not there: %s", store.ErrUnavailable, err.Error())
 	}
 	return err
 }

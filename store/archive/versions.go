@@ -33,7 +33,7 @@ func PutVersion(ctx context.Context, a Archive, m *Mirrored) ([]byte, error) {
 	}
 	there, _, err := ReadAll(ctx, a, name, maxMirrored)
 	if err != nil {
-		return nil, err
+		return nil, contradicted(err)
 	}
 	if !bytes.Equal(there, data) {
 		return nil, &store.BadRecordError{Key: m.Key, Record: name,

@@ -26,16 +26,14 @@ type kind struct {
 }
 
 var (
-	unmet     = kind{is: archive.ErrPrecondition, unmet: true}
-	throttled = kind{is: store.ErrThrottled, again: true}
-	notFound  = kind{is: store.ErrNotFound, gone: true, definite: true}
-	noBucket  = kind{is: archive.ErrNoArchive, definite: true, hint: "is it this region and this account?"}
-	noAnswer  = kind{is: store.ErrUnavailable}
-	unreached = kind{is: store.ErrUnavailable, again: true}
-	refused   = kind{definite: true}
-	denied    = kind{is: store.ErrCredentials, definite: true,
-		hint: "the policy must allow s3:PutObject, s3:GetObject, s3:DeleteObject and " +
-			"s3:AbortMultipartUpload on the prefix, and s3:ListBucket on the bucket"}
+	unmet         = kind{is: archive.ErrPrecondition, unmet: true}
+	throttled     = kind{is: store.ErrThrottled, again: true}
+	notFound      = kind{is: store.ErrNotFound, gone: true, definite: true}
+	noBucket      = kind{is: archive.ErrNoArchive, definite: true, hint: "is it this region and this account?"}
+	noAnswer      = kind{is: store.ErrUnavailable}
+	unreached     = kind{is: store.ErrUnavailable, again: true}
+	refused       = kind{definite: true}
+	denied        = kind{is: store.ErrCredentials, definite: true} // permission makes the hint
 	unknownCaller = kind{is: store.ErrCredentials, definite: true,
 		hint: "aws sts get-caller-identity shows which identity AWS sees"}
 	noCredentials = kind{is: store.ErrCredentials, definite: true,
@@ -76,16 +74,22 @@ func kindOf(err error) kind {
 	var reply interface{ HTTPStatusCode() int }
 	var dns *net.DNSError
 	var op *net.OpError
+	var foreign *foreignError
+	var cut *cutError
 	known, ok := byCode[codeOf(err)]
 	switch {
+	case errors.As(err, &foreign):
+		return noAnswer
+	case errors.As(err, &cut):
+		return unexplained(cut.status)
+	case ok && known == denied:
+		known.hint = permission(err)
+		return known
 	case ok:
 		return known
 	case errors.As(err, &reply) && reply.HTTPStatusCode() == 429:
 		return throttled
 	case errors.As(err, &reply) && reply.HTTPStatusCode() >= 400 && reply.HTTPStatusCode() < 500:
-		if _, cut := errors.AsType[*smithy.DeserializationError](err); cut {
-			return unexplained(reply.HTTPStatusCode())
-		}
 		return refused
 	case strings.Contains(err.Error(), "get identity"): // the SDK has no type for it; a test checks the words
 		if strings.Contains(err.Error(), "xpired") {
@@ -98,9 +102,8 @@ func kindOf(err error) kind {
 	return noAnswer
 }
 
-// unexplained is the kind of a refusal of which only the status arrived. A server that refuses
-// before it has read the whole request may close the connection while it replies. Another attempt
-// may bring the reason.
+// unexplained is the kind of a refusal of which only the status arrived. Another attempt may bring
+// the reason.
 func unexplained(status int) kind {
 	switch status {
 	case http.StatusPreconditionFailed:
@@ -109,6 +112,23 @@ func unexplained(status int) kind {
 		return kind{is: store.ErrCredentials, again: true}
 	}
 	return kind{is: store.ErrUnavailable, again: true}
+}
+
+// permission says which action a request that was refused needs.
+func permission(err error) string {
+	var op *smithy.OperationError
+	if !errors.As(err, &op) {
+		return ""
+	}
+	switch op.Operation() {
+	case "HeadObject":
+		return "the policy must allow s3:GetObject on the prefix"
+	case "ListObjectsV2":
+		return "the policy must allow s3:ListBucket on the bucket"
+	case "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload":
+		return "the policy must allow s3:PutObject on the prefix"
+	}
+	return "the policy must allow s3:" + op.Operation() + " on the prefix"
 }
 
 func codeOf(err error) string {

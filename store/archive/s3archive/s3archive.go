@@ -50,7 +50,7 @@ var _ archive.Archive = (*Archive)(nil)
 // neither begins nor ends with '/'. The client is used as it is, with its retries for requests
 // without a condition, and its UsePathStyle. Only checksums are decided here: they are sent to AWS,
 // unless the client says otherwise, and not to other endpoints, because some of them refuse
-// checksums.
+// checksums. An HTTP client that is not the SDK's own should have a method CloseIdleConnections.
 func New(client *s3.Client, bucket, prefix string, opts *Options) (*Archive, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -58,7 +58,7 @@ func New(client *s3.Client, bucket, prefix string, opts *Options) (*Archive, err
 	fail := func(err error) (*Archive, error) {
 		return nil, fmt.Errorf("archive s3://%s/%s: %w", bucket, prefix, err)
 	}
-	a := &Archive{client: client, bucket: bucket, partSize: opts.PartSize}
+	a := &Archive{client: ours(client), bucket: bucket, partSize: opts.PartSize}
 	a.settings, a.checksum = checksums(client.Options())
 	if a.partSize == 0 {
 		a.partSize = DefaultPartSize

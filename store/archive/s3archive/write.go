@@ -129,9 +129,9 @@ func (w *write) object(size int64, etag string) archive.Object {
 }
 
 func (w *write) failed(ctx context.Context, err error) error {
-	err = w.archive.failed(ctx, w.what, w.key, err)
-	if errors.Is(err, store.ErrNotFound) { // nothing is there, so neither is our object
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	failed := w.archive.failed(ctx, w.what, w.key, err)
+	if errors.Is(failed, store.ErrNotFound) { // it is our object or upload that is not there, and no checkpoint
+		return fmt.Errorf("%s %s: %w: %w", w.what, w.archive.name(w.key), store.ErrUnavailable, err)
 	}
-	return err
+	return failed
 }
