@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/smithy-go"
@@ -83,7 +84,13 @@ func (p *Put) Export(ctx context.Context, rm *metricdata.ResourceMetrics) error 
 // send sends data in one request. If the service refuses the request, send halves the data until it
 // finds the refused datum.
 func (p *Put) send(ctx context.Context, data []types.MetricDatum, refused *[]error) error {
-	_, err := p.client.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: aws.String(Namespace), MetricData: data})
+	out, err := p.client.PutMetricData(ctx, &cloudwatch.PutMetricDataInput{Namespace: aws.String(Namespace), MetricData: data})
+	if err == nil {
+		// Nothing else in the reply is the service's: a proxy's page would be a success, too.
+		if _, ok := awsmiddleware.GetRequestIDMetadata(out.ResultMetadata); !ok {
+			err = errors.New("the reply has no request id, so it is not CloudWatch's: a proxy or a captive portal may have answered instead")
+		}
+	}
 	switch {
 	case err == nil, !isRefusal(err):
 		return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/schemas"
@@ -39,7 +40,9 @@ func (s *service) PutMetricData(_ context.Context, in *cloudwatch.PutMetricDataI
 		}
 	}
 	s.taken = append(s.taken, in.MetricData...)
-	return &cloudwatch.PutMetricDataOutput{}, nil
+	out := &cloudwatch.PutMetricDataOutput{}
+	awsmiddleware.SetRequestIDMetadata(&out.ResultMetadata, "id")
+	return out, nil
 }
 
 var aGauge = metrics.Instrument{Name: "milepost.gauge", CloudWatch: "Gauge", Kind: metrics.Gauge, Unit: "s"}
@@ -110,6 +113,30 @@ func TestDataIsKeptUntilTheRoleMaySend(t *testing.T) {
 	assert.Len(t, s.taken, 2)
 }
 
+func TestDataIsKeptWhileAnotherAnswersForTheService(t *testing.T) {
+	foreign, requests := true, 0
+	client := cloudwatch.New(cloudwatch.Options{
+		Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		HTTPClient: answering(func(*http.Request) *http.Response {
+			requests++
+			header, body := http.Header{"X-Amzn-Requestid": {"id"}}, `<PutMetricDataResponse><ResponseMetadata/></PutMetricDataResponse>`
+			if foreign {
+				header, body = http.Header{"Content-Type": {"text/html"}}, "<html>Welcome to this hotel</html>"
+			}
+			return &http.Response{StatusCode: 200, Header: header, Body: readCloser{strings.NewReader(body)}}
+		}),
+	}, func(o *cloudwatch.Options) { o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801) })
+	p := NewPut(client, []metrics.Instrument{aGauge})
+	require.ErrorContains(t, p.Export(t.Context(), gauges("a")), "send 2 metrics to CloudWatch")
+	foreign, requests = false, 0
+	require.NoError(t, p.Export(t.Context(), gauges()))
+	assert.Equal(t, 1, requests, "they are sent again")
+}
+
+type answering func(*http.Request) *http.Response
+
+func (a answering) Do(r *http.Request) (*http.Response, error) { return a(r), nil }
+
 func TestTheOldestOfTooManyDataAreDropped(t *testing.T) {
 	s := &service{refuse: func([]types.MetricDatum) error { return errors.New("unreachable") }}
 	p := newPut(s)
@@ -154,7 +181,7 @@ type measuring func(size int)
 func (m measuring) Do(r *http.Request) (*http.Response, error) {
 	m(int(r.ContentLength))
 	body := `<PutMetricDataResponse><ResponseMetadata/></PutMetricDataResponse>`
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: readCloser{strings.NewReader(body)}, Request: r}, nil
+	return &http.Response{StatusCode: 200, Header: http.Header{"X-Amzn-Requestid": {"id"}}, Body: readCloser{strings.NewReader(body)}, Request: r}, nil
 }
 
 type readCloser struct{ *strings.Reader }

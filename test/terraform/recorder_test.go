@@ -44,6 +44,7 @@ func (s *services) serve(t *testing.T, dynamo, s3 string) {
 	})
 	cloudwatch := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.keep(cloudwatchRequests(r))
+		w.Header().Set("X-Amzn-Requestid", "recorded")
 		fmt.Fprint(w, "<PutMetricDataResponse><ResponseMetadata/></PutMetricDataResponse>")
 	}))
 	t.Cleanup(cloudwatch.Close)
