@@ -177,18 +177,6 @@ func TestADirectoryThatIsMountedReadOnlyIsRead(t *testing.T) {
 	read("version 2\nversion 2\n")
 }
 
-// copyOpen copies the files of a store that is open, as a crash would leave them.
-func copyOpen(t *testing.T, s *Store, suffixes ...string) string {
-	t.Helper()
-	to := newFile(t)
-	for _, suffix := range suffixes {
-		content, err := os.ReadFile(s.Path() + suffix)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(to+suffix, content, 0o600))
-	}
-	return to
-}
-
 func TestALogThatNeedsRecoveryInAReadOnlyDirectoryIsAnErrorThatSaysWhatToCopy(t *testing.T) {
 	s, err := Open(t.Context(), closedAt(t, 1), nil)
 	require.NoError(t, err)

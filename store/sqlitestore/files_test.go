@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -281,6 +282,41 @@ func TestClosingDoesNoHarmToTheLogThatReplacedOurs(t *testing.T) {
 	}
 }
 
+func TestAFileIsRefusedWhileAProgramHasItOpenWithAnotherLog(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Log("Windows lets no one remove or rename a file that is open")
+		return
+	}
+	for name, hide := range map[string]func(t *testing.T, path, other string){
+		"the log removed": func(t *testing.T, path, other string) {
+			require.NoError(t, os.Symlink(path, other))
+			require.NoError(t, os.Remove(path+"-wal"))
+			require.NoError(t, os.Remove(path+"-shm"))
+		},
+		"its index removed": func(t *testing.T, path, other string) {
+			require.NoError(t, os.Symlink(path, other))
+			require.NoError(t, os.Remove(path+"-shm"))
+		},
+		"renamed": func(t *testing.T, path, other string) { require.NoError(t, os.Rename(path, other)) },
+		"a second name, and the first removed": func(t *testing.T, path, other string) {
+			require.NoError(t, os.Link(path, other))
+			require.NoError(t, os.Remove(path))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, other := newFile(t), newFile(t)
+			holder := startChild(t, "hold", path)
+			hide(t, path, other)
+			_, err := Open(t.Context(), other, &Options{BusyTimeout: 50 * time.Millisecond})
+			require.ErrorIs(t, err, store.ErrThrottled)
+			require.ErrorContains(t, err, "a program has the file open")
+			require.ErrorContains(t, err, "-shm is not here")
+			holder.end()
+			openStore(t, other, nil)
+		})
+	}
+}
+
 func TestAFileOfZeroBytesIsRefusedAndLeftAsItIs(t *testing.T) {
 	path := closedAt(t, 3)
 	require.NoError(t, os.Truncate(path, 0))
@@ -321,6 +357,37 @@ func TestAMissingFileWhoseLogIsThereIsNotStartedAgain(t *testing.T) {
 	path := newFile(t)
 	require.NoError(t, os.WriteFile(path+"-wal", nil, 0o600))
 	openStore(t, path, nil) // there was nothing in it
+}
+
+// copyOpen copies the files of a store that is open, as a crash would leave them.
+func copyOpen(t *testing.T, s *Store, suffixes ...string) string {
+	t.Helper()
+	to := newFile(t)
+	for _, suffix := range suffixes {
+		content, err := os.ReadFile(s.Path() + suffix)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(to+suffix, content, 0o600))
+	}
+	return to
+}
+
+// docs/operations.md has the steps.
+func TestABackupIsReadOnceTheOldLogIsAwayAndNotBefore(t *testing.T) {
+	path := closedAt(t, 2)
+	backup, err := os.ReadFile(path)
+	require.NoError(t, err)
+	s, err := Open(t.Context(), path, nil)
+	require.NoError(t, err)
+	_, err = s.Commit(t.Context(), key, commitOf(3))
+	require.NoError(t, err)
+	crashed := copyOpen(t, s, "", "-wal", "-shm")
+	require.NoError(t, s.Close())
+
+	require.NoError(t, os.WriteFile(crashed, backup, 0o600))
+	restored := filepath.Join(t.TempDir(), "restored.db")
+	require.NoError(t, os.WriteFile(restored, backup, 0o600))
+	assert.Equal(t, int64(3), headOf(t, openStore(t, crashed, nil)).Number, "SQLite takes the log for the backup's")
+	assert.Equal(t, int64(2), headOf(t, openStore(t, restored, nil)).Number)
 }
 
 func TestAnEmptyFileIsTakenWhereThatIsAllowed(t *testing.T) {
@@ -405,21 +472,22 @@ func TestCheckFindsAFileWithTwoNames(t *testing.T) {
 func TestANewFileIsNeverSeenBeforeItIsWhole(t *testing.T) {
 	for range 10 {
 		path := newFile(t)
-		var makers []*exec.Cmd
-		for range 2 {
+		const makers = 2
+		ended := make(chan error, makers)
+		for range makers {
 			maker := exec.CommandContext(t.Context(), os.Args[0], path)
 			maker.Env = append(os.Environ(), childVariable+"=open")
 			require.NoError(t, maker.Start())
-			makers = append(makers, maker)
+			go func() { ended <- maker.Wait() }()
 		}
-		for !exists(t, path) {
+		for !exists(t, path) && len(ended) < makers {
 			runtime.Gosched()
 		}
 		content, err := os.ReadFile(path)
 		require.NoError(t, err)
 		assert.Contains(t, string(content), "CREATE TABLE milepost_head")
-		for _, maker := range makers {
-			require.NoError(t, maker.Wait())
+		for range makers {
+			require.NoError(t, <-ended)
 		}
 		left, err := filepath.Glob(filepath.Join(filepath.Dir(path), newPrefix+"*"))
 		require.NoError(t, err)

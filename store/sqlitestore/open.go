@@ -59,6 +59,9 @@ func (s *Store) openToWrite(ctx context.Context, mustExist bool, pragmas []strin
 			s.beats, s.commits = nil, nil
 		}
 	}()
+	if err := s.noHiddenUser(ctx); err != nil {
+		return err
+	}
 	s.commits, err = untilUnlocked(ctx, s.busyTimeout, func() (*conn, error) {
 		c, err := s.connect(ctx, toWrite, append(pragmas, "synchronous(FULL)", neverWait)...)
 		if err != nil {
@@ -85,6 +88,32 @@ func (s *Store) openToWrite(ctx context.Context, mustExist bool, pragmas []strin
 	<-s.readers
 	s.readers <- reader
 	return s.watch()
+}
+
+// noHiddenUser returns an error if a program has the database open whose log is not next to the file:
+// the log was removed, or it is next to another name of the file. What this store saved would be
+// lost to that program, and the other way round.
+//
+// Whoever has the database open in WAL holds a lock on it and has the log's index. So, where there is
+// no index, it must be possible to have the file alone. It is not for a moment, while other processes
+// open or close it.
+func (s *Store) noHiddenUser(ctx context.Context) error {
+	_, err := untilUnlocked(ctx, s.busyTimeout, func() (struct{}, error) {
+		if _, err := os.Stat(s.real + indexSuffix); !errors.Is(err, fs.ErrNotExist) {
+			return struct{}{}, nil
+		}
+		c, err := s.connect(ctx, toWrite, neverWait, "locking_mode(EXCLUSIVE)")
+		if isBusy(err) {
+			return struct{}{}, err
+		}
+		_ = c.close()
+		return struct{}{}, nil // any other error is that of the next connection, too
+	})
+	if isBusy(err) {
+		return fmt.Errorf("a program has the file open, and its %s is not here: it has the file open under another name, "+
+			"or the log was removed, or it keeps the file to itself; end that program: %w", filepath.Base(s.real)+indexSuffix, err)
+	}
+	return err
 }
 
 // mostTries is how often a file that others change is read again.

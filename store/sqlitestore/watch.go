@@ -58,7 +58,8 @@ func (s *Store) moved(ctx context.Context, c *conn) (err error) {
 			return fmt.Errorf("%w: cannot see whether %s is the file that was opened: %w", store.ErrUnavailable, w.path, err)
 		}
 		if i == 0 {
-			return fmt.Errorf("%w: the file was %s after it was opened", store.ErrUnavailable, what)
+			return fmt.Errorf("%w: the file was %s after it was opened; what was saved last is in %s, which belongs to it",
+				store.ErrUnavailable, what, s.real+logSuffix)
 		}
 		if c == nil {
 			return fmt.Errorf("%s was %s after it was opened", w.path, what)
