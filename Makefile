@@ -127,6 +127,7 @@ campaign: ## hours: 10,000 kills and 1,000 races on each engine, 1,000 kills of 
 	MILEPOST_KILL_JOBS=500 MILEPOST_KILL_ROUNDS=1000 $(SERVED) $(GO) test -timeout 12h -v ./test/kill
 	MILEPOST_ARCHIVE_KILLS=1000 $(SERVED) $(GO) test -timeout 12h -v -run Killed ./test/archive
 	MILEPOST_TRANSPORT_ALL=1 $(SERVED) $(GO) test -timeout 12h -count 100 ./test/transport
+	MILEPOST_MODEL_SESSIONS=3 $(GO) test -timeout 12h -v ./test/model/archive
 	MILEPOST_SPARK_BATCHES=200 python/check.sh
 
 bench: ## every benchmark; writes docs/benchmarks.md from their output
