@@ -22,6 +22,16 @@ type RestoreOptions struct {
 	// table that came from a backup. Without it that is a [*RefusedError].
 	Behind bool
 
+	// KeepStore goes on from the store's own version, on purpose, though the mirror has a later one
+	// that is not in the store's history: it makes a version above both, with the content of the
+	// store's. It excludes At, Behind and Deleted.
+	KeepStore bool
+
+	// IfVersion makes the change only if the store is at this version. With Behind it also gives up
+	// that version if the mirror does not have it. 0: any version that the mirror has. Otherwise the
+	// error is a [*VersionConflictError].
+	IfVersion int64
+
 	// Deleted brings back a checkpoint that was deleted, as of At. Without both, a deleted
 	// checkpoint is a [*RefusedError].
 	Deleted bool
@@ -65,6 +75,9 @@ func (n Namespace) Restore(ctx context.Context, name string, opts *RestoreOption
 	if err == nil {
 		err = one.mustArchive("restore")
 	}
+	if err == nil && o.KeepStore && (o.Behind || o.Deleted || !o.At.IsZero()) {
+		err = wrap("restore", one.key, errors.New("KeepStore goes on from what the store has: neither Behind, At nor Deleted goes with it"))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +110,7 @@ type restoring struct {
 // plan returns what a restore would do now.
 func (r *restoring) plan(ctx context.Context) (*RestoreResult, error) {
 	t := r.traces
-	if err := r.allowed(); err != nil {
+	if err := r.allowed(ctx); err != nil {
 		return nil, err
 	}
 	target, err := r.target(ctx)
@@ -109,7 +122,7 @@ func (r *restoring) plan(ctx context.Context) (*RestoreResult, error) {
 	if planned.From, err = view(t.key, "mirror", target); err != nil {
 		return nil, err
 	}
-	planned.From.Archived = true
+	planned.From.Archived = !r.o.KeepStore
 	if h := t.records.Head; h != nil && h.Exists() {
 		if planned.Before, err = viewHead(t.key, h); err != nil {
 			return nil, err
@@ -127,21 +140,45 @@ func (r *restoring) plan(ctx context.Context) (*RestoreResult, error) {
 	return planned, nil
 }
 
+// RefusedHistory is the What of a [RefusedError] where store and mirror have two histories.
+const RefusedHistory = "history"
+
 const deletedHint = "it was deleted with that version: name a time before it to bring it back"
 
 // allowed refuses a restore if nothing is lost, or if the store has an older version and Behind is
 // not set.
-func (r *restoring) allowed() error {
+func (r *restoring) allowed(ctx context.Context) error {
 	newest, ok := archive.Newest(r.ids)
 	if !ok {
 		return fmt.Errorf("the mirror of checkpoint %s: %w", r.key, store.ErrNotFound)
 	}
 	h := r.records.Head
 	if h == nil || h.Number == 0 {
+		if r.o.KeepStore {
+			return fmt.Errorf("checkpoint %s in the store: %w", r.key, store.ErrNotFound)
+		}
 		return nil
 	}
-	refused := &RefusedError{Key: r.key, What: "version in the store", Have: archive.IDOf(&h.Version).String()}
+	have := archive.IDOf(&h.Version)
+	if r.o.IfVersion != 0 && r.o.IfVersion != h.Number {
+		return &VersionConflictError{Key: r.key, Want: r.o.IfVersion, Have: h.Number}
+	}
+	refused := &RefusedError{Key: r.key, What: "version in the store", Have: have.String()}
+	second, err := r.secondHistory(ctx, newest)
+	if err != nil {
+		return err
+	}
 	switch {
+	case r.o.KeepStore:
+		return nil
+	case second && r.o.IfVersion == 0:
+		refused.What = RefusedHistory
+		refused.Hint = fmt.Sprintf("the mirror does not have it and has %v: these are two histories. "+
+			"To bring back the mirror's and give up the store's: --behind --if-version %d. "+
+			"To go on from the store's: --keep-store", newest, h.Number)
+		return refused
+	case second && r.o.Behind:
+		return nil
 	case archive.Compare(archive.IDOf(&h.Version), newest) >= 0 && h.Deleted:
 		if r.o.Deleted && !r.o.At.IsZero() {
 			return nil
@@ -160,9 +197,54 @@ func (r *restoring) allowed() error {
 	return nil
 }
 
+// secondHistory reports whether HEAD leads on from another version than the mirror's newest: the
+// mirror does not have HEAD, and the store does not have the mirror's newest.
+func (r *restoring) secondHistory(ctx context.Context, newest archive.ID) (bool, error) {
+	h := r.records.Head
+	have := archive.IDOf(&h.Version)
+	switch {
+	case h.Deleted, slices.Contains(r.ids, have):
+		return false, nil
+	case newest.Version >= have.Version:
+		same, err := r.sameSession(ctx, h)
+		return !same, err
+	}
+	c, err := r.Store.Version(ctx, r.key, newest.Version)
+	if err != nil { // where nothing tells, HEAD is ahead of its mirror
+		return false, unlessAny(err, store.ErrNotFound, store.ErrBadRecord)
+	}
+	return c.CommitID != newest.CommitID, nil
+}
+
+// sameSession reports whether the mirror has a later version of the session that made HEAD's, as
+// where only the last version of each session is mirrored.
+func (r *restoring) sameSession(ctx context.Context, h *store.Head) (bool, error) {
+	for _, id := range archive.Counting(r.ids) {
+		switch {
+		case id.Version < h.Number:
+			continue
+		case id.Version == h.Number, id.Epoch != h.CommitEpoch: // HEAD's is not there
+			return false, nil
+		}
+		v, err := r.version(ctx, id)
+		if err != nil {
+			return false, unlessAny(err, store.ErrBadRecord)
+		}
+		return v.By == h.By, nil
+	}
+	return false, nil
+}
+
 // target returns the version whose content is restored.
 func (r *restoring) target(ctx context.Context) (*store.Version, error) {
 	t := r.traces
+	if r.o.KeepStore {
+		v := t.records.Head.Version
+		if v.Deleted {
+			return nil, &RefusedError{Key: t.key, What: "version in the store", Have: archive.IDOf(&v).String(), Hint: deletedHint}
+		}
+		return &v, nil
+	}
 	id, _ := archive.Newest(t.ids)
 	if !r.o.At.IsZero() {
 		ids := archive.Counting(t.ids)
@@ -199,6 +281,9 @@ func (r *restoring) content() store.Version {
 
 // readOlder reads the earlier versions that the store would still hold without the loss.
 func (r *restoring) readOlder(ctx context.Context) error {
+	if r.o.KeepStore { // it holds its own
+		return nil
+	}
 	now := r.records.Clock.Time()
 	starts := r.content().Starts
 	old := false // this version and all earlier ones are older than RetainAge

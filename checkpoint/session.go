@@ -111,7 +111,16 @@ func open[T any](ctx context.Context, ns Namespace, name string, o *Options) (*S
 
 // acquire acquires a lease whose context ends with the lease, not with the caller's context: a
 // session that must stop still has its last save to make.
+// With an archive, it asks the archive first whether the store has gone backward.
 func acquire(ctx context.Context, n named, opts *lease.Options) (*lease.Lease, error) {
+	var asked *asking
+	if n.Archive != nil && !opts.AcceptRegression {
+		asked = n.ask(ctx)
+		defer asked.close()
+		accepting := *opts
+		accepting.Accept = asked.accept
+		opts = &accepting
+	}
 	outer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	undo := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	l, err := lease.Acquire(outer, n.Store, n.key, opts)
@@ -119,6 +128,9 @@ func acquire(ctx context.Context, n named, opts *lease.Options) (*lease.Lease, e
 		undo()
 		cancel(nil)
 		return nil, err
+	}
+	if asked != nil {
+		asked.warn(opts.Logger)
 	}
 	if !undo() { // ctx ended at the last moment
 		abandon(ctx, l)

@@ -84,6 +84,9 @@ func (c *contender) contend(ctx context.Context) (*Lease, error) {
 			}
 			continue
 		}
+		if err := c.accept(ctx, found.Records); err != nil {
+			return nil, err
+		}
 		l, err := c.take(ctx, found)
 		if l == nil && err == nil { // lost the race
 			continue
@@ -139,6 +142,14 @@ func (c *contender) regression(version, known int64) error {
 		c.key, ErrStoreRegressed, version, known)
 }
 
+// accept asks the caller whether what was read may be led on from.
+func (c *contender) accept(ctx context.Context, found store.Records) error {
+	if c.opts.Accept == nil {
+		return nil
+	}
+	return c.opts.Accept(ctx, found)
+}
+
 // wait sleeps until the next poll, or gives up.
 func (c *contender) wait(ctx context.Context, found store.Records) error {
 	now := c.opts.Readings.Mono()
@@ -190,6 +201,9 @@ func (c *contender) take(ctx context.Context, found looked) (*Lease, error) {
 	head, err := c.raise(l, found.Head)
 	if err == nil {
 		err = c.fell(found.Records, head)
+	}
+	if err == nil {
+		err = c.accept(l.ctx, store.Records{Head: &head, Lease: found.Lease, Expect: found.Expect, Clock: clock})
 	}
 	if err == nil {
 		err = context.Cause(l.ctx)

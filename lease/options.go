@@ -2,6 +2,7 @@ package lease
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -58,6 +59,11 @@ type Options struct {
 	// AcceptRegression acquires the lease even if the store has gone backward. It is for the
 	// operations that repair this: delete, reset and restore.
 	AcceptRegression bool
+
+	// Accept judges what was read, before LEASE is written, and judges again by the HEAD that the
+	// fence then protects. Its error ends the acquisition: the first time nothing was written, and
+	// the second time the lease is free again. It may block until ctx ends. Nil: all is accepted.
+	Accept func(ctx context.Context, found store.Records) error
 
 	// OnWait is called at each poll while another run holds the lease.
 	OnWait func(*HeldError)

@@ -166,7 +166,11 @@ func TestAStoreThatIsBehindIsNotTakenForAWholeOne(t *testing.T) {
 		must(t, without(env), "set", "flights", "--cursor", "old", "--execute")
 		r := milepost(t, env, "archive", "restore")
 		assert.Equal(t, 6, r.exit, r.stderr)
-		must(t, env, "archive", "restore", "--behind", "--execute")
+		r = milepost(t, env, "archive", "restore", "--behind", "--execute")
+		assert.Equal(t, 6, r.exit, r.stderr)
+		assert.Contains(t, r.stderr, "two histories", "the store's version 1 is not the mirror's")
+		assert.Equal(t, 4, milepost(t, env, "archive", "restore", "flights", "--behind", "--if-version", "2").exit)
+		must(t, env, "archive", "restore", "flights", "--behind", "--if-version", "1", "--execute")
 		assert.Equal(t, "three", object(t, must(t, env, "get", "flights", "-o", "json"))["cursor"])
 	})
 }
@@ -354,5 +358,60 @@ func TestVersionsFromBeforeTheArchiveAreNoted(t *testing.T) {
 		r := milepost(t, env, "archive", "verify", "--known-before", "yesterday")
 		assert.Equal(t, 2, r.exit)
 		assert.Contains(t, r.stderr, `--known-before "yesterday"`)
+	})
+}
+
+// files reads the files of the SQLite store, and returns what puts them back.
+func files(t *testing.T, env []string) (putBack func()) {
+	t.Helper()
+	at := strings.TrimPrefix(env[0], "MILEPOST_STORE=sqlite:")
+	found, err := filepath.Glob(at + "*")
+	require.NoError(t, err)
+	kept := map[string][]byte{}
+	for _, file := range found {
+		kept[file], err = os.ReadFile(file)
+		require.NoError(t, err)
+	}
+	return func() {
+		lose(t, env)
+		for file, data := range kept {
+			require.NoError(t, os.WriteFile(file, data, 0o600))
+		}
+	}
+}
+
+func TestAFileThatWasPutBackIsRefusedAndTheCommandsThatItNamesGoOn(t *testing.T) {
+	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
+		cursor := func() any { return object(t, must(t, env, "get", "flights", "-o", "json"))["cursor"] }
+		for i := range 4 {
+			must(t, env, "set", "flights", "--cursor", fmt.Sprint(i+1), "--execute")
+		}
+		putBack := files(t, env)
+		for i := range 3 {
+			must(t, env, "set", "flights", "--cursor", fmt.Sprint(i+5), "--execute")
+		}
+		putBack()
+		for _, args := range [][]string{{"set", "flights", "--cursor", "5b", "--execute"}, {"run", "flights", "--", "true"}} {
+			r := milepost(t, env, args...)
+			assert.Equal(t, 1, r.exit)
+			assert.Contains(t, r.stderr, "the store has gone backward")
+			assert.Contains(t, r.stderr, "milepost archive restore flights --behind")
+			assert.Contains(t, r.stderr, "milepost archive restore flights --keep-store")
+		}
+		again := files(t, env)
+		must(t, env, "archive", "restore", "flights", "--behind", "--execute")
+		assert.Equal(t, "7", cursor())
+		must(t, env, "set", "flights", "--cursor", "9", "--execute")
+		assert.Equal(t, "9", cursor())
+
+		again()
+		assert.Equal(t, 1, milepost(t, env, "set", "flights", "--cursor", "5b", "--execute").exit, "back once more")
+		assert.Equal(t, 2, milepost(t, env, "archive", "restore", "--keep-store", "--execute").exit, "for one checkpoint only")
+		assert.Equal(t, 2, milepost(t, env, "archive", "restore", "flights", "--keep-store", "--behind").exit)
+		assert.Contains(t, must(t, env, "archive", "restore", "flights", "--keep-store"), "Nothing was changed")
+		must(t, env, "archive", "restore", "flights", "--keep-store", "--execute")
+		assert.Equal(t, "4", cursor())
+		must(t, env, "set", "flights", "--cursor", "5b", "--execute")
+		must(t, env, "archive", "verify")
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/human"
+	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
 )
@@ -23,7 +24,8 @@ type restoreJSON struct {
 
 func (a *app) restoreCommand() *cobra.Command {
 	var chosen selection
-	var execute, behind bool
+	var execute, behind, keepStore bool
+	var ifVersion int64
 	var at, reason string
 	cmd := &cobra.Command{
 		Use:   "restore [NAME…]",
@@ -39,25 +41,40 @@ and those that were deleted.
 To restore a deleted checkpoint, give its name and a time before its deletion.
 
 --behind does the same for a table that was restored from a backup and has older
-versions than the mirror.`,
+versions than the mirror. --keep-store goes on from the older version in the store on
+purpose, such as after a bad deploy: it makes a new version above both. A version in
+the store that the mirror does not have is a second history. Then restore names both,
+and --behind gives up the store's only with --if-version.`,
 		Example: `  milepost table create && milepost archive restore
   milepost archive restore --execute --reason "table deleted, INC-123"
   milepost archive restore flights --at 2026-11-24T02:00:00Z
-  milepost archive restore --behind --execute`,
+  milepost archive restore --behind --execute
+  milepost archive restore flights --keep-store --execute --reason "back to before the deploy"`,
 		ValidArgsFunction: a.completeNames,
 	}
 	chosen.add(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&execute, "execute", false, "do it; without this flag only the plan is shown")
 	flags.BoolVar(&behind, "behind", false, "restore into a store that has the checkpoint but is behind its mirror")
+	flags.BoolVar(&keepStore, "keep-store", false, "go on from the store's version, though its mirror has a later one")
+	flags.Int64Var(&ifVersion, "if-version", 0, "do it only if the store is at this version; with --behind it may be one that the mirror does not have")
 	flags.StringVar(&at, "at", "", "restore the newest version at this `time`: 2026-11-24T02:00:00Z, 2026-11-24 02:00 (UTC), or 90m for 90 minutes ago")
 	flags.StringVar(&reason, "reason", "", "why; kept with the new version")
 	cmd.RunE = a.with(makesStore, func(ctx context.Context, s *openStore, names []string) error {
 		if err := s.archive.must(); err != nil {
 			return err
 		}
+		switch {
+		case keepStore && (behind || at != ""):
+			return kinds.Usagef("--keep-store goes on from what the store has: neither --behind nor --at goes with it")
+		case (keepStore || ifVersion != 0) && len(names) != 1:
+			return kinds.Usagef("--keep-store and --if-version are for one checkpoint: give its name")
+		case cmd.Flags().Changed("if-version") && ifVersion < 1:
+			return kinds.Usagef("--if-version %d: versions count from 1", ifVersion)
+		}
 		options := &checkpoint.RestoreOptions{
-			Behind: behind, Deleted: len(names) > 0, Reason: reason, DryRun: !execute, Lease: a.leaseOptions(),
+			KeepStore: keepStore, IfVersion: ifVersion,
+			Behind: behind, Deleted: len(names) > 0 && !keepStore, Reason: reason, DryRun: !execute, Lease: a.leaseOptions(),
 		}
 		if at != "" {
 			var err error
@@ -99,7 +116,8 @@ func nothingLost(ctx context.Context, in checkpoint.Namespace, name string, opti
 	if errors.Is(refused, store.ErrNotFound) {
 		return neverMirrored(ctx, in.Archive, store.Key{Namespace: in.Name, Name: name})
 	}
-	if !errors.Is(refused, checkpoint.ErrRefused) {
+	why, is := errors.AsType[*checkpoint.RefusedError](refused)
+	if !is || why.What == checkpoint.RefusedHistory {
 		return false
 	}
 	anyhow := *options

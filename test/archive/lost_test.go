@@ -180,7 +180,7 @@ func TestATableBehindItsMirrorIsLedOnFromTheMirror(t *testing.T) {
 	for i := range 3 {
 		must(t, p.env, "set", "flights", "--cursor", fmt.Sprint(i+1), "--execute")
 	}
-	p.lose() // and the backup is older than the mirror
+	p.lose() // and what is there instead is not of the mirror's history
 	old := append(p.env[:len(p.env):len(p.env)], "MILEPOST_ARCHIVE=none")
 	must(t, old, "set", "flights", "--cursor", "1", "--execute")
 
@@ -188,7 +188,11 @@ func TestATableBehindItsMirrorIsLedOnFromTheMirror(t *testing.T) {
 	assert.Equal(t, 1, verified.exit())
 	assert.Contains(t, verified.stdout(), `"kind":"ahead"`)
 	assert.Equal(t, 6, milepost(t, p.env, "archive", "restore", "flights", "--execute").exit())
-	must(t, p.env, "archive", "restore", "flights", "--behind", "--execute")
+	job := milepost(t, p.env, "set", "flights", "--cursor", "2", "--execute")
+	assert.Equal(t, 1, job.exit())
+	assert.Contains(t, job.stderr(), "the store has gone backward, or the archive is another store's")
+	assert.Equal(t, 6, milepost(t, p.env, "archive", "restore", "flights", "--behind", "--execute").exit(), "two histories")
+	must(t, p.env, "archive", "restore", "flights", "--behind", "--if-version", "1", "--execute")
 	assert.Equal(t, "3", item(t, must(t, p.env, "get", "flights", "-o", "json"))["cursor"])
 }
 
