@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"bytes"
-	"math"
 	"testing"
 	"time"
 
@@ -235,7 +234,7 @@ var versionRules = []rule{
 		equalCopy(t, want, f.copied(t, 1))
 	}},
 	{"reads copies whatever their version", func(t *testing.T, f fixture) {
-		for _, n := range []int64{1, 9, 10, 1 << 40, math.MaxInt64} {
+		for _, n := range []int64{1, 9, 10, 1 << 40, store.MaxNumber} {
 			f.copy(t, fullCopy(n, 1, "c"))
 			equalCopy(t, fullCopy(n, 1, "c"), f.copied(t, n))
 		}
@@ -259,7 +258,7 @@ var versionsRules = []rule{
 			f.copy(t, bareCopy(n, 1, "c"))
 		}
 		f.versions(t, 1000, 2, 1000, 100, 99, 10, 9, 2)
-		f.versions(t, math.MaxInt64, 0, 1<<40, 1000, 100, 99, 10, 9, 2, 1)
+		f.versions(t, store.MaxNumber, 0, 1<<40, 1000, 100, 99, 10, 9, 2, 1)
 		f.versions(t, 98, 11)
 		f.versions(t, 10, 10, 10)
 		f.versions(t, 1, 2)

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"math"
 	"testing"
 	"time"
 
@@ -69,8 +68,8 @@ var acquireRules = []rule{
 		f.acquire(t, want)
 		equalLease(t, want, f.look(t).Lease)
 
-		want = f.fullLease(math.MaxInt64, "l2")
-		want.Beat = math.MaxInt64
+		want = f.fullLease(store.MaxNumber, "l2")
+		want.Beat = store.MaxNumber
 		f.acquire(t, want)
 		equalLease(t, want, f.look(t).Lease)
 	}},
