@@ -33,6 +33,7 @@ type httpFault struct {
 	plot
 	fault func(*wire, *tale) faulthttp.Fault
 	again faulthttp.Fault // for the next request of the same operation, if any
+	while int             // so many requests after it meet the fault, too
 }
 
 func always(f faulthttp.Fault) func(*wire, *tale) faulthttp.Fault {
@@ -70,6 +71,18 @@ var httpFaults = []httpFault{
 	{plot: plot{name: "500 before it landed"}, fault: always(faulthttp.Error("InternalServerError"))},
 	{plot: plot{name: "500 after it landed"}, fault: always(faulthttp.AfterSending(faulthttp.Error("InternalServerError")))},
 	{plot: plot{name: "a conflict with a transaction"}, fault: always(faulthttp.Error("TransactionConflictException"))},
+
+	{plot: plot{name: "200 with no body, before it landed"}, fault: always(faulthttp.Page(200, ""))},
+	{plot: plot{name: "200 with no body, after it landed"}, fault: always(faulthttp.AfterSending(faulthttp.Page(200, "")))},
+	{plot: plot{name: "200 with a page"}, fault: always(faulthttp.Page(200, "<html>Welcome</html>"))},
+	{plot: plot{name: "403 with a page, before it landed"}, fault: always(faulthttp.Page(403, "<html>Forbidden</html>"))},
+	{plot: plot{name: "404 with a page, after it landed"}, fault: always(faulthttp.AfterSending(faulthttp.Page(404, "<html>Not found</html>")))},
+	{plot: plot{name: "400 of another service"}, fault: always(faulthttp.Page(400, `{"code":"ConditionalCheckFailedException"}`))},
+	{plot: plot{name: "a proxy answers for a while"}, fault: always(faulthttp.Page(200, "")), while: 5},
+	{plot: plot{name: "the keys are not known for a while"}, fault: always(faulthttp.Error("UnrecognizedClientException")), while: 5},
+	{plot: plot{name: "access is denied for a while"}, fault: always(faulthttp.Error("AccessDeniedException")), while: 5},
+	{plot: plot{name: "the reply is lost and then the keys are not known"},
+		fault: always(faulthttp.LoseReply()), again: faulthttp.Error("UnrecognizedClientException")},
 
 	{plot: plot{name: "the reply is lost and the next attempt throttled"},
 		fault: always(faulthttp.LoseReply()), again: faulthttp.Error("ThrottlingException")},
@@ -191,6 +204,13 @@ func (f httpFault) lay(w *wire, t *tale, n int) *faulthttp.Rule {
 		w.cut.Store(f.cut)
 		return fault(req, send)
 	})
+	if f.while > 0 {
+		seen := 0
+		w.faults.When(func(faulthttp.Request) bool {
+			seen++
+			return seen > n && seen <= n+f.while
+		}, fault)
+	}
 	if f.again != nil {
 		seen, op, struck := 0, "", false
 		w.faults.When(func(r faulthttp.Request) bool {
