@@ -17,7 +17,7 @@ const editTimeout = 10 * time.Second
 
 // editPatience is how long an operator's change is tried again while the store or the archive does
 // not answer. Nothing is lost by an error: the operator can repeat the change.
-const editPatience = 30 * time.Second
+const editPatience = 15 * time.Second
 
 // Pin makes a savepoint of one version (0: the newest): the version gets the label, and never
 // expires. Pin takes no lease. It is one conditional write, sent again until it succeeds, is
