@@ -32,6 +32,21 @@ func TestTheSystemsClockRunsAndNamesItsBoot(t *testing.T) {
 	assert.False(t, a.PassedBy(b, time.Minute))
 }
 
+func TestTheWallClockAloneIsNoClockOfTheStore(t *testing.T) {
+	// There is no boot id on Lambda. The wall clock of any machine can be set forward by an hour.
+	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "load")
+	s := openStore(t, newFile(t), nil)
+	l := fullLease()
+	l.Until = s.clock().Add(l.Duration)
+	_, err := s.Acquire(t.Context(), key, nil, l)
+	require.NoError(t, err)
+	found, err := s.Look(t.Context(), key)
+	require.NoError(t, err)
+	assert.Zero(t, found.Clock)
+	assert.False(t, found.Lease.RanOutBy(store.Clock{Wall: time.Now().Add(time.Hour)}, 0))
+	assert.WithinDuration(t, time.Now(), found.Clock.Time(), time.Minute, "versions get a time all the same")
+}
+
 func TestEveryReplyCarriesTheClock(t *testing.T) {
 	ctx := t.Context()
 	want := store.Clock{Wall: when, Boot: "boot-1", Uptime: time.Hour}

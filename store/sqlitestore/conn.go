@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -41,10 +40,7 @@ const (
 // its index open. No pool replaces the connection, so its pragmas need not be in the DSN. In the
 // DSN, no context would end their wait for a locked file.
 func (s *Store) connect(ctx context.Context, how access, pragmas ...string) (_ *conn, err error) {
-	path := filepath.ToSlash(s.real)
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path // C:/jobs.db
-	}
+	path := uriPath(filepath.ToSlash(s.real))
 	busy := fmt.Sprint(max(s.busyTimeout.Milliseconds(), 1))
 	params := url.Values{"_busy_timeout": {busy}, "_error_rc": {"1"}}
 	dsn := (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: params.Encode() + "&" + string(how)}).String()

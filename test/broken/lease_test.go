@@ -1,5 +1,8 @@
 package broken
 
+// ofProcesses is a test of what the system says of a holder's process.
+func ofProcesses(test string) by { return by{"./lease", test} }
+
 // leaseMutants break the lease protocol.
 var leaseMutants = []*mutant{
 	{
@@ -113,5 +116,41 @@ var leaseMutants = []*mutant{
 		edits: []edit{{"lease/observe.go",
 			"		_, _, err := c.st.Raise(ctx, c.key, next.Fence(), c.opts.Holder, found.Head == nil)\n		return err\n", "		return nil\n"}},
 		caught: overMemory("Handoff and steal/a steal fences the living holder and says why"),
+	},
+	{
+		name:   "a process that /proc does not show has ended",
+		breaks: "/proc can hide a live process †",
+		edits:  []edit{{"lease/process_linux.go", "		return sighting{} // hidden, or ended just now\n", "		return sighting{absent: true}\n"}},
+		caught: ofProcesses("TestNotSeeingAProcessIsNoProofThatItHasEnded"),
+	},
+	{
+		name:   "another namespace's start time proves the end",
+		breaks: "in the same time namespace, the process with that pid has another start time †",
+		edits:  []edit{{"lease/process.go", " && holder.TimeSpace == self.TimeSpace", " && self == self"}},
+		caught: ofProcesses("TestNotSeeingAProcessIsNoProofThatItHasEnded"),
+	},
+	{
+		name:   "another namespace's processes are taken for ours",
+		breaks: "the last two need a /proc of this pid namespace",
+		edits:  []edit{{"lease/process_linux.go", "	return len(bytes.Fields(line)) == 1\n", "	return len(line) >= 0\n"}},
+		caught: ofProcesses("TestNotSeeingAProcessIsNoProofThatItHasEnded"),
+	},
+	{
+		name:   "a process has ended with its first thread",
+		breaks: "the process is a zombie, none of whose threads runs",
+		edits:  []edit{{"lease/process_linux.go", ` && fields[threads] == "1"`, ` && threads > 0`}},
+		caught: ofProcesses("TestNotSeeingAProcessIsNoProofThatItHasEnded"),
+	},
+	{
+		name:   "a pid that the caller chose is looked for",
+		breaks: "whether the process of the caller's PID runs says nothing about this one",
+		edits:  []edit{{"lease/options.go", "	if self.PID != 0 && h.PID != self.PID {", "	if self.PID < 0 {"}},
+		caught: ofProcesses("TestAPIDThatTheCallerChoseIsNotLookedFor"),
+	},
+	{
+		name:   "another boot id is a crash",
+		breaks: "another boot id alone does not mean a crash †",
+		edits:  []edit{{"store/record.go", "	renewed := l.Until.Add(-l.Duration)\n", "	if slack > 0 {\n		return true\n	}\n	renewed := l.Until.Add(-l.Duration)\n"}},
+		caught: by{"./store", "TestALeaseRunsOutByTheStoresOwnClockAlone"},
 	},
 }
