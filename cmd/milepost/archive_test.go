@@ -222,7 +222,7 @@ func TestTheURLSaysWhatIsMirrored(t *testing.T) {
 
 func TestTheDefaultArchiveIsNextToTheDefaultStore(t *testing.T) {
 	state := t.TempDir()
-	env := []string{"MILEPOST_STORE=", "MILEPOST_ARCHIVE=", "XDG_STATE_HOME=" + state, "HOME=" + state}
+	env := []string{"MILEPOST_STORE=", "MILEPOST_ARCHIVE=", "XDG_STATE_HOME=" + state, "HOME=" + state, "LOCALAPPDATA=" + state}
 	r := milepost(t, env, "set", "a", "--state", writeFile(t, "state", noise(9000)), "--execute", "-v")
 	require.Zero(t, r.exit, r.stderr)
 	dir := filepath.Join(filepath.Dir(storeFile(t, state)), "archive")

@@ -99,20 +99,21 @@ func TestTheSameHolderTakesItsPredecessorsLeaseAtOnce(t *testing.T) {
 func TestHistoryAndRunsShowWhatHappened(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		input := writeFile(t, "in", numbered(30))
-		milepost(t, env, "batch", "a", input, "--every", "10", "--holder", "first", "--", "sh", "-c", `[ "$MILEPOST_FIRST" != 21 ]`)
+		onPath(t, "fails-at-21")
+		milepost(t, env, "batch", "a", input, "--every", "10", "--holder", "first", "--", "fails-at-21")
 		must(t, env, "batch", "a", input, "--every", "10", "--holder", "second", "--", "cat")
 
 		lines := strings.Split(must(t, env, "history", "a"), "\n")
 		require.Len(t, lines, 6)
 		assert.Regexp(t, `^VERSION  CURSOR  PROCESSED  FAILED  SAVED +EPOCH  BY +NOTE$`, lines[0])
 		assert.Regexp(t, `^ +4  30 +30 +0  \d+ s ago +2  second  done$`, lines[1])
-		assert.Regexp(t, `^ +3  20 +20 +0  \d+ s ago +1  first   error; sh -c .* failed on records`, lines[2])
+		assert.Regexp(t, `^ +3  20 +20 +0  \d+ s ago +1  first   error; fails-at-21 failed on records`, lines[2])
 		assert.Len(t, strings.Split(must(t, env, "history", "a", "--limit", "2", "-o", "json"), "\n"), 3)
 
 		lines = strings.Split(must(t, env, "runs", "a"), "\n")
 		require.Len(t, lines, 4)
 		assert.Regexp(t, `^ +2  second  .* 4–4 +30 +30 +0  \d+ s ago +done +–$`, lines[1])
-		assert.Regexp(t, `^ +1  first   .* 1–3 +20 +20 +0  \d+ s ago +error +sh -c`, lines[2])
+		assert.Regexp(t, `^ +1  first   .* 1–3 +20 +20 +0  \d+ s ago +error +fails-at-21`, lines[2])
 		run := object(t, strings.Split(must(t, env, "runs", "a", "-o", "json"), "\n")[1])
 		assert.Equal(t, "error", run["ended"])
 		assert.EqualValues(t, "1", run["first_version"])
@@ -176,7 +177,7 @@ func holding(t *testing.T, env []string, name string, self func() store.Holder, 
 
 func TestTheDefaultStoreIsPrintedAndIsInTheStateDirectory(t *testing.T) {
 	state := t.TempDir()
-	env := []string{"MILEPOST_STORE=", "XDG_STATE_HOME=" + state, "HOME=" + state}
+	env := []string{"MILEPOST_STORE=", "XDG_STATE_HOME=" + state, "HOME=" + state, "LOCALAPPDATA=" + state}
 	r := milepost(t, env, "set", "a", "--cursor", "x", "--execute", "-v")
 	require.Zero(t, r.exit, r.stderr)
 	assert.Contains(t, r.stderr, "milepost: store sqlite:"+state)

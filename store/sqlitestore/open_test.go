@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -17,6 +18,9 @@ import (
 func TestWhatWasCommittedIsThereAfterReopening(t *testing.T) {
 	for _, name := range []string{"jobs.db", "a b#c?d%41é.db"} {
 		t.Run(name, func(t *testing.T) {
+			if runtime.GOOS == "windows" {
+				name = strings.ReplaceAll(name, "?", "!") // no file of Windows has one in its name
+			}
 			path := filepath.Join(t.TempDir(), name)
 			s, err := Open(t.Context(), path, nil)
 			require.NoError(t, err)
@@ -162,10 +166,16 @@ func TestOpenMakesTheDirectoryOnlyWhenTold(t *testing.T) {
 	openStore(t, filepath.Join(dir, "jobs.db"), &Options{Private: true})
 	info, err := os.Stat(dir)
 	require.NoError(t, err)
-	assert.Equal(t, fs.FileMode(0o700), info.Mode().Perm())
+	if runtime.GOOS != "windows" { // a mode does not say who may read on Windows
+		assert.Equal(t, fs.FileMode(0o700), info.Mode().Perm())
+	}
 }
 
 func TestAFileThatIsRemovedOrReplacedWhileOpenFailsEveryCall(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Log("Windows lets no one remove a file that is open")
+		return
+	}
 	for name, harm := range map[string]func(*testing.T, string){
 		"removed": func(*testing.T, string) {},
 		"replaced": func(t *testing.T, path string) {
