@@ -29,6 +29,7 @@ type Shared struct {
 	agent    *Agent
 	session  *session
 	dir      string // has the socket and the checkpoint's file
+	remove   func() // removes dir
 	listener net.Listener
 	served   chan struct{} // closed when the session's queue has been served
 	serving  sync.WaitGroup
@@ -42,23 +43,28 @@ type Shared struct {
 // session was opened with, and cancel ends its context. The caller keeps st. If Share returns an
 // error, the caller keeps the session too; otherwise [Shared.Close] closes it.
 func Share(o Options, st *Store, opened *checkpoint.Session[json.RawMessage], within time.Duration, cancel context.CancelCauseFunc) (*Shared, error) {
+	sweepLeftovers()
 	dir, err := privateDir()
+	if err != nil {
+		return nil, err
+	}
+	remove, err := inUseFrom(runtime.GOOS, dir)
 	if err != nil {
 		return nil, err
 	}
 	own := *st
 	own.Close = func() {}
 	s := &Shared{
-		agent: New(o), session: newSession(1, opened, within, cancel), dir: dir,
+		agent: New(o), session: newSession(1, opened, within, cancel), dir: dir, remove: remove,
 		served: make(chan struct{}), open: map[net.Conn]bool{},
 	}
 	s.agent.open[Place{Create: mayCreate}] = &own
 	if err := os.WriteFile(s.checkpointFile(), append(s.checkpoint(), '\n'), 0o600); err != nil {
-		_ = os.RemoveAll(dir)
+		remove()
 		return nil, fmt.Errorf("write the checkpoint for the command: %w", err)
 	}
 	if s.listener, err = net.Listen("unix", s.socket()); err != nil {
-		_ = os.RemoveAll(dir)
+		remove()
 		return nil, fmt.Errorf("listen for the command's progress: %w", err)
 	}
 	go func() { defer close(s.served); s.session.serve() }()
@@ -108,7 +114,7 @@ func (s *Shared) Close(err error) error {
 	_ = s.listener.Close()
 	s.serving.Wait()
 	s.agent.Close()
-	_ = os.RemoveAll(s.dir)
+	s.remove()
 	closed := make(chan error, 1)
 	s.session.queue.push(task{do: func() { closed <- s.session.close(context.Background(), err) }}, 0)
 	closeErr := <-closed
@@ -157,10 +163,13 @@ func (w impatient) Write(line []byte) (int, error) {
 // privateDir makes a directory that only this user can read. Its path is short enough for a socket
 // in it.
 func privateDir() (string, error) {
-	dir, err := os.MkdirTemp("", "milepost-*")
+	dir, err := os.MkdirTemp("", dirPrefix+"*")
 	if err == nil && len(dir)+len("/socket") > maxSocketPath() {
 		_ = os.Remove(dir)
-		dir, err = os.MkdirTemp("/tmp", "milepost-*")
+		if runtime.GOOS == "windows" {
+			return "", fmt.Errorf("make a directory for the command's socket: the path %s is too long for one: set TMP to a shorter directory", dir)
+		}
+		dir, err = os.MkdirTemp("/tmp", dirPrefix+"*")
 	}
 	if err != nil {
 		return "", fmt.Errorf("make a directory for the command's socket: %w", err)
