@@ -3,6 +3,12 @@ package broken
 // checkpointMutants break what is built on the lease: commits, copies, settling, edits, marks.
 var checkpointMutants = []*mutant{
 	{
+		name:   "a permission that is denied is asked for until the lease ends",
+		breaks: "credentials or permissions that are refused fail a step after ten seconds of refusals",
+		edits:  []edit{{"internal/retries/retries.go", "return time.Since(t.refused) < Lag", "return time.Since(t.refused) < 100*Lag"}},
+		caught: by{"./checkpoint", "TestAPermissionThatIsDeniedFailsASaveAfterTenSecondsWhenEverItGoes"},
+	},
+	{
 		name:   "a throttle after a lost reply counts as a failure",
 		breaks: "a commit is ambiguous from its first attempt without an answer, whatever later ones say †",
 		edits:  []edit{{"checkpoint/settle.go", "	case sv.tries.Again(err):\n		return undecided, err\n", "	case sv.tries.Again(err):\n		sv.ambiguous = false\n		return undecided, err\n"}},

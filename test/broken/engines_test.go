@@ -60,6 +60,24 @@ var engineMutants = []*mutant{
 		caught: by{"./store/dynamostore", "TestEveryWriteIsSentOnceAndReadsAreRetriedByTheSDK"},
 	},
 	{
+		name:   "DynamoDB: a success needs no proof",
+		breaks: "only a reply that proves to be the service's is an answer",
+		edits:  []edit{{"store/dynamostore/reply.go", "missing := unproven(out.Result); missing != \"\"", "missing := unproven(out.Result); missing == \"-\""}},
+		caught: by{"./store/dynamostore", "TestOnlyDynamoDBsOwnReplyIsAnAnswerToAWrite"},
+	},
+	{
+		name:   "DynamoDB: a refusal needs no proof",
+		breaks: "a refusal has the type of an error in its body",
+		edits:  []edit{{"store/dynamostore/reply.go", "|| named.Type == \"\"", "|| named.Type == \"-\""}},
+		caught: by{"./store/dynamostore", "TestOnlyDynamoDBsOwnReplyIsAnAnswerToAWrite"},
+	},
+	{
+		name:   "DynamoDB: silent connections stay in the pool",
+		breaks: "a request that times out makes the client leave its pooled connections",
+		edits:  []edit{{"internal/connections/connections.go", "err != nil && errors.As", "client == nil && errors.As"}},
+		caught: by{"./store/dynamostore", "TestALeaseSurvivesAnyNumberOfSilentConnections"},
+	},
+	{
 		name:   "DynamoDB: a read that decides is eventually consistent",
 		breaks: "reads without ConsistentRead: a resume right after a save saw the one before",
 		edits:  []edit{{"store/dynamostore/dynamostore.go", "ConsistentRead:            aws.Bool(true),", "ConsistentRead:            aws.Bool(false),"}},
