@@ -30,9 +30,9 @@ var checks = []struct{ query, want, problem, remedy string }{
 		"it is damaged: %s", "restore it from a backup, or save what can be read with sqlite3's .recover"},
 }
 
-// Check reads the file's links, directory, filesystem, format, encoding, journal mode and integrity.
-// It returns what is wrong and how to fix it. It reads the whole file and changes nothing. An error
-// says that the file could not be read.
+// Check reads the file's links, directory, filesystem, format, encoding, journal mode and
+// integrity. It returns what is wrong and how to fix it. It reads the whole file and changes
+// nothing. An error says that the file could not be read.
 func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 	found, err := s.hazards()
 	if err != nil {

@@ -14,10 +14,10 @@
 // The transactions that write new copies remove expired ones, a few at a time.
 //
 // One database is three files: the file, its write-ahead log (-wal) with what was saved last, and
-// the log's index (-shm). SQLite finds the other two by the name of the first. So a file on a network
-// filesystem is refused, if the system reports it as such, and a file that has several names, or that
-// is mounted without its directory, is read and not written. The three files must not be removed,
-// replaced or copied while they are in use; sqlite3's .backup copies a database. If one of them is
-// removed or replaced, each call of the store fails, and the error names the versions that are lost.
-// docs/operations.md says how to restore a backup.
+// the log's index (-shm). SQLite finds the other two by the name of the first. So a file on a
+// network filesystem is refused, if the system reports it as such, and a file that has several
+// names, or that is mounted without its directory, is read and not written. The three files must
+// not be removed, replaced or copied while they are in use; sqlite3's .backup copies a database. If
+// one of them is removed or replaced, each call of the store fails, and the error names the
+// versions that are lost. docs/operations.md says how to restore a backup.
 package sqlitestore

@@ -13,8 +13,8 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// openFile opens the file to write, and makes its tables if they are missing. A file that may not be
-// written to is opened to read, if it has tables.
+// openFile opens the file to write, and makes its tables if they are missing. A file that may not
+// be written to is opened to read, if it has tables.
 func (s *Store) openFile(ctx context.Context, mustExist bool, pragmas []string) error {
 	why := s.refusal
 	if why == nil {
@@ -50,8 +50,8 @@ func isNotWritable(err error) bool {
 }
 
 // openToWrite opens the writers and a reader. Each waits for a locked file here and not in SQLite:
-// while processes race for a new file, the change to WAL fails with SQLITE_BUSY at once, even with a
-// busy timeout.
+// while processes race for a new file, the change to WAL fails with SQLITE_BUSY at once, even with
+// a busy timeout.
 func (s *Store) openToWrite(ctx context.Context, mustExist bool, pragmas []string) (err error) {
 	defer func() {
 		if err != nil {
@@ -90,13 +90,13 @@ func (s *Store) openToWrite(ctx context.Context, mustExist bool, pragmas []strin
 	return s.watch()
 }
 
-// noHiddenUser returns an error if a program has the database open whose log is not next to the file:
-// the log was removed, or it is next to another name of the file. What this store saved would be
-// lost to that program, and the other way round.
+// noHiddenUser returns an error if a program has the database open whose log is not next to the
+// file: the log was removed, or it is next to another name of the file. What this store saved would
+// be lost to that program, and the other way round.
 //
-// Whoever has the database open in WAL holds a lock on it and has the log's index. So, where there is
-// no index, it must be possible to have the file alone. It is not for a moment, while other processes
-// open or close it.
+// A program that has the database open in WAL holds a lock on the file, and the log's index is
+// there. So where there is no index, no other program may have a lock. One may have it for a moment,
+// while it opens or closes the file.
 func (s *Store) noHiddenUser(ctx context.Context) error {
 	_, err := untilUnlocked(ctx, s.busyTimeout, func() (struct{}, error) {
 		if _, err := os.Stat(s.real + indexSuffix); !errors.Is(err, fs.ErrNotExist) {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// renameNew renames a file, and fails with [fs.ErrExist] if the new name is taken. [os.Rename] would
-// overwrite.
+// renameNew renames a file, and fails with [fs.ErrExist] if the new name is taken. [os.Rename]
+// would overwrite.
 func renameNew(from, to string) error {
 	old, err := windows.UTF16PtrFromString(from)
 	if err != nil {

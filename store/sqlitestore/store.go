@@ -30,8 +30,8 @@ type Options struct {
 	// Without it, Open creates them.
 	MustExist bool
 
-	// AllowEmpty makes Open take a file of zero bytes, and make the tables in it. Without it, such a
-	// file is an error that matches [store.ErrBadRecord]: it may be a database that was cut off.
+	// AllowEmpty makes Open take a file of zero bytes, and make the tables in it. Without it, such
+	// a file is an error that matches [store.ErrBadRecord]: it may be a database that was cut off.
 	AllowEmpty bool
 
 	// Clock reads the clock that the file's processes share. Nil means the machine's wall clock and
@@ -57,11 +57,11 @@ type Store struct {
 	commits *conn // its commits are on the disk
 	beats   *conn // its commits survive the crash of any process, and are on the disk with the next of commits
 
-	// All readers are read-only, so to close one never changes the file. The first has the file open
-	// from the start. nil: not opened yet.
+	// All readers are read-only, so to close one never changes the file. The first has the file
+	// open from the start. nil: not opened yet.
 	readers chan *conn
 
-	watched  []watched             // by usable
+	watched  []watched             // by moved
 	gone     atomic.Pointer[error] // the log or its index is no longer ours, and never will be again
 	told     atomic.Bool           // a call has failed because a file is no longer ours
 	refusal  error                 // why no write is allowed; nil: writes are allowed
@@ -81,8 +81,8 @@ var _ store.Store = (*Store)(nil)
 //
 // Some files open, and then each write fails and says why: a file in a read-only directory, a
 // read-only file that needs no change, and a file that other programs may know under another name,
-// with another write-ahead log. That is a file with several hard links, or one that is a mount point
-// by itself. See [Store.Warnings].
+// with another write-ahead log. That is a file with several hard links, or one that is a mount
+// point by itself. See [Store.Warnings].
 func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 	return open(ctx, path, opts)
 }
@@ -166,8 +166,8 @@ func (s *Store) Path() string { return s.path }
 func (s *Store) Warnings() []Finding { return slices.Clone(s.warnings) }
 
 // Close waits for the write in progress and closes the file. Later calls fail. A second Close does
-// nothing. If the file or its write-ahead log was removed or replaced, and no call has said so yet, the
-// error does.
+// nothing. If the file or its write-ahead log was removed or replaced, and no call has said so yet,
+// the error does.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil

@@ -33,8 +33,8 @@ func (s *Store) watch() error {
 }
 
 // moved returns an error if one of the three files is no longer the one that the connections have
-// open: what is written to such a file is lost with the last process. c is a connection from before,
-// or nil.
+// open: what is written to such a file is lost with the last process. c is a connection from
+// before, or nil.
 //
 // Each write calls moved, once it has the lock. It costs three calls of stat.
 func (s *Store) moved(ctx context.Context, c *conn) (err error) {

@@ -139,4 +139,28 @@ var engineMutants = []*mutant{
 		edits:  []edit{{"store/sqlitestore/head.go", "		return w.run(ctx, key, writes)\n", "		_ = w.run(ctx, key, writes)\n		return nil\n"}},
 		caught: onSQLite("Commit with writes/leaves HEAD alone where one of them is refused, and says which"),
 	},
+	{
+		name:   "SQLite: a write does not look whether the log is still the one that is open",
+		breaks: "a commit that was acknowledged is never lost",
+		edits:  []edit{{"store/sqlitestore/conn.go", "if gone := s.moved(ctx, w); gone != nil {", "if gone := s.moved(ctx, w); gone != nil && w == nil {"}},
+		caught: by{"./store/sqlitestore", "TestAWriteIsRefusedOnceTheLogIsNoLongerThere/both_removed"},
+	},
+	{
+		name:   "SQLite: closing moves a log that was removed to the file",
+		breaks: "a commit that was acknowledged is never lost",
+		edits:  []edit{{"store/sqlitestore/store.go", "	if gone != nil {\n		order =", "	if gone != nil && told {\n		order ="}},
+		caught: by{"./store/sqlitestore", "TestClosingDoesNoHarmToTheLogThatReplacedOurs"},
+	},
+	{
+		name:   "SQLite: a file with two names is written",
+		breaks: "a commit that was acknowledged is never lost",
+		edits:  []edit{{"store/sqlitestore/files.go", "case names > 1:", "case names > 2:"}},
+		caught: by{"./store/sqlitestore", "TestAFileWithTwoNamesIsReadAndNotWritten"},
+	},
+	{
+		name:   "SQLite: an empty file is a new one",
+		breaks: "a damaged record is never read as no checkpoint",
+		edits:  []edit{{"store/sqlitestore/files.go", "case !opts.AllowEmpty:", "case !opts.AllowEmpty && opts.Private:"}},
+		caught: by{"./store/sqlitestore", "TestAFileOfZeroBytesIsRefusedAndLeftAsItIs"},
+	},
 }
