@@ -75,3 +75,27 @@ func TestASaveInTheBackgroundThatIsDeniedEndsTheSession(t *testing.T) {
 		_ = s.Close(r.Context(), nil)
 	})
 }
+
+// What the archive refuses is tried as long as what the store refuses.
+func TestABodyThatIsDeniedForASecondFailsNoSaveAndForEverFailsIt(t *testing.T) {
+	over(t, func(r *rig) {
+		a := newMemory()
+		deny := func(context.Context, string) error { return fmt.Errorf("%w: AccessDenied", store.ErrCredentials) }
+		ns := r.mirroring(checkpoint.MirrorOff).in(r.Store, a)
+		ns.InlineLimit = 1
+		s, err := checkpoint.Open[sum](r.Context(), ns, name, &checkpoint.Options{Interval: time.Hour})
+		require.NoError(r, err)
+		a.on(deny)
+		time.AfterFunc(time.Second, func() { a.on(nil) })
+		require.NoError(r, s.Save(r.Context(), "a", sum{1_000_000}))
+		a.on(deny)
+		began := time.Now()
+		err = s.Save(r.Context(), "b", sum{2_000_000})
+		require.ErrorIs(r, err, store.ErrCredentials)
+		require.ErrorIs(r, err, store.ErrNotApplied)
+		assert.GreaterOrEqual(r, time.Since(began), 8*time.Second)
+		assert.Less(r, time.Since(began), 16*time.Second)
+		a.on(nil)
+		require.NoError(r, s.Close(r.Context(), nil))
+	})
+}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint/metrics"
 	"github.com/milepost-dev/milepost/internal/cloudwatch"
+	"github.com/milepost-dev/milepost/internal/connections"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/internal/places"
 	"github.com/milepost-dev/milepost/internal/survey"
@@ -190,6 +191,7 @@ func (t *telemetry) startPut(ctx context.Context, u places.Store) (metric.Reader
 	client := cloudwatchservice.NewFromConfig(settings, func(o *cloudwatchservice.Options) {
 		// This is the only protocol of the service that servers other than AWS know as well.
 		o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801)
+		o.HTTPClient = connections.Watched(o.HTTPClient)
 	})
 	return t.periodic(cloudwatch.NewPut(client, t.instruments())), nil
 }
