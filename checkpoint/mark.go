@@ -6,7 +6,9 @@ import (
 
 // Mark records that everything up to and including the record at cursor is processed, and changes
 // the state in the same step. So a saved state always belongs to its cursor. The cursor is text in
-// UTF-8. Mark counts one record as processed. update may be nil; it must not keep its argument.
+// UTF-8. Mark counts one record as processed. update may be nil; it must not keep its argument. It
+// may call the methods that read the session. A method that marks, saves or closes the session
+// panics if an update calls it.
 //
 // Mark does not wait for the store while fewer than Options.MaxUnsaved records are unsaved. Past
 // that it waits for a save, or for the end of the session. It allocates nothing. After the lease is

@@ -14,6 +14,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/kinds"
+	"github.com/milepost-dev/milepost/internal/later"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -64,9 +65,7 @@ func Handler(ns checkpoint.Namespace, opts *Options) (http.Handler, error) {
 	if o.Prefix = strings.TrimSuffix(o.Prefix, "/"); o.Prefix != "" && (o.Prefix[0] != '/' || path.Clean(o.Prefix) != o.Prefix || strings.ContainsAny(o.Prefix, "%?#\\")) {
 		return nil, fmt.Errorf("make a status page: prefix %q must be a path such as /milepost", o.Prefix)
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = later.Logger(o.Logger)
 	h := &handler{ns: ns, opts: o, turns: make(chan struct{}, parallel)}
 	h.looks.look = h.survey
 	h.route()

@@ -43,10 +43,9 @@ program ends, the agent saves what the program had marked, and releases its leas
 // runAgent runs milepost agent until its input ends. The input of a client that is killed ends,
 // too.
 func (a *app) runAgent() error {
-	// A terminal sends SIGINT and SIGHUP to the client as well, and the client decides. The agent
-	// must not die of SIGPIPE when a client no longer reads.
+	// A terminal sends SIGINT and SIGHUP to the client as well, and the client decides.
 	ignored, terminate := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	signal.Notify(ignored, os.Interrupt, syscall.SIGHUP, syscall.SIGPIPE)
+	signal.Notify(ignored, os.Interrupt, syscall.SIGHUP)
 	signal.Notify(terminate, syscall.SIGTERM)
 	defer signal.Stop(ignored)
 	defer signal.Stop(terminate)

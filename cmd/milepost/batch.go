@@ -148,13 +148,13 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	j, err := batch.Open(batch.Options{
 		Key: key, Identity: f.identity(), Path: path, Format: f.format(), Every: f.every, Verify: f.verify, Retries: f.retries,
 		Command: &child.Command{
-			Argv: argv, Env: a.env, Stdout: a.stdout, Stderr: a.stderr,
+			Argv: argv, Env: a.env, Stdout: a.stdout, Stderr: a.rawErr,
 			Grace: f.grace, KillAfter: min(killAfter, f.leaseDuration/10),
 		},
 		StartOver: a.call("reset %s --execute", name),
 		Say:       a.say,
 		Began: func(records int64, fraction float64) {
-			shown = newProgress(a.stderr, a.getenv, name, records, fraction)
+			shown = newProgress(a.stderr, a.onTerminal(), name, records, fraction)
 		},
 		Saved: func(records int64, fraction float64, version int64) { shown.update(records, fraction, version) },
 	})

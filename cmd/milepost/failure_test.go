@@ -137,7 +137,7 @@ func TestTheExitCodesAreThoseOfTheDesign(t *testing.T) {
 		"ok": 0, "error": 1, "bad_record": 1, "store_regressed": 1, "outcome_unknown": 1, "no_table": 1, "credentials": 1, "newer_format": 1,
 		"body_missing": 1,
 		"usage":        2, "not_found": 3, "version_conflict": 4, "lease_held": 5, "refused": 6, "lease_lost": 7, "unavailable": 8,
-		"job_failed": 9, "yielded": 10, "stale": 11, "interrupted": 130, "terminated": 143,
+		"job_failed": 9, "yielded": 10, "stale": 11, "interrupted": 130, "broken_pipe": 141, "terminated": 143,
 	}
 	got := map[string]int{}
 	for _, k := range kinds.Table {

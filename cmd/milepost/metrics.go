@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -141,6 +142,8 @@ func (t *telemetry) options() metrics.Options {
 // them if the environment names no others.
 func (t *telemetry) start(ctx context.Context, u places.Store) error {
 	t.once.Do(func() {
+		// OpenTelemetry would write directly to standard error, which may block.
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { t.app.logger().Warn("metrics", "error", err) }))
 		var reader metric.Reader
 		switch t.way {
 		case "emf":

@@ -33,10 +33,10 @@ type progress struct {
 
 const barSteps = 1000
 
-func newProgress(w io.Writer, getenv func(string) string, name string, records int64, fraction float64) *progress {
+func newProgress(w io.Writer, terminal bool, name string, records int64, fraction float64) *progress {
 	now := time.Now()
 	p := &progress{w: w, name: name, began: now, told: now, records: records, fraction: fraction}
-	if isTerminal(w, getenv) {
+	if terminal {
 		steps := int64(barSteps)
 		if fraction < 0 {
 			steps = -1
@@ -46,9 +46,10 @@ func newProgress(w io.Writer, getenv func(string) string, name string, records i
 	return p
 }
 
-func isTerminal(w io.Writer, getenv func(string) string) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd())) && getenv("TERM") != "dumb"
+// onTerminal reports whether standard error is a terminal on which a bar can be drawn.
+func (a *app) onTerminal() bool {
+	file, ok := a.rawErr.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd())) && a.getenv("TERM") != "dumb"
 }
 
 // newBar returns a bar of so many steps; -1: not known.

@@ -8,11 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func noVariable(string) string { return "" }
-
 func TestProgressShowsRecordsRateAndTimeLeft(t *testing.T) {
 	var out bytes.Buffer
-	p := newProgress(&out, noVariable, "flights", 20_000, 0.2)
+	p := newProgress(&out, false, "flights", 20_000, 0.2)
 	p.began = p.began.Add(-10 * time.Second)
 	now := p.began.Add(10 * time.Second)
 	assert.Equal(t, "flights  62,000 records  4,200/s  9 s left  version 62", p.text(now, 62_000, 0.62, 62))
@@ -22,7 +20,7 @@ func TestProgressShowsRecordsRateAndTimeLeft(t *testing.T) {
 
 func TestWithoutATerminalProgressIsALineNowAndThen(t *testing.T) {
 	var out bytes.Buffer
-	p := newProgress(&out, noVariable, "flights", 0, 0)
+	p := newProgress(&out, false, "flights", 0, 0)
 	p.update(1000, 0.1, 1)
 	assert.Empty(t, out.String(), "too soon")
 	p.told = p.told.Add(-lineEvery)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"runtime"
@@ -21,9 +22,11 @@ import (
 
 // app is one invocation of the command.
 type app struct {
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	env            []string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer // for the command's own words: a write to it never blocks for long
+	rawErr io.Writer // standard error itself, for the user's program
+	env    []string
 
 	storeText, archiveText, namespace, output string
 	verbose                                   bool
@@ -40,13 +43,19 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if _, file := stderr.(*os.File); !file {
 		stderr = &turns{w: stderr}
 	}
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	a := &app{stdin: stdin, stdout: stdout, rawErr: stderr, env: env}
+	said := newWords(stderr, a.lost)
+	defer said.flush()
+	a.stderr = said
+	if stderr == io.Writer(os.Stderr) {
+		log.SetOutput(said) // net/http writes there what it has to say
+	}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	root.SetErr(a.stderr)
+	err := answerUnread(root.ExecuteContext(ctx))
 	if err != nil && !a.begun {
 		err = kinds.Usage(err)
 	}
@@ -177,16 +186,18 @@ func (a *app) leaseOptions() lease.Options {
 	return lease.Options{Logger: a.logger(), Observer: a.observer()}
 }
 
-func (a *app) logger() *slog.Logger {
+func (a *app) logger() *slog.Logger { return slog.New(a.logHandler(a.stderr)) }
+
+func (a *app) logHandler(w io.Writer) slog.Handler {
 	level := slog.LevelWarn
 	if a.verbose {
 		level = slog.LevelInfo
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if a.output == "json" {
-		return slog.New(slog.NewJSONHandler(a.stderr, options))
+		return slog.NewJSONHandler(w, options)
 	}
-	return slog.New(slog.NewTextHandler(a.stderr, options))
+	return slog.NewTextHandler(w, options)
 }
 
 func (a *app) getenv(name string) string { return lookUp(runtime.GOOS, a.env, name) }

@@ -62,7 +62,7 @@ func (j *job) run() error {
 func (j *job) supervise(shared *agent.Shared) error {
 	cmd := exec.Command(j.argv[0], j.argv[1:]...)
 	cmd.Env = append(append([]string{}, j.app.env...), shared.Env()...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = j.app.stdin, j.app.stdout, j.app.stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = j.app.stdin, j.app.stdout, j.app.rawErr
 	p, err := child.Start(cmd, child.Options{
 		Dir: shared.Dir(), Grace: j.grace,
 		Confirm: func() error { return j.session.Confirm(j.session.Context()) },

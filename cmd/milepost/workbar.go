@@ -25,7 +25,7 @@ type workBar struct {
 // newWorkBar returns a bar for what the command does, such as "verify".
 func (a *app) newWorkBar(verb string) *workBar {
 	p := &workBar{w: a.stderr, verb: verb, told: time.Now()}
-	if isTerminal(a.stderr, a.getenv) {
+	if a.onTerminal() {
 		p.bar = newBar(a.stderr, barSteps)
 	}
 	return p

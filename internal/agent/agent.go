@@ -12,8 +12,10 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/internal/later"
 	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
@@ -60,7 +62,10 @@ type Agent struct {
 }
 
 // New returns an agent that has opened nothing yet.
-func New(o Options) *Agent { return &Agent{o: o, open: map[Place]*Store{}} }
+func New(o Options) *Agent {
+	o.Logger = later.Logger(o.Logger) // one queue for all sessions, and no request waits for the log
+	return &Agent{o: o, open: map[Place]*Store{}}
+}
 
 // Converse begins a conversation with a client that reads w.
 func (a *Agent) Converse(w io.Writer) *Conversation { return newConversation(a, nil, w) }
@@ -72,6 +77,7 @@ func (a *Agent) Close() {
 	for _, st := range a.open {
 		st.Close()
 	}
+	later.Flush(a.o.Logger, time.Second)
 }
 
 // store returns the store of a place. A client that only reads uses a store that was opened for

@@ -23,6 +23,7 @@ var (
 	ErrStale       = errors.New("stale")
 	ErrInterrupted = errors.New("interrupted")
 	ErrTerminated  = errors.New("terminated")
+	ErrBrokenPipe  = errors.New("standard output is not read any more")
 )
 
 // Kind is how something ends: well, or with an error of this kind.
@@ -61,6 +62,7 @@ var Table = []Kind{
 	{3, "not_found", http.StatusNotFound, "no such checkpoint or version", []error{store.ErrNotFound}},
 	{8, "unavailable", http.StatusServiceUnavailable, "the store or archive is unreachable, or throttled past the deadline", []error{store.ErrUnavailable, store.ErrThrottled}},
 	{130, "interrupted", http.StatusServiceUnavailable, "SIGINT came first; what was done is saved", []error{ErrInterrupted}},
+	{141, "broken_pipe", http.StatusInternalServerError, "the reader of standard output went away, as head does; nothing is printed", []error{ErrBrokenPipe}},
 	{143, "terminated", http.StatusServiceUnavailable, "SIGTERM came first; what was done is saved", []error{ErrTerminated}},
 	{1, "error", http.StatusInternalServerError, "any other error", nil},
 }

@@ -36,7 +36,7 @@ func TestTheDocumentHasTheTable(t *testing.T) {
 }
 
 // ofTheCommand are the kinds that no answer of the agent has.
-var ofTheCommand = []string{"ok", "job_failed", "stale", "terminated"}
+var ofTheCommand = []string{"ok", "job_failed", "stale", "broken_pipe", "terminated"}
 
 func TestThePythonPackageHasAClassForEachKindOfTheAgent(t *testing.T) {
 	source, byKind, ok := strings.Cut(file(t, "python/src/milepost/errors.py"), "_BY_KIND")
