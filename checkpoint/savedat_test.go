@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/milepost-dev/milepost/checkpoint"
+	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/faultstore"
 	"github.com/milepost-dev/milepost/store/memstore"
@@ -40,5 +41,22 @@ func TestNoVersionIsSavedBeforeTheOneBeforeIt(t *testing.T) {
 		// A clock that was wrong by hours, and was set right, is believed.
 		wrong.Store(int64(-3 * time.Hour))
 		assert.Equal(r, first.Add(-3*time.Hour), save())
+	})
+}
+
+func TestAVersionThatIsSavedAfterALookThatHungIsFoundByTime(t *testing.T) {
+	over(t, func(r *rig) {
+		r.On("Look", 1, faultstore.Hang) // for the time of one attempt
+		s := r.open(nil)
+		require.NoError(r, s.Save(r.Context(), "1", sum{}))
+		first := r.head().SavedAt
+		time.Sleep(time.Second)
+		cp, err := in(r.inner).Get(r.Context(), name, &checkpoint.ReadOptions{At: time.Now()})
+		require.NoError(r, err)
+		assert.Equal(r, int64(1), cp.Number)
+		time.Sleep(lease.DefaultDuration)
+		require.NoError(r, s.Save(r.Context(), "2", sum{}))
+		assert.Equal(r, lease.DefaultDuration+time.Second, r.head().SavedAt.Sub(first))
+		r.done(s)
 	})
 }

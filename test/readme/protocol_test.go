@@ -56,3 +56,24 @@ func goSource(t *testing.T) string {
 	require.NoError(t, err)
 	return all.String()
 }
+
+// TestTheFunctionsThatTheModelsStandForExist finds each function that docs/model.md names in a
+// table: the model's own in the first column, the product's in the second.
+func TestTheFunctionsThatTheModelsStandForExist(t *testing.T) {
+	source := goSource(t)
+	text, err := os.ReadFile(filepath.Join(root, "docs", "model.md"))
+	require.NoError(t, err)
+	seen := 0
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*) \\| (.*) \\| .*\\|$").FindAllStringSubmatch(string(text), -1) {
+		for _, span := range regexp.MustCompile("`([a-zA-Z.]+)`").FindAllStringSubmatch(row[1]+row[2], -1) {
+			path := strings.Split(span[1], ".")
+			name := path[len(path)-1]
+			declared := regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |\t)` + name + `(\(| struct| interface)`)
+			if !declared.MatchString(source) {
+				t.Errorf("docs/model.md names %s, and there is none", span[1])
+			}
+			seen++
+		}
+	}
+	assert.Greater(t, seen, 30)
+}
