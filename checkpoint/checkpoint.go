@@ -34,11 +34,12 @@ type Checkpoint struct {
 }
 
 // Decode returns the state of cp, decoded by its content type ([JSON] or [Bytes]). For another
-// codec, call its Unmarshal with cp.State. A checkpoint without state is the zero T.
+// codec, call its Unmarshal with cp.State. A checkpoint without state is the zero T. A state that
+// was not loaded, as in a [Namespace.History], is an error that matches [ErrNotLoaded].
 func Decode[T any](cp *Checkpoint) (T, error) {
 	var v T
 	if cp.State == nil {
-		return v, nil
+		return v, cp.notLoaded("decode the state of")
 	}
 	codec := codecFor[T](nil)
 	if codec.ContentType() != cp.ContentType {
@@ -49,6 +50,19 @@ func Decode[T any](cp *Checkpoint) (T, error) {
 		return v, fmt.Errorf("decode the state of %s, version %d: %w", cp.Key, cp.Number, err)
 	}
 	return v, nil
+}
+
+// notLoaded returns an error that matches [ErrNotLoaded] if cp has a state that was not loaded.
+func (cp *Checkpoint) notLoaded(doing string) error {
+	switch {
+	case cp.State != nil || cp.Body == "" && cp.StateSize == 0:
+		return nil
+	case cp.Body == "":
+		return fmt.Errorf("%s %s, version %d: %w: what cp was read from leaves the state out; Namespace.Get loads it",
+			doing, cp.Key, cp.Number, ErrNotLoaded)
+	}
+	return fmt.Errorf("%s %s, version %d: %w: it lies in the archive, in %s; Namespace.Get loads it with the archive if it has at most %d MiB, and Checkpoint.OpenState reads any",
+		doing, cp.Key, cp.Number, ErrNotLoaded, cp.Body, maxGetState>>20)
 }
 
 // wire is the JSON of a [Checkpoint].

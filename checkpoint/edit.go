@@ -142,7 +142,7 @@ type Content struct {
 // archive must have been loaded.
 func ContentOf(cp *Checkpoint) Content {
 	return Content{
-		unloaded: cp.Body != "" && cp.State == nil,
+		unloaded: cp.notLoaded("") != nil,
 		Cursor:   &cp.Cursor, Processed: &cp.Processed, Failed: &cp.Failed, State: cp.State, ContentType: cp.ContentType,
 		Identity: &cp.Identity, Schema: &cp.Schema,
 	}
@@ -170,7 +170,7 @@ func (n Namespace) Set(ctx context.Context, name string, content Content, opts *
 func (c *Content) valid() error {
 	switch {
 	case c.unloaded:
-		return errors.New("its state lies in an archive and was not loaded")
+		return fmt.Errorf("%w: it lies in an archive", ErrNotLoaded)
 	case c.Processed != nil && *c.Processed < 0 || c.Failed != nil && *c.Failed < 0 || c.Schema != nil && *c.Schema < 0:
 		return errors.New("counts and schema cannot be negative")
 	case c.State != nil && (c.ContentType == "" || c.ContentType == jsonType) && !json.Valid(c.State):

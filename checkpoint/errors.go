@@ -25,6 +25,9 @@ var (
 	// context is cancelled with this cause.
 	ErrYielded = errors.New("handed over")
 
+	// ErrNotLoaded: a checkpoint has a state that was not loaded. That is not the same as no state.
+	ErrNotLoaded = errors.New("the state was not loaded")
+
 	// ErrClosed: the session was closed before.
 	ErrClosed = errors.New("session is closed")
 )

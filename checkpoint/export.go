@@ -40,15 +40,23 @@ type ExportOptions struct {
 
 // Add writes the versions of a checkpoint, oldest first, and returns how many it wrote. Versions
 // that have expired are not written. The errors are those of [Namespace.Get] and of the writer.
-// After an error the checkpoint is incomplete in the output, and Close returns that error.
+// If there is no such checkpoint, Add writes nothing, and the error matches [store.ErrNotFound].
+// After any other error the checkpoint is incomplete in the output, and Close returns that error.
 func (x *Exporter) Add(ctx context.Context, ns Namespace, name string, opts *ExportOptions) (versions int64, err error) {
 	one := &exporting{Exporter: x, archive: ns.Archive}
 	if opts != nil {
 		one.o = *opts
 	}
 	n, err := ns.named(name)
+	var r *reader
 	if err == nil {
-		err = one.checkpoint(ctx, n)
+		r, err = n.existing(ctx)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, err // the output is whole without it
+	}
+	if err == nil {
+		err = one.checkpoint(ctx, r)
 	}
 	if err != nil {
 		x.failed = err
@@ -68,11 +76,7 @@ func (x *Exporter) Close() error {
 	return x.line(&endLine{Format: store.Format, End: x.end})
 }
 
-func (x *exporting) checkpoint(ctx context.Context, n named) error {
-	r, err := n.existing(ctx)
-	if err != nil {
-		return err
-	}
+func (x *exporting) checkpoint(ctx context.Context, r *reader) error {
 	if x.o.Newest {
 		cp, err := r.labelled(ctx, r.newest())
 		if err != nil {

@@ -82,6 +82,8 @@ func (n Namespace) filled() (Namespace, error) {
 		n.InlineLimit = defaultInlineLimit
 	}
 	switch {
+	case n.Store == nil:
+		return n, fmt.Errorf("checkpoint namespace %s: Store is nil, and is required", n.Name)
 	case n.InlineLimit < 0 || n.RetainStarts < 0:
 		return n, fmt.Errorf("checkpoint namespace %s: neither InlineLimit nor RetainStarts can be negative", n.Name)
 	case n.RetainAge < MinRetainAge:
@@ -124,8 +126,11 @@ func (n named) mustArchive(doing string) error {
 	return nil
 }
 
-// Names yields the names of checkpoints that begin with prefix, each once. The names in the store
-// come first, then the names that only the archive has. Names ends after the first error.
+// Names yields the names of checkpoints that begin with prefix, each once: those of which the store
+// or the archive has a version. A deletion that was interrupted is among them, and so is a
+// checkpoint that cannot be read. A name that is only expected to be saved is not: [Namespace.List]
+// has it, too. The names in the store come first, then the names that only the archive has. Names
+// ends after the first error.
 func (n Namespace) Names(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		n, err := n.filled()
@@ -134,13 +139,16 @@ func (n Namespace) Names(ctx context.Context, prefix string) iter.Seq2[string, e
 			return
 		}
 		seen := map[string]bool{}
-		for name, err := range n.Store.Names(ctx, n.Name, prefix, "") {
-			if err != nil {
-				yield("", wrap("list", store.Key{Namespace: n.Name, Name: prefix}, err))
+		for l, err := range n.List(ctx, prefix) {
+			switch {
+			case l == nil:
+				yield("", err)
 				return
+			case err == nil && l.Checkpoint == nil && !l.Deleting:
+				continue // it is only expected
 			}
-			seen[name] = true
-			if !yield(name, nil) {
+			seen[l.Name] = true
+			if !yield(l.Name, nil) {
 				return
 			}
 		}

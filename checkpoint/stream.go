@@ -55,10 +55,17 @@ func (s *Session[T]) OpenState(ctx context.Context) (io.ReadCloser, error) {
 
 // OpenState returns a reader of the state of cp, as it was encoded. It reads from a if the state
 // lies in the archive; then a nil a is a [*RefusedError]. It needs little memory whatever the size.
+// A Checkpoint that was read from JSON does not say where its state lies: if it has no State, the
+// error matches [ErrNotLoaded].
 // In all else it is like [Session.OpenState].
 func (cp *Checkpoint) OpenState(ctx context.Context, a archive.Archive) (io.ReadCloser, error) {
 	if cp.State != nil {
 		return io.NopCloser(bytes.NewReader(cp.State)), nil
+	}
+	if cp.Version.State == nil {
+		if err := cp.notLoaded("open the state of"); err != nil {
+			return nil, err
+		}
 	}
 	return openState(ctx, a, cp.Key, &cp.Version)
 }

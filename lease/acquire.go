@@ -25,9 +25,11 @@ const patience = 10 * time.Second
 // error that matches [ErrStoreRegressed], [store.ErrBadRecord] or [store.ErrNewerFormat] says what
 // must be repaired first; for ErrStoreRegressed nothing was written. If the store does not answer
 // for ten seconds, the error matches [store.ErrUnavailable]. If it refuses the credentials for ten
-// seconds, the error matches [store.ErrCredentials]. When ctx ends, Acquire returns its
-// error and tries to leave the lease free.
+// seconds, the error matches [store.ErrCredentials]. When ctx ends, Acquire returns the
+// cause of ctx, and tries to leave the lease free. If ctx ends while Acquire waits for another
+// run's lease, the HeldError has the cause. A key without a namespace is in the default namespace.
 func Acquire(ctx context.Context, st store.Store, key store.Key, opts *Options) (*Lease, error) {
+	key = key.Filled()
 	if err := key.Validate(); err != nil {
 		return nil, err
 	}
@@ -57,7 +59,7 @@ type contender struct {
 	known   int64 // the version that LEASE had in an earlier look, so HEAD must have it by now
 	polls   int64
 	waiting time.Duration // monotonic, when the lease was first found held
-	waited  bool
+	held    *HeldError    // nil: it was not found held
 }
 
 func newContender(st store.Store, key store.Key, o *Options) *contender {
@@ -67,6 +69,9 @@ func newContender(st store.Store, key store.Key, o *Options) *contender {
 func (c *contender) contend(ctx context.Context) (*Lease, error) {
 	for {
 		found, err := c.look(ctx)
+		if c.held != nil && ctx.Err() != nil {
+			return nil, c.gaveUp(ctx)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -153,10 +158,11 @@ func (c *contender) accept(ctx context.Context, found store.Records) error {
 // wait sleeps until the next poll, or gives up.
 func (c *contender) wait(ctx context.Context, found store.Records) error {
 	now := c.opts.Readings.Mono()
-	if !c.waited {
-		c.waited, c.waiting = true, now
+	if c.held == nil {
+		c.waiting = now
 	}
 	held := heldError(c.key, found.Lease, found.Clock, c.judge.renewed)
+	c.held = held
 	left := c.opts.Wait - (now - c.waiting)
 	if left <= 0 {
 		return held
@@ -172,9 +178,16 @@ func (c *contender) wait(ctx context.Context, found store.Records) error {
 		c.teller.failed(err) // a wish that is not heard is no reason to stop: the next look decides
 	}
 	if !retries.Sleep(ctx, min(left, c.judge.pollAfter(found.Clock, now))) {
-		return context.Cause(ctx)
+		return c.gaveUp(ctx)
 	}
 	return nil
+}
+
+// gaveUp returns who held the lease when ctx ended the wait for it.
+func (c *contender) gaveUp(ctx context.Context) error {
+	held := *c.held // OnWait may have kept the other
+	held.Err = context.Cause(ctx)
+	return &held
 }
 
 // take writes LEASE and raises the fence. It returns nil and nil if another run was faster.

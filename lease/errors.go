@@ -33,19 +33,26 @@ type HeldError struct {
 	Duration  time.Duration
 	Now       time.Time // by the store's clock, where it has one; the times above compare with it
 	Renewed   bool      // a renewal was seen: the holder is alive
+	Err       error     // the cause of a context that ended the wait; nil: Options.Wait ended it
 }
 
 func (e *HeldError) Error() string {
 	s := fmt.Sprintf("lease of %s is held by %s since %s (epoch %d)",
-		e.Key, e.Holder.ID, e.Since.UTC().Format(time.RFC3339), e.Epoch)
+		e.Key, e.Holder, e.Since.UTC().Format(time.RFC3339), e.Epoch)
 	if !e.Until.IsZero() {
 		s += ", until " + e.Until.UTC().Format(time.RFC3339) + " unless it is renewed"
+	}
+	if e.Err != nil {
+		s += "; waiting for it ended: " + e.Err.Error()
 	}
 	return s
 }
 
 // Is makes a HeldError match [ErrHeld].
 func (e *HeldError) Is(target error) bool { return target == ErrHeld }
+
+// Unwrap returns what ended the wait.
+func (e *HeldError) Unwrap() error { return e.Err }
 
 func heldError(key store.Key, l *store.Lease, now store.Clock, renewed bool) *HeldError {
 	return &HeldError{
@@ -81,7 +88,7 @@ func (e *LostError) Error() string {
 	s := fmt.Sprintf("lease of %s (epoch %d) %s", e.Key, e.Epoch, e.Reason)
 	switch {
 	case e.Reason == Stolen && e.By.ID != "":
-		s += fmt.Sprintf(" by %s (epoch %d)", e.By.ID, e.ByEpoch)
+		s += fmt.Sprintf(" by %s (epoch %d)", e.By, e.ByEpoch)
 	case e.Reason == Stolen && e.ByEpoch > 0:
 		s += fmt.Sprintf(" (epoch %d)", e.ByEpoch)
 	case e.Reason == Expired:

@@ -20,6 +20,7 @@ type Observation struct {
 // Observe reads LEASE, strongly consistent. Left is how long the lease still runs by the
 // store's clock; 0 if it is free, past its end, or has no end recorded.
 func Observe(ctx context.Context, st store.Store, key store.Key) (Observation, error) {
+	key = key.Filled()
 	if err := key.Validate(); err != nil {
 		return Observation{}, err
 	}
@@ -52,6 +53,7 @@ type BreakOptions struct {
 // holder can commit nothing any more. It returns the new epoch; with DryRun, the epoch that it
 // would be. If the lease is not held, the error matches [store.ErrNotFound].
 func Break(ctx context.Context, st store.Store, key store.Key, opts *BreakOptions) (int64, error) {
+	key = key.Filled()
 	if err := key.Validate(); err != nil {
 		return 0, err
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode"
@@ -32,6 +33,12 @@ func (k Key) String() string {
 		return k.Name
 	}
 	return k.Namespace + "#" + k.Name
+}
+
+// Filled returns k in the default namespace if it names none.
+func (k Key) Filled() Key {
+	k.Namespace = cmp.Or(k.Namespace, DefaultNamespace)
+	return k
 }
 
 // Validate returns an error that wraps [ErrName], and says what is wrong with the key and what

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -30,6 +32,25 @@ type Holder struct {
 	PIDSpace  string // the pid namespace
 	PIDStart  string // the start time of the process, as the system counts it
 	TimeSpace string // the time namespace, on whose clock PIDStart is
+}
+
+// String returns a holder for people, as nightly@etl-7 (pid 4121, run 2026-11-24T02:00:01Z).
+func (h Holder) String() string {
+	text := cmp.Or(h.ID, "an unknown holder")
+	if h.Host != "" && !strings.HasSuffix(text, "@"+h.Host) {
+		text += " on " + h.Host
+	}
+	var details []string
+	if h.PID != 0 {
+		details = append(details, fmt.Sprintf("pid %d", h.PID))
+	}
+	if h.RunID != "" {
+		details = append(details, "run "+h.RunID)
+	}
+	if len(details) > 0 {
+		text += " (" + strings.Join(details, ", ") + ")"
+	}
+	return text
 }
 
 // Fence is what a commit must match on HEAD: the epoch, and the lease that raised the epoch.

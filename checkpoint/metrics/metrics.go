@@ -12,6 +12,7 @@ package metrics
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -56,9 +57,12 @@ type Saved struct {
 	By      store.Holder
 }
 
-// New returns metrics that use instruments of the provider's. It fails if the provider refuses one
-// of them.
+// New returns metrics that use instruments of the provider's. It fails if the provider is nil, or
+// refuses one of them.
 func New(provider metric.MeterProvider, opts *Options) (*Metrics, error) {
+	if provider == nil {
+		return nil, errors.New("make the instruments of metrics: the MeterProvider is nil; otel.GetMeterProvider() is the global one")
+	}
 	var o Options
 	if opts != nil {
 		o = *opts

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/tempfile"
+	"github.com/milepost-dev/milepost/store"
 )
 
 func (a *app) exportCommand() *cobra.Command {
@@ -73,6 +75,9 @@ func (e *export) run(ctx context.Context, w io.Writer) error {
 			return err
 		}
 		n, err := x.Add(ctx, e.store.in(e.app.namespace), name, &checkpoint.ExportOptions{Newest: e.newest, Progress: bar.on(name)})
+		if len(e.names) == 0 && n == 0 && errors.Is(err, store.ErrNotFound) {
+			continue // it was deleted since it was listed, or its deletion was interrupted
+		}
 		if err == nil {
 			err = move(spool, w)
 		}

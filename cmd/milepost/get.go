@@ -83,7 +83,7 @@ func (a *app) printCheckpoint(cp *checkpoint.Checkpoint) error {
 	t.add("processed", human.Thousands(cp.Processed))
 	t.add("failed", human.Thousands(cp.Failed))
 	t.add("saved", since(cp.SavedAt, now))
-	t.add("by", holderText(cp.By))
+	t.add("by", cp.By.String())
 	t.add("epoch", fmt.Sprintf("%s, committed in %s", human.Thousands(cp.Epoch), human.Thousands(cp.CommitEpoch)))
 	t.add("commit", cp.CommitID)
 	for _, optional := range [][2]string{

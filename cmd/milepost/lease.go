@@ -61,7 +61,7 @@ func (a *app) printLease(key store.Key, o lease.Observation) error {
 	if l.Status == store.Free {
 		who = "last held by"
 	}
-	lines.add(who, holderText(l.Holder))
+	lines.add(who, l.Holder.String())
 	lines.add("since", since(l.AcquiredAt, now))
 	if l.Status == store.Held {
 		lines.add("renewed", since(l.RenewedAt, now))
@@ -145,7 +145,7 @@ func (a *app) leaseBreak(ctx context.Context, s *openStore, key store.Key, ifVer
 		would = "Would end"
 	}
 	_, err = fmt.Fprintf(a.stdout, "%s the lease of %s, held by %s since %s:\n  epoch  %s  →  %s\n",
-		would, key, holderText(o.Lease.Holder), since(o.Lease.AcquiredAt, o.Clock.Time()),
+		would, key, o.Lease.Holder, since(o.Lease.AcquiredAt, o.Clock.Time()),
 		human.Thousands(o.Lease.Epoch), human.Thousands(epoch))
 	if err != nil {
 		return err

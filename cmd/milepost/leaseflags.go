@@ -59,7 +59,7 @@ func (f *leaseFlags) lease(a *app) lease.Options {
 	o.OnWait = func(held *lease.HeldError) {
 		if !told {
 			told = true
-			a.say("waiting for %s, who holds %q, up to %v", holderText(held.Holder), held.Key, wait)
+			a.say("waiting for %s, who holds %q, up to %v", held.Holder, held.Key, wait)
 		}
 	}
 	return o

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
+	"github.com/milepost-dev/milepost/store"
 )
 
 // pruneJSON is a [checkpoint.PruneResult] as JSON.
@@ -64,6 +66,9 @@ version refers to any more.`,
 		planned, left := false, int64(0)
 		err = a.each(ctx, s, s.storeOnly(a.namespace), &chosen, names, func(name string) error {
 			done, err := in.Prune(ctx, name, &checkpoint.UpkeepOptions{DryRun: !execute, Progress: bar.on(name)})
+			if len(names) == 0 && errors.Is(err, store.ErrNotFound) {
+				return nil // its deletion was interrupted, or came in between
+			}
 			if err != nil {
 				return err
 			}

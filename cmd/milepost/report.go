@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,7 +24,7 @@ func (a *app) report(err error) {
 		return
 	}
 	text := err.Error()
-	if held, ok := errors.AsType[*lease.HeldError](err); ok {
+	if held, ok := errors.AsType[*lease.HeldError](err); ok && kinds.Of(err).Name == "lease_held" {
 		lines := []string{a.heldText(held), a.endLease(held.Key.Name)}
 		if more, ok := errors.AsType[*advisedError](err); ok {
 			lines = append(lines[:1], more.lines...)
@@ -44,7 +43,7 @@ func (a *app) heldText(held *lease.HeldError) string {
 		now = time.Now()
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%q is held by %s for %s", held.Key, holderText(held.Holder), human.Span(now.Sub(held.Since)))
+	fmt.Fprintf(&b, "%q is held by %s for %s", held.Key, held.Holder, human.Span(now.Sub(held.Since)))
 	if !held.Until.IsZero() {
 		fmt.Fprintf(&b, ", until %s", held.Until.UTC().Format("15:04:05Z"))
 	}
@@ -75,25 +74,6 @@ func advised(err error, lines ...string) error {
 		return err
 	}
 	return &advisedError{err, lines}
-}
-
-// holderText returns a holder as nightly@etl-7 (pid 4121, run 2026-11-24T02:00:01Z).
-func holderText(h store.Holder) string {
-	text := cmp.Or(h.ID, "an unknown holder")
-	if h.Host != "" && !strings.HasSuffix(text, "@"+h.Host) {
-		text += " on " + h.Host
-	}
-	var details []string
-	if h.PID != 0 {
-		details = append(details, fmt.Sprintf("pid %d", h.PID))
-	}
-	if h.RunID != "" {
-		details = append(details, "run "+h.RunID)
-	}
-	if len(details) > 0 {
-		text += " (" + strings.Join(details, ", ") + ")"
-	}
-	return text
 }
 
 // hint says what to do next, for an error that does not say so itself.

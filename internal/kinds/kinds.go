@@ -82,6 +82,11 @@ func Of(err error) Kind {
 	if err == nil {
 		return Named("ok")
 	}
+	if held, ok := errors.AsType[*lease.HeldError](err); ok && held.Err != nil {
+		if k := Of(held.Err); k.Name != "error" { // a signal, or the client, ended the wait
+			return k
+		}
+	}
 	for _, k := range Table {
 		for _, sentinel := range k.is {
 			if errors.Is(err, sentinel) {

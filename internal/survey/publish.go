@@ -41,7 +41,7 @@ type reading struct {
 	value float64
 }
 
-// NewPublisher returns a publisher with instruments of provider.
+// NewPublisher returns a publisher with instruments of provider, which cannot be nil.
 func NewPublisher(provider metric.MeterProvider, opts PublishOptions) (*Publisher, error) {
 	if opts.MaxSeries == 0 {
 		opts.MaxSeries = metrics.DefaultMaxSeries
