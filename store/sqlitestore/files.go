@@ -41,6 +41,9 @@ func (s *Store) locate(ctx context.Context, path string, opts *Options) (abs, re
 	case err != nil && !missing:
 		return "", "", err
 	case missing && opts.MustExist:
+		if err := noLog(real, "the file is missing"); err != nil {
+			return "", "", err
+		}
 		return "", "", fmt.Errorf("%w: there is no such file", store.ErrNoTable)
 	case missing && opts.Private:
 		if err := os.MkdirAll(filepath.Dir(real), 0o700); err != nil {

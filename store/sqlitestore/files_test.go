@@ -346,9 +346,12 @@ func TestAMissingFileWhoseLogIsThereIsNotStartedAgain(t *testing.T) {
 	for _, suffix := range []string{"-wal", "-journal"} {
 		path := newFile(t)
 		require.NoError(t, os.WriteFile(path+suffix, []byte("what was saved"), 0o600))
-		_, err := Open(t.Context(), path, nil)
-		require.ErrorContains(t, err, "jobs.db"+suffix+" is there")
-		require.ErrorContains(t, err, path)
+		for _, mustExist := range []bool{false, true} {
+			_, err := Open(t.Context(), path, &Options{MustExist: mustExist})
+			require.ErrorIs(t, err, store.ErrBadRecord)
+			require.ErrorContains(t, err, "jobs.db"+suffix+" is there")
+			require.ErrorContains(t, err, path)
+		}
 		assert.False(t, exists(t, path))
 		content, err := os.ReadFile(path + suffix)
 		require.NoError(t, err)
