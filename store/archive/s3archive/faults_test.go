@@ -104,9 +104,10 @@ func TestConformanceWhileRequestsFail(t *testing.T) {
 		chance := rand.New(rand.NewPCG(seed, 3))
 		for _, fault := range []faulthttp.Fault{
 			faulthttp.LoseReply(), faulthttp.LoseRequest(), answer(503, "SlowDown"), faulthttp.AfterSending(answer(500, "InternalError")),
+			faulthttp.Page(200, ""), faulthttp.AfterSending(faulthttp.Page(200, "<html>Welcome</html>")), faulthttp.Page(404, "<html>Not found</html>"),
 		} {
 			// A lost reply to the begin of an upload leaves one that nobody can know of.
-			faults.When(func(faulthttp.Request) bool { return chance.IntN(20) == 0 }, unless("uploads", fault))
+			faults.When(func(faulthttp.Request) bool { return chance.IntN(35) == 0 }, unless("uploads", fault))
 		}
 		a, p := over(t, faults)
 		t.Cleanup(func() { p.assertNoUploads(t) })

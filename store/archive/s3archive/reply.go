@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
@@ -101,7 +102,8 @@ func unproven(result any, reply *smithyhttp.Response) string {
 }
 
 // refusals is the middleware that requires proof of a refusal: the code of an error, in the body.
-// The SDK would make a code of the status. The reply to a HEAD has no body.
+// The SDK would make a code of the status. The reply to a HEAD has no body, so there a header is
+// the proof.
 type refusals struct{}
 
 // ID names the middleware.
@@ -113,7 +115,13 @@ func (refusals) HandleDeserialize(ctx context.Context, in middleware.Deserialize
 ) {
 	out, metadata, err := next.HandleDeserialize(ctx, in)
 	reply, ok := out.RawResponse.(*smithyhttp.Response)
-	if err != nil || !ok || reply.StatusCode < 400 || reply.StatusCode >= 500 || isHead(in.Request) {
+	if err != nil || !ok || reply.StatusCode < 400 || reply.StatusCode >= 500 {
+		return out, metadata, err
+	}
+	if isHead(in.Request) {
+		if reply.Header.Get("X-Amz-Request-Id") == "" && !strings.Contains(reply.Header.Get("Content-Type"), "xml") {
+			err = &foreignError{status: statusOf(reply), missing: "request id"}
+		}
 		return out, metadata, err
 	}
 	body, err := io.ReadAll(reply.Body)

@@ -129,6 +129,18 @@ func TestAPartOrACompletionThatAnotherHasAnsweredIsNoObject(t *testing.T) {
 	}
 }
 
+// The completion is lost, and what a proxy says of a HEAD is no proof that it was not applied.
+func TestAProxysWordThatNothingIsThereSettlesNoWrite(t *testing.T) {
+	faults := faulthttp.New(nil)
+	a, p := over(t, faults)
+	faults.When(completes, faulthttp.LoseReply())
+	faults.On("HEAD", faulthttp.Each, faulthttp.Page(404, ""))
+	_, err := a.Create(t.Context(), "key", bytes.NewReader(large(1)))
+	require.ErrorIs(t, err, archive.ErrWriteUnknown)
+	assert.True(t, bytes.Equal(large(1), content(t, a, "key")), "it was applied")
+	p.assertNoUploads(t)
+}
+
 func TestADeniedActionIsNamed(t *testing.T) {
 	faults := faulthttp.New(nil)
 	a, _ := over(t, faults)
