@@ -15,11 +15,11 @@ import (
 // thisProcess identifies this process on this machine by boot id and start time. macOS has no pid
 // and time namespaces.
 var thisProcess = sync.OnceValue(func() store.Holder {
-	id, start := boot.ID(), see(os.Getpid()).start
-	if id == "" || start == "" {
+	start := see(os.Getpid()).start
+	if start == "" {
 		return store.Holder{}
 	}
-	return store.Holder{PID: os.Getpid(), Boot: id, PIDStart: start}
+	return store.Holder{PID: os.Getpid(), Boot: boot.ID(), PIDStart: start}
 })
 
 func see(pid int) sighting {

@@ -14,12 +14,14 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
-// thisProcess identifies this process on this machine: boot id, pid and time namespace, and start
-// time in clock ticks. It is empty if the system does not say all of them.
-var thisProcess = sync.OnceValue(func() store.Holder {
-	id := boot.ID()
+var thisProcess = sync.OnceValue(identify)
+
+// identify returns what identifies this process on this machine: boot id, pid and time namespace,
+// and start time in clock ticks. Without a boot id there is no rule (e), and rule (b) still knows
+// this process by the rest. Where the system does not say the rest, identify returns nothing.
+func identify() store.Holder {
 	space, err := os.Readlink("/proc/self/ns/pid")
-	if id == "" || err != nil {
+	if err != nil {
 		return store.Holder{}
 	}
 	times, err := os.Readlink("/proc/self/ns/time")
@@ -34,8 +36,8 @@ var thisProcess = sync.OnceValue(func() store.Holder {
 	if start == "" {
 		return store.Holder{}
 	}
-	return store.Holder{PID: os.Getpid(), Boot: id, PIDSpace: space, PIDStart: start, TimeSpace: times}
-})
+	return store.Holder{PID: os.Getpid(), Boot: boot.ID(), PIDSpace: space, PIDStart: start, TimeSpace: times}
+}
 
 func see(pid int) sighting {
 	return view{kill: func(pid int) error { return syscall.Kill(pid, 0) }, read: os.ReadFile}.see(pid)

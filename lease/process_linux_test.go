@@ -104,6 +104,17 @@ func TestThisProcessIsSeenToRun(t *testing.T) {
 	assert.True(t, processAlive(self))
 }
 
+func TestWithoutABootIDAProcessIsStillItself(t *testing.T) {
+	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "load")
+	self := identify()
+	assert.Empty(t, self.Boot, "so there is no rule (e)")
+	assert.NotEmpty(t, self.PIDStart, "rule (b) must tell a restart with the same pid from this process")
+	assert.True(t, sameProcess(self, identify()))
+	restarted := self
+	restarted.PIDStart += "1"
+	assert.False(t, sameProcess(self, restarted))
+}
+
 func TestAProcessThatWasKilledHasEndedBeforeAndAfterItsParentWaits(t *testing.T) {
 	h, cmd := anotherProcess(t, "sleep", "1000")
 	assert.True(t, processAlive(h))
