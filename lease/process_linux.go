@@ -82,7 +82,7 @@ func (v view) procIsOurs() bool {
 func sightingOf(stat []byte) sighting {
 	// The command, field 2, is in parentheses, and may contain spaces and parentheses itself.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const state, threads, start = 3 - 3, 20 - 3, 22 - 3
+	const state, threads, start = 0, 17, 19 // fields 3, 20 and 22
 	if len(fields) <= start {
 		return sighting{}
 	}
