@@ -125,12 +125,13 @@ func (m *prunedMirror) awaits(v *store.Version, last bool) bool {
 	return (m.policy == MirrorEvery || last) && !m.have[archive.IDOf(v)]
 }
 
-// prune removes a copy, and reports whether it did: not if the copy was pinned or replaced meanwhile.
+// prune removes a copy, and reports whether it did: not if the copy was pinned, kept or replaced
+// meanwhile.
 func (o *UpkeepOptions) prune(ctx context.Context, r *reader, c *store.Copy) (bool, error) {
 	if o.DryRun {
 		return true, nil
 	}
-	removed, err := r.remove(ctx, *c, func(now *store.Copy) bool { return now.Label == "" })
+	removed, err := r.remove(ctx, *c, func(now *store.Copy) bool { return now.Label == "" && (c.Kept || !now.Kept) })
 	if err != nil {
 		return false, wrap(fmt.Sprintf("prune version %d of", c.Number), r.key, err)
 	}

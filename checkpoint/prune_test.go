@@ -202,3 +202,18 @@ func TestAVersionThatIsPinnedWhilePruneRunsStays(t *testing.T) {
 		assert.Equal(r, []int64{9, 8}, versions(r.history(nil)))
 	})
 }
+
+// A restore makes an older version the start of its session.
+func TestAVersionThatIsKeptWhilePruneRunsStays(t *testing.T) {
+	over(t, func(r *rig) {
+		r.daily(3, 3)
+		r.On("Remove", 1, faultstore.Before(func() { // the copy has been read, and was not kept
+			c := r.copy(8)
+			assert.NoError(r, r.inner.KeepBase(r.Context(), key, c.Version))
+		}))
+		done, err := checkpoint.Namespace{Store: r.Store, RetainAge: time.Hour, RetainStarts: -1}.Prune(r.Context(), name, nil)
+		require.NoError(r, err)
+		assert.Len(r, done.Versions, 7)
+		assert.Equal(r, []int64{9, 8}, versions(r.history(nil)))
+	})
+}

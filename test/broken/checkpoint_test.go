@@ -82,7 +82,7 @@ var checkpointMutants = []*mutant{
 	{
 		name:   "prune removes what was pinned meanwhile",
 		breaks: "what removes a copy has the copy as it was read in its condition †",
-		edits:  []edit{{"checkpoint/prune.go", "return now.Label == \"\" }", "return now.Label == now.Label }"}},
+		edits:  []edit{{"checkpoint/prune.go", "return now.Label == \"\" &&", "return now.Label == now.Label &&"}},
 		caught: by{"./checkpoint", "TestAVersionThatIsPinnedWhilePruneRunsStays"},
 	},
 	{
