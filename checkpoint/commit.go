@@ -38,6 +38,7 @@ type committer struct {
 
 	lost    <-chan struct{} // closed when the lease ends; nil: the owner, a closing save, waits on
 	base    store.Version   // the newest version that has landed
+	commits int64           // how many commits were begun: with the lease's id, a commit's id
 	first   bool            // the next commit is this lease's first
 	open    *save           // the save whose outcome is not known; nil: none
 	settled *SettledError   // the outcome of an open save, not yet reported
@@ -58,7 +59,7 @@ func newCommitter(ctx context.Context, n named, l *lease.Lease, o *Options) *com
 		base:      l.Head().Version,
 		first:     true,
 	}
-	c.archive = archive.Writer{Archive: n.Archive, Key: c.key, Inline: n.InlineLimit, Timeout: c.timeout}
+	c.archive = archive.Writer{Archive: n.Archive, Key: c.key, Home: archive.Home(n.Store), Inline: n.InlineLimit, Timeout: c.timeout}
 	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.turn <- struct{}{}
 	c.behind.Go(c.writeCopies)
@@ -99,7 +100,8 @@ func (c *committer) commit(ctx context.Context, sv *save) error {
 func (c *committer) stamp(next *store.Version) {
 	fence := c.lease.Fence()
 	next.Number = max(next.Number, c.base.Number+1)
-	next.CommitID = lease.NewID()
+	c.commits++
+	next.CommitID = fmt.Sprintf("%s-%d", fence.LeaseID, c.commits)
 	next.CommitEpoch = fence.Epoch
 	next.By = c.lease.Holder().WithoutProcess()
 	if next.SavedAt.IsZero() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/milepost-dev/milepost/lease"
 	"github.com/milepost-dev/milepost/store"
 )
 
@@ -84,7 +85,11 @@ func (n named) finishDelete(ctx context.Context, found store.Records, former *st
 	}
 	if n.Archive != nil {
 		done := &GCResult{}
-		if left, err = leaving(left, n.collect(ctx, &UpkeepOptions{}, done)); err != nil {
+		err := n.collect(ctx, &UpkeepOptions{}, done)
+		if errors.Is(err, lease.ErrStoreRegressed) { // the deletion led on from there; the bodies stay
+			err = nil
+		}
+		if left, err = leaving(left, err); err != nil {
 			return removed, errors.Join(err, left)
 		}
 		purged.count(done.Bodies)

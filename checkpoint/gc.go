@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/milepost-dev/milepost/store"
 	"github.com/milepost-dev/milepost/store/archive"
@@ -17,6 +18,11 @@ type UpkeepOptions struct {
 	// DryRun changes nothing, and returns what would be done.
 	DryRun bool
 
+	// AllHomes makes GC also remove the unused bodies of other stores: of copies of this one, and of
+	// the store that this one was restored or imported from. It is a promise that no such store is
+	// used any more.
+	AllHomes bool
+
 	// Progress is called during the work, with how many of how many bodies (GC) or versions were
 	// handled.
 	Progress func(done, total int64)
@@ -26,6 +32,7 @@ type UpkeepOptions struct {
 type GCResult struct {
 	Bodies   []UnusedBody // the bodies that no version points at
 	Kept     int64        // how many bodies stay
+	Others   int64        // how many of Kept other stores have made, which are not judged without AllHomes
 	Deleting bool         // an interrupted deletion was finished
 	Versions int64        // versions of former lives that were removed; 0 with DryRun
 }
@@ -38,9 +45,10 @@ type UnusedBody struct {
 }
 
 // GC removes the bodies of a checkpoint that no version points at and no version ever will, and
-// finishes a deletion that was interrupted. It takes no lease, and may run at any time next to
-// anything: a body stays if a version begins to point at it while GC runs. Without an Archive there
-// are no bodies.
+// finishes a deletion that was interrupted. It leaves bodies that another store has made, unless
+// AllHomes is set. Where [Open] would be refused since the store went back, the error is that one,
+// and no body is removed. It takes no lease, and may run at any time next to anything: a body stays if
+// a version begins to point at it while GC runs. Without an Archive there are no bodies.
 func (n Namespace) GC(ctx context.Context, name string, opts *UpkeepOptions) (*GCResult, error) {
 	var o UpkeepOptions
 	if opts != nil {
@@ -79,21 +87,31 @@ func (n Namespace) GC(ctx context.Context, name string, opts *UpkeepOptions) (*G
 // collect removes the bodies that no version points at.
 func (n named) collect(ctx context.Context, o *UpkeepOptions, done *GCResult) error {
 	var listed []archive.ListedBody
+	home := archive.Home(n.Store)
 	for body, err := range archive.Bodies(ctx, n.Archive, n.key) {
-		if err != nil {
+		switch {
+		case err != nil:
 			return wrap("list the bodies of", n.key, err)
-		}
-		if !body.Foreign {
+		case body.Foreign:
+		case body.ID.Home != home && !o.AllHomes:
+			done.Others++
+		default:
 			listed = append(listed, body)
 		}
 	}
-	total := int64(len(listed))
+	total := int64(len(listed)) + done.Others
 	// The mirror points at most bodies, forever. Those bodies need no other check.
 	listed, err := n.withoutMirror(ctx, listed)
 	if err != nil {
 		return err
 	}
 	done.Kept = total - int64(len(listed))
+	if len(listed) > 0 {
+		if err := n.behind(ctx); err != nil {
+			done.Kept = total
+			return err
+		}
+	}
 	slices.SortFunc(listed, byBodyVersion)
 	for chunk := range slices.Chunk(listed, gcChunk) {
 		unused, err := n.unreferenced(ctx, chunk)
@@ -116,6 +134,19 @@ func (n named) collect(ctx context.Context, o *UpkeepOptions, done *GCResult) er
 		}
 	}
 	return nil
+}
+
+// behind returns a [*BehindError] where an open would be refused. What a store that went back does
+// not point at may be all that is left of the versions that it has lost.
+func (n named) behind(ctx context.Context) error {
+	asked := n.ask(ctx)
+	defer asked.close()
+	<-asked.answered // HEAD is read after it
+	found, err := n.look(ctx)
+	if err != nil {
+		return err
+	}
+	return asked.accept(ctx, found)
 }
 
 // gcChunk is how many bodies are checked before the unused ones among them are removed.
@@ -158,18 +189,26 @@ func (n named) withoutCopy(ctx context.Context, bodies []archive.ListedBody) (un
 
 func (n named) withoutMirror(ctx context.Context, bodies []archive.ListedBody) ([]archive.ListedBody, error) {
 	mirrored, err := n.mirroredOf(ctx, bodies)
-	return slices.DeleteFunc(bodies, func(b archive.ListedBody) bool { _, is := mirrored[b.ID]; return is }), err
+	return slices.DeleteFunc(bodies, func(b archive.ListedBody) bool { _, is := mirrored[commitOf(b.ID)]; return is }), err
 }
+
+// commit names a version, wherever its body is.
+type commit struct {
+	version int64
+	id      string
+}
+
+func commitOf(body archive.BodyID) commit { return commit{body.Version, body.CommitID} }
 
 // mirroredOf returns the versions in the mirror from the lowest to the highest that these bodies
 // belong to.
-func (n named) mirroredOf(ctx context.Context, bodies []archive.ListedBody) (map[archive.BodyID]archive.ID, error) {
+func (n named) mirroredOf(ctx context.Context, bodies []archive.ListedBody) (map[commit]archive.ID, error) {
 	if len(bodies) == 0 {
 		return nil, nil
 	}
 	low := slices.MinFunc(bodies, byBodyVersion).ID.Version
 	high := slices.MaxFunc(bodies, byBodyVersion).ID.Version
-	mirrored := map[archive.BodyID]archive.ID{}
+	mirrored := map[commit]archive.ID{}
 	for listed, err := range archive.VersionsFrom(ctx, n.Archive, n.key, low) {
 		switch {
 		case err != nil:
@@ -180,7 +219,7 @@ func (n named) mirroredOf(ctx context.Context, bodies []archive.ListedBody) (map
 		if listed.ID.Version > high {
 			break
 		}
-		mirrored[archive.BodyID{Version: listed.ID.Version, CommitID: listed.ID.CommitID}] = listed.ID
+		mirrored[commit{listed.ID.Version, listed.ID.CommitID}] = listed.ID
 	}
 	return mirrored, nil
 }
@@ -200,7 +239,7 @@ func (n named) discard(ctx context.Context, bodies []archive.ListedBody) error {
 		return err
 	}
 	for _, body := range bodies {
-		id, is := mirrored[body.ID]
+		id, is := mirrored[commitOf(body.ID)]
 		if !is {
 			continue
 		}
@@ -220,9 +259,9 @@ func byBodyVersion(a, b archive.ListedBody) int { return cmp.Compare(a.ID.Versio
 // mostSwept is how many bodies a closing session checks at most.
 const mostSwept = 10_000
 
-// sweep removes the bodies that failed saves, and sessions that died on their first save, have left
-// among the versions since this session began. It takes one listing, and more requests only if
-// there is something to remove.
+// sweep removes the bodies that this session's failed saves have left. What others have left is
+// gc's: a body that this store does not point at may be another store's, or that of a session which
+// goes on elsewhere. It takes one listing, and more requests only if there is something to remove.
 func (c *committer) sweep(ctx context.Context) {
 	if err := c.sweepSince(ctx, c.from); err != nil {
 		c.log.Warn("the session did not check for bodies that failed saves have left; gc removes them",
@@ -232,6 +271,9 @@ func (c *committer) sweep(ctx context.Context) {
 
 func (c *committer) sweepSince(ctx context.Context, from int64) error {
 	var listed []archive.ListedBody
+	own := func(id archive.BodyID) bool {
+		return id.Home == c.archive.Home && strings.HasPrefix(id.CommitID, c.lease.Fence().LeaseID+"-")
+	}
 	looked := 0
 	for body, err := range archive.Bodies(ctx, c.archive.Archive, c.key) {
 		if err != nil {
@@ -241,7 +283,7 @@ func (c *committer) sweepSince(ctx context.Context, from int64) error {
 			break
 		}
 		current := body.ID.Version == c.base.Number && body.ID.CommitID == c.base.CommitID
-		if body.Foreign || body.ID.Version <= from || current || c.landed[body.ID.CommitID] {
+		if body.Foreign || !own(body.ID) || body.ID.Version <= from || current || c.landed[body.ID.CommitID] {
 			continue
 		}
 		listed = append(listed, body)

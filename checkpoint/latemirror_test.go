@@ -124,7 +124,7 @@ func TestAMirrorThatIsLateNeverPointsAtABodyThatGCHasRemoved(t *testing.T) {
 func (r *rig) meet(a *memory, mirrored, collected int, mirrorFirst bool) (mirrors, collects int) {
 	r.Helper()
 	mirror := newStepped(a, func(key string) bool {
-		return strings.Contains(key, "/1-") || strings.Contains(key, "/00000000000000000001-")
+		return strings.Contains(key, "/"+archive.Home(r.inner)+"-1-") || strings.Contains(key, "/00000000000000000001-")
 	})
 	collector := newStepped(a, func(string) bool { return true })
 	synced, swept := make(chan error, 1), make(chan error, 1)

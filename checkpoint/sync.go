@@ -40,7 +40,7 @@ func (n Namespace) Sync(ctx context.Context, name string, opts *UpkeepOptions) (
 	}
 	w := &syncing{
 		named: one, o: &o, done: &SyncResult{},
-		to: archive.Writer{Archive: one.Archive, Key: one.key, Inline: one.InlineLimit, Timeout: editTimeout, Patience: editPatience},
+		to: archive.Writer{Archive: one.Archive, Key: one.key, Home: archive.Home(one.Store), Inline: one.InlineLimit, Timeout: editTimeout, Patience: editPatience},
 	}
 	if err := w.sync(ctx); err != nil {
 		return w.done, err

@@ -309,7 +309,7 @@ func TestVersionsFromBeforeTheArchiveAreNotedAndThoseThatTheMirrorLostAreFound(t
 func TestTheBodyOfASaveThatNeverLandedIsNoReasonToSayThatThereIsNothing(t *testing.T) {
 	over(t, func(r *rig) {
 		a := newMemory()
-		orphan(a, 1, "C")
+		r.orphan(a, 1, "C")
 		found, err := both(r.inner, a).Verify(r.Context(), name, nil)
 		require.NoError(r, err)
 		assert.Equal(r, &checkpoint.VerifyResult{}, found)

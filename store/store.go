@@ -40,6 +40,10 @@ import (
 //
 // Callers pass valid keys only (see [Key.Validate]).
 type Store interface {
+	// Address says where the records are, such as region and table. It is the same in every process
+	// that opens this store, and it is not kept in the store: a copy of the store has another one.
+	Address() string
+
 	// Look reads HEAD, LEASE and EXPECT, strongly consistent.
 	Look(ctx context.Context, key Key) (Records, error)
 

@@ -300,7 +300,7 @@ func TestDeleteLeavesTheMirrorUnlessItPurges(t *testing.T) {
 			must(t, env, "set", name, "--cursor", "x", "--execute")
 		}
 		must(t, env, "delete", "a", "--execute")
-		assert.Len(t, keys(t, a, "body/default/a/1"), 1, "the mirror's")
+		assert.Len(t, keys(t, a, "body/default/a/"+home(t, env)+"-1"), 1, "the mirror's")
 
 		must(t, env, "set", "a", "--state", writeFile(t, "state", noise(9000)), "--execute")
 		before := keys(t, a, "")
@@ -317,22 +317,33 @@ func TestDeleteLeavesTheMirrorUnlessItPurges(t *testing.T) {
 	})
 }
 
+// home begins the names of the bodies that the file's store makes.
+func home(t *testing.T, env []string) string {
+	t.Helper()
+	return archive.Home(openFile(t, env))
+}
+
 func TestGCRemovesOnlyWhatNoVersionRefersTo(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
 		must(t, env, "set", "flights", "--state", writeFile(t, "state", noise(9000)), "--execute")
 		kept := keys(t, a, "body/")
-		orphan, above := "body/default/flights/1-orphan", "body/default/flights/7-slow"
+		orphan, above := "body/default/flights/"+home(t, env)+"-1-orphan", "body/default/flights/"+home(t, env)+"-7-slow"
+		copied := "body/default/flights/0a1b2c3d-1-orphan"
 		put(t, a, orphan, []byte("left by a process that died"))
 		put(t, a, above, []byte("of a save that is under way"))
+		put(t, a, copied, []byte("of a copy of this file"))
 
 		plan := must(t, env, "gc")
-		assert.Regexp(t, `^Would remove 1 body of flights, 27 bytes, that no version refers to \(2 stay\):\n  body/default/flights/1-orphan  27 bytes\nNothing was changed\.`, plan)
-		assert.Len(t, keys(t, a, "body/"), 3)
+		assert.Regexp(t, `^Would remove 1 body of flights, 27 bytes, that no version refers to \(3 stay\):\n  `+orphan+`  27 bytes\nNothing was changed\.`, plan)
+		assert.Len(t, keys(t, a, "body/"), 4)
 		item := object(t, must(t, env, "gc", "flights", "--execute", "-o", "json"))
 		assert.Equal(t, true, item["executed"])
 		assert.Equal(t, "orphan", item["bodies"].([]any)[0].(map[string]any)["commit_id"])
+		assert.EqualValues(t, "1", item["of_other_stores"])
+		assert.ElementsMatch(t, append(kept, above, copied), keys(t, a, "body/"))
+		assert.Equal(t, "There is nothing to remove; 3 bodies stay.\n", must(t, env, "gc", "--execute"))
+		must(t, env, "gc", "--all-homes", "--execute")
 		assert.ElementsMatch(t, append(kept, above), keys(t, a, "body/"))
-		assert.Equal(t, "There is nothing to remove; 2 bodies stay.\n", must(t, env, "gc", "--execute"))
 	})
 }
 

@@ -84,7 +84,7 @@ func TestVerifyFindsWhatIsWrongAndExitsWithOne(t *testing.T) {
 		require.NoError(t, err)
 		put(t, a, objects[0], bytes.Replace(data, []byte(`"cursor": "1"`), []byte(`"cursor": "7"`), 1))
 		require.NoError(t, a.Delete(t.Context(), objects[1]))
-		gone, other := keys(t, a, "body/default/flights/3-")[0], keys(t, a, "body/default/flights/4-")[0]
+		gone, other := keys(t, a, "body/default/flights/"+home(t, env)+"-3-")[0], keys(t, a, "body/default/flights/"+home(t, env)+"-4-")[0]
 		require.NoError(t, a.Delete(t.Context(), gone))
 		put(t, a, other, []byte("something else"))
 		put(t, a, "v/default/flights/notes.json", []byte("{}"))
@@ -314,7 +314,7 @@ func TestCountsAreWrittenForPeople(t *testing.T) {
 func TestTheRestOfAFirstSaveThatDiedIsNotALostCheckpoint(t *testing.T) {
 	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
 		must(t, env, "set", "orders", "--cursor", "x", "--execute")
-		put(t, a, "body/default/flights/1-C", []byte("half a save"))
+		put(t, a, "body/default/flights/"+home(t, env)+"-1-C", []byte("half a save"))
 		assert.Contains(t, must(t, env, "archive", "verify"), "2 checkpoints, 2 objects and 0 bodies read")
 		assert.Contains(t, must(t, env, "archive", "verify", "flights"), "1 checkpoint, 0 objects and 0 bodies read")
 		r := milepost(t, env, "archive", "restore", "--execute")

@@ -17,6 +17,7 @@ type gcJSON struct {
 	Executed  bool       `json:"executed"`
 	Bodies    []bodyJSON `json:"bodies"`
 	Kept      int64      `json:"kept"`
+	Others    int64      `json:"of_other_stores,omitempty"`
 	Deleting  bool       `json:"deleting,omitempty"`
 	Versions  int64      `json:"versions,omitempty"`
 }
@@ -30,28 +31,32 @@ type bodyJSON struct {
 
 func (a *app) gcCommand() *cobra.Command {
 	var chosen selection
-	var execute bool
+	var execute, allHomes bool
 	cmd := &cobra.Command{
 		Use:   "gc [NAME…]",
 		Short: "Remove states in the archive that no version refers to, and finish interrupted deletions",
 		Long: `Gc works on the checkpoints that are named, or on all. It removes states that were left
 by processes that died while they saved, and states of versions that have expired. It
 keeps every state that a version or a mirrored object refers to, or that a save in
-progress may still refer to. It is safe to run at any time. Jobs do the same for their
-own checkpoint when they close.`,
+progress may still refer to. It is safe to run at any time.
+
+The states that another store has written stay: the store that this one was restored or
+imported from, or a copy of this one. --all-homes removes those as well that nothing here
+refers to. Use it only when no such store is used any more.`,
 		Example: `  milepost gc
   milepost gc flights --execute`,
 		ValidArgsFunction: a.completeNames,
 	}
 	chosen.add(cmd)
 	cmd.Flags().BoolVar(&execute, "execute", false, "do it; without this flag only the plan is shown")
+	cmd.Flags().BoolVar(&allHomes, "all-homes", false, "also remove states of other stores: no copy of this store may be in use")
 	cmd.RunE = a.with(mustExist, func(ctx context.Context, s *openStore, names []string) error {
 		bar := a.newWorkBar("gc")
 		defer bar.clear()
 		planned, left := false, int64(0)
 		err := a.each(ctx, s, s.in(a.namespace), &chosen, names, func(name string) error {
 			done, err := s.in(a.namespace).GC(ctx, name, &checkpoint.UpkeepOptions{
-				DryRun: !execute, Progress: bar.on(name),
+				DryRun: !execute, AllHomes: allHomes, Progress: bar.on(name),
 			})
 			if err != nil {
 				return err
@@ -76,7 +81,7 @@ func (a *app) printCollected(name string, done *checkpoint.GCResult, dryRun bool
 	if a.output == "json" {
 		item := gcJSON{
 			Namespace: a.namespace, Name: name, Executed: !dryRun, Bodies: []bodyJSON{},
-			Kept: done.Kept, Deleting: done.Deleting, Versions: done.Versions,
+			Kept: done.Kept, Others: done.Others, Deleting: done.Deleting, Versions: done.Versions,
 		}
 		for _, b := range done.Bodies {
 			item.Bodies = append(item.Bodies, bodyJSON{b.Object, b.Version, b.CommitID, b.Size})

@@ -10,7 +10,7 @@
 // Keys are relative to the archive's root, which is a prefix in a bucket or a
 // directory:
 //
-//	body/<namespace>/<name>/<version>-<commit id>
+//	body/<namespace>/<name>/<home>-<version>-<commit id>
 //	v/<namespace>/<name>/<20-digit version>-<commit epoch>-<commit id>.json
 //	v/<namespace>/<name>/latest.json
 package archive

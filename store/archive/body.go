@@ -85,7 +85,7 @@ func CreateBody(ctx context.Context, a Archive, key store.Key, id BodyID) (*Body
 	w := &BodyWriter{
 		archive: a, ctx: ctx, key: key, id: id, body: BodyKey(key, id), sum: sha256.New(), done: make(chan struct{}),
 	}
-	if err := errors.Join(key.Validate(), ValidateCommitID(id.CommitID)); err != nil {
+	if err := errors.Join(key.Validate(), id.validate()); err != nil {
 		return nil, w.failed(err)
 	}
 	source, pipe := io.Pipe()

@@ -1,6 +1,8 @@
 package archive
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -43,8 +45,30 @@ func (id ID) String() string {
 
 // BodyID names the body of one version.
 type BodyID struct {
+	Home     string // of the store that made it, see [Home]
 	Version  int64
 	CommitID string
+}
+
+// homeDigits is the length of a home.
+const homeDigits = 8
+
+// Home is what the keys of a store's bodies begin with: a hash of the store's address. So no store
+// takes the bodies of another store for its own, not even those of its own copy.
+func Home(st store.Store) string {
+	sum := sha256.Sum256([]byte(st.Address()))
+	return hex.EncodeToString(sum[:])[:homeDigits]
+}
+
+func (id BodyID) validate() error {
+	if !validHome(id.Home) {
+		return fmt.Errorf("home %.80q: %w: it must have %d hexadecimal digits", id.Home, ErrKey, homeDigits)
+	}
+	return ValidateCommitID(id.CommitID)
+}
+
+func validHome(home string) bool {
+	return len(home) == homeDigits && strings.Trim(home, "0123456789abcdef") == ""
 }
 
 // BodyPrefix is what the keys of a checkpoint's bodies begin with. A listing with a delimiter shows
@@ -53,7 +77,7 @@ func BodyPrefix(key store.Key) string { return bodies + key.Namespace + "/" + ke
 
 // BodyKey is the key of the body of one version.
 func BodyKey(key store.Key, id BodyID) string {
-	return BodyPrefix(key) + strconv.FormatInt(id.Version, 10) + "-" + id.CommitID
+	return BodyPrefix(key) + id.Home + "-" + strconv.FormatInt(id.Version, 10) + "-" + id.CommitID
 }
 
 // VersionPrefix is what the keys of a checkpoint's mirror begin with. As with [BodyPrefix], list it
@@ -74,10 +98,11 @@ func ParseBodyKey(object string) (store.Key, BodyID, error) {
 	if err != nil {
 		return store.Key{}, BodyID{}, err
 	}
-	version, commit, _ := strings.Cut(last, "-")
-	id := BodyID{CommitID: commit}
-	if id.Version, err = parseNumber(version); err != nil || ValidateCommitID(commit) != nil || BodyKey(key, id) != object {
-		return store.Key{}, BodyID{}, foreign(object, "no version and commit id")
+	home, rest, _ := strings.Cut(last, "-")
+	version, commit, _ := strings.Cut(rest, "-")
+	id := BodyID{Home: home, CommitID: commit}
+	if id.Version, err = parseNumber(version); err != nil || !validHome(home) || ValidateCommitID(commit) != nil || BodyKey(key, id) != object {
+		return store.Key{}, BodyID{}, foreign(object, "no home, version and commit id")
 	}
 	return key, id, nil
 }

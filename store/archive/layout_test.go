@@ -17,7 +17,7 @@ var orders = store.Key{Namespace: "default", Name: "orders/eu/shard-03"}
 
 func TestKeysOfACheckpointsObjects(t *testing.T) {
 	id := archive.ID{Version: 12, Epoch: 1_000_003, CommitID: "7F-3k_2m"}
-	assert.Equal(t, "body/default/orders/eu/shard-03/12-7F-3k_2m", archive.BodyKey(orders, archive.BodyID{Version: 12, CommitID: "7F-3k_2m"}))
+	assert.Equal(t, "body/default/orders/eu/shard-03/0a1b2c3d-12-7F-3k_2m", archive.BodyKey(orders, archive.BodyID{Home: "0a1b2c3d", Version: 12, CommitID: "7F-3k_2m"}))
 	assert.Equal(t, "v/default/orders/eu/shard-03/00000000000000000012-1000003-7F-3k_2m.json", archive.VersionKey(orders, id))
 	assert.Equal(t, "v/default/orders/eu/shard-03/latest.json", archive.LatestKey(orders))
 
@@ -29,12 +29,14 @@ func TestKeysOfACheckpointsObjects(t *testing.T) {
 
 func TestAKeyThatIsNoneOfOursIsNotTakenApart(t *testing.T) {
 	for _, key := range []string{
-		"", "x", "body", "body/", "body/ns", "body/ns/name", "body/ns/name/", "body/ns/name/12", "body/ns/name/-c", "body/ns/name/0-c",
-		"body/ns/name/012-c", "body/ns/name/+12-c", "body/ns/name/12-", "body/ns/name/12-c.d", "body/ns/name/99999999999999999999-c",
-		"body/ns//12-c", "body//name/12-c", "body/ns/../12-c", "Body/ns/name/12-c", "body/n#s/name/12-c",
+		"", "x", "body", "body/", "body/ns", "body/ns/name", "body/ns/name/", "body/ns/name/0a1b2c3d-12", "body/ns/name/0a1b2c3d--c", "body/ns/name/0a1b2c3d-0-c",
+		"body/ns/name/12-c", "body/ns/name/0a1b2c3-12-c", "body/ns/name/0A1b2c3d-12-c", "body/ns/name/0a1b2c3g-12-c", "body/ns/name/-12-c",
+		"body/ns/name/0a1b2c3d-012-c", "body/ns/name/0a1b2c3d-+12-c", "body/ns/name/0a1b2c3d-12-", "body/ns/name/0a1b2c3d-12-c.d",
+		"body/ns/name/0a1b2c3d-99999999999999999999-c",
+		"body/ns//0a1b2c3d-12-c", "body//name/0a1b2c3d-12-c", "body/ns/../0a1b2c3d-12-c", "Body/ns/name/0a1b2c3d-12-c", "body/n#s/name/0a1b2c3d-12-c",
 		"v/ns/name/latest.json", "v/ns/name/00000000000000000012-3-c", "v/ns/name/12-3-c.json", "v/ns/name/00000000000000000012-03-c.json",
 		"v/ns/name/00000000000000000012-0-c.json", "v/ns/name/00000000000000000000-1-c.json", "v/ns/name/00000000000000000012-3-.json",
-		"body/ns/name/9223372036854775807-c", "body/ns/name/1000000000000000001-c",
+		"body/ns/name/0a1b2c3d-9223372036854775807-c", "body/ns/name/0a1b2c3d-1000000000000000001-c",
 		"v/ns/name/09223372036854775807-1-c.json", "v/ns/name/00000000000000000012-9223372036854775807-c.json",
 		"v/ns/name/01000000000000000001-1-c.json", "v/ns/na\uFFFEme/00000000000000000012-3-c.json",
 		"v/ns/name/00000000000000000012-3.json", "v/ns/00000000000000000012-3-c.json", "v/ns/name/000000000000000000012-3-c.json",
@@ -53,7 +55,7 @@ func TestTheLongestKeyIsThatOfTheLongestName(t *testing.T) {
 	longest := archive.VersionKey(key, archive.ID{Version: math.MaxInt64, Epoch: math.MaxInt64, CommitID: commit})
 	assert.Len(t, longest, archive.LongestKey)
 	assert.NoError(t, archive.ValidateKey(longest))
-	for _, other := range []string{archive.LatestKey(key), archive.BodyKey(key, archive.BodyID{Version: math.MaxInt64, CommitID: commit})} {
+	for _, other := range []string{archive.LatestKey(key), archive.BodyKey(key, archive.BodyID{Home: "0a1b2c3d", Version: math.MaxInt64, CommitID: commit})} {
 		assert.LessOrEqual(t, len(other), archive.LongestKey)
 	}
 }
@@ -70,7 +72,7 @@ func TestKeysOfVersionsSortByNumber(t *testing.T) {
 // us: so two checkpoints never share a key.
 func FuzzKeys(f *testing.F) {
 	f.Add("default", "orders/eu", int64(12), int64(3), "7f3k2m")
-	f.Add("a", "body/1-x", int64(1), int64(1), "x-y-z")
+	f.Add("a", "body/0a1b2c3d-1-x", int64(1), int64(1), "x-y-z")
 	f.Add("v", "a/latest.json", int64(store.MaxNumber), int64(store.MaxNumber), "latest")
 	f.Add("v", "a/latest.json", int64(math.MaxInt64), int64(math.MaxInt64), "latest")
 	f.Add("ns", "a/00000000000000000012-3-c.json", int64(12), int64(3), "c")
@@ -78,7 +80,7 @@ func FuzzKeys(f *testing.F) {
 	f.Fuzz(func(t *testing.T, namespace, name string, version, epoch int64, commit string) {
 		key := store.Key{Namespace: namespace, Name: name}
 		valid := key.Validate() == nil && version > 0 && epoch > 0 && max(version, epoch) <= store.MaxNumber && archive.ValidateCommitID(commit) == nil
-		id, body := archive.ID{Version: version, Epoch: epoch, CommitID: commit}, archive.BodyID{Version: version, CommitID: commit}
+		id, body := archive.ID{Version: version, Epoch: epoch, CommitID: commit}, archive.BodyID{Home: "0a1b2c3d", Version: version, CommitID: commit}
 
 		gotKey, gotID, err := archive.ParseVersionKey(archive.VersionKey(key, id))
 		if valid {

@@ -51,7 +51,7 @@ func variants() map[string]*archive.Mirrored {
 	text.State.ContentType = "application/x-thing"
 	empty.State = stateOf([]byte{}, "", 0)
 	body.State = &store.State{Encoding: "zstd", Size: 1 << 30, SHA256: bytes.Repeat([]byte{7}, 32)}
-	body.State.Body = archive.BodyKey(orders, archive.BodyID{Version: 1204, CommitID: "7f3k2m"})
+	body.State.Body = archive.BodyKey(orders, archive.BodyID{Home: "0a1b2c3d", Version: 1204, CommitID: "7f3k2m"})
 	none.State = nil
 	least := &archive.Mirrored{Key: store.Key{Namespace: "default", Name: "a"}, Version: store.Version{
 		Number: 1, CommitID: "c", CommitEpoch: 1, Born: 1, SavedAt: time.Unix(0, 0).UTC(),

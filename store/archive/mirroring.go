@@ -97,7 +97,7 @@ func (w *Writer) putVersion(ctx context.Context, v *store.Version) ([]byte, erro
 	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
 	if s := m.State; s != nil && s.Body == "" && w.inBody(len(s.Data)) {
-		s.Body = BodyKey(w.Key, BodyID{Version: v.Number, CommitID: v.CommitID})
+		s.Body = BodyKey(w.Key, w.bodyID(v))
 		if err := putBody(ctx, w.Archive, s.Body, s.Data); err != nil {
 			return nil, err
 		}

@@ -17,12 +17,18 @@ import (
 type Writer struct {
 	Archive Archive // nil: there is none, and each state stays in the record
 	Key     store.Key
+	Home    string        // of the store, see [Home]
 	Inline  int           // a state of more bytes, as stored, lies in a body
 	Timeout time.Duration // of one request
 
 	// Patience is how long an archive that does not answer is asked again. 0: until the context of
 	// the write ends, as for a session, which has nothing better to do.
 	Patience time.Duration
+}
+
+// bodyID names the body of v.
+func (w *Writer) bodyID(v *store.Version) BodyID {
+	return BodyID{Home: w.Home, Version: v.Number, CommitID: v.CommitID}
 }
 
 // inBody decides where a state of size bytes, as stored, lies: in a body, or in the record.
@@ -55,7 +61,7 @@ func (w *Writer) Delete(ctx context.Context, object string) error {
 // there. A body of the other version that is missing or damaged is a [*BodyError].
 func (w *Writer) PlaceState(ctx context.Context, v *store.Version) (body string, err error) {
 	from := *v.State
-	own := BodyKey(w.Key, BodyID{Version: v.Number, CommitID: v.CommitID})
+	own := BodyKey(w.Key, w.bodyID(v))
 	switch {
 	case from.Body != "":
 		err = w.send(ctx, from.Size, func(ctx context.Context) error {
@@ -85,7 +91,7 @@ func (w *Writer) PlaceState(ctx context.Context, v *store.Version) (body string,
 // the record if it is small, else in a body. It sets no content type. The result is as that of
 // [Writer.PlaceState].
 func (w *Writer) WriteState(ctx context.Context, v *store.Version, write func(io.Writer) error) (body string, err error) {
-	id := BodyID{Version: v.Number, CommitID: v.CommitID}
+	id := w.bodyID(v)
 	s := &spill{writer: w, create: func() (*BodyWriter, error) { return CreateBody(ctx, w.Archive, w.Key, id) }}
 	defer s.abort()
 	if err := write(s); err != nil {

@@ -51,6 +51,12 @@ func New(client *dynamodb.Client, table string) *Store {
 	return &Store{client: ours(client), table: table, cost: make(map[string]Cost)}
 }
 
+// Address implements [store.Store]: region, endpoint and table.
+func (s *Store) Address() string {
+	o := s.client.Options()
+	return "dynamodb:" + o.Region + ":" + aws.ToString(o.BaseEndpoint) + ":" + s.table
+}
+
 // Look reads HEAD, LEASE and EXPECT in one consistent query: their sort keys are neighbours, and
 // the copies sort after them. An item has at most 400 KB, and LEASE and EXPECT are small, so one
 // page of 1 MB has them all.

@@ -12,6 +12,9 @@ import (
 
 type none = struct{}
 
+// Address implements [store.Store]. It is no request, and never fails.
+func (s *Store) Address() string { return s.inner.Address() }
+
 // Look implements [store.Store].
 func (s *Store) Look(ctx context.Context, key store.Key) (store.Records, error) {
 	return do(ctx, s, "Look", key, nil, func(ctx context.Context, in store.Store) (store.Records, error) {

@@ -7,6 +7,7 @@ package memstore
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"sync"
@@ -24,7 +25,8 @@ type Options struct {
 
 // Store is a [store.Store] in memory. It is lost with the process.
 type Store struct {
-	clock func() store.Clock
+	address string
+	clock   func() store.Clock
 
 	mu          sync.Mutex
 	checkpoints map[store.Key]*checkpoint
@@ -43,12 +45,15 @@ type checkpoint struct {
 
 // New returns an empty store. Nil options are the defaults.
 func New(opts *Options) *Store {
-	s := &Store{clock: wall, checkpoints: map[store.Key]*checkpoint{}}
+	s := &Store{address: "memory:" + rand.Text(), clock: wall, checkpoints: map[store.Key]*checkpoint{}}
 	if opts != nil && opts.Clock != nil {
 		s.clock = opts.Clock
 	}
 	return s
 }
+
+// Address implements [store.Store].
+func (s *Store) Address() string { return s.address }
 
 // kept returns a deep copy of v, as HEAD and the copies keep it.
 func kept(v *store.Version) store.Version {

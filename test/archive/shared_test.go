@@ -12,6 +12,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/milepost-dev/milepost/store"
+	"github.com/milepost-dev/milepost/store/archive"
 )
 
 // othersThan returns the objects of all checkpoints except one, which a command on that one must
@@ -35,6 +38,15 @@ func TestCheckpointsAndNamespacesThatShareABucketNeverTouchOneAnother(t *testing
 	dir := t.TempDir()
 	type checkpoint struct{ namespace, name string }
 	all := []checkpoint{{"default", "a"}, {"default", "a/body"}, {"default", "a/v"}, {"default", "a/latest.json"}, {"other", "a"}, {"defaul", "t/a"}}
+	home := ""
+	orphan := func(namespace, name string) string {
+		for body := range keys(t, p.archive, "body/") {
+			_, id, err := archive.ParseBodyKey(body)
+			require.NoError(t, err)
+			home = id.Home
+		}
+		return archive.BodyKey(store.Key{Namespace: namespace, Name: name}, archive.BodyID{Home: home, Version: 1, CommitID: "orphan"})
+	}
 	for i, c := range all {
 		state := filepath.Join(dir, fmt.Sprint(i))
 		require.NoError(t, os.WriteFile(state, noise(20_000, uint64(i)), 0o600))
@@ -42,7 +54,7 @@ func TestCheckpointsAndNamespacesThatShareABucketNeverTouchOneAnother(t *testing
 			must(t, p.env, "set", c.name, "--namespace", c.namespace, "--cursor", fmt.Sprint(i), "--state", state,
 				"--content-type", "application/octet-stream", "--execute")
 		}
-		_, err := p.archive.Create(t.Context(), "body/"+c.namespace+"/"+c.name+"/1-orphan", strings.NewReader("x"))
+		_, err := p.archive.Create(t.Context(), orphan(c.namespace, c.name), strings.NewReader("x"))
 		require.NoError(t, err)
 	}
 	whole := func(i int) {
@@ -58,16 +70,16 @@ func TestCheckpointsAndNamespacesThatShareABucketNeverTouchOneAnother(t *testing
 
 	must(t, p.env, "gc", "--execute") // of all in the namespace default
 	left := keys(t, p.archive, "body/")
-	assert.Contains(t, left, "body/other/a/1-orphan")
-	assert.Contains(t, left, "body/defaul/t/a/1-orphan")
-	assert.NotContains(t, left, "body/default/a/body/1-orphan")
+	assert.Contains(t, left, orphan("other", "a"))
+	assert.Contains(t, left, orphan("defaul", "t/a"))
+	assert.NotContains(t, left, orphan("default", "a/body"))
 	for i := range all {
 		whole(i)
 	}
 
 	// Damage to one checkpoint is a finding only of that checkpoint.
 	damaged := ""
-	for key := range keys(t, p.archive, "body/default/a/body/2-") {
+	for key := range keys(t, p.archive, "body/default/a/body/"+home+"-2-") {
 		damaged = key
 	}
 	require.NotEmpty(t, damaged)

@@ -257,7 +257,7 @@ func (b *bench) program(t *testing.T, name string) {
 	bucket, err := s3archive.New(s3.New(s3test.Client(t).Options(), func(o *s3.Options) { o.BaseEndpoint = &b.services.s3 }), b.services.bucket, b.services.prefix, nil)
 	require.NoError(t, err)
 	err = checkpoint.Run(t.Context(), checkpoint.Namespace{Store: st, Archive: bucket}, name, func(ctx context.Context, s *checkpoint.Session[[]byte]) error {
-		left := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Version: s.Version() + 1, CommitID: "left"}))
+		left := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Home: "0a1b2c3d", Version: s.Version() + 1, CommitID: "left"}))
 		_, err := s3test.Client(t).PutObject(ctx, &s3.PutObjectInput{Bucket: &b.services.bucket, Key: &left, Body: strings.NewReader("left")})
 		require.NoError(t, err)
 		require.NoError(t, s.Save(ctx, "1", []byte("small")))
@@ -313,7 +313,7 @@ func (b *bench) leave(t *testing.T, name string) {
 	defer cancel()
 	_, err := checkpoint.Namespace{Store: st}.Delete(ctx, name, nil)
 	require.Error(t, err)
-	body := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Version: 1, CommitID: "left"}))
+	body := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Home: "0a1b2c3d", Version: 1, CommitID: "left"}))
 	_, err = s3test.Client(t).PutObject(t.Context(), &s3.PutObjectInput{Bucket: &b.services.bucket, Key: &body, Body: strings.NewReader("left")})
 	require.NoError(t, err)
 }

@@ -17,7 +17,7 @@ import (
 
 var (
 	checkpoint = store.Key{Namespace: "default", Name: "orders/eu"}
-	bodyID     = archive.BodyID{Version: 12, CommitID: "7f3k2m"}
+	bodyID     = archive.BodyID{Home: "0a1b2c3d", Version: 12, CommitID: "7f3k2m"}
 )
 
 // saveBody writes a state into a body, and returns the version that has it.
@@ -53,7 +53,7 @@ func runBodies(t *testing.T, factory Factory, _ *Options) {
 		t.Run("a state is loaded as it was saved: "+name, func(t *testing.T) {
 			a := factory(t)
 			v, body := saveBody(t, a, checkpoint, bodyID, state)
-			assert.Equal(t, "body/default/orders/eu/12-7f3k2m", body)
+			assert.Equal(t, "body/default/orders/eu/0a1b2c3d-12-7f3k2m", body)
 			assert.Equal(t, int64(len(state)), v.State.Size)
 			loaded, err := loadBody(t, a, checkpoint, v)
 			require.NoError(t, err)
@@ -121,7 +121,7 @@ func runBodies(t *testing.T, factory Factory, _ *Options) {
 		a := factory(t)
 		below := store.Key{Namespace: "default", Name: "orders/eu/body"}
 		saveBody(t, a, checkpoint, bodyID, []byte("1"))
-		saveBody(t, a, checkpoint, archive.BodyID{Version: 3, CommitID: "x-y_Z"}, []byte("2"))
+		saveBody(t, a, checkpoint, archive.BodyID{Home: "0a1b2c3d", Version: 3, CommitID: "x-y_Z"}, []byte("2"))
 		saveBody(t, a, below, bodyID, []byte("3"))
 		create(t, a, archive.BodyPrefix(checkpoint)+"README.txt", nil)
 		var found []archive.ListedBody
@@ -131,8 +131,8 @@ func runBodies(t *testing.T, factory Factory, _ *Options) {
 			found = append(found, body)
 		}
 		assert.ElementsMatch(t, []archive.ListedBody{
-			{ID: bodyID, Object: archive.Object{Key: "body/default/orders/eu/12-7f3k2m"}},
-			{ID: archive.BodyID{Version: 3, CommitID: "x-y_Z"}, Object: archive.Object{Key: "body/default/orders/eu/3-x-y_Z"}},
+			{ID: bodyID, Object: archive.Object{Key: "body/default/orders/eu/0a1b2c3d-12-7f3k2m"}},
+			{ID: archive.BodyID{Home: "0a1b2c3d", Version: 3, CommitID: "x-y_Z"}, Object: archive.Object{Key: "body/default/orders/eu/0a1b2c3d-3-x-y_Z"}},
 			{Foreign: true, Object: archive.Object{Key: "body/default/orders/eu/README.txt"}},
 		}, found)
 	})
@@ -157,7 +157,7 @@ func damage(t *testing.T, a archive.Archive, state []byte) {
 		data[at] ^= 0x10
 		return data
 	}
-	other, otherBody := saveBody(t, a, checkpoint, archive.BodyID{Version: 13, CommitID: "other"}, append([]byte("x"), state...))
+	other, otherBody := saveBody(t, a, checkpoint, archive.BodyID{Home: "0a1b2c3d", Version: 13, CommitID: "other"}, append([]byte("x"), state...))
 	for name, data := range map[string][]byte{
 		"first byte flipped":           flipped(0),
 		"a byte in the middle flipped": flipped(len(stored) / 2),

@@ -62,7 +62,7 @@ func TestADownloadThatIsCutGoesOnOrFailsAndIsNeverShort(t *testing.T) {
 			assert.NoError(t, r.Close())
 
 			streaming.cut(nil)
-			w, bodyErr := archive.CreateBody(t.Context(), a, key, archive.BodyID{Version: 3, CommitID: "c"})
+			w, bodyErr := archive.CreateBody(t.Context(), a, key, archive.BodyID{Home: "0a1b2c3d", Version: 3, CommitID: "c"})
 			require.NoError(t, bodyErr)
 			_, bodyErr = w.Write(state)
 			require.NoError(t, bodyErr)

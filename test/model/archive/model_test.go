@@ -26,6 +26,8 @@ var guards = []struct {
 	{"HEAD after a 412", HeadAfter412, Config{Cast: []Role{Job(0), Job(0), GC(0)}, PutBack: true, Dark: true, Whole: true, Bodies: 1}},
 	{"re-plan", Replan, Config{Cast: []Role{Job(0), Job(1), Restore(1)}, Copy: true, Whole: true}},
 	{"look after", LookAfter, Config{Cast: []Role{Job(0), Purge(0)}}},
+	{"own fence", OwnFence, Config{Cast: []Role{Job(0), Job(0), Job(0)}, Lose: true, Bodies: 1}},
+	{"gc reads once more", GCReads, Config{Cast: []Role{Job(0), GC(0)}, Versions: 3, Expire: 2, Whole: true}},
 	{"judge again", JudgeAgain, Config{Cast: []Role{Job(0), Job(0)}, PutBack: true, Whole: true}},
 	{"keep the body of an unknown takeover", KeepUnknown, Config{Cast: []Role{Job(0), Restore(1)}, Lost: true}},
 }

@@ -23,6 +23,8 @@ const (
 	Replan                          // a restore compares what it loads under its fence with its plan
 	LookAfter                       // a mirror looks after its write whether the version was purged
 	JudgeAgain                      // an open judges again on what its raise loads
+	OwnFence                        // a mirror takes another session's copies only while its own fence is on HEAD
+	GCReads                         // gc reads latest.json once more after it has judged
 	KeepUnknown                     // a restore whose takeover may still land keeps its body
 )
 

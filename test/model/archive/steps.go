@@ -1,6 +1,9 @@
 package archive
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // end ends a session: it has done its work, or has died.
 func (w *world) end(i int) {
@@ -303,17 +306,20 @@ func (g *generator) session(i int) {
 			g.refuse(w, i, "removes nothing, since an open would be refused")
 			return
 		}
-		announced := p.read.announced
-		if g.lacks(GCFence) {
-			announced = w.latest.announced
+		// It reads latest.json once more, since a copy may have expired while gc stood still.
+		unused := g.unused(i, w.latest.announced)
+		if !g.lacks(GCFence) {
+			unused = slices.DeleteFunc(unused, func(c commit) bool { return c == p.read.announced })
 		}
-		unused := g.unused(i, announced)
+		if g.lacks(GCReads) {
+			unused = g.unused(i, p.read.announced)
+		}
 		for _, c := range unused {
 			w := *g.now
 			w.sessions[i].at, w.sessions[i].step = c, removes
 			g.emit(w, i+1, "finds the body unused", c)
 		}
-		if unused == nil {
+		if len(unused) == 0 {
 			w.end(i)
 			g.emit(w, i+1, "ends", 0)
 		}
@@ -416,8 +422,8 @@ func (g *generator) rest(i int) {
 }
 
 // mirror begins to mirror the next version that the mirror does not hold. The session's own
-// versions lie in its memory; the others it reads from the store, where they may be another's by
-// now.
+// versions lie in its memory. The others it reads from the store, where they may be another's by
+// now: they count only if HEAD, read after them, still has the session's fence.
 func (g *generator) mirror(i int) {
 	p := g.now.sessions[i]
 	st := &g.now.stores[p.store]
@@ -427,6 +433,9 @@ func (g *generator) mirror(i int) {
 			return commitOf(uint8(i+1), v)
 		case v == p.from:
 			return p.loaded
+		}
+		if fenced := st.epoch == p.epoch && st.lease == uint8(i+1); !fenced && !g.lacks(OwnFence) {
+			return 0
 		}
 		return st.copies[v]
 	}

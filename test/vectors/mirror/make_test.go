@@ -165,7 +165,7 @@ func inBody(data []byte) ([]byte, *store.State) {
 	}
 	defer a.Close()
 	m := full()
-	w, err := archive.CreateBody(ctx, a, m.Key, archive.BodyID{Version: m.Number, CommitID: m.CommitID})
+	w, err := archive.CreateBody(ctx, a, m.Key, archive.BodyID{Home: "0a1b2c3d", Version: m.Number, CommitID: m.CommitID})
 	if err != nil {
 		panic(err)
 	}
