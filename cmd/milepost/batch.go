@@ -55,7 +55,8 @@ fence what CMD writes to), MILEPOST_VERSION (the version that this batch will be
 as), MILEPOST_FIRST and MILEPOST_LAST (record numbers, from 1). A batch runs again if a
 run died within it, so CMD must do no harm when it gets the same batch twice.
 
-After SIGTERM or SIGINT the batch in hand may finish within --grace, and is saved. A batch
+After SIGTERM, SIGHUP or SIGINT the batch in hand may finish within --grace, and is saved. A
+batch
 is finished when CMD has exited with 0 and the processes that CMD left running have ended;
 batch waits for them, and names them. What has to be ended is not saved.
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -199,6 +200,9 @@ func TestAfterItsGraceTheBatchInHandIsGivenUp(t *testing.T) {
 }
 
 func TestASecondSignalEndsTheBatchInHandAtOnce(t *testing.T) {
+	caught := make(chan os.Signal, 1) // the last signal may come when the command listens no more
+	signal.Notify(caught, syscall.SIGINT)
+	defer signal.Stop(caught)
 	env := sqliteStore(t)
 	first := startBatch(t, env, writeFile(t, "in", numbered(50)), []string{"--grace", "10m"})
 	for { // two signals at the same moment count as one
@@ -509,4 +513,53 @@ func TestARefusalLeavesNoTraceInTheHistory(t *testing.T) {
 		after := must(t, env, "get", "a", "-o", "json")
 		assert.Equal(t, object(t, before)["version"], object(t, after)["version"])
 	})
+}
+
+func TestASIGHUPIsASIGTERMToABatch(t *testing.T) {
+	dir := t.TempDir()
+	env := append(sqliteStore(t), "DIR="+dir)
+	p := startProcess(t, env, "batch", "a", writeFile(t, "in", numbered(50)), "--every", "10", "--",
+		"sh", "-c", `: >"$DIR/runs"; while [ ! -e "$DIR/go" ]; do sleep 0.01; done`)
+	processtest.WaitForFile(filepath.Join(dir, "runs"))
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
+	assert.Equal(t, 143, p.exit(t))
+	p.stderrHas(t, "stopped by SIGHUP")
+	assert.Equal(t, "stopped", newest(t, env, "a")["ended"])
+}
+
+func TestABatchIgnoresWhatItsParentIgnored(t *testing.T) {
+	dir := t.TempDir()
+	env := append(insideRun(t, sqliteStore(t)), "DIR="+dir, "IN="+writeFile(t, "in", numbered(50)))
+	cmd := exec.Command("sh", "-c", `trap '' HUP INT; exec milepost batch a "$IN" --every 10 -- sh -c '
+: >"$DIR/runs"; while [ ! -e "$DIR/go" ]; do sleep 0.01; done; kill -HUP $$; kill -INT $$'`)
+	cmd.Env = append(os.Environ(), env...)
+	require.NoError(t, cmd.Start())
+	processtest.WaitForFile(filepath.Join(dir, "runs"))
+	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
+	require.NoError(t, cmd.Wait(), "the command ignores them as well")
+	assert.Equal(t, "done", newest(t, env, "a")["ended"])
+}
+
+func TestABatchThatIsStoppedBetweenAttemptsIsStopped(t *testing.T) {
+	env := sqliteStore(t)
+	p := startProcess(t, env, "batch", "a", writeFile(t, "in", numbered(10)), "--retries", "100", "--", "false")
+	p.stderrHas(t, "(3 of 100)") // the pause takes seconds
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	assert.Equal(t, 143, p.exit(t))
+	assert.Equal(t, "stopped", newest(t, env, "a")["ended"])
+}
+
+func TestABatchWhoseCommandGotTheSignalAsWellIsStopped(t *testing.T) {
+	dir := t.TempDir()
+	env := append(sqliteStore(t), "DIR="+dir)
+	p := startProcess(t, env, "batch", "a", writeFile(t, "in", numbered(50)), "--every", "10", "--",
+		"sh", "-c", `: >"$DIR/runs"; while [ ! -e "$DIR/go" ]; do sleep 0.01; done; kill -TERM $$`)
+	processtest.WaitForFile(filepath.Join(dir, "runs"))
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
+	assert.Equal(t, 143, p.exit(t))
+	assert.Equal(t, "stopped", newest(t, env, "a")["ended"])
 }

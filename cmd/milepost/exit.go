@@ -14,13 +14,17 @@ import (
 	"github.com/milepost-dev/milepost/internal/kinds"
 )
 
-// untilSignal returns a context that ends at the first SIGINT or SIGTERM, and a second context that
-// ends at the next one. Their cause is a [*kinds.SignalError].
+// untilSignal returns a context that ends at the first signal that asks to stop, and a second context
+// that ends at the next one. Their cause is a [*kinds.SignalError].
 func untilSignal(parent context.Context) (first, second context.Context, release func()) {
 	first, cancelFirst := context.WithCancelCause(parent)
 	second, cancelSecond := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) { // under nohup, and in the background of a shell, some are ignored
+			signal.Notify(signals, s)
+		}
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

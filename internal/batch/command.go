@@ -43,6 +43,10 @@ func (j *Job) runCommand(ctx context.Context, b *records.Batch) error {
 			return err // the command could not be started, or the session has ended
 		}
 		failed := &CommandError{Argv: j.o.Command.Argv, First: b.First, Last: b.Last, Attempts: attempt, Err: err}
+		if j.stop.Err() != nil { // the signal may have been sent to the command as well
+			j.o.Say("%v", failed)
+			return j.stopped()
+		}
 		if attempt > j.o.Retries {
 			return failed
 		}
@@ -56,7 +60,7 @@ func (j *Job) runCommand(ctx context.Context, b *records.Batch) error {
 			return context.Cause(ctx)
 		case <-j.stop.Done():
 			timer.Stop()
-			return failed
+			return j.stopped()
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"syscall"
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/lease"
@@ -63,7 +64,7 @@ var Table = []Kind{
 	{8, "unavailable", http.StatusServiceUnavailable, "the store or archive is unreachable, or throttled past the deadline", []error{store.ErrUnavailable, store.ErrThrottled}},
 	{130, "interrupted", http.StatusServiceUnavailable, "SIGINT came first; what was done is saved", []error{ErrInterrupted}},
 	{141, "broken_pipe", http.StatusInternalServerError, "the reader of standard output went away, as head does; nothing is printed", []error{ErrBrokenPipe}},
-	{143, "terminated", http.StatusServiceUnavailable, "SIGTERM came first; what was done is saved", []error{ErrTerminated}},
+	{143, "terminated", http.StatusServiceUnavailable, "SIGTERM or SIGHUP came first; what was done is saved", []error{ErrTerminated}},
 	{1, "error", http.StatusInternalServerError, "any other error", nil},
 }
 
@@ -112,13 +113,16 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() []error { return []error{ErrUsage, e.error} }
 
-// SignalError says that a signal told this process to stop. It matches [ErrInterrupted] or
-// [ErrTerminated].
+// SignalError says that a signal told this process to stop. It matches [ErrInterrupted] or, for
+// SIGTERM and SIGHUP, [ErrTerminated].
 type SignalError struct{ Signal os.Signal }
 
 func (e *SignalError) Error() string {
-	if e.Signal == os.Interrupt {
+	switch e.Signal {
+	case os.Interrupt:
 		return "stopped by SIGINT"
+	case syscall.SIGHUP:
+		return "stopped by SIGHUP"
 	}
 	return "stopped by SIGTERM"
 }
