@@ -445,12 +445,24 @@ type commandProcess struct {
 
 func startProcess(t *testing.T, env []string, args ...string) *commandProcess {
 	t.Helper()
+	return startProcessAs(t, nil, env, args...)
+}
+
+// startGroup is startProcess in a process group of its own, as a shell does.
+func startGroup(t *testing.T, env []string, args ...string) *commandProcess {
+	t.Helper()
+	return startProcessAs(t, &syscall.SysProcAttr{Setpgid: true}, env, args...)
+}
+
+func startProcessAs(t *testing.T, attr *syscall.SysProcAttr, env []string, args ...string) *commandProcess {
+	t.Helper()
 	p := &commandProcess{cmd: exec.Command(os.Args[0], args...), stderr: filepath.Join(t.TempDir(), "stderr")}
 	file, err := os.Create(p.stderr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = file.Close() })
 	p.cmd.Env = append(append(os.Environ(), env...), asCommand+"=1")
 	p.cmd.Stderr = file
+	p.cmd.SysProcAttr = attr
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() {
 		if p.cmd.ProcessState == nil {

@@ -69,6 +69,7 @@ func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-ch
 	told := func() bool { return end.Signal != nil || end.Lost != nil || end.Yielded }
 	hasEnded := false
 	finish := func() {
+		a.stops.cancel()
 		a.terminate()
 		if kill == nil {
 			kill = time.After(a.o.Grace)
@@ -128,7 +129,7 @@ func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-ch
 		case err := <-a.stops.confirmed:
 			a.stops.settled(err)
 		case <-a.stops.late:
-			a.stops.tell()
+			a.stops.wasNotStopped()
 		}
 	}
 }

@@ -69,6 +69,7 @@ func (c *Command) wait(ctx, stop context.Context, s *stops) error {
 		if why == nil {
 			why = err
 		}
+		s.cancel()
 		s.p.terminate()
 		if kill == nil {
 			kill = time.After(c.KillAfter)
@@ -111,7 +112,7 @@ func (c *Command) wait(ctx, stop context.Context, s *stops) error {
 		case err := <-s.confirmed:
 			s.settled(err)
 		case <-s.late:
-			s.tell()
+			s.wasNotStopped()
 		}
 	}
 }

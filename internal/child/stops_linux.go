@@ -9,8 +9,9 @@ import (
 	"github.com/milepost-dev/milepost/internal/human"
 )
 
-// sayStoppedAfter is how long a command may be stopped without a word.
-const sayStoppedAfter = time.Second
+// lateAfter is how long a command is stopped before this process concludes that it was not stopped
+// itself.
+const lateAfter = time.Second
 
 // stops lets this process and its command stop together and go on together.
 type stops struct {
@@ -21,9 +22,10 @@ type stops struct {
 
 	signals   chan os.Signal // SIGTSTP and SIGCONT of this process; nil: they are not caught
 	release   func()
+	freezing  bool             // this process stops when all processes of the command are stopped
 	others    bool             // stop the rest of this process's group as well
-	late      <-chan time.Time // then people are told that the command is stopped
-	by        string           // what stopped the command
+	late      <-chan time.Time // if nothing else happens until then, this process was not stopped
+	by        string           // what else than this process stopped the command; "": nothing
 	said      bool
 	confirmed chan error // gets what confirm returned; nil: confirm does not run
 }
@@ -38,14 +40,25 @@ func newStops(name string, confirm func() error, notice func(string)) *stops {
 
 // signalled handles a signal of the channel signals.
 func (s *stops) signalled(sig os.Signal) {
-	if sig == syscall.SIGCONT {
+	switch {
+	case sig != syscall.SIGCONT:
+		s.freeze(false)
+	case s.freezing: // it came after the SIGTSTP
+		s.freezing = false
+		s.p.thaw()
+	default:
 		s.resume()
-		return
 	}
-	s.by = "SIGTSTP"
-	s.others = false
+}
+
+// freeze stops all processes of the command, and then this process.
+func (s *stops) freeze(others bool) {
+	s.freezing, s.others = true, others
 	s.p.freeze()
 }
+
+// cancel keeps this process from stopping: it must end the command.
+func (s *stops) cancel() { s.freezing, s.late = false, nil }
 
 // noticed handles an event.
 func (s *stops) noticed(e event) {
@@ -53,24 +66,23 @@ func (s *stops) noticed(e event) {
 	case stopped:
 		s.by = e.text
 		if s.p.onTerminal() && e.signal != syscall.SIGSTOP {
-			s.others = true
-			s.p.freeze() // what has left the command's group goes on
+			s.freeze(true) // what has left the command's group goes on
 			return
 		}
-		s.late = time.After(sayStoppedAfter)
+		s.late = time.After(lateAfter)
 	case frozen:
+		if !s.freezing {
+			return
+		}
+		s.freezing = false
 		s.p.returnTerminal()
 		if s.others {
 			suspendOthers(s.signals)
 		}
 		suspend()
-		if !s.others {
-			s.resume() // nothing stopped the command except this process
-			return
-		}
-		s.late = time.After(sayStoppedAfter) // unless SIGCONT says that a shell continued this process
+		s.late = time.After(lateAfter) // SIGCONT is here before, unless the kernel dropped the stop
 	case continued: // by someone else
-		s.late = nil
+		s.late, s.by = nil, ""
 		s.p.lendTerminal()
 		s.p.thaw()
 	}
@@ -89,15 +101,22 @@ func (s *stops) resume() {
 // settled handles what confirm returned. If the command may not go on, something else ends it.
 func (s *stops) settled(err error) {
 	s.confirmed = nil
-	if err == nil {
+	if err == nil && !s.freezing {
+		s.by = ""
 		s.p.lendTerminal()
 		s.p.thaw()
 	}
 }
 
-// tell says once that the command is stopped and this process is not.
-func (s *stops) tell() {
-	if s.late = nil; s.said {
+// wasNotStopped is called when the command is stopped and this process was not. If this process has
+// stopped the command, it lets the command go on. Otherwise it tells people, once.
+func (s *stops) wasNotStopped() {
+	s.late = nil
+	if s.by == "" {
+		s.resume()
+		return
+	}
+	if s.said {
 		return
 	}
 	s.said = true

@@ -26,4 +26,6 @@ func (*stops) noticed(event) {}
 
 func (*stops) settled(error) {}
 
-func (*stops) tell() {}
+func (*stops) cancel() {}
+
+func (*stops) wasNotStopped() {}
