@@ -195,7 +195,7 @@ func (x *explorer) acquire(i uint8, did func(State, string, uint8)) {
 	did(s, "acquires the lease, epoch", c.Epoch)
 }
 
-// usable is sqlitestore.Store.usable: the files are the ones that the connection first had.
+// usable is sqlitestore.Store.moved: the files are the ones that the connection first had.
 func (x *explorer) usable(s *State, j *Job) bool {
 	return s.current(j) || j.Log.Number == 0 || x.without(watchingTheLog)
 }
