@@ -120,8 +120,19 @@ func (g *group) close() {
 // forward sends CTRL_BREAK: another process group gets no CTRL_C.
 func (g *group) forward(os.Signal) { g.terminate() }
 
-// alive is false: closing the job object ends what is left.
-func (g *group) alive() bool { return false }
+// accounting is JOBOBJECT_BASIC_ACCOUNTING_INFORMATION.
+type accounting struct {
+	totalUserTime, totalKernelTime, thisPeriodUserTime, thisPeriodKernelTime int64
+	totalPageFaults, totalProcesses, activeProcesses, terminatedProcesses    uint32
+}
+
+// alive reports whether a process of the job object is left.
+func (g *group) alive() bool {
+	var a accounting
+	err := windows.QueryInformationJobObject(g.job, windows.JobObjectBasicAccountingInformation,
+		uintptr(unsafe.Pointer(&a)), uint32(unsafe.Sizeof(a)), nil)
+	return err == nil && a.activeProcesses > 0
+}
 
 func lendTerminal(*exec.Cmd) (takeBack func()) { return nil }
 

@@ -92,7 +92,7 @@ func (p *process) endKeeper() {
 	}
 }
 
-// close releases the group. What the command left running is killed on Windows.
+// close releases the group. On Windows it ends what is left of it.
 func (p *process) close() { p.group.close() }
 
 func (p *process) returnTerminal() {
