@@ -48,19 +48,20 @@ type watched struct {
 
 	mu     sync.Mutex
 	client Client
+	pools  int // how many were left so far
 }
 
 // Do implements [Client].
 func (w *watched) Do(req *http.Request) (*http.Response, error) {
 	w.mu.Lock()
-	client := w.client
+	client, pool := w.client, w.pools
 	w.mu.Unlock()
 	res, err := client.Do(req)
 	var timeout interface{ Timeout() bool }
 	if err != nil && errors.As(err, &timeout) && timeout.Timeout() {
 		w.mu.Lock()
-		if w.client == client { // else another request has done it
-			w.client = w.leave(client)
+		if w.pools == pool { // else another request has done it
+			w.client, w.pools = w.leave(client), pool+1
 		}
 		w.mu.Unlock()
 	}
