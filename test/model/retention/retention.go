@@ -19,6 +19,7 @@ const maxVersions = 5
 type Options struct {
 	Versions int  // that are committed at most
 	Late     bool // a write without an answer may arrive later
+	NoPrune  bool // which makes the search some ten times as large
 	Without  Rule // what the protocol is searched without
 }
 
@@ -117,7 +118,9 @@ func (o Options) Model() *search.Model[State] {
 			x.world()
 			x.session()
 			for kind := range x.from.Tasks {
-				x.task(kind)
+				if kind != prune || !o.NoPrune {
+					x.task(kind)
+				}
 			}
 		},
 		Broken: func(s State) string { return s.Broken },

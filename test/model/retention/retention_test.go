@@ -9,17 +9,21 @@ import (
 )
 
 func TestWhatIsToStayStaysInEachState(t *testing.T) {
-	for what, o := range map[string]Options{
-		"four versions":                   {Versions: 4},
-		"three versions and a late write": {Versions: 3, Late: true},
-		"five versions and a late write":  {Versions: 5, Late: true},
+	for what, c := range map[string]struct {
+		Options
+		long bool
+	}{
+		"three versions and a late write":              {Options: Options{Versions: 3, Late: true}},
+		"four versions, without a prune":               {Options: Options{Versions: 4, NoPrune: true}},
+		"four versions, without a prune, a late write": {Options: Options{Versions: 4, NoPrune: true, Late: true}, long: true},
+		"four versions":                                {Options: Options{Versions: 4}, long: true},
 	} {
 		t.Run(what, func(t *testing.T) {
-			if o.Versions > 4 && os.Getenv("MILEPOST_MODEL_ALL") == "" {
+			if c.long && os.Getenv("MILEPOST_MODEL_ALL") == "" {
 				return // make campaign
 			}
 			t.Parallel()
-			found := o.Model().Run()
+			found := c.Model().Run()
 			t.Log(found)
 			assert.Empty(t, found.Broken, "%v", found)
 			assert.True(t, found.Whole)
@@ -44,7 +48,8 @@ func TestEachRuleIsNeeded(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			found := Options{Versions: 4, Without: c.without}.Model().Run()
+			o := Options{Versions: 4, Without: c.without, NoPrune: c.without != pruneInOneWrite}
+			found := o.Model().Run()
 			t.Log(found)
 			require.Equal(t, c.finds, found.Broken, "%v", found)
 		})
