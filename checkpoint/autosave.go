@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/milepost-dev/milepost/internal/retries"
@@ -9,16 +10,38 @@ import (
 	"github.com/milepost-dev/milepost/store"
 )
 
+// saveSoonAfter is how long a mark waits for its save once the process may be killed.
+const saveSoonAfter = 250 * time.Millisecond
+
+// SaveSoon says that this process may be killed soon, as after SIGTERM: what is marked is saved in
+// the background now, and what is marked later within 250 ms. It does not wait. After the end of
+// the caller's context marks are saved within 250 ms as well, unless Options.Interval is the largest
+// Duration.
+func (s *Session[T]) SaveSoon() { s.soonOnce.Do(func() { close(s.soon) }) }
+
 // autosave saves in the background what was marked: after Options.Every records, or
 // Options.Interval after the save before, whichever comes first. One save is in flight at a time.
 func (s *Session[T]) autosave() {
-	timer := time.NewTimer(s.opts.Interval)
+	interval := s.opts.Interval
+	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	pauses := retries.Pace()
+	soon, stopped := s.soon, s.ctx.Done()
+	if interval == math.MaxInt64 {
+		stopped = nil // the caller asks for every save
+	}
 	for {
 		select {
 		case <-s.wake:
 		case <-timer.C:
+		case <-soon:
+			soon, stopped = nil, nil
+			interval = min(interval, saveSoonAfter)
+		case <-stopped:
+			stopped = nil
+			interval = min(interval, saveSoonAfter)
+			timer.Reset(interval) // if the job ends at once, its closing save is enough
+			continue
 		case <-s.saving.Done():
 			return
 		case <-s.ending:
@@ -28,7 +51,7 @@ func (s *Session[T]) autosave() {
 		switch {
 		case err == nil || err == errUnreported:
 			pauses.Reset()
-			timer.Reset(s.opts.Interval)
+			timer.Reset(interval)
 		case permanent(err) || errors.Is(err, errUnsavable):
 			s.mu.Lock()
 			s.fail(err)

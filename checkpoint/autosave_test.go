@@ -250,3 +250,50 @@ func TestACursorThatIsNoTextIsRefusedOnEveryEngine(t *testing.T) {
 		assert.Contains(r, cp.LastError, "not valid UTF-8")
 	})
 }
+
+func TestMarksAreSavedSoonOnceTheProcessMayBeKilled(t *testing.T) {
+	over(t, func(r *rig) {
+		s := r.open(nil)
+		s.Mark("a", add(1))
+		s.SaveSoon()
+		s.SaveSoon()
+		synctest.Wait()
+		assert.Equal(r, "a", r.get().Cursor, "at once")
+		s.Mark("b", add(1))
+		time.Sleep(300 * time.Millisecond)
+		assert.Equal(r, "b", r.get().Cursor)
+		time.Sleep(time.Minute)
+		assert.Len(r, r.Calls("Commit"), 2, "nothing is saved where nothing was marked")
+		r.done(s)
+	})
+}
+
+func TestMarksAreSavedSoonAfterTheEndOfTheCallersContext(t *testing.T) {
+	over(t, func(r *rig) {
+		ctx, stop := context.WithCancel(r.Context())
+		s, err := checkpoint.Open[sum](ctx, in(r.Store), name, nil)
+		require.NoError(r, err)
+		s.Mark("a", add(1))
+		stop()
+		time.Sleep(300 * time.Millisecond) // the job still works
+		assert.Equal(r, "a", r.get().Cursor)
+		s.Mark("b", add(1))
+		time.Sleep(300 * time.Millisecond)
+		assert.Equal(r, "b", r.get().Cursor)
+		require.NoError(r, s.Close(ctx, ctx.Err()))
+		assert.Equal(r, store.EndedStopped, r.get().Ended)
+	})
+}
+
+func TestAJobThatEndsWithItsContextMakesOneSave(t *testing.T) {
+	over(t, func(r *rig) {
+		ctx, stop := context.WithCancel(r.Context())
+		s, err := checkpoint.Open[sum](ctx, in(r.Store), name, nil)
+		require.NoError(r, err)
+		s.Mark("a", add(1))
+		stop()
+		synctest.Wait()
+		require.NoError(r, s.Close(ctx, ctx.Err()))
+		assert.Equal(r, int64(1), r.get().Number)
+	})
+}

@@ -30,6 +30,8 @@ type Session[T any] struct {
 	closeErr   error
 
 	wake        chan struct{} // asks for a save in the background
+	soon        chan struct{} // closed by SaveSoon
+	soonOnce    sync.Once
 	every       int64
 	mostUnsaved int64
 	mostAhead   int
@@ -149,7 +151,7 @@ func abandon(ctx context.Context, l *lease.Lease) {
 func newSession[T any](ctx context.Context, n named, l *lease.Lease, o *Options, seed *trunk) (*Session[T], error) {
 	s := &Session[T]{
 		opts: o, codec: codecFor[T](o.Codec),
-		ending: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		ending: make(chan struct{}), wake: make(chan struct{}, 1), soon: make(chan struct{}), changed: make(chan struct{}),
 		every: int64(o.Every), mostUnsaved: int64(o.MaxUnsaved), mostAhead: o.MaxAhead,
 		watched: o.Lease.MaxSilence > 0,
 	}

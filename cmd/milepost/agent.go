@@ -60,6 +60,7 @@ func (a *app) runAgent() error {
 	case err = <-read:
 	case told := <-terminate:
 		err = &kinds.SignalError{Signal: told}
+		c.SaveSoon()
 		select {
 		case failed := <-read:
 			err = errors.Join(err, failed)

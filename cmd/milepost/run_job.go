@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
@@ -46,7 +47,9 @@ func (j *job) run() error {
 	if err != nil {
 		return errors.Join(err, j.session.Close(context.Background(), err))
 	}
+	release := j.saveSoonAtSignal()
 	err = j.supervise(shared)
+	release()
 	closeErr := shared.Close(err)
 	switch lost, isLost := errors.AsType[*lease.LostError](closeErr); {
 	case isLost && (err == nil || errors.Is(err, kinds.ErrJobFailed) || errors.Is(err, lost)):
@@ -55,6 +58,28 @@ func (j *job) run() error {
 		return err
 	}
 	return errors.Join(err, closeErr)
+}
+
+// saveSoonAtSignal lets the session save soon when a signal asks to stop, before the command has
+// ended: from SIGTERM to SIGKILL two seconds are common. It returns what ends the watch.
+func (j *job) saveSoonAtSignal() (release func()) {
+	told, done := make(chan os.Signal, 1), make(chan struct{})
+	for _, s := range child.Forwarded {
+		if child.Stops(s) && !signal.Ignored(s) {
+			signal.Notify(told, s)
+		}
+	}
+	go func() {
+		select {
+		case <-told:
+			j.session.SaveSoon()
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(told)
+		close(done)
+	}
 }
 
 // supervise runs the command, and returns the error to close the session with: nil if the command

@@ -47,6 +47,7 @@ type Conversation struct {
 	requests map[string]*request // the unanswered ones, by id
 	sessions map[int64]*session
 	opened   int64 // how many sessions were opened
+	soon     bool  // sessions save soon
 	ending   bool
 }
 
@@ -239,6 +240,9 @@ func (c *Conversation) add(opened *checkpoint.Session[json.RawMessage], o *openR
 	c.opened++
 	s := newSession(c.opened, opened, o.options.Lease.Duration, cancel)
 	s.whole = o.whole
+	if c.soon {
+		s.SaveSoon()
+	}
 	c.sessions[s.id] = s
 	c.serving.Go(func() {
 		s.serve()
@@ -267,6 +271,17 @@ func (c *Conversation) session(f *fields) *session {
 		f.fail("session %d is not open", id)
 	}
 	return s
+}
+
+// SaveSoon lets all sessions save what is marked now, and what is marked later soon: this process may
+// be killed. It does not wait.
+func (c *Conversation) SaveSoon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.soon = true
+	for _, s := range c.sessions {
+		s.SaveSoon()
+	}
 }
 
 // End closes the sessions that the client has left open, and waits for everything that was begun.

@@ -158,7 +158,11 @@ func planSave(r *request, f *fields) work {
 }
 
 func planFlush(r *request, f *fields) work {
+	soon := f.flag("soon")
 	return inSession(r, f, func(ctx context.Context, s *session) ([]byte, error) {
+		if soon {
+			s.SaveSoon()
+		}
 		return saved(s, s.Flush(ctx))
 	})
 }

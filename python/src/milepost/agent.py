@@ -155,6 +155,10 @@ class Agent:
             raise self._wrong(line, err) from None
         return result
 
+    def send(self, method: str, extra: str) -> None:
+        """Sends a request, and waits for nothing. Its reply is dropped."""
+        self.write(f'{{"id":{next(self._ids)},"method":"{method}"{extra}}}\n')
+
     def _parse(self, line: bytes) -> Message:
         """Parses a line that begins as an object."""
         message: Message
