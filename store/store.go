@@ -96,9 +96,9 @@ type Store interface {
 	KeepBase(ctx context.Context, key Key, v Version) error
 
 	// Amend changes label, expiry and Kept of a copy if it is exactly as observed (see
-	// [Copy.SameAs]): whoever decided by what it read changes nothing that it has not read.
-	// Otherwise Amend returns [*ConflictError] with the copy that it found (nil: none). It never
-	// makes an empty copy where the copy was removed.
+	// [Copy.SameAs]), so that a caller changes only the copy that it decided about. Otherwise Amend
+	// returns [*ConflictError] with the copy that it found (nil: none). It never makes an empty copy
+	// where the copy was removed.
 	Amend(ctx context.Context, key Key, observed Copy, a Amendment) error
 
 	// Remove deletes a copy if it is exactly as observed. It returns nil if the copy is absent.
