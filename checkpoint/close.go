@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 // caller's work must be over.
 //
 // err says how the session ended:
-//   - nil: done;
+//   - nil: done, if every record that was started is finished; otherwise an error that matches
+//     [ErrUnfinished], which Close returns;
 //   - an error that matches [ErrYielded]: handed over;
 //   - the end of the session's context, if the caller ended it: stopped;
 //   - anything else: an error. Its text is saved as last_error, redacted and cut to 1 KiB, with the
@@ -36,6 +38,12 @@ func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 	ended, lastErr := s.ended(jobErr)
 	s.mu.Lock()
 	s.closed = true
+	left := s.dropped
+	if ended == store.EndedDone {
+		if left = s.unfinished(); left != nil {
+			ended, lastErr = store.EndedError, left
+		}
+	}
 	unreported := s.unreported
 	s.announce()
 	s.mu.Unlock()
@@ -63,7 +71,21 @@ func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 	if lost := s.c.lease.Lost(); errors.Is(err, lost) {
 		return err
 	}
-	return errors.Join(err, released)
+	if err == nil && released == nil {
+		return left
+	}
+	return errors.Join(left, err, released)
+}
+
+// unfinished returns an error that names the first record that was started and not finished, or
+// nil. It is called with s.mu held.
+func (s *Session[T]) unfinished() error {
+	first, ok := s.window.holding()
+	if !ok {
+		return nil
+	}
+	return wrap("close", s.c.key, fmt.Errorf("%w: the first is at %q, and there are %d more: everything before it is saved",
+		ErrUnfinished, first.first, s.window.unfinished()-1))
 }
 
 // ended returns how the session ended: by the error that the caller gave, and by what ended the
@@ -112,8 +134,11 @@ func (s *Session[T]) saveLast(ctx context.Context, ended store.Ended, lastErr er
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) || !permanent(err) && !errors.Is(err, errUnsavable) {
 		return errors.Join(err, report)
 	}
-	if lastErr == nil {
+	switch {
+	case lastErr == nil:
 		lastErr = err
+	case errors.Is(err, errUnsavable): // the history must say what was lost
+		lastErr = fmt.Errorf("%w; %w", lastErr, err)
 	}
 	again := newSave(store.Version{Content: s.c.base.Content})
 	again.settled = func(landed bool) { s.settled(again, landed) }

@@ -105,6 +105,26 @@ func streams[T any]() bool {
 	return ok
 }
 
+// uses says what a session does with the state that it resumes from.
+type uses int
+
+const (
+	loadsState   uses = iota // it is loaded, decoded and migrated
+	streamsState             // the caller reads it as a stream
+	hasNoState               // there must be none, unless Options.KeepState is set
+)
+
+// loading returns what a session of T does with the state that it resumes from.
+func loading[T any]() uses {
+	switch any(*new(T)).(type) {
+	case StreamedState:
+		return streamsState
+	case struct{}:
+		return hasNoState
+	}
+	return loadsState
+}
+
 // packed returns an encoded state as the store keeps it.
 func packed(data []byte, contentType string) *store.State {
 	s := archive.Pack(data)

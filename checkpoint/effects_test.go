@@ -19,7 +19,9 @@ func TestAKeyIsTheRecordsWhoeverProcessesIt(t *testing.T) {
 			all := map[string]string{}
 			for _, cursor := range []string{"", "1", "11", "2"} {
 				all[s.Key(cursor)] = cursor
-				require.NoError(r, s.Save(r.Context(), cursor, sum{}))
+				if cursor != "" { // which is before all records
+					require.NoError(r, s.Save(r.Context(), cursor, sum{}))
+				}
 				assert.Equal(r, cursor, all[s.Key(cursor)], "a save changes no key")
 			}
 			assert.Len(r, all, 4)

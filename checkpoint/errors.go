@@ -28,6 +28,11 @@ var (
 	// ErrNotLoaded: a checkpoint has a state that was not loaded. That is not the same as no state.
 	ErrNotLoaded = errors.New("the state was not loaded")
 
+	// ErrUnfinished: a session was closed without an error, and records that [Session.Start] began
+	// were neither Done nor Failed. Everything before the first of them is saved, and so is what was
+	// finished after it. The next session works on the others again.
+	ErrUnfinished = errors.New("records were started and not finished")
+
 	// ErrClosed: the session was closed before.
 	ErrClosed = errors.New("session is closed")
 )

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"reflect"
 	"time"
 )
 
@@ -17,6 +18,15 @@ import (
 //
 // Mark may be called from any goroutine. The cursor is then that of the last call. If records
 // finish out of order, use [Session.Start].
+//
+// An empty cursor after another one would start the job again from the beginning. Mark refuses it:
+// it changes nothing, the session's context is cancelled with a [*RefusedError], and later marks do
+// nothing. [Namespace.Reset] is the way to start again.
+//
+// If update panics, the mark is not made. The marks before it are kept if T holds no pointer, map,
+// slice or interface: the state is then as it was before update. Otherwise update may have left the
+// state half changed, nothing of it can be saved, and the marks since the last save are lost. The
+// closing save says how many they are.
 func (s *Session[T]) Mark(cursor string, update func(*T)) { s.mark(cursor, 1, 0, update) }
 
 // MarkFailed is [Session.Mark] for a record that counts as failed. It is not worked on again.
@@ -34,6 +44,10 @@ func (s *Session[T]) mark(cursor string, processed, failed int64, update func(*T
 	if (s.blocked || s.c.lease.Over() || s.marked-s.saved >= s.mostUnsaved) && !s.admit() {
 		return
 	}
+	if s.restarts(cursor) {
+		s.drop()
+		return
+	}
 	if s.window.idle() {
 		s.change(update)
 		s.move(cursor, processed, failed)
@@ -48,15 +62,59 @@ func (s *Session[T]) mark(cursor string, processed, failed int64, update func(*T
 	s.count(processed + failed)
 }
 
-// change applies update. If update panics, the state belongs to no cursor any more, and the version
-// before is saved again.
+// change applies update. If update panics, a flat state is put back. Any other state belongs to no
+// cursor any more, and the version before is saved again.
 func (s *Session[T]) change(update func(*T)) {
 	if update == nil {
 		return
 	}
 	s.torn = true
+	if s.flat {
+		before := s.state
+		defer func() {
+			if s.torn {
+				s.state, s.torn = before, false
+			}
+		}()
+	}
 	update(&s.state)
 	s.torn = false
+}
+
+// isFlat reports whether a copy of a value of type t shares nothing that an update could change.
+func isFlat(t reflect.Type) bool {
+	switch kind := t.Kind(); kind {
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if !isFlat(t.Field(i).Type) {
+				return false
+			}
+		}
+		return true
+	case reflect.Array:
+		return isFlat(t.Elem())
+	default:
+		return kind == reflect.String || kind >= reflect.Bool && kind <= reflect.Complex128
+	}
+}
+
+// restarts reports whether cursor is empty, and the job is somewhere, or has records in hand. It is
+// called with s.mu held.
+func (s *Session[T]) restarts(cursor string) bool {
+	return cursor == "" && (s.cursor != "" || len(s.window.records) > 0)
+}
+
+// emptied is the error of an empty cursor. It is called with s.mu held.
+func (s *Session[T]) emptied() error {
+	return &RefusedError{Key: s.c.key, What: "cursor", Have: s.cursor,
+		Hint: "an empty cursor would start the job again from the beginning; reset the checkpoint to do that"}
+}
+
+// drop ends the session because of a mark that was not made. It is called with s.mu held.
+func (s *Session[T]) drop() {
+	s.dropped = s.emptied()
+	s.fail(s.dropped)
+	s.announce()
 }
 
 // move moves the cursor, and adds to the counts. It is called with s.mu held.
@@ -92,7 +150,7 @@ func (s *Session[T]) admit() bool {
 	for {
 		var stopped <-chan struct{}
 		switch {
-		case s.closed || s.c.lease.Lost() != nil:
+		case s.closed || s.dropped != nil || s.c.lease.Lost() != nil:
 			return false
 		case s.unreported != nil:
 			s.fail(s.unreported)
@@ -133,5 +191,5 @@ func (s *Session[T]) announce() {
 		close(s.changed)
 		s.changed = make(chan struct{})
 	}
-	s.blocked = s.closed || s.unreported != nil || s.stepping
+	s.blocked = s.closed || s.dropped != nil || s.unreported != nil || s.stepping
 }

@@ -36,6 +36,11 @@ type Options struct {
 	// Codec turns the state into bytes. Default: [JSON], or [Bytes] if the state is a []byte.
 	Codec Codec
 
+	// KeepState keeps the state of the checkpoint as it is in a session that has no state: T is
+	// struct{}. The state then belongs to an older cursor than the versions that this session saves.
+	// Without KeepState, Open refuses a checkpoint that has a state.
+	KeepState bool
+
 	// Identity says what the checkpoint belongs to: the input, the code, the configuration,
 	// everything that must be the same for a resume to make sense. Each version saves it. Empty:
 	// the job declares no identity, and the checkpoint keeps the one it has. OnIdentity says what
@@ -50,7 +55,7 @@ type Options struct {
 	Migrate func(from int64, state []byte) ([]byte, error)
 
 	// Order compares two cursors. With it a save fails if its cursor is before the cursor of the
-	// version before. Empty cursors are not compared.
+	// version before. An empty cursor after another one is refused with or without Order.
 	Order func(a, b string) int
 
 	// If the checkpoint is older than MaxAge, OnOld is called before Open returns. Without OnOld

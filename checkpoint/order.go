@@ -17,12 +17,18 @@ type Record[T any] struct {
 //
 // Start waits while Options.MaxAhead records are between the record that holds back the low-water
 // mark and this one. It also returns false once the session's context has ended: then start
-// nothing.
+// nothing. It refuses an empty cursor as [Session.Mark] does.
+//
+// Each record must be Done or Failed before the session ends without an error: see [ErrUnfinished].
 func (s *Session[T]) Start(cursor string) (*Record[T], bool) {
 	s.lock()
 	defer s.mu.Unlock()
 	for {
 		if s.closed || s.ctx.Err() != nil {
+			return nil, false
+		}
+		if s.restarts(cursor) {
+			s.drop()
 			return nil, false
 		}
 		if len(s.window.records) < s.mostAhead {

@@ -23,7 +23,8 @@ type resumption struct {
 
 // resume compares the checkpoint with what the job declares, and returns what the session starts
 // from. If the checkpoint does not exist yet, resume uses seed in its place.
-func (o *Options) resume(ctx context.Context, n named, head *store.Head, seed *trunk, codec Codec, load bool) (resumption, error) {
+func (o *Options) resume(ctx context.Context, n named, head *store.Head, seed *trunk, codec Codec, use uses) (resumption, error) {
+	load := use == loadsState
 	forked := head.Number == 0 && seed != nil
 	if forked {
 		n.key, head = seed.key, seed.head
@@ -52,7 +53,11 @@ func (o *Options) resume(ctx context.Context, n named, head *store.Head, seed *t
 				Hint: "it belongs to another input or configuration; reset it, or name another checkpoint"}
 		}
 	}
-	if cp.State != nil && cp.ContentType != codec.ContentType() {
+	if use == hasNoState && head.State != nil && !o.KeepState {
+		return resumption{}, &RefusedError{Key: n.key, What: "state", Have: fmt.Sprintf("%s, %d bytes", cp.ContentType, cp.StateSize),
+			Want: "none", Hint: "it belongs to the cursor of the job that saved it; open the checkpoint with a type for it, or reset it, or set KeepState to keep it as it is"}
+	}
+	if use != hasNoState && cp.State != nil && cp.ContentType != codec.ContentType() {
 		return resumption{}, &RefusedError{Key: n.key, What: "content type", Have: cp.ContentType, Want: codec.ContentType(),
 			Hint: "choose the codec that it was saved with"}
 	}
@@ -121,7 +126,7 @@ func (o *Options) migrate(cp *Checkpoint, loaded bool) ([]byte, error) {
 	case cp.Schema == o.Schema || cp.State == nil && cp.Body == "":
 		return cp.State, nil
 	case !loaded:
-		refused.Hint = "a state that is streamed is not migrated: read it, and write it again"
+		refused.Hint = "a state that is streamed or kept is not migrated: read it, and write it again"
 		return nil, refused
 	case o.Migrate == nil:
 		refused.Hint = "there is no migration from it"

@@ -20,7 +20,9 @@ import (
 //   - fn's own error, unchanged, and joined with the error of the closing if that failed, too;
 //   - the [*lease.LostError] if the lease was lost;
 //   - [ErrYielded] if the session handed over;
-//   - ctx's cause if fn returned nil or its context's error after ctx had ended;
+//   - ctx's cause if fn returned nil or its context's error after ctx had ended; if fn's error wraps
+//     its context's, both joined;
+//   - an error that matches [ErrUnfinished] if fn returned nil with a record in hand;
 //   - the errors of [Open].
 //
 // If fn panics, that is saved as an error, and Run panics with the same value.
@@ -61,15 +63,16 @@ func (s *Session[T]) finished(ctx context.Context, jobErr error) error {
 	if jobErr == nil {
 		jobErr = cause // it did not come to its end by itself
 	} else if cause != nil && s.interrupted(jobErr) && !errors.Is(jobErr, cause) {
-		if lost := s.c.lease.Lost(); lost != nil || errors.Is(cause, ErrYielded) || s.whyFailed() != nil {
-			jobErr = cause
+		if own := s.c.lease.Lost() == nil && !errors.Is(cause, ErrYielded) && s.whyFailed() == nil; own && jobErr != s.ctx.Err() {
+			cause = errors.Join(jobErr, cause)
 		}
+		jobErr = cause
 	}
 	closeErr := s.Close(ctx, jobErr)
 	if lost, ok := errors.AsType[*lease.LostError](closeErr); ok && errors.Is(jobErr, lost) {
 		closeErr = nil // jobErr says it already
 	}
-	if closeErr == nil {
+	if closeErr == nil || jobErr != nil && errors.Is(jobErr, closeErr) {
 		return jobErr
 	}
 	if jobErr == nil {

@@ -55,7 +55,7 @@ func newSave(next store.Version) *save { return &save{commit: store.Commit{Next:
 // own writes, that call returns a [*SettledError]. Any other error is definite: this call has saved
 // nothing and never will. It matches [lease.ErrLost] if the lease is lost,
 // [lease.ErrStoreRegressed] if the store has gone backward, and [store.ErrTooLarge] if the record
-// passes the store's limit. What was marked stays marked, for the next save.
+// passes the store's limit, and [ErrRefused] if the cursor is empty and was not before. What was marked stays marked, for the next save.
 func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
 	encoded, err := s.codec.Marshal(state)
 	if err != nil {
@@ -78,6 +78,9 @@ func (s *Session[T]) set(cursor string, state T, encoded []byte) (int64, error) 
 	}
 	if s.over() {
 		return 0, s.whyOver()
+	}
+	if cursor == "" && s.cursor != "" {
+		return 0, s.notSaved(s.emptied())
 	}
 	if s.unreported == nil { // otherwise the save only reports it
 		s.state, s.torn = state, false
@@ -129,11 +132,8 @@ func (s *Session[T]) takeUnless(enough func() bool) (*save, error) {
 // of an earlier save is reported to the caller.
 func (s *Session[T]) begin(ctx context.Context, why purpose) error {
 	if why != closingSave {
-		s.mu.Lock()
-		over := s.over()
-		s.mu.Unlock()
-		if over {
-			return s.whyOver()
+		if err := s.isOver(); err != nil {
+			return err
 		}
 	}
 	err := s.c.begin(ctx, why)
@@ -153,14 +153,31 @@ func (s *Session[T]) begin(ctx context.Context, why purpose) error {
 // over reports whether nothing can be saved any more and nothing is left to report. It is called
 // with s.mu held.
 func (s *Session[T]) over() bool {
-	return s.closed || s.c.lease.Lost() != nil && s.unreported == nil
+	return s.closed || s.dropped != nil || s.c.lease.Lost() != nil && s.unreported == nil
 }
 
+func (s *Session[T]) isOver() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over() {
+		return s.whyOver()
+	}
+	return nil
+}
+
+// whyOver returns why nothing can be saved any more. It is called with s.mu held.
 func (s *Session[T]) whyOver() error {
 	why := ErrClosed
+	if s.dropped != nil && !s.closed {
+		why = s.dropped
+	}
 	if lost := s.c.lease.Lost(); lost != nil && lost.Reason != lease.Released {
 		why = lost
 	}
+	return s.notSaved(why)
+}
+
+func (s *Session[T]) notSaved(why error) error {
 	return wrap("save", s.c.key, fmt.Errorf("%w: %w", store.ErrNotApplied, why))
 }
 
@@ -175,7 +192,8 @@ func (s *Session[T]) unsavable(err error) error {
 // of the committer's turn.
 func (s *Session[T]) take() (*save, error) {
 	if s.torn {
-		return nil, s.unsavable(errors.New("an update did not return, so the state belongs to no cursor"))
+		return nil, s.unsavable(fmt.Errorf("an update did not return and has left the state half changed: %d records that were marked since version %d are lost",
+			s.marked-s.saved, s.c.base.Number))
 	}
 	content := store.Content{
 		Cursor: s.cursor, Finished: s.window.ranges(), Processed: s.processed, Failed: s.failed,
@@ -192,6 +210,9 @@ func (s *Session[T]) take() (*save, error) {
 	sv.settled = func(landed bool) { s.settled(sv, landed) }
 	switch any(s.state).(type) {
 	case struct{}:
+		if s.opts.KeepState {
+			sv.commit.Next.State = s.kept.State
+		}
 	case StreamedState:
 		sv.commit.Next.State = s.kept.State
 	default:

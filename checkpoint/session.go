@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -45,6 +46,8 @@ type Session[T any] struct {
 	encoded   []byte // the state that Save was given, if no record was marked since
 	encodedAt int64  // when encodedAt records were marked
 	torn      bool   // an update did not return: the state belongs to no cursor
+	flat      bool   // a copy of the state shares nothing with it
+	dropped   error  // why a mark was not made, which ended the session
 	blocked   bool   // a mark has to ask admit
 	closed    bool
 	stepping  bool          // a save with the caller's writes is in flight
@@ -153,13 +156,13 @@ func newSession[T any](ctx context.Context, n named, l *lease.Lease, o *Options,
 		opts: o, codec: codecFor[T](o.Codec),
 		ending: make(chan struct{}), wake: make(chan struct{}, 1), soon: make(chan struct{}), changed: make(chan struct{}),
 		every: int64(o.Every), mostUnsaved: int64(o.MaxUnsaved), mostAhead: o.MaxAhead,
-		watched: o.Lease.MaxSilence > 0,
+		watched: o.Lease.MaxSilence > 0, flat: isFlat(reflect.TypeFor[T]()),
 	}
 	head := l.Head()
 	if err := n.notLost(ctx, &head); err != nil {
 		return nil, err
 	}
-	from, err := o.resume(ctx, n, &head, seed, s.codec, !streams[T]())
+	from, err := o.resume(ctx, n, &head, seed, s.codec, loading[T]())
 	if err != nil {
 		return nil, err
 	}

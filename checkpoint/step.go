@@ -67,11 +67,21 @@ func (s *Session[T]) takeStep(step Step[T]) (*save, error) {
 	if s.over() {
 		return nil, s.whyOver()
 	}
+	if step.Cursor == "" && s.cursor != "" {
+		return nil, s.notSaved(s.emptied())
+	}
 	undo, err := s.remember(step.Update != nil)
 	if err != nil {
 		return nil, err
 	}
+	changed := false
+	defer func() {
+		if !changed { // the update panicked
+			undo()
+		}
+	}()
 	s.change(step.Update)
+	changed = true
 	s.move(step.Cursor, max(step.Processed, 0), max(step.Failed, 0))
 	s.count(1)
 	sv, err := s.take()

@@ -87,6 +87,16 @@ func (w *window) ranges() []store.Range {
 	return append(all, w.before...)
 }
 
+// unfinished returns how many records are not finished.
+func (w *window) unfinished() (n int) {
+	for _, r := range w.records {
+		if !r.finished {
+			n++
+		}
+	}
+	return n
+}
+
 // holding returns the record that holds back the low-water mark.
 func (w *window) holding() (started, bool) {
 	i := slices.IndexFunc(w.records, func(r started) bool { return !r.finished })

@@ -21,6 +21,8 @@ type runFlags struct {
 	leaseFlags
 	expect expectFlags
 	grace  time.Duration
+
+	keepState bool
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -40,7 +42,11 @@ CMD, and any process that it starts, reports progress with
   milepost save --cursor ord-88123 --state FILE      returns when it is durable
   milepost state                                     prints the state
 
-or with the protocol of docs/agent-protocol.md over the Unix socket MILEPOST_SOCKET.
+A mark without --state keeps the state. If CMD has neither read the state of the last run
+with milepost state nor replaced it, such a mark is refused: see --keep-state.
+
+Progress may also be reported with the protocol of docs/agent-protocol.md over the Unix socket
+MILEPOST_SOCKET.
 
 Run forwards signals to CMD and its process group. At a signal that asks to stop, run saves
 what was marked at once, and from then on each mark within 250 ms. When CMD has ended, run
@@ -70,6 +76,7 @@ stopped and exits with 143 (130 after SIGINT), whatever CMD's own exit code is.
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long CMD may go on after SIGTERM, before SIGKILL")
+	flags.BoolVar(&f.keepState, "keep-state", false, "keep the checkpoint's state as it is, though CMD does not use it and marks a newer cursor")
 	f.expect.add(flags)
 	f.add(flags, "hand over when another run asks: CMD gets SIGTERM; then exit with 10")
 	return cmd
@@ -130,7 +137,7 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 	opened()
 	j := &job{
 		app: a, store: st, session: session, within: options.Lease.Duration, cancel: cancel,
-		argv: argv, grace: f.grace, signals: signals,
+		argv: argv, grace: f.grace, signals: signals, keepState: f.keepState,
 	}
 	return stoppedOr(live, j.run())
 }

@@ -37,13 +37,15 @@ type job struct {
 	cancel  context.CancelCauseFunc // cancels the session's context
 	argv    []string
 	grace   time.Duration
-	signals <-chan os.Signal
+
+	keepState bool
+	signals   <-chan os.Signal
 }
 
 // run runs the command and serves the processes of the command that mark. It closes the session
 // when all of them have ended.
 func (j *job) run() error {
-	shared, err := agent.Share(j.app.agentOptions(), j.store.forAgent(), j.session, j.within, j.cancel)
+	shared, err := agent.Share(j.app.agentOptions(), j.store.forAgent(), j.session, j.within, j.cancel, j.keepState)
 	if err != nil {
 		return errors.Join(err, j.session.Close(context.Background(), err))
 	}

@@ -55,7 +55,7 @@ printf '{"at": %d.0}\n' "$at" | milepost save --state -`
 		assert.EqualValues(t, "0", at["version"])
 		assert.Empty(t, at["cursor"])
 
-		assert.Equal(t, "jobs/a 2 3\n", must(t, env, "run", "jobs/a", "--", "sh", "-ec", text))
+		assert.Equal(t, "jobs/a 2 3\n", must(t, env, "run", "--keep-state", "jobs/a", "--", "sh", "-ec", text))
 		checkpoint, err = os.ReadFile(out)
 		require.NoError(t, err)
 		assert.Contains(t, string(checkpoint), `"state":{"at": 3.0}}`, "byte for byte")

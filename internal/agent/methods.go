@@ -205,6 +205,7 @@ func planInfo(r *request, f *fields) work {
 
 func planState(r *request, f *fields) work {
 	return inSession(r, f, func(_ context.Context, s *session) ([]byte, error) {
+		s.unread = false
 		return withState(toJSON(map[string]string{"cursor": s.Cursor()}), s.state, ""), nil
 	})
 }
@@ -220,15 +221,16 @@ func planClose(r *request, f *fields) work {
 		f.fail("milepost run closes its session itself, when its command has ended")
 	}
 	return inSession(r, f, func(_ context.Context, s *session) ([]byte, error) {
-		if m.hasCursor || m.state != nil {
-			if !m.hasCursor {
-				m.cursor = s.Cursor()
-			}
-			if err := s.mark(&m); err != nil {
-				return nil, err
-			}
-		}
 		var err error
+		switch {
+		case m.hasCursor:
+			err = s.mark(&m)
+		case m.state != nil:
+			_ = s.save(context.Background(), m) // otherwise the closing save has it, and reports the error
+		}
+		if err != nil {
+			return nil, err
+		}
 		switch {
 		case text != "":
 			err = errors.New(text)

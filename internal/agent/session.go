@@ -14,6 +14,7 @@ import (
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/lease"
+	"github.com/milepost-dev/milepost/store"
 )
 
 var (
@@ -71,6 +72,7 @@ type session struct {
 
 	// Used only by the goroutine that serves the queue.
 	state  json.RawMessage // as last marked
+	unread bool            // the client knows nothing of the state that was resumed, and must not move away from it
 	closed bool
 
 	mu      sync.Mutex
@@ -107,6 +109,9 @@ func (s *session) mark(m *mark) error {
 	if s.whole && !isInteger(m.cursor) {
 		return kinds.Usagef("cursor %q is not an integer, and the session has declared that its cursors are", m.cursor)
 	}
+	if err := s.mayMove(m); err != nil {
+		return err
+	}
 	if m.state == nil {
 		s.MarkBatch(m.cursor, m.processed, m.failed, nil)
 		return nil
@@ -114,6 +119,23 @@ func (s *session) mark(m *mark) error {
 	s.state = m.state
 	state := m.state
 	s.MarkBatch(m.cursor, m.processed, m.failed, func(to *json.RawMessage) { *to = state })
+	return nil
+}
+
+// mayMove reports whether m may move the cursor. An empty cursor would start the job again from the
+// beginning. A state that the client neither read nor replaced would belong to an older cursor.
+func (s *session) mayMove(m *mark) error {
+	switch {
+	case m.cursor == "" && s.Cursor() != "":
+		return kinds.Usagef("the cursor is empty, and was %q: that would start the job again from the beginning; to do that, use milepost reset", s.Cursor())
+	case m.state != nil:
+		s.unread = false
+	case s.unread && m.cursor != s.Cursor():
+		return &checkpoint.RefusedError{
+			Key: store.Key{Namespace: s.Namespace(), Name: s.Name()}, What: "state", Have: fmt.Sprintf("of cursor %s", s.Cursor()), Want: "none",
+			Hint: "this run has neither read it (milepost state) nor replaced it (--state); milepost run --keep-state keeps it as it is",
+		}
+	}
 	return nil
 }
 
@@ -129,7 +151,7 @@ func (s *session) save(ctx context.Context, m mark) error {
 		return s.Flush(ctx)
 	}
 	if m.state != nil {
-		s.state = m.state
+		s.state, s.unread = m.state, false
 	}
 	return s.Save(ctx, s.Cursor(), s.state)
 }
@@ -161,6 +183,9 @@ func (s *session) start(cursor string) (skip bool, err error) {
 func (s *session) finish(m *mark) error {
 	if s.closed {
 		return s.isClosed()
+	}
+	if err := s.mayMove(m); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	record := s.records[m.cursor]

@@ -41,8 +41,10 @@ type Shared struct {
 
 // Share lets the processes of a command share a session of st. options are the options that the
 // session was opened with, and cancel ends its context. The caller keeps st. If Share returns an
-// error, the caller keeps the session too; otherwise [Shared.Close] closes it.
-func Share(o Options, st *Store, opened *checkpoint.Session[json.RawMessage], within time.Duration, cancel context.CancelCauseFunc) (*Shared, error) {
+// error, the caller keeps the session too; otherwise [Shared.Close] closes it. Unless keepState is
+// set, a mark without a state is refused until a process has read or replaced the state that the
+// session resumed.
+func Share(o Options, st *Store, opened *checkpoint.Session[json.RawMessage], within time.Duration, cancel context.CancelCauseFunc, keepState bool) (*Shared, error) {
 	sweepLeftovers()
 	dir, err := privateDir()
 	if err != nil {
@@ -58,6 +60,7 @@ func Share(o Options, st *Store, opened *checkpoint.Session[json.RawMessage], wi
 		agent: New(o), session: newSession(1, opened, within, cancel), dir: dir, remove: remove,
 		served: make(chan struct{}), open: map[net.Conn]bool{},
 	}
+	s.session.unread = !keepState && s.session.state != nil
 	s.agent.open[Place{Create: mayCreate}] = &own
 	if err := os.WriteFile(s.checkpointFile(), append(s.checkpoint(), '\n'), 0o600); err != nil {
 		remove()

@@ -20,6 +20,11 @@ import (
 // share opens a session and shares it, as milepost run does.
 func share(t *testing.T, st *memstore.Store) (shared *Shared, lose context.CancelCauseFunc) {
 	t.Helper()
+	return shareKeeping(t, st, false)
+}
+
+func shareKeeping(t *testing.T, st *memstore.Store, keepState bool) (shared *Shared, lose context.CancelCauseFunc) {
+	t.Helper()
 	o := optionsOf(st)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	t.Cleanup(func() { cancel(nil) })
@@ -27,7 +32,7 @@ func share(t *testing.T, st *memstore.Store) (shared *Shared, lose context.Cance
 	require.NoError(t, err)
 	own, err := o.Open(ctx, Place{})
 	require.NoError(t, err)
-	shared, err = Share(o, own, opened, time.Second, cancel)
+	shared, err = Share(o, own, opened, time.Second, cancel, keepState)
 	require.NoError(t, err)
 	return shared, cancel
 }
