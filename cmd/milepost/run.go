@@ -35,7 +35,8 @@ same NAME. Run saves the progress that CMD reports, and the next run resumes fro
 
 The environment of CMD has MILEPOST_NAME, MILEPOST_EPOCH (higher in every run: use it to
 fence what CMD writes to), MILEPOST_RUN_ID, MILEPOST_CURSOR (where to resume; empty at
-first) and MILEPOST_CHECKPOINT (a file: the checkpoint that CMD resumes from, as JSON).
+first, and not set if the cursor has more than 32,000 bytes) and MILEPOST_CHECKPOINT (a
+file: the checkpoint that CMD resumes from, as JSON).
 CMD, and any process that it starts, reports progress with
 
   milepost mark --cursor ord-88123 --processed 100   saved in the background
@@ -120,6 +121,11 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 
 	opening, opened := untilFirst(parent, signals)
 	defer opened()
+	dir, err := agent.NewDir() // before anything is written
+	if err != nil {
+		return err
+	}
+	defer dir.Remove()
 	st, err := a.open(opening, mayCreate)
 	if err != nil {
 		return stoppedOr(opening, err)
@@ -136,7 +142,7 @@ func (a *app) runJob(parent context.Context, f runFlags, name string, argv []str
 	linked()
 	opened()
 	j := &job{
-		app: a, store: st, session: session, within: options.Lease.Duration, cancel: cancel,
+		app: a, store: st, dir: dir, session: session, within: options.Lease.Duration, cancel: cancel,
 		argv: argv, grace: f.grace, signals: signals, keepState: f.keepState,
 	}
 	return stoppedOr(live, j.run())

@@ -8,11 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/milepost-dev/milepost/checkpoint"
 	"github.com/milepost-dev/milepost/internal/agent"
 	"github.com/milepost-dev/milepost/internal/child"
+	"github.com/milepost-dev/milepost/internal/human"
 	"github.com/milepost-dev/milepost/internal/kinds"
 	"github.com/milepost-dev/milepost/lease"
 )
@@ -32,6 +35,7 @@ func (e *jobError) Unwrap() []error { return []error{kinds.ErrJobFailed, e.Err} 
 type job struct {
 	app     *app
 	store   *openStore
+	dir     *agent.Dir
 	session *checkpoint.Session[json.RawMessage]
 	within  time.Duration           // how long the command has to end when another run wants a handoff
 	cancel  context.CancelCauseFunc // cancels the session's context
@@ -45,7 +49,7 @@ type job struct {
 // run runs the command and serves the processes of the command that mark. It closes the session
 // when all of them have ended.
 func (j *job) run() error {
-	shared, err := agent.Share(j.app.agentOptions(), j.store.forAgent(), j.session, j.within, j.cancel, j.keepState)
+	shared, err := agent.Share(j.app.agentOptions(), j.store.forAgent(), j.dir, j.session, j.within, j.cancel, j.keepState)
 	if err != nil {
 		return errors.Join(err, j.session.Close(context.Background(), err))
 	}
@@ -88,7 +92,13 @@ func (j *job) saveSoonAtSignal() (release func()) {
 // exited with 0 by itself, and nothing that it left running had to be ended.
 func (j *job) supervise(shared *agent.Shared) error {
 	cmd := exec.Command(j.argv[0], j.argv[1:]...)
-	cmd.Env = append(append([]string{}, j.app.env...), shared.Env()...)
+	// The variable of a milepost run around this one must not stand for this one's.
+	cmd.Env = slices.DeleteFunc(slices.Clone(j.app.env), func(v string) bool { return strings.HasPrefix(v, "MILEPOST_CURSOR=") })
+	cmd.Env = append(cmd.Env, shared.Env()...)
+	if shared.CursorInFileOnly() {
+		j.app.say("the cursor has %s bytes and does not fit in MILEPOST_CURSOR, which is not set: the file MILEPOST_CHECKPOINT has it, and milepost state --cursor prints it",
+			human.Thousands(int64(len(j.session.Cursor()))))
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = j.app.stdin, j.app.stdout, j.app.rawErr
 	p, err := child.Start(cmd, child.Options{
 		Dir: shared.Dir(), Grace: j.grace,

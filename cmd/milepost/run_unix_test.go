@@ -355,3 +355,33 @@ func TestALargeStateIsKeptInTheArchive(t *testing.T) {
 		assert.Equal(t, strconv.Quote(large)+"\n", got)
 	})
 }
+
+func TestACursorThatIsTooLongForAVariableIsInTheFileOnly(t *testing.T) {
+	env := append(insideRun(t, sqliteStore(t)), "MILEPOST_CURSOR=of a run around this one")
+	cursor := strings.Repeat("x", 200_000)
+	dir, done := startRun(t, env, `echo "$MILEPOST_SOCKET" >"$DIR/tmp"; mv "$DIR/tmp" "$DIR/socket"; wait_for go`)
+	processtest.WaitForFile(filepath.Join(dir, "socket"))
+	path, err := os.ReadFile(filepath.Join(dir, "socket"))
+	require.NoError(t, err)
+	conn, err := net.Dial("unix", strings.TrimSpace(string(path)))
+	require.NoError(t, err)
+	_, err = fmt.Fprintf(conn, `{"id":1,"method":"hello","protocol":1}`+"\n"+`{"method":"mark","session":1,"cursor":%q}`+"\n", cursor)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
+	require.Zero(t, (<-done).exit)
+	require.Equal(t, cursor, newest(t, env, "a")["cursor"])
+	r := milepost(t, env, "run", "a", "--", "sh", "-ec", `echo "${MILEPOST_CURSOR-not set}"; milepost state --cursor`)
+	assert.Zero(t, r.exit, r.stderr)
+	assert.Equal(t, "not set\n"+cursor+"\n", r.stdout)
+	assert.Contains(t, r.stderr, "the cursor has 200,000 bytes and does not fit in MILEPOST_CURSOR, which is not set")
+}
+
+func TestWithoutADirectoryForTheSocketNothingIsWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "jobs.db")
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
+	r := milepost(t, []string{"MILEPOST_STORE=sqlite:" + file}, "run", "a", "--", "true")
+	assert.Equal(t, 1, r.exit)
+	assert.Contains(t, r.stderr, "set TMPDIR to a directory that can be written")
+	assert.NoFileExists(t, file)
+}

@@ -39,35 +39,47 @@ type Shared struct {
 	over bool
 }
 
+// Dir is a directory for the socket of [Share], which only this user can read.
+type Dir struct {
+	path string
+
+	// Remove removes the directory. It may be called more than once.
+	Remove func()
+}
+
+// NewDir makes a directory.
+func NewDir() (*Dir, error) {
+	sweepLeftovers()
+	path, err := privateDir()
+	if err != nil {
+		return nil, err
+	}
+	remove, err := inUseFrom(runtime.GOOS, path)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{path, sync.OnceFunc(remove)}, nil
+}
+
 // Share lets the processes of a command share a session of st. options are the options that the
 // session was opened with, and cancel ends its context. The caller keeps st. If Share returns an
-// error, the caller keeps the session too; otherwise [Shared.Close] closes it. Unless keepState is
-// set, a mark without a state is refused until a process has read or replaced the state that the
-// session resumed.
-func Share(o Options, st *Store, opened *checkpoint.Session[json.RawMessage], within time.Duration, cancel context.CancelCauseFunc, keepState bool) (*Shared, error) {
-	sweepLeftovers()
-	dir, err := privateDir()
-	if err != nil {
-		return nil, err
-	}
-	remove, err := inUseFrom(runtime.GOOS, dir)
-	if err != nil {
-		return nil, err
-	}
+// error, the caller keeps the session and dir too; otherwise [Shared.Close] closes and removes them.
+// Unless keepState is set, a mark without a state is refused until a process has read or replaced the
+// state that the session resumed.
+func Share(o Options, st *Store, dir *Dir, opened *checkpoint.Session[json.RawMessage], within time.Duration, cancel context.CancelCauseFunc, keepState bool) (*Shared, error) {
 	own := *st
 	own.Close = func() {}
 	s := &Shared{
-		agent: New(o), session: newSession(1, opened, within, cancel), dir: dir, remove: remove,
+		agent: New(o), session: newSession(1, opened, within, cancel), dir: dir.path, remove: dir.Remove,
 		served: make(chan struct{}), open: map[net.Conn]bool{},
 	}
 	s.session.unread = !keepState && s.session.state != nil
 	s.agent.open[Place{Create: mayCreate}] = &own
 	if err := os.WriteFile(s.checkpointFile(), append(s.checkpoint(), '\n'), 0o600); err != nil {
-		remove()
 		return nil, fmt.Errorf("write the checkpoint for the command: %w", err)
 	}
+	var err error
 	if s.listener, err = net.Listen("unix", s.socket()); err != nil {
-		remove()
 		return nil, fmt.Errorf("listen for the command's progress: %w", err)
 	}
 	go func() { defer close(s.served); s.session.serve() }()
@@ -82,7 +94,8 @@ func (s *Shared) socket() string { return filepath.Join(s.dir, "socket") }
 
 func (s *Shared) checkpointFile() string { return filepath.Join(s.dir, "checkpoint.json") }
 
-// Env returns the variables that tell the command about its session.
+// Env returns the variables that tell the command about its session. MILEPOST_CURSOR is missing if
+// [Shared.CursorInFileOnly].
 func (s *Shared) Env() []string {
 	env := []string{
 		"MILEPOST_NAME=" + s.session.Name(),
@@ -91,10 +104,21 @@ func (s *Shared) Env() []string {
 		"MILEPOST_SOCKET=" + s.socket(),
 		"MILEPOST_CHECKPOINT=" + s.checkpointFile(),
 	}
-	if cursor := s.session.Cursor(); !strings.ContainsRune(cursor, 0) {
-		env = append(env, "MILEPOST_CURSOR="+cursor)
+	if !s.CursorInFileOnly() {
+		env = append(env, "MILEPOST_CURSOR="+s.session.Cursor())
 	}
 	return env
+}
+
+// mostInVariable is the longest cursor, in bytes, that is passed in a variable. Linux allows 128 KiB
+// for one variable, and Windows 32 Ki characters.
+const mostInVariable = 32_000
+
+// CursorInFileOnly reports whether the cursor does not fit in a variable: it is too long, or has a NUL
+// byte. The checkpoint's file has it.
+func (s *Shared) CursorInFileOnly() bool {
+	cursor := s.session.Cursor()
+	return len(cursor) > mostInVariable || strings.ContainsRune(cursor, 0)
 }
 
 // checkpoint returns what the session resumes from, as JSON.
@@ -175,7 +199,7 @@ func privateDir() (string, error) {
 		dir, err = os.MkdirTemp("/tmp", dirPrefix+"*")
 	}
 	if err != nil {
-		return "", fmt.Errorf("make a directory for the command's socket: %w", err)
+		return "", fmt.Errorf("make a directory for the command's socket: %w\nset TMPDIR to a directory that can be written", err)
 	}
 	return dir, nil
 }

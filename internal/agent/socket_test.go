@@ -32,7 +32,9 @@ func shareKeeping(t *testing.T, st *memstore.Store, keepState bool) (shared *Sha
 	require.NoError(t, err)
 	own, err := o.Open(ctx, Place{})
 	require.NoError(t, err)
-	shared, err = Share(o, own, opened, time.Second, cancel, keepState)
+	dir, err := NewDir()
+	require.NoError(t, err)
+	shared, err = Share(o, own, dir, opened, time.Second, cancel, keepState)
 	require.NoError(t, err)
 	return shared, cancel
 }
