@@ -297,3 +297,45 @@ func TestAJobThatEndsWithItsContextMakesOneSave(t *testing.T) {
 		assert.Equal(r, int64(1), r.get().Number)
 	})
 }
+
+func TestAMarkThatWaitsEndsInTimeThoughNoWriteIsAnswered(t *testing.T) {
+	for _, method := range []string{"Commit", "Copy"} {
+		t.Run(method, func(t *testing.T) {
+			over(t, func(r *rig) {
+				s := r.open(&checkpoint.Options{Every: 1, MaxUnsaved: 1})
+				r.On(method, 0, faultstore.Hang) // the renewals are answered
+				began := time.Now()
+				for s.Context().Err() == nil && time.Since(began) < time.Hour {
+					s.Mark("a", add(1))
+					time.Sleep(time.Second)
+				}
+				assert.Less(r, time.Since(began), time.Minute)
+				require.ErrorIs(r, context.Cause(s.Context()), store.ErrUnavailable)
+				r.Clear()
+				_ = s.Close(r.Context(), nil)
+				assert.Equal(r, "a", r.get().Cursor)
+				assert.Equal(r, store.EndedError, r.get().Ended)
+			})
+		})
+	}
+}
+
+func TestACloseThatGivesUpNamesTheStoresLastError(t *testing.T) {
+	for _, method := range []string{"Commit", "Copy", "KeepBase"} {
+		t.Run(method, func(t *testing.T) {
+			over(t, func(r *rig) {
+				r.versions(1)
+				s := r.open(nil)
+				if method == "Copy" {
+					s.Mark("a", add(1)) // the closing save lands, and its copy does not
+				}
+				r.On(method, 0, faultstore.LoseRequest)
+				s.Mark("b", add(1))
+				err := s.Close(r.Context(), nil)
+				require.ErrorContains(r, err, "the store did not take it within 30s")
+				assert.NotContains(r, err.Error(), "canceled", "no one cancelled it")
+				assert.ErrorContains(r, err, "the reply was lost")
+			})
+		})
+	}
+}

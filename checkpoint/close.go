@@ -55,7 +55,8 @@ func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 	if s.c.lease.Lost() != nil {
 		patience = min(patience, 5*time.Second)
 	}
-	bounded, cancel := context.WithTimeout(ctx, patience)
+	bounded, cancel := context.WithTimeoutCause(ctx, patience,
+		fmt.Errorf("the store did not take it within %v: %w", patience, context.DeadlineExceeded))
 	defer cancel()
 	// The save in flight has half the time. The rest is for settling its outcome.
 	defer time.AfterFunc(patience/2, s.stopSaving).Stop()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/milepost-dev/milepost/internal/later"
@@ -29,7 +30,8 @@ type committer struct {
 	landed  map[string]bool // the commit ids of the versions with a body that have landed
 
 	life    context.Context // of the writes behind the commits
-	stop    context.CancelFunc
+	stop    context.CancelCauseFunc
+	silent  atomic.Pointer[silence] // since the last answer to a write; nil: the last write was answered
 	behind  sync.WaitGroup
 	copies  chan *copying // has room for one; there is never more than one
 	closing chan struct{} // closed by close
@@ -60,7 +62,7 @@ func newCommitter(ctx context.Context, n named, l *lease.Lease, o *Options) *com
 		first:     true,
 	}
 	c.archive = archive.Writer{Archive: n.Archive, Key: c.key, Home: archive.Home(n.Store), Inline: n.InlineLimit, Timeout: c.timeout}
-	c.life, c.stop = context.WithCancel(context.WithoutCancel(ctx))
+	c.life, c.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	c.turn <- struct{}{}
 	c.behind.Go(c.writeCopies)
 	if c.archive.Archive != nil && n.Mirror != MirrorOff {
@@ -143,11 +145,11 @@ func (c *committer) finish(ctx context.Context) {
 
 // close waits until the writes behind the last commit are durable, or ctx ends.
 func (c *committer) close(ctx context.Context) error {
-	defer context.AfterFunc(ctx, c.stop)()
+	defer context.AfterFunc(ctx, func() { c.stop(context.Cause(ctx)) })()
 	close(c.closing)
 	c.tellUnknown()
 	c.behind.Wait()
-	c.stop()
+	c.stop(nil)
 	if c.copying != nil {
 		return c.copying.err
 	}

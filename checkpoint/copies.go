@@ -18,6 +18,35 @@ type copying struct {
 	err     error         // set before done is closed; nil: the copy is durable
 }
 
+// silence says since when the store has answered no write.
+type silence struct {
+	since time.Time
+	err   error // of the last attempt
+}
+
+// heard notes whether the store has answered a write that was sent at that time.
+func (c *committer) heard(sent time.Time, err error) {
+	_, conflict := errors.AsType[*store.ConflictError](err)
+	if err == nil || conflict || errors.Is(err, store.ErrNotApplied) {
+		c.silent.Store(nil)
+		return
+	}
+	if before := c.silent.Load(); before != nil {
+		sent = before.since
+	}
+	c.silent.Store(&silence{sent, err})
+}
+
+// unanswered returns an error if the store has answered no write for the time of three attempts.
+func (c *committer) unanswered() error {
+	s := c.silent.Load()
+	if s == nil || time.Since(s.since) < 3*c.timeout {
+		return nil
+	}
+	return wrap("save", c.key, fmt.Errorf("%w: no answer for %v; the last attempt: %w",
+		store.ErrUnavailable, time.Since(s.since).Round(time.Second), s.err))
+}
+
 // copyBehind starts to write the copy of base in the background. The next commit waits for it.
 func (c *committer) copyBehind() {
 	c.copying = &copying{version: c.base, done: make(chan struct{})}
@@ -61,6 +90,9 @@ func (c *committer) copied(ctx context.Context) error {
 	select {
 	case <-c.copying.done:
 	case <-ctx.Done():
+		if s := c.silent.Load(); s != nil {
+			return wrap(fmt.Sprintf("copy version %d of", c.base.Number), c.key, fmt.Errorf("%w; the last attempt: %w", context.Cause(ctx), s.err))
+		}
 		return context.Cause(ctx)
 	case <-c.lost:
 		return context.Cause(c.lease.Context())
@@ -106,7 +138,9 @@ func (c *committer) loseTo(conflict *store.ConflictError) error {
 // observer.
 func (c *committer) persist(ctx context.Context, write func(context.Context) error) error {
 	return persist(ctx, c.timeout, func(ctx context.Context) error {
+		sent := time.Now()
 		err := write(ctx)
+		c.heard(sent, err)
 		c.lease.Failed(err)
 		return err
 	})

@@ -12,9 +12,10 @@ import (
 // panics if an update calls it.
 //
 // Mark does not wait for the store while fewer than Options.MaxUnsaved records are unsaved. Past
-// that it waits for a save, or for the end of the session. It allocates nothing. After the lease is
-// lost or the session is closed it does nothing: Run or Close returns the cause. After the caller's
-// context has ended it still records, and Close saves that.
+// that it waits for a save, or for the end of the session's context. That context also ends if the
+// store answers no write for three times the timeout of one (at most 30 s) while a mark waits. Mark
+// allocates nothing. After the lease is lost or the session is closed it does nothing: Run or Close
+// returns the cause. After the caller's context has ended it still records, and Close saves that.
 //
 // Mark may be called from any goroutine. The cursor is then that of the last call. If records
 // finish out of order, use [Session.Start].
@@ -160,17 +161,26 @@ func (s *Session[T]) admit() bool {
 			if s.ctx.Err() != nil {
 				return true // Close saves it
 			}
+			if err := s.c.unanswered(); err != nil {
+				s.fail(err)
+				return true
+			}
 			stopped = s.ctx.Done()
 			s.wakeSaver()
+			timer := time.NewTimer(s.c.timeout) // then look again whether the store answers
+			s.await(stopped, timer.C)
+			timer.Stop()
+			continue
 		default:
 			return true
 		}
-		s.await(stopped)
+		s.await(stopped, nil)
 	}
 }
 
-// await unlocks s.mu until something has changed, the lease is lost, or stopped is closed.
-func (s *Session[T]) await(stopped <-chan struct{}) {
+// await unlocks s.mu until something has changed, the lease is lost, stopped is closed, or it is time
+// to look again.
+func (s *Session[T]) await(stopped <-chan struct{}, again <-chan time.Time) {
 	changed := s.changed
 	s.waiting++
 	s.mu.Unlock()
@@ -181,6 +191,7 @@ func (s *Session[T]) await(stopped <-chan struct{}) {
 	select {
 	case <-changed:
 	case <-stopped:
+	case <-again:
 	case <-s.c.lease.Context().Done():
 	}
 }

@@ -34,7 +34,7 @@ func (s *Session[T]) Start(cursor string) (*Record[T], bool) {
 		if len(s.window.records) < s.mostAhead {
 			break
 		}
-		s.await(s.ctx.Done())
+		s.await(s.ctx.Done(), nil)
 	}
 	number, ok := s.start(cursor, time.Now())
 	if !ok {

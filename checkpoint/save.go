@@ -74,7 +74,7 @@ func (s *Session[T]) set(cursor string, state T, encoded []byte) (int64, error) 
 	s.lock()
 	defer s.mu.Unlock()
 	for s.stepping && !s.over() {
-		s.await(nil)
+		s.await(nil, nil)
 	}
 	if s.over() {
 		return 0, s.whyOver()

@@ -126,8 +126,10 @@ func (c *committer) attempt(ctx context.Context, sv *save) (verdict, error) {
 	if sv.began.IsZero() {
 		sv.began, sv.ctx = time.Now(), ctx
 	}
+	sent := time.Now()
 	_, err := c.st.Commit(bounded, c.key, sv.commit)
 	cancel()
+	c.heard(sent, err)
 	c.lease.Failed(err)
 	conflict, isConflict := errors.AsType[*store.ConflictError](err)
 	switch {
