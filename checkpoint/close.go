@@ -34,6 +34,11 @@ func (s *Session[T]) Close(ctx context.Context, err error) error {
 	return s.closeErr
 }
 
+// CloseBy bounds a Close that begins after it: at t, Close gives up what is not saved or released, and
+// says so. Only the archive gets five more seconds. A process that must end by a certain time calls
+// it.
+func (s *Session[T]) CloseBy(t time.Time) { s.closeBy.Store(&t) }
+
 func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 	ended, lastErr := s.ended(jobErr)
 	s.mu.Lock()
@@ -52,6 +57,12 @@ func (s *Session[T]) close(ctx context.Context, jobErr error) error {
 
 	ctx = context.WithoutCancel(ctx)
 	patience := max(s.opts.Lease.Duration, time.Second)
+	if by := s.closeBy.Load(); by != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, *by)
+		defer cancel()
+		patience = min(patience, max(time.Until(*by), 0))
+	}
 	if s.c.lease.Lost() != nil {
 		patience = min(patience, 5*time.Second)
 	}

@@ -261,6 +261,23 @@ func TestCloseIsBoundedWhateverTheStoreDoes(t *testing.T) {
 	}
 }
 
+func TestACloseIsOverByTheTimeThatItsCallerSet(t *testing.T) {
+	for what, fault := range map[string]faultstore.Fault{"no answer": faultstore.Hang, "throttled": faultstore.Throttle, "lost": faultstore.LoseRequest} {
+		t.Run(what, func(t *testing.T) {
+			over(t, func(r *rig) {
+				s := r.open(&checkpoint.Options{Every: 1})
+				r.On("", 0, fault)
+				s.Mark("a", nil)
+				time.Sleep(time.Second)
+				by := time.Now().Add(3 * time.Second)
+				s.CloseBy(by)
+				require.Error(r, s.Close(r.Context(), nil))
+				assert.False(r, time.Now().After(by), "%v late", time.Since(by))
+			})
+		})
+	}
+}
+
 func TestASaveAfterTheCloseIsRefused(t *testing.T) {
 	over(t, func(r *rig) {
 		s := r.open(nil)

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/milepost-dev/milepost/internal/later"
@@ -28,6 +29,7 @@ type Session[T any] struct {
 	saving     context.Context // of the saves in the background
 	stopSaving context.CancelFunc
 	closing    sync.Once
+	closeBy    atomic.Pointer[time.Time] // nil: no bound of the caller
 	closeErr   error
 
 	wake        chan struct{} // asks for a save in the background

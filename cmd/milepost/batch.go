@@ -27,6 +27,14 @@ systemd-run, ssh), and what goes on when milepost and its process milepost-keepe
 killed together. On other systems only the process group of CMD is ended, and on Windows
 its job.`
 
+// From a signal to the exit there is one budget. 30 s are common before SIGKILL comes. With the
+// defaults, everything is over in less than 25 s: the grace, killAfter, closingGrace, and 5 s for the
+// archive.
+const (
+	defaultGrace = 15 * time.Second
+	closingGrace = 3 * time.Second // for the last save and the release
+)
+
 // batchFlags are the flags of milepost batch.
 type batchFlags struct {
 	leaseFlags
@@ -88,7 +96,7 @@ batch waits for them, and names them. What has to be ended is not saved.
 	flags.BoolVar(&f.csv, "csv", false, "records are CSV; the header is repeated before each batch")
 	flags.BoolVar(&f.verify, "verify-input", false, "when resuming, hash all of the input before the cursor, not only 64 KiB in two places")
 	flags.IntVar(&f.retries, "retries", 0, "how often to run CMD again on a batch that failed; the pauses grow")
-	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long the batch in hand may go on after SIGTERM or SIGINT")
+	flags.DurationVar(&f.grace, "grace", defaultGrace, "how long the batch in hand may go on after SIGTERM or SIGINT; the last save has 3s more, and the archive 5s")
 	f.expect.add(flags)
 	f.add(flags, "hand over after the batch in hand when another run asks; then exit with 10")
 	return cmd
@@ -185,6 +193,9 @@ func (a *app) batch(parent context.Context, f batchFlags, name, path string, arg
 	err = checkpoint.Run(ctx, s.in(a.namespace), name, func(ctx context.Context, opened *checkpoint.Session[records.Position]) error {
 		waiting()
 		session = opened
+		defer context.AfterFunc(stop, func() {
+			session.CloseBy(time.Now().Add(f.grace + min(killAfter, f.leaseDuration/10) + closingGrace))
+		})()
 		return j.Run(ctx, stop, cancel, session)
 	}, f.options(a))
 	if shown != nil {

@@ -76,7 +76,7 @@ stopped and exits with 143 (130 after SIGINT), whatever CMD's own exit code is.
 		},
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&f.grace, "grace", 20*time.Second, "how long CMD may go on after SIGTERM, before SIGKILL")
+	flags.DurationVar(&f.grace, "grace", defaultGrace, "how long CMD may go on after SIGTERM, before SIGKILL; the last save has 3s more, and the archive 5s")
 	flags.BoolVar(&f.keepState, "keep-state", false, "keep the checkpoint's state as it is, though CMD does not use it and marks a newer cursor")
 	f.expect.add(flags)
 	f.add(flags, "hand over when another run asks: CMD gets SIGTERM; then exit with 10")

@@ -115,6 +115,9 @@ func (j *job) supervise(shared *agent.Shared) error {
 	case end.Yielded:
 		return checkpoint.ErrYielded
 	case end.Signal != nil: // whatever its status: it may have ended half-way
+		if !end.Told.IsZero() {
+			j.session.CloseBy(end.Told.Add(j.grace + closingGrace))
+		}
 		stopped := &kinds.SignalError{Signal: end.Signal}
 		j.cancel(stopped)
 		return stopped

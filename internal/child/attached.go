@@ -51,6 +51,7 @@ type End struct {
 	Signal  os.Signal // the signal that told it to end
 	Lost    error     // the cause of the context whose end told it to end
 	Yielded bool      // it was told to end because another run asked
+	Told    time.Time // when Signal came; zero: it is not set
 }
 
 // Wait waits until the command has ended, and all processes that it left running. It forwards
@@ -81,7 +82,7 @@ func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-ch
 		case s := <-signals:
 			a.forward(s)
 			if Stops(s) && !told() {
-				end.Signal = s
+				end.Signal, end.Told = s, time.Now()
 				if hasEnded || s != os.Interrupt { // some commands go on at SIGINT, as a shell does
 					finish()
 				}
