@@ -15,8 +15,8 @@ const saveSoonAfter = 250 * time.Millisecond
 
 // SaveSoon says that this process may be killed soon, as after SIGTERM: what is marked is saved in
 // the background now, and what is marked later within 250 ms. It does not wait. After the end of
-// the caller's context marks are saved within 250 ms as well, unless Options.Interval is the largest
-// Duration.
+// the caller's context marks are saved within 250 ms as well, unless Options.Interval is the
+// largest Duration.
 func (s *Session[T]) SaveSoon() { s.soonOnce.Do(func() { close(s.soon) }) }
 
 // autosave saves in the background what was marked: after Options.Every records, or

@@ -178,8 +178,8 @@ func (s *Session[T]) admit() bool {
 	}
 }
 
-// await unlocks s.mu until something has changed, the lease is lost, stopped is closed, or it is time
-// to look again.
+// await unlocks s.mu until something has changed, the lease is lost, stopped is closed, or again says
+// that it is time to look again.
 func (s *Session[T]) await(stopped <-chan struct{}, again <-chan time.Time) {
 	changed := s.changed
 	s.waiting++
