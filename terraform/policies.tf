@@ -161,12 +161,21 @@ locals {
       Action   = ["dynamodb:DeleteItem", "dynamodb:UpdateItem"]
       Resource = [aws_dynamodb_table.this.arn]
     }],
-    [for statement in [{
-      Sid      = "CollectBodies"
-      Effect   = "Allow"
-      Action   = ["s3:DeleteObject"]
-      Resource = ["${local.archive_arn}/${local.bodies}*"]
-    }] : statement if var.archive],
+    [for statement in [
+      {
+        Sid      = "CollectBodies"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject"]
+        Resource = ["${local.archive_arn}/${local.bodies}*"]
+      },
+      {
+        # latest.json says whether the store went back: then nothing is collected.
+        Sid      = "MirroredVersions"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = ["${local.archive_arn}/${local.mirror}*"]
+      },
+    ] : statement if var.archive],
     local.kms_statements,
   )
 

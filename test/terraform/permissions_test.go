@@ -249,15 +249,22 @@ func (b *bench) run(t *testing.T, command string, exit int) string {
 	return string(out)
 }
 
+// store is the store as the commands open it, through the recorder.
+func (b *bench) store(t *testing.T) *dynamostore.Store {
+	t.Helper()
+	client := dynamodb.New(dynamotest.Client(t).Options(), func(o *dynamodb.Options) { o.BaseEndpoint = &b.services.dynamo })
+	return dynamostore.New(client, b.services.table)
+}
+
 // program is a job that imports the library: it saves a large state, and finds what
 // a session that died has left of another.
 func (b *bench) program(t *testing.T, name string) {
 	t.Helper()
-	st := dynamostore.New(dynamodb.New(dynamotest.Client(t).Options(), func(o *dynamodb.Options) { o.BaseEndpoint = &b.services.dynamo }), b.services.table)
+	st := b.store(t)
 	bucket, err := s3archive.New(s3.New(s3test.Client(t).Options(), func(o *s3.Options) { o.BaseEndpoint = &b.services.s3 }), b.services.bucket, b.services.prefix, nil)
 	require.NoError(t, err)
 	err = checkpoint.Run(t.Context(), checkpoint.Namespace{Store: st, Archive: bucket}, name, func(ctx context.Context, s *checkpoint.Session[[]byte]) error {
-		left := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Home: "0a1b2c3d", Version: s.Version() + 1, CommitID: "left"}))
+		left := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Home: archive.Home(b.store(t)), Version: s.Version() + 1, CommitID: "left"}))
 		_, err := s3test.Client(t).PutObject(ctx, &s3.PutObjectInput{Bucket: &b.services.bucket, Key: &left, Body: strings.NewReader("left")})
 		require.NoError(t, err)
 		require.NoError(t, s.Save(ctx, "1", []byte("small")))
@@ -313,7 +320,7 @@ func (b *bench) leave(t *testing.T, name string) {
 	defer cancel()
 	_, err := checkpoint.Namespace{Store: st}.Delete(ctx, name, nil)
 	require.Error(t, err)
-	body := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Home: "0a1b2c3d", Version: 1, CommitID: "left"}))
+	body := path.Join(b.services.prefix, archive.BodyKey(key(name), archive.BodyID{Home: archive.Home(b.store(t)), Version: 1, CommitID: "left"}))
 	_, err = s3test.Client(t).PutObject(t.Context(), &s3.PutObjectInput{Bucket: &b.services.bucket, Key: &body, Body: strings.NewReader("left")})
 	require.NoError(t, err)
 }
