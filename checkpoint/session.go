@@ -275,6 +275,10 @@ func (s *Session[T]) Failed() int64 {
 // of ctx when ctx ends. A process that was stopped calls it before it goes on.
 func (s *Session[T]) Confirm(ctx context.Context) error { return s.c.lease.Ready(ctx) }
 
+// LeaseLeft is how long it takes from now until another run may take the lease, if no further
+// renewal succeeds. It is negative after that.
+func (s *Session[T]) LeaseLeft() time.Duration { return s.c.lease.Left() }
+
 // HandoffWanted is closed when another run waits for the lease and Options.Lease.Yield agreed to
 // hand it over. Finish the step in hand and return [ErrYielded], or close with it. After one lease
 // duration the session's context is cancelled with ErrYielded.

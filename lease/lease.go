@@ -164,6 +164,14 @@ func (l *Lease) Lose(e *LostError) {
 	l.lose(e)
 }
 
+// Left is how long it takes from now until another run may take the lease, if no further renewal
+// succeeds. It is negative after that. A loss or a release does not change it.
+func (l *Lease) Left() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.opts.Duration - (l.opts.Readings.Mono() - l.sent)
+}
+
 // Over reports whether the lease is lost or released. It costs some nanoseconds, and is true from
 // before the moment that [Lease.Context] ends.
 func (l *Lease) Over() bool { return l.over.Load() }

@@ -21,7 +21,8 @@ const killAfter = 5 * time.Second
 
 // whatIsEnded is the part of the help of batch and run about processes that outlive the lease.
 const whatIsEnded = `On Linux no process that CMD has started goes on without the lease: a process that left
-CMD's group (timeout, setsid, a daemon) is ended as well, also when milepost is killed.
+CMD's group (timeout, setsid, a daemon) is ended as well, also when milepost is killed. All
+get SIGKILL when the lease runs out, whatever --grace says and even if milepost is stopped.
 What stays outside: a process of another user (sudo), work handed to a server (docker,
 systemd-run, ssh), and what goes on when milepost and its process milepost-keeper are
 killed together. On other systems only the process group of CMD is ended, and on Windows

@@ -32,7 +32,7 @@ while [ -d "$DIR" ]; do echo x >>"$DIR/out"; done
 
 // leaves starts job, which is run or batch, with a command that starts a worker, and returns when the
 // worker writes.
-func leaves(t *testing.T, job, text string) (p *commandProcess, env []string, dir string) {
+func leaves(t *testing.T, job, text string, flags ...string) (p *commandProcess, env []string, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "worker"), []byte(worker), 0o700))
@@ -41,9 +41,42 @@ func leaves(t *testing.T, job, text string) (p *commandProcess, env []string, di
 	if job == "batch" {
 		args = append(args, writeFile(t, "in", numbered(10)))
 	}
-	p = startProcess(t, env, append(args, "--grace", "300ms", "--lease-duration", "10s", "--", "sh", "-c", text)...)
+	args = append(append(args, "--grace", "300ms", "--lease-duration", "10s"), flags...)
+	p = startProcess(t, env, append(args, "--", "sh", "-c", text)...)
 	processtest.WaitForFile(filepath.Join(dir, "pid"))
 	return p, env, dir
+}
+
+// goneWhenTaken waits for the lease of the checkpoint and runs a command that fails if the worker is
+// there.
+func goneWhenTaken(t *testing.T, env []string) {
+	t.Helper()
+	must(t, env, "run", "a", "--wait", "10m", "--", "sh", "-c", `! kill -0 "$(cat "$DIR/pid")" 2>/dev/null`)
+}
+
+func TestTheCommandOfAStoppedMilepostEndsBeforeItsLeaseIsTaken(t *testing.T) {
+	for _, job := range []string{"run", "batch"} {
+		t.Run(job, func(t *testing.T) {
+			t.Parallel()
+			p, env, dir := leaves(t, job, leavers["setsid"], "--lease-duration", "5s")
+			require.NoError(t, p.cmd.Process.Signal(syscall.SIGSTOP))
+			goneWhenTaken(t, env)
+			require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
+			assert.Equal(t, 7, p.exit(t))
+			processtest.AssertGone(t, filepath.Join(dir, "pid"))
+		})
+	}
+}
+
+func TestACommandOutlastsItsGraceNoLongerThanItsLease(t *testing.T) {
+	for _, job := range []string{"run", "batch"} {
+		t.Run(job, func(t *testing.T) {
+			t.Parallel()
+			p, env, _ := leaves(t, job, `"$DIR/worker"; :`, "--lease-duration", "5s", "--grace", "10m")
+			must(t, env, "lease", "break", "a", "--now", "--reason", "test", "--execute")
+			assert.Equal(t, 7, p.exit(t))
+		})
+	}
 }
 
 func TestNothingOfACommandWritesAfterItsLease(t *testing.T) {

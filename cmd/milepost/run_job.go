@@ -103,6 +103,7 @@ func (j *job) supervise(shared *agent.Shared) error {
 	p, err := child.Start(cmd, child.Options{
 		Dir: shared.Dir(), Grace: j.grace,
 		Confirm: func() error { return j.session.Confirm(j.session.Context()) },
+		Left:    j.session.LeaseLeft,
 		Notice:  func(text string) { j.app.say("%s", text) },
 	})
 	if err != nil {

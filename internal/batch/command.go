@@ -26,6 +26,7 @@ func (j *Job) runCommand(ctx context.Context, b *records.Batch) error {
 		fmt.Sprintf("MILEPOST_LAST=%d", b.Last),
 	}
 	j.o.Command.Confirm = func() error { return s.Confirm(ctx) }
+	j.o.Command.Left = s.LeaseLeft
 	j.o.Command.Notice = func(text string) { j.o.Say("%s", text) }
 	pauses := &backoff.ExponentialBackOff{
 		InitialInterval: time.Second, Multiplier: 2, RandomizationFactor: 0.2, MaxInterval: time.Minute,

@@ -24,6 +24,9 @@ type Options struct {
 	Grace   time.Duration // how long after SIGTERM the command gets SIGKILL
 	Confirm func() error  // asked before a command goes on that was stopped together with this process
 	Notice  func(string)  // tells people what the command does; it may block
+
+	// Left is how long from now the command may go on whatever becomes of this process.
+	Left func() time.Duration
 }
 
 // Start starts cmd, whose arguments, environment and standard streams are set. If its standard
@@ -41,6 +44,7 @@ func Start(cmd *exec.Cmd, o Options) (*Attached, error) {
 		return nil, err
 	}
 	a.stops.p = a.process
+	a.vouch(o.Left)
 	return a, nil
 }
 
@@ -60,7 +64,8 @@ type End struct {
 // Wait sends the command SIGTERM when ctx ends or when yield is closed. A signal that asks to stop
 // is forwarded. The command and its descendants get SIGKILL after the grace; but after SIGINT the
 // command may go on, as under a shell. The first reason counts, except that the end of ctx replaces
-// any other. What a command left running is also ended if the command failed.
+// any other. What a command left running is also ended if the command failed. On Linux the command
+// and its descendants get SIGKILL when no time is Left, even if this process is stopped.
 func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-chan os.Signal) End {
 	defer a.host.close()
 	defer a.close()

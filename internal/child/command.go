@@ -19,6 +19,10 @@ type Command struct {
 	Confirm        func() error  // asked before a command goes on that was stopped together with this process
 	Notice         func(string)  // tells people what the command does; it may block
 
+	// Left is how long from now a run may go on whatever becomes of this process. On Linux the program
+	// and its descendants get SIGKILL when no time is left, even if this process is stopped.
+	Left func() time.Duration
+
 	host *host // of all runs; nil: there was none
 }
 
@@ -59,6 +63,7 @@ func (c *Command) Run(ctx, stop context.Context, data []byte, env ...string) err
 		return fmt.Errorf("start %s: %w", c.Argv[0], err)
 	}
 	defer s.p.close()
+	s.p.vouch(c.Left)
 	return c.wait(ctx, stop, s)
 }
 

@@ -38,6 +38,7 @@ type order struct {
 	Start  *startOrder    `json:",omitempty"`
 	Do     deed           `json:",omitempty"`
 	Signal syscall.Signal `json:",omitempty"`
+	Left   time.Duration  `json:",omitempty"` // how long from now the command may go on without another word
 }
 
 // startOrder says what to start. Three files come with it: the command's standard streams.
@@ -87,7 +88,8 @@ type keeper struct {
 	running  bool              // the command has not ended
 	frozen   bool              // all descendants are stopped, as the parent asked
 	ending   bool
-	killed   map[int]bool // the descendants that were sent SIGKILL
+	over     <-chan time.Time // when the command may go on no longer; nil: the parent has not said
+	killed   map[int]bool     // the descendants that were sent SIGKILL
 	futile   int
 }
 
@@ -258,6 +260,8 @@ func (k *keeper) run() (outside string) {
 			if living := descendants(); len(living) > 0 {
 				k.report(report{Left: names(living)})
 			}
+		case <-k.over: // the parent is stopped, or its command outlasts the grace
+			k.ending = k.ending || !k.frozen
 		case <-again:
 		}
 		if again = nil; k.ending && k.children != nil {
@@ -301,9 +305,13 @@ func (k *keeper) obey(o order) {
 	if k.children == nil && o.Start == nil {
 		return // the command that it is about has ended
 	}
+	if o.Left > 0 {
+		k.over = time.After(o.Left)
+		return
+	}
 	switch o.Do {
 	case "":
-		k.killed, k.futile = map[int]bool{}, 0
+		k.over, k.killed, k.futile = nil, map[int]bool{}, 0
 		k.start(o.Start)
 	case doSignal:
 		k.signal(o.Signal)

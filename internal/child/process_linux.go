@@ -85,6 +85,7 @@ type process struct {
 	streams  streams
 	terminal *terminal // the command's standard input; nil: it is none, or the command does not get it
 	lent     bool      // the command has the terminal
+	quiet    func()    // ends what vouch began
 }
 
 // launch starts cmd. If onTerminal is set and the command's standard input is a terminal, the command
@@ -93,7 +94,7 @@ func (h *host) launch(cmd *exec.Cmd, onTerminal bool) (*process, error) {
 	if cmd.Err != nil {
 		return nil, cmd.Err
 	}
-	p := &process{host: h, events: make(chan event, 16)}
+	p := &process{host: h, events: make(chan event, 16), quiet: func() {}}
 	if onTerminal {
 		p.terminal = terminalOf(cmd)
 	}
@@ -208,8 +209,34 @@ func (p *process) freeze() { p.order(order{Do: doFreeze}) }
 
 func (p *process) thaw() { p.order(order{Do: doThaw}) }
 
-// close does nothing: all processes have ended.
-func (p *process) close() {}
+// vouch tells the keeper again and again how long the command may go on without another word. So a
+// process that is stopped, and cannot notice that its lease is over, does not leave its command at
+// work.
+func (p *process) vouch(left func() time.Duration) {
+	if left == nil {
+		return
+	}
+	over, done := make(chan struct{}), make(chan struct{})
+	p.quiet = func() { close(over); <-done }
+	go func() {
+		defer close(done)
+		for {
+			now := left()
+			if now <= 0 {
+				return
+			}
+			p.order(order{Left: now})
+			select {
+			case <-time.After(now / 10):
+			case <-over:
+				return
+			}
+		}
+	}()
+}
+
+// close ends what belongs to the command in this process. All processes have ended.
+func (p *process) close() { p.quiet() }
 
 // lendTerminal gives the terminal to the command if this process has it.
 func (p *process) lendTerminal() {
