@@ -381,7 +381,7 @@ func files(t *testing.T, env []string) (putBack func()) {
 }
 
 func TestAFileThatWasPutBackIsRefusedAndTheCommandsThatItNamesGoOn(t *testing.T) {
-	onEachArchive(t, func(t *testing.T, env []string, a archive.Archive) {
+	onEachArchive(t, func(t *testing.T, env []string, _ archive.Archive) {
 		cursor := func() any { return object(t, must(t, env, "get", "flights", "-o", "json"))["cursor"] }
 		for i := range 4 {
 			must(t, env, "set", "flights", "--cursor", fmt.Sprint(i+1), "--execute")

@@ -64,7 +64,7 @@ func TestTheDefaultStoreIsForItsUserOnly(t *testing.T) {
 	state := t.TempDir()
 	must(t, []string{"MILEPOST_STORE=", "XDG_STATE_HOME=" + state, "HOME=" + state}, "set", "a", "--cursor", "x", "--execute")
 	var modes []string
-	require.NoError(t, filepath.WalkDir(state, func(path string, entry fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(state, func(_ string, entry fs.DirEntry, err error) error {
 		if err == nil && (entry.Name() == "milepost" || entry.Name() == "milepost.db") {
 			info, err := entry.Info()
 			require.NoError(t, err)

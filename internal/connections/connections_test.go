@@ -122,6 +122,6 @@ func TestAClientIsWatchedOnceAndOneWithoutAPoolIsLeftAlone(t *testing.T) {
 	assert.Same(t, plain, connections.Watched(plain))
 }
 
-type other struct{ n int }
+type other struct{ _ int }
 
 func (*other) Do(*http.Request) (*http.Response, error) { return nil, net.ErrClosed }

@@ -71,7 +71,8 @@ func (successes) HandleDeserialize(ctx context.Context, in middleware.Deserializ
 // for items asks for its consumed capacity.
 func unproven(reply any) string {
 	const capacity = "ConsumedCapacity"
-	name, has := "", true
+	var name string
+	var has bool
 	switch out := reply.(type) {
 	case *dynamodb.PutItemOutput:
 		name, has = capacity, out.ConsumedCapacity != nil

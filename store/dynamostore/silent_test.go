@@ -111,7 +111,7 @@ func TestALeaseSurvivesAnyNumberOfSilentConnections(t *testing.T) {
 				server := &http.Server{Handler: g, ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 					return context.WithValue(ctx, connNumber{}, g.accepted.Add(1))
 				}}
-				served := make(chan error)
+				served := make(chan error, 1)
 				go func() { served <- server.Serve(g) }()
 
 				st := dynamostore.New(client(g), f.table)
@@ -136,7 +136,7 @@ func TestALeaseSurvivesAnyNumberOfSilentConnections(t *testing.T) {
 				}
 				close(g.ended)
 				_ = server.Close()
-				<-served
+				assert.Error(t, <-served)
 			})
 		})
 	}

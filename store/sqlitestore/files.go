@@ -108,6 +108,12 @@ func hasContent(path string) (bool, error) {
 	return err == nil && info.Size() > 0, err
 }
 
+// mayBeThere reports whether a file is there, or cannot be seen.
+func mayBeThere(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // withoutLinks follows symbolic links as SQLite does. The target need not exist.
 func withoutLinks(path string) (string, error) {
 	for range 40 {

@@ -165,9 +165,7 @@ func (s *Store) alone() (file fs.FileInfo, alone bool, err error) {
 			return file, false, err
 		}
 	}
-	_, indexErr := os.Stat(s.real + indexSuffix)
-	_, logErr := os.Stat(s.real + logSuffix)
-	return file, indexErr != nil || logErr != nil, nil
+	return file, !mayBeThere(s.real+indexSuffix) || !mayBeThere(s.real+logSuffix), nil
 }
 
 // needsCopy explains why a database with a log, or a journal, cannot be read in a directory that is

@@ -68,7 +68,7 @@ func (g *generator) takeOver(i int) {
 	take := func(l *latest) {
 		l.line, l.epoch, l.lease, l.home, l.announced = id, p.epoch, id, p.store, p.at
 	}
-	giveUp := func(w *world, s *session) {
+	giveUp := func(w *world, _ *session) {
 		w.removeBody(p.at)
 		w.end(i)
 	}

@@ -34,11 +34,17 @@ type Role struct {
 	store uint8
 }
 
-// Job, GC, Restore and Purge are roles.
-func Job(store uint8) Role     { return Role{job, store} }
-func GC(store uint8) Role      { return Role{collect, store} }
+// Job is a session that saves and mirrors.
+func Job(store uint8) Role { return Role{job, store} }
+
+// GC removes bodies that no version has.
+func GC(store uint8) Role { return Role{collect, store} }
+
+// Restore brings the checkpoint back from the archive.
 func Restore(store uint8) Role { return Role{restore, store} }
-func Purge(store uint8) Role   { return Role{purge, store} }
+
+// Purge deletes the checkpoint and what the archive holds of it.
+func Purge(store uint8) Role { return Role{purge, store} }
 
 // Config is what one search allows to happen.
 type Config struct {

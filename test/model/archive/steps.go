@@ -357,7 +357,7 @@ func (g *generator) session(i int) {
 				}
 				w.end(i)
 			},
-			func(w *world, s *session) {})
+			func(*world, *session) {})
 	case removesMirror:
 		for c := commit(1); c <= lastCommit; c++ {
 			if c.version() <= p.read.purged {
@@ -471,7 +471,7 @@ func (g *generator) askAgain(i int) {
 	st := &w.stores[p.store]
 	s.read, s.known = w.latest, true
 	mine := w.latest.lease == id
-	if lost := st.epoch != p.epoch || st.lease != id || st.head != p.base; lost && !(mine && g.lacks(HeadAfter412)) {
+	if lost := st.epoch != p.epoch || st.lease != id || st.head != p.base; lost && (!mine || !g.lacks(HeadAfter412)) {
 		w.end(i)
 		g.emit(w, i+1, "reads latest.json and HEAD: its lease is lost", 0)
 		return
