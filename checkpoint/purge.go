@@ -28,7 +28,7 @@ func (p *PurgeResult) count(bodies []UnusedBody) {
 
 // countPurge counts all that the archive holds of a checkpoint.
 func (n named) countPurge(ctx context.Context) (*PurgeResult, error) {
-	p, home := &PurgeResult{}, archive.Home(n.Store)
+	p := &PurgeResult{}
 	for object, err := range n.Archive.List(ctx, archive.VersionPrefix(n.key), &archive.ListOptions{Delimiter: true}) {
 		if err != nil {
 			return nil, wrap("list the mirror of", n.key, err)
@@ -42,7 +42,7 @@ func (n named) countPurge(ctx context.Context) (*PurgeResult, error) {
 		if err != nil {
 			return nil, wrap("list the bodies of", n.key, err)
 		}
-		if !body.Foreign && body.ID.Home == home {
+		if !body.Foreign {
 			p.Bodies++
 			p.Bytes += body.Object.Size
 		}

@@ -225,8 +225,11 @@ func planClose(r *request, f *fields) work {
 		switch {
 		case m.hasCursor:
 			err = s.mark(&m)
-		case m.state != nil:
+		case m.state != nil && s.inHand(): // a mark would make a record of the cursor
 			_ = s.save(context.Background(), m) // otherwise the closing save has it, and reports the error
+		case m.state != nil:
+			m.cursor = s.Cursor()
+			err = s.mark(&m)
 		}
 		if err != nil {
 			return nil, err

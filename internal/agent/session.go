@@ -86,6 +86,13 @@ func newSession(id int64, s *checkpoint.Session[json.RawMessage], within time.Du
 	}
 }
 
+// inHand reports whether a record is started and not finished.
+func (s *session) inHand() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.records) > 0
+}
+
 // serve carries out the tasks of the queue until it is closed.
 func (s *session) serve() {
 	var starting sync.WaitGroup

@@ -110,7 +110,7 @@ var leasePeerRules = []rule{
 		o := f.options(f.as("a"))
 		o.Every, o.MaxUnsaved = 1, 1
 		s := f.sessionOn(t, f.line(), o)
-		s.line.On("Commit", 0, faultstore.Hang) // the save waits; the mark waits for the save, and the pipeline for the mark
+		s.line.On("Commit", 0, faultstore.Throttle) // the save waits; the mark waits for the save, and the pipeline for the mark
 		blocked := make(chan struct{})
 		go func() {
 			defer close(blocked)
