@@ -86,7 +86,7 @@ func (n named) finishDelete(ctx context.Context, found store.Records, former *st
 	if n.Archive != nil {
 		done := &GCResult{}
 		err := n.collect(ctx, &UpkeepOptions{AllHomes: purged != nil}, done) // a restored version has its body from the store before
-		if errors.Is(err, lease.ErrStoreRegressed) { // the deletion led on from there; the bodies stay
+		if errors.Is(err, lease.ErrStoreRegressed) {                         // the deletion led on from there; the bodies stay
 			err = nil
 		}
 		if left, err = leaving(left, err); err != nil {

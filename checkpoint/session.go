@@ -276,7 +276,8 @@ func (s *Session[T]) Failed() int64 {
 func (s *Session[T]) Confirm(ctx context.Context) error { return s.c.lease.Ready(ctx) }
 
 // LeaseLeft is how long it takes from now until another run may take the lease, if no further
-// renewal succeeds. It is negative after that.
+// renewal succeeds. It is 0 or less once that can have happened, and once another run has taken the
+// lease.
 func (s *Session[T]) LeaseLeft() time.Duration { return s.c.lease.Left() }
 
 // HandoffWanted is closed when another run waits for the lease and Options.Lease.Yield agreed to

@@ -66,7 +66,7 @@ type LossReason string
 
 // How a lease is lost.
 const (
-	Stolen    LossReason = "stolen"    // another run has a higher epoch, or LEASE is gone
+	Stolen    LossReason = "stolen"    // another run has a higher epoch, or LEASE or its store is gone
 	Expired   LossReason = "expired"   // no renewal succeeded in time
 	Released  LossReason = "released"  // its holder released it
 	Regressed LossReason = "regressed" // the store has gone backward

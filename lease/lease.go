@@ -165,10 +165,13 @@ func (l *Lease) Lose(e *LostError) {
 }
 
 // Left is how long it takes from now until another run may take the lease, if no further renewal
-// succeeds. It is negative after that. A loss or a release does not change it.
+// succeeds. It is 0 or less once that can have happened, and once another run has taken the lease.
 func (l *Lease) Left() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.loss != nil && l.loss.Reason == Stolen {
+		return 0
+	}
 	return l.opts.Duration - (l.opts.Readings.Mono() - l.sent)
 }
 
@@ -295,6 +298,10 @@ func (l *Lease) renew() bool {
 		case at.Beat >= r.Beat: // an attempt of ours landed
 			record, clock, err = *at, store.Clock{}, nil
 		}
+	}
+	if errors.Is(err, store.ErrReplaced) {
+		l.lose(&LostError{Reason: Stolen, Err: err})
+		return false
 	}
 	l.renewErr = err
 	if err != nil {

@@ -336,3 +336,22 @@ func TestAWaiterThatIsCancelledWhileItAsksForTheLeaseReturnsTheCause(t *testing.
 		assert.ErrorIs(t, err, why)
 	})
 }
+
+func TestALeaseEndsAtTheFirstBeatThatFindsItsStoreReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := faultstore.New(memstore.New(nil))
+		l := acquire(t, st, as("a"))
+		st.On("Renew", 0, func(context.Context, *faultstore.Call) error {
+			return errors.Join(store.ErrNotApplied, store.ErrReplaced)
+		})
+		assert.Positive(t, l.Left())
+		began := time.Now()
+		<-l.Context().Done()
+		assert.LessOrEqual(t, time.Since(began), 10*time.Second, "the first beat, and not the expiry")
+		lost, ok := errors.AsType[*LostError](context.Cause(l.Context()))
+		require.True(t, ok)
+		assert.Equal(t, Stolen, lost.Reason)
+		require.ErrorIs(t, lost, store.ErrReplaced)
+		assert.LessOrEqual(t, l.Left(), time.Duration(0), "another run may be at work")
+	})
+}

@@ -19,6 +19,10 @@ var (
 	// ErrUnavailable says that the service could not be reached or did not answer.
 	ErrUnavailable = errors.New("store unavailable")
 
+	// ErrReplaced says that this store's place has another file now, or none. A lease in this store is
+	// lost: the next run finds no trace of it.
+	ErrReplaced = errors.New("the store was replaced")
+
 	// ErrNotFound says that there is no such version, or no such checkpoint.
 	ErrNotFound = errors.New("not found")
 

@@ -20,7 +20,7 @@ import (
 // How long a request may wait for its connection, and then for its reply.
 const (
 	connectWithin = 5 * time.Second
-	answerWithin  = 20 * time.Second
+	answerWithin  = 10 * time.Second
 )
 
 // awsSettings returns the settings that the AWS SDK finds by itself, with the region and profile

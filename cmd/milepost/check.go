@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -61,16 +63,20 @@ func (a *app) printFindings(s *openStore, findings []finding) error {
 			return err
 		}
 	} else {
-		_, _ = fmt.Fprintf(a.stdout, "store %s\narchive %s\n", s.url, s.archive.url)
+		var text strings.Builder
+		fmt.Fprintf(&text, "store %s\narchive %s\n", s.url, s.archive.url)
 		for _, f := range findings {
-			_, _ = fmt.Fprintf(a.stdout, "%s: %s\n         %s\n", f.Severity, f.Problem, f.Remedy)
+			fmt.Fprintf(&text, "%s: %s\n         %s\n", f.Severity, f.Problem, f.Remedy)
 		}
 		if len(findings) == 0 {
 			said := "it is in order"
 			if s.archive.Archive != nil {
 				said = "both are in order: the archive honours If-None-Match and If-Match"
 			}
-			_, _ = fmt.Fprintln(a.stdout, said)
+			fmt.Fprintln(&text, said)
+		}
+		if _, err := io.WriteString(a.stdout, text.String()); err != nil {
+			return err
 		}
 	}
 	if broken > 0 {

@@ -169,6 +169,7 @@ func holding(t *testing.T, env []string, name string, self func() store.Holder, 
 	options.Lease.Holder.ID = "nightly"
 	options.Lease.Duration = 12 * time.Second
 	options.Lease.Readings = &lease.Readings{Self: self}
+	options.KeepState = true
 	session, err := checkpoint.Open[struct{}](t.Context(), checkpoint.Namespace{Store: s}, name, &options)
 	require.NoError(t, err)
 	do()

@@ -52,8 +52,9 @@ MILEPOST_SOCKET.
 Run forwards signals to CMD and its process group. At a signal that asks to stop, run saves
 what was marked at once, and from then on each mark within 250 ms. When CMD has ended, run
 waits for the processes that CMD left running, and names them. When the lease is lost, or
-after SIGTERM, all of them get SIGTERM, and SIGKILL after --grace. After a signal the run is
-stopped and exits with 143 (130 after SIGINT), whatever CMD's own exit code is.
+after SIGTERM, all of them get SIGTERM, and SIGKILL after --grace, or at once if another run
+has the lease. After a signal the run is stopped and exits with 143 (130 after SIGINT),
+whatever CMD's own exit code is.
 
 ` + whatIsEnded,
 		Example: `  milepost run nightly -- ./nightly.sh

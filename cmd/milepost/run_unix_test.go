@@ -150,15 +150,12 @@ func TestASecondRunOfTheSameNameIsRefused(t *testing.T) {
 func TestWhenTheLeaseIsLostTheCommandIsEndedAndNothingMoreIsSaved(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, env []string) {
 		dir, done := startRun(t, env, `
-trap 'milepost mark --cursor late; echo "mark $?" >"$DIR/told"; exit 0' TERM
+trap 'milepost mark --cursor late' TERM
 milepost save --cursor 1; : >"$DIR/runs"; wait_for never`, "--lease-duration", "10s")
 		processtest.WaitForFile(filepath.Join(dir, "runs"))
 		must(t, env, "lease", "break", "a", "--now", "--reason", "test", "--execute")
 		r := <-done
 		assert.Equal(t, 7, r.exit, r.stderr)
-		told, err := os.ReadFile(filepath.Join(dir, "told"))
-		require.NoError(t, err, "the command got SIGTERM")
-		assert.Equal(t, "mark 7\n", string(told))
 		cp := newest(t, env, "a")
 		assert.Equal(t, "1", cp["cursor"])
 		assert.EqualValues(t, "1", cp["version"])

@@ -18,16 +18,19 @@ type Attached struct {
 	stops *stops
 }
 
-// Options are the options of [Start]. All are required.
+// Options are the options of [Start]. All but Left are required.
 type Options struct {
 	Dir     string        // removed when the command has ended, and if this process is killed
 	Grace   time.Duration // how long after SIGTERM the command gets SIGKILL
 	Confirm func() error  // asked before a command goes on that was stopped together with this process
 	Notice  func(string)  // tells people what the command does; it may block
 
-	// Left is how long from now the command may go on whatever becomes of this process.
+	// Left is how long from now the command may go on whatever becomes of this process. Nil: forever.
 	Left func() time.Duration
 }
+
+// noneIs reports whether no time is left.
+func noneIs(left func() time.Duration) bool { return left != nil && left() <= 0 }
 
 // Start starts cmd, whose arguments, environment and standard streams are set. If its standard
 // input is a terminal, the command gets the terminal until it ends. The caller must call
@@ -64,8 +67,9 @@ type End struct {
 // Wait sends the command SIGTERM when ctx ends or when yield is closed. A signal that asks to stop
 // is forwarded. The command and its descendants get SIGKILL after the grace; but after SIGINT the
 // command may go on, as under a shell. The first reason counts, except that the end of ctx replaces
-// any other. What a command left running is also ended if the command failed. On Linux the command
-// and its descendants get SIGKILL when no time is Left, even if this process is stopped.
+// any other. What a command left running is also ended if the command failed. The command and its
+// descendants get SIGKILL at once if ctx ends and no time is Left; on Linux they get it as soon as no
+// time is left, even if this process is stopped.
 func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-chan os.Signal) End {
 	defer a.host.close()
 	defer a.close()
@@ -97,6 +101,9 @@ func (a *Attached) Wait(ctx context.Context, yield <-chan struct{}, signals <-ch
 			end = End{Err: end.Err, Lost: context.Cause(ctx)}
 			kill = nil
 			finish()
+			if noneIs(a.o.Left) { // another run may be at work already
+				a.kill()
+			}
 		case <-yield:
 			yield = nil
 			if !told() {

@@ -19,8 +19,9 @@ type Command struct {
 	Confirm        func() error  // asked before a command goes on that was stopped together with this process
 	Notice         func(string)  // tells people what the command does; it may block
 
-	// Left is how long from now a run may go on whatever becomes of this process. On Linux the program
-	// and its descendants get SIGKILL when no time is left, even if this process is stopped.
+	// Left is how long from now a run may go on whatever becomes of this process. The program and its
+	// descendants get SIGKILL at once if ctx ends and no time is left; on Linux they get it as soon as
+	// no time is left, even if this process is stopped. Nil: forever.
 	Left func() time.Duration
 
 	host *host // of all runs; nil: there was none
@@ -87,6 +88,9 @@ func (c *Command) wait(ctx, stop context.Context, s *stops) error {
 			over = nil
 			why = nil // the loss replaces any other reason
 			finish(context.Cause(ctx))
+			if noneIs(c.Left) { // another run may be at work already
+				s.p.kill()
+			}
 		case <-stopping:
 			stopping = nil
 			grace = time.After(c.Grace)

@@ -87,6 +87,7 @@ type keeper struct {
 	command  int               // the command's process id
 	running  bool              // the command has not ended
 	frozen   bool              // all descendants are stopped, as the parent asked
+	stopped  bool              // someone else has stopped the command, and the parent knows it
 	ending   bool
 	over     <-chan time.Time // when the command may go on no longer; nil: the parent has not said
 	killed   map[int]bool     // the descendants that were sent SIGKILL
@@ -222,7 +223,7 @@ func (k *keeper) start(o *startOrder) {
 		k.report(report{Failed: errno})
 		return
 	}
-	k.command, k.running, k.frozen = pid, true, false
+	k.command, k.running, k.frozen, k.stopped = pid, true, false, false
 	k.report(report{Started: pid})
 	children := make(chan childState)
 	k.children = children
@@ -285,11 +286,13 @@ func (k *keeper) noticed(c childState) (ended bool) {
 		return true
 	case c.status.Stopped():
 		if !k.frozen { // else this keeper has stopped it
+			k.stopped = true
 			k.report(report{Stopped: c.status.StopSignal()})
 		}
 	case k.frozen && parentIsStopped(): // someone else continued the command: no one would renew its lease
 		stopAll(descendants())
-	case c.status.Continued():
+	case c.status.Continued() && k.stopped: // else this keeper has continued it
+		k.stopped = false
 		k.report(report{Continued: true})
 	}
 	return false
@@ -326,7 +329,7 @@ func (k *keeper) obey(o order) {
 		stopAll(descendants())
 		k.report(report{Frozen: true})
 	case doThaw:
-		k.frozen = false
+		k.frozen, k.stopped = false, false
 		for _, d := range descendants() {
 			_ = syscall.Kill(d.pid, syscall.SIGCONT)
 		}

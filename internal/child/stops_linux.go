@@ -82,6 +82,10 @@ func (s *stops) noticed(e event) {
 		suspend()
 		s.late = time.After(lateAfter) // SIGCONT is here before, unless the kernel dropped the stop
 	case continued: // by someone else
+		if s.freezing {
+			s.p.freeze()
+			return
+		}
 		s.late, s.by = nil, ""
 		s.p.lendTerminal()
 		s.p.thaw()

@@ -44,6 +44,12 @@ func (s *Store) Check(ctx context.Context) ([]Finding, error) {
 			Remedy:  "move it to a local disk, or use a DynamoDB store",
 		})
 	}
+	if s.refusal != nil && len(found) == 0 {
+		found = append(found, Finding{
+			Problem: "no run can save here: " + s.refusal.Error(),
+			Remedy:  "let this user write to the file and its directory; where they are only read, that is as it should be",
+		})
+	}
 	before := len(found)
 	err = s.reading(ctx, func(ctx context.Context, r *conn) error {
 		found = found[:before] // it may be called again

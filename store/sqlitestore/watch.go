@@ -58,8 +58,7 @@ func (s *Store) moved(ctx context.Context, c *conn) (err error) {
 			return fmt.Errorf("%w: cannot see whether %s is the file that was opened: %w", store.ErrUnavailable, w.path, err)
 		}
 		if i == 0 {
-			return fmt.Errorf("%w: the file was %s after it was opened; what was saved last is in %s, which belongs to it",
-				store.ErrUnavailable, what, s.real+logSuffix)
+			return fmt.Errorf("%w: %w: the file was %s after it was opened; %s", store.ErrUnavailable, store.ErrReplaced, what, s.savedLast())
 		}
 		if c == nil {
 			return fmt.Errorf("%s was %s after it was opened", w.path, what)
@@ -68,12 +67,22 @@ func (s *Store) moved(ctx context.Context, c *conn) (err error) {
 		if strings.HasSuffix(w.path, logSuffix) {
 			lost = s.lostWithLog(context.WithoutCancel(ctx), c)
 		}
-		gone := fmt.Errorf("%s was %s after it was opened, so nothing more is saved here: %s; end the programs that use the file, and start this one again",
-			w.path, what, lost)
+		gone := fmt.Errorf("%w: %s was %s after it was opened, so nothing more is saved here: %s; end the programs that use the file, and start this one again",
+			store.ErrReplaced, w.path, what, lost)
 		s.gone.CompareAndSwap(nil, &gone)
 		return *s.gone.Load()
 	}
 	return nil
+}
+
+// savedLast says where the last versions are when the file is no longer in its place.
+func (s *Store) savedLast() string {
+	for _, w := range s.watched {
+		if now, err := os.Stat(w.path); w.path == s.real+logSuffix && (err != nil || !os.SameFile(now, w.file)) {
+			return "its log " + w.path + " is not there either, so what only the log had is lost"
+		}
+	}
+	return "what was saved last is in " + s.real + logSuffix + ", which belongs to it"
 }
 
 // mostLost bounds a message.

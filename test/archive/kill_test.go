@@ -176,7 +176,7 @@ func (p *place) collects(name string) {
 		pointed[p.bodyOf(object)] = true
 	}
 	before := keys(p.t, p.archive, "body/default/flights/")
-	must(p.t, p.env, "gc", "flights", "--execute")
+	must(p.t, p.env, "gc", "flights", "--all-homes", "--execute") // the bodies come by way of a proxy
 	after := keys(p.t, p.archive, "body/default/flights/")
 	for body := range before {
 		_, stays := after[body]
