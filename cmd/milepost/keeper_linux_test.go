@@ -218,3 +218,26 @@ func TestTheCommandInheritsOpenFilesAndNoneOfMilepost(t *testing.T) {
 	assert.Contains(t, string(four), "3 -> "+out+".3")
 	assert.NotContains(t, string(four), "socket:")
 }
+
+func TestAsTheFirstProcessOfAContainerAJobLeavesNoZombies(t *testing.T) {
+	container := []string{"60", "unshare", "--pid", "--fork", "--mount-proc"}
+	if out, err := exec.Command("timeout", append(container, "true")...).CombinedOutput(); err != nil {
+		t.Logf("NOT TESTED, because this system does not let the test make a pid namespace (it needs root): %v: %s", err, out)
+		return
+	}
+	const orphans = `for i in 1 2 3 4 5 6 7 8 9 10; do (true | true &); done
+until ! grep -qs '^State:.Z' /proc/[0-9]*/status; do sleep 0.01; done`
+	for _, job := range []string{"run", "batch"} {
+		t.Run(job, func(t *testing.T) {
+			t.Parallel()
+			args := append(container[:len(container):len(container)], "milepost", job, "a")
+			if job == "batch" {
+				args = append(args, writeFile(t, "in", numbered(10)))
+			}
+			cmd := exec.Command("timeout", append(args, "--", "sh", "-c", orphans)...)
+			cmd.Env = append(os.Environ(), insideRun(t, sqliteStore(t))...)
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, string(out))
+		})
+	}
+}
