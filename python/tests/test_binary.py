@@ -78,9 +78,7 @@ def test_the_script_runs_the_packages_binary_whatever_the_launcher_calls_it(bina
     packaged = package(tmp_path / "packaged", binary)
     code = "import sys; sys.argv = [sys.argv[1], 'version']; from milepost.binary import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(packaged)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "Scripts" / "milepost")], env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "Scripts" / "milepost")], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("milepost ")
 
@@ -93,9 +91,7 @@ def test_the_script_never_runs_itself(tmp_path: Path, suffix: str) -> None:
     script.chmod(0o755)
     code = "import sys; sys.argv = [sys.argv[1]]; from milepost.binary import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(without), "MILEPOST_BIN": str(script)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "milepost")], env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "milepost")], env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert "contains no binary" in done.stderr
 
