@@ -82,7 +82,7 @@ func TestWhatIsSavedInTheBackgroundGoesOnThoughNoOneTakesTheLog(t *testing.T) {
 	})
 }
 
-// The end of a session frees the lease though all that it has to say waits for ever.
+// The end of a session frees the lease though all that it has to say waits forever.
 func TestAnEndFreesTheLeaseThoughNoOneTakesTheLog(t *testing.T) {
 	for what, breaks := range map[string]func(r *rig, a *memory){
 		"nothing":           func(*rig, *memory) {},

@@ -344,7 +344,7 @@ func TestARestoreThatDefinitelyFailedLeavesNothingInTheArchive(t *testing.T) {
 	})
 }
 
-// Whoever can write to the archive can name an object as they like.
+// A person who can write to the archive can give an object any name.
 func TestAnObjectWithANumberThatNoJobReachesStopsNeitherRestoreNorReset(t *testing.T) {
 	for _, planted := range []string{"09223372036854775807-1-x.json", "00000000000000000009-9223372036854775807-x.json"} {
 		over(t, func(r *rig) {

@@ -17,7 +17,7 @@ import (
 // report prints an error to standard error, for a person or as JSON.
 func (a *app) report(err error) {
 	if errors.Is(err, kinds.ErrBrokenPipe) {
-		return // whoever read the answer has enough of it
+		return // the reader of the answer has enough of it
 	}
 	if a.output == "json" {
 		_ = writeJSON(a.stderr, kinds.ToErrorJSON(err))

@@ -238,7 +238,7 @@ func TestCreateTableWaitsForABoundedTimeAndSaysForWhat(t *testing.T) {
 		err := dynamostore.CreateTable(t.Context(), inMemory(func(op string) faulthttp.Fault { return replies[op] }), "jobs", nil)
 		return time.Since(began), err
 	}
-	t.Run("deleted for ever", func(t *testing.T) {
+	t.Run("it stays deleted", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			took, err := create(t, map[string]faulthttp.Fault{"CreateTable": inUse, "DescribeTable": describe("DELETING")})
 			require.ErrorIs(t, err, store.ErrUnavailable)
