@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,13 +22,17 @@ func id() string {
 // Uptime returns the time since the boot, the machine's sleep included. It reports false where that
 // is not known: a time namespace has its own boot-time clock.
 func Uptime() (time.Duration, bool) {
-	if !onMachinesClock(os.Readlink, os.ReadFile) {
+	if !machinesClock() {
 		return 0, false
 	}
 	var now unix.Timespec
 	err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
 	return time.Duration(now.Nano()), err == nil
 }
+
+// machinesClock is asked once: a process with threads cannot enter another time namespace, and
+// reading /proc at each save would take longer than some saves.
+var machinesClock = sync.OnceValue(func() bool { return onMachinesClock(os.Readlink, os.ReadFile) })
 
 // onMachinesClock reports whether this process's boot-time clock is that of the machine. The file
 // has the offsets of the children's namespace, which is usually this process's own, too.
