@@ -55,7 +55,8 @@ func newSave(next store.Version) *save { return &save{commit: store.Commit{Next:
 // own writes, that call returns a [*SettledError]. Any other error is definite: this call has saved
 // nothing and never will. It matches [lease.ErrLost] if the lease is lost,
 // [lease.ErrStoreRegressed] if the store has gone backward, and [store.ErrTooLarge] if the record
-// passes the store's limit, and [ErrRefused] if the cursor is empty and was not before. What was marked stays marked, for the next save.
+// passes the store's limit, and [ErrRefused] if the cursor is empty and was not before. What was
+// marked stays marked, for the next save.
 func (s *Session[T]) Save(ctx context.Context, cursor string, state T) error {
 	encoded, err := s.codec.Marshal(state)
 	if err != nil {

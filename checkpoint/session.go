@@ -62,8 +62,8 @@ type Session[T any] struct {
 	unreported error
 
 	// view guards what the methods that only read return, so that an update may call them. It is
-	// locked for moments, and after mu. What it guards changes only with mu held as well: who holds
-	// mu may read it.
+	// locked for moments, and after mu. What it guards changes only with mu held as well, so a
+	// goroutine that holds mu may read it.
 	view      sync.Mutex
 	cursor    string
 	window    window

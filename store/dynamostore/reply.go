@@ -67,8 +67,8 @@ func (successes) HandleDeserialize(ctx context.Context, in middleware.Deserializ
 	return out, metadata, err
 }
 
-// unproven returns the field that a reply lacks and that DynamoDB always sends, or "". Each request
-// for items asks for its consumed capacity.
+// unproven returns the name of the field that DynamoDB always sends and that is missing in a reply,
+// or "". Each request for items asks for its consumed capacity.
 func unproven(reply any) string {
 	const capacity = "ConsumedCapacity"
 	var name string

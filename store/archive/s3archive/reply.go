@@ -71,7 +71,7 @@ func (successes) HandleDeserialize(ctx context.Context, in middleware.Deserializ
 	return out, metadata, err
 }
 
-// unproven returns what a reply lacks that S3 always sends, or "".
+// unproven returns the name of what S3 always sends and that is missing in a reply, or "".
 func unproven(result any, reply *smithyhttp.Response) string {
 	name, has := "ETag", false
 	switch out := result.(type) {
